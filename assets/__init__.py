@@ -1,0 +1,1 @@
+"""WHAT exists: the assets, one small module per stage."""

@@ -1,0 +1,143 @@
+"""`embeddings`: a vector per track and per segment, for a track batch and an encoder."""
+
+import numpy as np
+import polars as pl
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetDep,
+    AssetExecutionContext,
+    MaterializeResult,
+    MultiPartitionKey,
+    MultiToSingleDimensionPartitionMapping,
+    asset,
+    asset_check,
+)
+
+from assets import ingest
+from assets.encoders import ENCODERS, encode
+from assets.materialize import Metadata, input_of, inputs_of, materialize, plain_failures
+from assets.partitions import TRACK_BATCH, batches_by_encoder
+from assets.resources import HomeResource
+from assets.spectrograms import Spectrograms
+from assets.trained_models import GPU_TAGS
+from storage.artifacts import Artifact, ArtifactStore, Work
+from storage.errors import StorageError
+from storage.records import Spec, partition_name
+from storage.spectrogram_store import SpectrogramStore
+from storage.tables import write_table
+
+STAGE = 1
+EMBEDDINGS = "embeddings"
+TRACK_VECTORS, SEGMENT_VECTORS = "tracks.parquet", "segments.parquet"
+
+
+def embedding_spec(store: ArtifactStore, encoder: str, batch: str) -> Spec:
+    """The embeddings of a batch by the encoder as it is frozen now."""
+    frozen = store.need(ENCODERS, encoder)
+    mel = store.need(ingest.MEL, batch)
+    partition = partition_name({"encoder": encoder, TRACK_BATCH: batch})
+    return Spec(EMBEDDINGS, partition, STAGE, (frozen.reference, mel.reference))
+
+
+def write_embeddings(store: ArtifactStore, work: Work) -> None:
+    """Encode every track of the batch."""
+    encoder = input_of(store, work.spec, ENCODERS)
+    (mel,) = inputs_of(store, work.spec, ingest.MEL)
+    ids = SpectrogramStore(mel.folder / ingest.STORE).track_ids
+    reader = Spectrograms([mel])
+    views = reader.tracks([mel.reference.partition] * len(ids), ids)
+    kept = [row for row, view in enumerate(views) if len(view)]
+    views, ids = [views[row] for row in kept], [ids[row] for row in kept]
+    dimension = encoder.facts["dimension"]
+    if views:
+        vectors, segments, offsets, starts = encode(store, encoder, views)
+    else:
+        vectors = segments = np.zeros((0, dimension), np.float32)
+        offsets, starts = np.zeros(1, np.int64), np.zeros(0, np.int64)
+    if not np.isfinite(vectors).all():
+        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+        raise StorageError(
+            f"the encoder {encoder.reference} gives NaN or infinite vectors, for {ids[row]} first",
+            where=work.spec.partition,
+            remedy="materialize its experiment again with a lower learning rate, then the encoder",
+        )
+    write_table(
+        pl.DataFrame({"track_id": ids, "vector": _fixed(vectors, dimension)}),
+        work.folder / TRACK_VECTORS,
+    )
+    counts = np.diff(offsets)
+    write_table(
+        pl.DataFrame(
+            {
+                "track_id": np.repeat(np.asarray(ids, dtype=object), counts).tolist(),
+                "start_s": starts / reader.transform.frames_per_second,
+                "vector": _fixed(segments, dimension),
+            },
+            schema_overrides={"track_id": pl.String},
+        ),
+        work.folder / SEGMENT_VECTORS,
+    )
+    work.facts.update(tracks=len(ids), segments=len(starts), dimension=dimension)
+
+
+def _fixed(vectors: np.ndarray, dimension: int) -> pl.Series:
+    flat = np.ascontiguousarray(vectors, np.float32)
+    return pl.Series(flat, dtype=pl.Array(pl.Float32, dimension))
+
+
+@asset(
+    partitions_def=batches_by_encoder,
+    deps=[
+        AssetDep(ingest.MEL, partition_mapping=MultiToSingleDimensionPartitionMapping(TRACK_BATCH)),
+        AssetDep(ENCODERS, partition_mapping=MultiToSingleDimensionPartitionMapping("encoder")),
+    ],
+    group_name="embeddings",
+    code_version=str(STAGE),
+    kinds={"pytorch", "polars"},
+    pool="gpu",
+    op_tags=GPU_TAGS,
+)
+def embeddings(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
+    """Parquet: one float32 vector per track (the mean over its segments), one per segment.
+
+    Made per track batch and encoder, so that new tracks cost only themselves.
+    """
+    key = context.partition_key
+    assert isinstance(key, MultiPartitionKey)
+    with plain_failures():
+        store = home.store()
+        keys = key.keys_by_dimension
+        spec = embedding_spec(store, keys["encoder"], keys[TRACK_BATCH])
+    return materialize(context, store, spec, write_embeddings, _show)
+
+
+def _show(artifact: Artifact) -> Metadata:
+    return artifact.facts
+
+
+@asset_check(
+    asset=embeddings,
+    description="How much of the library came after the model in service was trained.",
+)
+def serving_coverage(home: HomeResource) -> AssetCheckResult:
+    """Per encoder: tracks embedded, and the batches its training snapshot had never seen."""
+    store = home.store()
+    unseen: dict[str, float] = {}
+    for name in store.partitions(ENCODERS):
+        encoder = store.need(ENCODERS, name)
+        seen: set[str] = set()
+        for snapshot in inputs_of(store, encoder.record.spec, "datasets"):
+            seen |= set(snapshot.facts["snapshot_of"])
+        sizes = {
+            p.split("+", 1)[1]: store.need(EMBEDDINGS, p).facts["tracks"]
+            for p in store.partitions(EMBEDDINGS)
+            if p.startswith(f"{name}+")
+        }
+        new = sum(n for batch, n in sizes.items() if batch not in seen)
+        unseen[name] = new / total if (total := sum(sizes.values())) else 0.0
+    return AssetCheckResult(
+        passed=all(share <= 0.5 for share in unseen.values()),
+        severity=AssetCheckSeverity.WARN,
+        metadata={"share of tracks the serving model never saw": unseen},
+    )

@@ -1,0 +1,60 @@
+"""The registered model, as MLflow loads it: genres from audio file paths.
+
+`mlflow.pyfunc.load_model("models:/small-cnn/1").predict(["song.mp3"])` answers with a table: one
+row per file, the predicted class, its probability, that of every class, and for a file that could
+not be used the reason instead.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.pyfunc import PythonModel
+
+
+class GenreClassifier(PythonModel):
+    """A trained checkpoint with the front end it was trained on."""
+
+    def load_context(self, context: Any) -> None:
+        """Load the checkpoint."""
+        from ml import checkpoints
+
+        self.model, self.meta = checkpoints.load(Path(context.artifacts["checkpoint"]))
+
+    def predict(
+        self, context: Any, model_input: Any, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Classify audio files.
+
+        Args:
+            context: of MLflow, not used.
+            model_input: list of paths of audio files.
+            params: none are used.
+
+        Returns:
+            A table: path, prediction, probability, one column per class, problem.
+        """
+        from ml.analysis import analyse, transform_from
+        from ml.audio import BadAudio
+        from ml.inference import predict_tracks
+
+        transform = transform_from(self.meta["mel_transform"])
+        rows: list[dict[str, Any]] = []
+        for path in model_input:
+            row: dict[str, Any] = {"path": path, "prediction": None, "probability": None}
+            try:
+                mel = analyse(Path(path), transform=transform, want_features=False).log_mel
+                assert mel is not None
+                (scores,) = predict_tracks(self.model, [mel], crop_frames=self.meta["crop_frames"])
+                by_class = dict(zip(self.meta["classes"], map(float, scores), strict=True))
+                best = max(by_class, key=by_class.__getitem__)
+                row.update(prediction=best, probability=by_class[best], **by_class, problem=None)
+            except (BadAudio, OSError) as error:
+                row.update(problem=str(error))
+            rows.append(row)
+        names = ["path", "prediction", "probability", *self.meta["classes"], "problem"]
+        return pd.DataFrame(rows, columns=names)
+
+
+mlflow.models.set_model(GenreClassifier())

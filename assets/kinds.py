@@ -1,0 +1,52 @@
+"""Every kind of artifact and what writes it: the conformance suite and `reproduce` go through here."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from assets import (
+    cluster_reports,
+    datasets,
+    dreams,
+    embeddings,
+    encoders,
+    evaluations,
+    ingest,
+    recommendations,
+    trained_models,
+)
+from assets.pages import site
+from storage.artifacts import Artifact, ArtifactStore, Work, file_digests
+
+KINDS: dict[str, Callable[[ArtifactStore, Work], None]] = {
+    ingest.TRACKS: ingest.write_tracks,
+    ingest.MEL: ingest.write_mel_spectrograms,
+    ingest.FEATURES: ingest.write_audio_features,
+    datasets.DATASETS: datasets.write_dataset,
+    trained_models.TRAINED: trained_models.write_trained_model,
+    evaluations.EVALUATIONS: evaluations.write_evaluation,
+    encoders.ENCODERS: encoders.write_encoder,
+    embeddings.EMBEDDINGS: embeddings.write_embeddings,
+    cluster_reports.CLUSTER_REPORTS: cluster_reports.write_cluster_report,
+    recommendations.SEGMENTS: recommendations.write_index_segment,
+    recommendations.INDEXES: recommendations.write_index,
+    recommendations.RECOMMENDATIONS: recommendations.write_recommendations,
+    dreams.DREAMS: dreams.write_dreams,
+    "pages": site.write_pages,
+}
+
+
+def remake(store: ArtifactStore, artifact: Artifact, folder: Path) -> list[str]:
+    """Make an artifact again from its record alone, aside, and compare.
+
+    Args:
+        store: where its inputs are.
+        artifact: the one to make again; it is not touched.
+        folder: an empty folder that receives the new files.
+
+    Returns:
+        The files whose bytes differ, are new or are missing; empty when every byte is the same.
+    """
+    spec = artifact.record.spec
+    KINDS[spec.asset](store, Work(spec, folder))
+    made, recorded = file_digests(folder), dict(artifact.record.files)
+    return sorted(name for name in made.keys() | recorded if made.get(name) != recorded.get(name))

@@ -1,0 +1,116 @@
+"""The one way an asset makes, or finds, its artifact and tells Dagster about it."""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dagster import AssetExecutionContext, DataVersion, Failure, MaterializeResult, MetadataValue
+
+from assets.settings import pages_url
+from ml.errors import UserError
+from storage.artifacts import Artifact, ArtifactStore, Work
+from storage.errors import StorageError
+from storage.records import Reference, Spec
+
+Write = Callable[[ArtifactStore, Work], None]
+Metadata = dict[str, Any]
+
+
+def materialize(
+    context: AssetExecutionContext,
+    store: ArtifactStore,
+    spec: Spec,
+    write: Write,
+    show: Callable[[Artifact], Metadata],
+) -> MaterializeResult:
+    """Make the artifact of `spec` unless it is there already, and describe it to Dagster.
+
+    Args:
+        context: of the asset.
+        store: where artifacts are kept.
+        spec: all that decides the artifact's bytes.
+        write: writes its files, facts and recordings.
+        show: what is worth reading about it in the UI.
+    """
+
+    def write_with_run(work: Work) -> None:
+        work.run["dagster"] = context.run_id
+        write(store, work)
+
+    with plain_failures():
+        artifact, made = store.produce(spec, write_with_run)
+        return result(artifact, made=made, show=show)
+
+
+def result(
+    artifact: Artifact, *, made: bool, show: Callable[[Artifact], Metadata]
+) -> MaterializeResult:
+    """The MaterializeResult of an artifact that was made, or was there already."""
+    outcome = "made" if made else "there already: nothing to do"
+    metadata: Metadata = {
+        "outcome": outcome,
+        **show(artifact),
+        "artifact": MetadataValue.path(str(artifact.folder)),
+        "record": f"{artifact.reference} (digest {artifact.record.digest[:16]})",
+    }
+    if mlflow_run := artifact.record.run.get("mlflow"):
+        metadata["mlflow run"] = mlflow_run
+    return MaterializeResult(
+        asset_key=artifact.reference.asset,
+        metadata=metadata,
+        data_version=DataVersion(artifact.reference.version),
+    )
+
+
+@contextmanager
+def plain_failures() -> Iterator[None]:
+    """A user's mistake fails the step with its message alone: no traceback, no retry."""
+    try:
+        yield
+    except (UserError, StorageError) as error:
+        raise Failure(description=str(error), allow_retries=False) from None
+
+
+def picture(path: Path) -> Any:
+    """A PNG file shown in the Dagster UI (which strips `<img>`, and renders `data:` images)."""
+    return png(path.read_bytes(), path.stem)
+
+
+def png(data: bytes, name: str) -> Any:
+    """A PNG in memory, shown in the Dagster UI."""
+    return MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(data).decode()})")
+
+
+def markdown_table(rows: Sequence[Mapping[str, object]]) -> Any:
+    """A table shown in the Dagster UI."""
+    if not rows:
+        return MetadataValue.md("(none)")
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    lines += ["| " + " | ".join(str(row[name]) for name in names) + " |" for row in rows]
+    return MetadataValue.md("\n".join(lines))
+
+
+def page_link(page: str) -> Any:
+    """A link to a page that `melgraph ui` serves."""
+    return MetadataValue.url(f"{pages_url()}/pages/{page}")
+
+
+def inputs_of(store: ArtifactStore, spec: Spec, asset: str) -> list[Artifact]:
+    """The inputs of a spec that are of one asset, in order of partition."""
+    references = sorted(reference for reference in spec.inputs if reference.asset == asset)
+    return [store.get(reference) for reference in references]
+
+
+def input_of(store: ArtifactStore, spec: Spec, asset: str) -> Artifact:
+    """The one input of a spec that is of an asset."""
+    (artifact,) = inputs_of(store, spec, asset)
+    return artifact
+
+
+def current_references(store: ArtifactStore, asset: str, prefix: str = "") -> list[Reference]:
+    """The current version of every partition of an asset (whose name starts with `prefix`)."""
+    partitions = (name for name in store.partitions(asset) if name.startswith(prefix))
+    return [store.need(asset, name).reference for name in partitions]

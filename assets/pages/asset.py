@@ -1,0 +1,69 @@
+"""`pages`: the results as pages with players, that work from disk and over http."""
+
+from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
+
+from assets.cluster_reports import CLUSTER_REPORTS
+from assets.datasets import DATASETS
+from assets.dreams import DREAMS
+from assets.evaluations import EVALUATIONS
+from assets.ingest import TRACKS
+from assets.materialize import (
+    Metadata,
+    current_references,
+    materialize,
+    page_link,
+    plain_failures,
+)
+from assets.pages.site import look, write_pages
+from assets.recommendations import RECOMMENDATIONS
+from assets.resources import HomeResource
+from assets.trained_models import TRAINED
+from storage.artifacts import Artifact, ArtifactStore
+from storage.catalogue import Catalogue
+from storage.records import Spec
+
+STAGE = 1
+PAGES, EVERYTHING = "pages", "all"
+SAMPLE_MARKER = ".melgraph-sample.json"  # lies in the library that melgraph renders itself
+SHOWN = (TRACKS, DATASETS, TRAINED, EVALUATIONS, CLUSTER_REPORTS, RECOMMENDATIONS, DREAMS)
+
+
+def pages_spec(store: ArtifactStore) -> Spec:
+    """The pages about everything that is current now; what does not exist is left out."""
+    home = store.home
+    inputs = [reference for name in SHOWN for reference in current_references(store, name)]
+    known = home.catalogue.is_file()
+    config = {
+        "library": home.library.name,
+        "sample": (home.library / SAMPLE_MARKER).is_file(),
+        "missing": Catalogue(home.catalogue).missing_paths() if known else [],
+        "look": look(),
+    }
+    return Spec(PAGES, EVERYTHING, STAGE, tuple(inputs), config)
+
+
+@asset(
+    deps=[AssetDep(name, partition_mapping=AllPartitionMapping()) for name in SHOWN],
+    group_name="pages",
+    code_version=str(STAGE),
+)
+def pages(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
+    """Pages with players: library, models, cluster maps, recommendations, dreams.
+
+    Plain files with relative links to the other artifacts and to the recordings; nothing is
+    copied, nothing is fetched from elsewhere. `melgraph ui` serves them; a browser also opens them
+    from disk.
+    """
+    with plain_failures():
+        store = home.store()
+        spec = pages_spec(store)
+    return materialize(context, store, spec, write_pages, _show)
+
+
+def _show(artifact: Artifact) -> Metadata:
+    facts = artifact.facts
+    shown: Metadata = {"open": page_link("index.html")}
+    shown |= {name: facts[name] for name in ("tracks", "hours", "quarantined")}
+    if facts["absent"]:
+        shown["not made"] = "\n".join(facts["absent"].values())
+    return shown

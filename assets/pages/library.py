@@ -1,0 +1,108 @@
+"""The library as the pages show it: all track batches as one list, every path once."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from assets.datasets import DATASETS, TABLE
+from assets.ingest import TRACKS, TRACKS_TABLE
+from assets.materialize import inputs_of
+from assets.pages.links import quote_path
+from storage.artifacts import ArtifactStore
+from storage.records import Spec
+from storage.tables import read_table
+
+
+@dataclass
+class Library:
+    """Every file that was catalogued, and how to name and play a track.
+
+    Attributes:
+        rows: one per path, by path: the row of `tracks`, with `status` widened to `ok`,
+            `duplicate`, `quarantined` or `gone`, and `name`, `label`, `splits`.
+        splits: names of the datasets, in the order of each row's `splits`.
+        by_id: track id -> the first row that can be played.
+    """
+
+    rows: list[dict[str, Any]]
+    splits: list[str]
+    by_id: dict[str, dict[str, Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.by_id = {row["track_id"]: row for row in self.rows if row["status"] == "ok"}
+
+    @property
+    def tracks(self) -> list[dict[str, Any]]:
+        """Good recordings, each once."""
+        return list(self.by_id.values())
+
+    @property
+    def hours(self) -> float:
+        """Length of all good recordings."""
+        return sum(row["duration_s"] or 0.0 for row in self.tracks) / 3600
+
+    def with_status(self, *statuses: str) -> list[dict[str, Any]]:
+        """Rows of these statuses."""
+        return [row for row in self.rows if row["status"] in statuses]
+
+    def title(self, track_id: str, path: str | None) -> str:
+        """What to call a track: its title, else its file's name."""
+        row = self.by_id.get(track_id)
+        return row["name"] if row else PurePosixPath(path or track_id).stem
+
+    def artist(self, track_id: str) -> str:
+        """Its artist, or nothing."""
+        row = self.by_id.get(track_id)
+        return (row["artist"] or "") if row else ""
+
+    def source(self, track_id: str) -> str | None:
+        """Where to play a track from, quoted, below the library; None where it is gone."""
+        row = self.by_id.get(track_id)
+        return quote_path(row["path"]) if row else None
+
+
+def read_library(store: ArtifactStore, spec: Spec) -> Library:
+    """The library, from the `tracks` and `datasets` that a spec of pages names."""
+    by_path: dict[str, dict[str, Any]] = {}
+    for batch in inputs_of(store, spec, TRACKS):  # a path that changed is in a later batch again
+        for row in read_table(batch.folder / TRACKS_TABLE).iter_rows(named=True):
+            by_path[row["path"]] = row
+    rows = [by_path[path] for path in sorted(by_path)]
+    _settle_status(rows, set(spec.config["missing"]))
+    snapshots = {
+        snapshot.reference.partition: read_table(snapshot.folder / TABLE)
+        for snapshot in inputs_of(store, spec, DATASETS)
+    }
+    known = {
+        name: {row["track_id"]: row for row in table.iter_rows(named=True)}
+        for name, table in snapshots.items()
+    }
+    for row in rows:
+        found = [tracks.get(row["track_id"]) for tracks in known.values()]
+        row["name"] = row["title"] or PurePosixPath(row["path"]).stem
+        row["label"] = _first(item["label"] for item in found if item)
+        row["splits"] = [_split_of(item) for item in found]
+    return Library(rows, list(known))
+
+
+def _settle_status(rows: list[dict[str, Any]], missing: set[str]) -> None:
+    """Tell duplicates across batches, and files that are gone, from good ones."""
+    first: dict[str, str] = {}
+    for row in rows:
+        if row["path"] in missing:
+            row.update(status="gone", reason="no longer in the library")
+        elif row["status"] == "ok":
+            same = first.setdefault(row["track_id"], row["path"])
+            if same != row["path"]:
+                row.update(status="duplicate", reason=f"the same bytes as {same}")
+
+
+def _split_of(item: Mapping[str, Any] | None) -> str:
+    if item is None:
+        return ""
+    return item["split"] or f"left out: {item['left_out']}"
+
+
+def _first(values: Iterable[str | None]) -> str | None:
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,28 @@
+"""Relative links from a page to what it shows. Nothing is copied, nothing is absolute.
+
+A page lies at `<home>/artifacts/pages/all/<version>/`: three folders up are the artifacts, four up
+is the home, whose `library` link leads to the recordings. The same links work from disk and over
+http, because the server keeps the same tree.
+"""
+
+from urllib.parse import quote
+
+from storage.records import Reference
+
+ARTIFACTS = "../../../"
+LIBRARY = "../../../../library/"
+
+
+def quote_path(path: str) -> str:
+    """A path as part of a URL: every segment quoted, `/` kept."""
+    return "/".join(quote(segment, safe="") for segment in path.split("/"))
+
+
+def artifact_link(reference: Reference, file: str) -> str:
+    """The link to a file of another artifact."""
+    return ARTIFACTS + quote_path(f"{reference}/{file}")
+
+
+def audit_command(reference: Reference) -> str:
+    """What to type to see where an artifact came from, every byte verified."""
+    return f"melgraph audit {reference}"

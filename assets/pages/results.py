@@ -1,0 +1,254 @@
+"""What was made, in the shape the templates and the scripts of the pages expect."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import polars as pl
+
+from assets.cluster_reports import CLUSTER_REPORTS, MAP, figure_rows
+from assets.datasets import DATASETS
+from assets.dreams import DREAMS, sound_rows
+from assets.evaluations import CONFUSION, EVALUATIONS, PREDICTIONS, sentence
+from assets.materialize import inputs_of
+from assets.pages.library import Library
+from assets.pages.links import artifact_link, audit_command
+from assets.recommendations import RECOMMENDATIONS
+from assets.recommendations import TABLE as NEIGHBOURS_TABLE
+from assets.trained_models import CURVES_PICTURE, TRAINED
+from storage.artifacts import Artifact, ArtifactStore
+from storage.records import Spec
+from storage.tables import read_table
+
+LIMIT = 5000  # rows, points or tracks a page holds; more would be slow to open
+WRONG_ANSWERS = 200
+
+
+def datasets(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
+    """A dataset each: its facts."""
+    found = inputs_of(store, spec, DATASETS)
+    return [{"name": a.reference.partition, "facts": a.facts} for a in found]
+
+
+def models(store: ArtifactStore, spec: Spec, library: Library) -> list[dict[str, Any]]:
+    """An experiment each: the evaluated model, or the trained one that was not evaluated yet."""
+    evaluations = {a.reference.partition: a for a in inputs_of(store, spec, EVALUATIONS)}
+    found = []
+    for newest in inputs_of(store, spec, TRAINED):
+        name = newest.reference.partition
+        evaluation = evaluations.get(name)
+        model = newest
+        if evaluation is not None:
+            (reference,) = (r for r in evaluation.record.spec.inputs if r.asset == TRAINED)
+            model = store.get(reference)
+        item: dict[str, Any] = {
+            "name": name,
+            "outdated": model.reference != newest.reference,
+            "facts": model.facts,
+            "curves": artifact_link(model.reference, CURVES_PICTURE),
+            "mlflow_run": model.record.run.get("mlflow"),
+            "audits": [audit_command(model.reference)],
+            "evaluation": None,
+        }
+        if evaluation is not None:
+            item["evaluation"] = _evaluation(evaluation, library)
+            item["audits"].append(audit_command(evaluation.reference))
+        found.append(item)
+    return found
+
+
+def _evaluation(artifact: Artifact, library: Library) -> dict[str, Any]:
+    table = read_table(artifact.folder / PREDICTIONS)
+    wrong = table.filter(pl.col("prediction") != pl.col("label"))
+    wrong = wrong.sort("probability", "path", descending=[True, False])
+    return {
+        "facts": artifact.facts,
+        "sentence": sentence(artifact.facts),
+        "confusion": artifact_link(artifact.reference, CONFUSION),
+        "n_wrong": wrong.height,
+        "wrong": [
+            row | {"name": library.title(row["track_id"], row["path"])}
+            | {"source": library.source(row["track_id"])}
+            for row in wrong.head(WRONG_ANSWERS).iter_rows(named=True)
+        ],
+    }  # fmt: skip
+
+
+def clusters(
+    store: ArtifactStore, spec: Spec, library: Library
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """An encoder each, for the template; and the maps, for `clusters.js`."""
+    found, maps, names = [], {}, _Names(library)
+    for artifact in inputs_of(store, spec, CLUSTER_REPORTS):
+        encoder = artifact.reference.partition
+        table = read_table(artifact.folder / MAP)
+        step = -(-table.height // LIMIT) or 1
+        shown = table.gather_every(step)
+        labels = sorted(shown["label"].drop_nulls().unique().to_list())
+        number = {label: i for i, label in enumerate(labels)}
+        x, y = _unit(shown["x"].to_list(), shown["y"].to_list())
+        rows = zip(
+            shown["track_id"].to_list(), shown["path"].to_list(), shown["label"].to_list(), x, y,
+            strict=True,
+        )  # fmt: skip
+        points = [[names.add(i, p), px, py, number.get(label, -1)] for i, p, label, px, py in rows]
+        maps[encoder] = {"labels": labels, "points": points}
+        found.append(
+            {
+                "name": encoder,
+                "tracks": table.height,
+                "shown": shown.height,
+                "labelled": len(labels) > 0,
+                "figures": figure_rows(artifact.facts),
+                "headline": _headline(artifact.facts["figures"]),
+                "audit": audit_command(artifact.reference),
+            }
+        )
+    return found, {"tracks": names.tracks, "maps": maps}
+
+
+def _headline(figures: Mapping[str, Any]) -> str | None:
+    """How well blind clusters match the labels, by the strictest selection there is."""
+    for name, row in figures.items():
+        found = row["accuracy"]
+        if found["value"] is not None:
+            return f"{found['value']:.0%} of {name} in the cluster of their label " + (
+                f"({found['chance']:.0%} with shuffled labels)"
+            )
+    return None
+
+
+def _unit(x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
+    """Coordinates from 0 to 1, both on one scale, short enough to embed."""
+    if not x:
+        return [], []
+    span = max(max(x) - min(x), max(y) - min(y)) or 1.0
+    left, bottom = min(x), min(y)
+    return [round((v - left) / span, 4) for v in x], [round((v - bottom) / span, 4) for v in y]
+
+
+def recommendations(
+    store: ArtifactStore, spec: Spec, library: Library
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """An encoder each, for the template; and the neighbours, for `recommendations.js`."""
+    found, encoders, names = [], {}, _Names(library)
+    for artifact in inputs_of(store, spec, RECOMMENDATIONS):
+        table = read_table(artifact.folder / NEIGHBOURS_TABLE).sort("track", "rank")
+        columns = ("track_id", "track", "recommended_id", "recommended_path", "similarity")
+        near: dict[int, list[list[float | None]]] = {}
+        asked: set[str] = set()
+        for track_id, path, other, other_path, similarity in table.select(*columns).iter_rows():
+            if track_id not in asked and len(asked) == LIMIT:
+                continue
+            asked.add(track_id)
+            entry = [names.add(other, other_path), finite(similarity, 3)]
+            near.setdefault(names.add(track_id, path), []).append(entry)
+        name = artifact.reference.partition
+        encoders[name] = {str(track): entries for track, entries in near.items()}
+        found.append(
+            {
+                "name": name,
+                "facts": artifact.facts,
+                "tracks": table["track_id"].n_unique(),
+                "shown": len(near),
+                "audit": audit_command(artifact.reference),
+            }
+        )
+    return found, {"tracks": names.tracks, "encoders": encoders}
+
+
+def dreams(store: ArtifactStore, spec: Spec, library: Library) -> list[dict[str, Any]]:
+    """A recipe each, with its sounds."""
+    found = []
+    for artifact in inputs_of(store, spec, DREAMS):
+        facts = artifact.facts
+        sounds = []
+        for sound, row in zip(facts["sounds"], sound_rows(facts), strict=True):
+            links = {k: artifact_link(artifact.reference, f) for k, f in sound["files"].items()}
+            sounds.append(
+                sound
+                | {
+                    "name": library.title(sound["track_id"], sound["path"]),
+                    "artist": library.artist(sound["track_id"]),
+                    "source": library.source(sound["track_id"]),
+                    "links": links,
+                    "row": {key: row[key] for key in row if key != "track"},
+                }
+            )
+        found.append(
+            {
+                "name": artifact.reference.partition,
+                "title": facts["recipe"],
+                "sounds": sounds,
+                "audit": audit_command(artifact.reference),
+            }
+        )
+    return found
+
+
+def track_rows(library: Library) -> dict[str, Any]:
+    """The table of tracks, for `tracks.js`."""
+    rows = [
+        [
+            row["name"],
+            row["artist"] or "",
+            row["path"],
+            library.source(row["track_id"]) if row["status"] in ("ok", "duplicate") else None,
+            row["label"] or "",
+            finite(row["duration_s"], 1),
+            row["codec"] or "",
+            row["status"],
+            row["reason"] or row["warning"] or "",
+            *row["splits"],
+        ]
+        for row in library.rows[:LIMIT]
+    ]
+    return {"splits": library.splits, "rows": rows}
+
+
+class _Names:
+    """Numbers tracks as they are first met: each is embedded once."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.tracks: list[list[str | None]] = []
+        self._number: dict[str, int] = {}
+
+    def add(self, track_id: str, path: str | None) -> int:
+        if track_id not in self._number:
+            self._number[track_id] = len(self.tracks)
+            row = self.library.by_id.get(track_id)
+            self.tracks.append(
+                [
+                    track_id,
+                    self.library.title(track_id, path),
+                    self.library.artist(track_id),
+                    row["path"] if row else path,
+                    (row["label"] if row else None) or "",
+                    self.library.source(track_id),
+                ]
+            )
+        return self._number[track_id]
+
+
+def finite(value: float | None, digits: int) -> float | None:
+    """A number JSON can spell, or None."""
+    return None if value is None or not math.isfinite(value) else round(value, digits)
+
+
+def absences(items: Mapping[str, Iterable[Any]], found: list[dict[str, Any]]) -> dict[str, str]:
+    """Why each kind of result that does not exist is absent, a sentence each.
+
+    Args:
+        items: kind of result -> what there is of it.
+        found: the datasets, whose facts know why nothing could be learned.
+    """
+    unusable = [item["facts"]["unusable"] for item in found]
+    reasons = {}
+    for kind in (kind for kind, there in items.items() if not there):
+        reasons[kind] = f"No {kind} yet: they have not been materialized; `melgraph run` does that."
+        if kind in ("models", "dreams") and unusable and all(unusable):
+            reasons[kind] = f"No {kind}: nothing could be learned, because {unusable[0]}."
+        elif kind == "dreams" and not items["models"]:
+            reasons[kind] = "No dreams yet: they need a trained model, and there is none."
+    return reasons

@@ -1,0 +1,115 @@
+"""Serves the pages, the artifacts and the recordings of a home, read-only, on loopback.
+
+The tree is that of the home, so the relative links of the pages hold; of everything else in the
+home (databases, catalogue, locks) nothing is served.
+"""
+
+import mimetypes
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from storage.artifacts import ArtifactStore
+from storage.home import Home
+
+PAGES, EVERYTHING = "pages", "all"
+# Where Python, or the system, does not know them: a browser plays only what it is told is audio.
+_AUDIO_TYPES = {
+    ".flac": "audio/flac",
+    ".m4a": "audio/mp4",
+    ".m4b": "audio/mp4",
+    ".mka": "audio/x-matroska",
+    ".oga": "audio/ogg",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".webm": "audio/webm",
+    ".wv": "audio/x-wavpack",
+}
+
+
+class Recordings(StaticFiles):
+    """The library: audio files only, as the catalogue lists them.
+
+    Like the catalogue, it follows symbolic links to files, not to folders, and knows nothing that
+    is hidden or is not audio.
+    """
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """The file a path means, or nothing."""
+        from ml.audio import AUDIO_SUFFIXES
+
+        parts = Path(path).parts
+        hidden = any(part.startswith(".") for part in parts)
+        if hidden or not parts or Path(path).suffix.lower() not in AUDIO_SUFFIXES:
+            return "", None
+        root = os.path.realpath(str(self.directory))
+        folder = os.path.join(root, *parts[:-1])  # noqa: PTH118 - as starlette speaks of paths
+        if os.path.realpath(folder) != folder:
+            return "", None
+        full_path = os.path.join(folder, parts[-1])  # noqa: PTH118
+        try:
+            return full_path, os.stat(full_path)  # noqa: PTH116
+        except OSError:
+            return "", None
+
+
+def build_app(home: Home) -> Starlette:
+    """The server of a home's pages.
+
+    Only requests addressed to a loopback name (or to the host of `MELGRAPH_PAGES_URL`) are
+    answered: a web page of elsewhere cannot read the library by pointing its own name here.
+    """
+    from assets.settings import pages_url
+
+    for suffix, media_type in _AUDIO_TYPES.items():
+        mimetypes.add_type(media_type, suffix)
+    store = ArtifactStore(home)
+
+    def open_page(request: Request) -> Response:
+        name = request.path_params.get("name", "index")
+        current = store.current(PAGES, EVERYTHING)
+        if current is None:
+            raise HTTPException(404, _NO_PAGES)
+        if f"{name}.html" not in current.record.files:
+            raise HTTPException(404, f"There is no page called {name!r}.")
+        return RedirectResponse(
+            f"/artifacts/{current.reference}/{name}.html", headers={"Cache-Control": "no-store"}
+        )
+
+    hosts = {"127.0.0.1", "localhost", "[::1]", "::1", urlsplit(pages_url()).hostname or ""}
+    return Starlette(
+        routes=[
+            Route("/", open_page),
+            Route("/pages/", open_page),
+            Route("/pages/{name}.html", open_page),
+            Mount("/artifacts", StaticFiles(directory=home.artifacts, check_dir=False)),
+            Mount("/library", Recordings(directory=home.library, check_dir=False)),
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts))],
+        exception_handlers={404: _not_found},
+    )
+
+
+_NO_PAGES = (
+    "There are no pages yet. Make them with `melgraph run`, or materialize the asset `pages` in "
+    "the Dagster UI; then reload."
+)
+
+
+def _not_found(request: Request, error: Exception) -> Response:
+    from jinja2 import Environment, FileSystemLoader
+
+    detail = getattr(error, "detail", "")
+    templates = FileSystemLoader(Path(__file__).parent / "templates")
+    template = Environment(loader=templates, autoescape=True).get_template("missing.html")
+    text = "Nothing is served here." if detail in ("", "Not Found") else detail
+    return HTMLResponse(template.render(text=text), status_code=404)

@@ -1,0 +1,137 @@
+"""Writes the pages: what the inputs of a spec hold, through the templates, into one folder.
+
+Pure rendering: the same inputs, templates and scripts give the same bytes.
+"""
+
+import hashlib
+import shutil
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from assets.pages import results
+from assets.pages.library import Library, read_library
+from assets.pages.links import LIBRARY, audit_command
+from storage.artifacts import ArtifactStore, Work
+from storage.records import Reference, Spec
+
+HERE = Path(__file__).parent
+TEMPLATES, STATIC = HERE / "templates", HERE / "static"
+PAGES = {
+    "index": "Overview",
+    "tracks": "Tracks",
+    "models": "Models",
+    "clusters": "Clusters",
+    "recommendations": "Recommendations",
+    "dreams": "Dreams",
+}
+
+
+def write_pages(store: ArtifactStore, work: Work) -> None:
+    """Write every page, the style sheet and the scripts."""
+    contents = page_contents(store, work.spec)
+    environment = _environment()
+    for name, title in PAGES.items():
+        template = environment.get_template(f"{name}.html")
+        html = template.render(contents, page=name, title=title)
+        (work.folder / f"{name}.html").write_text(html, encoding="utf-8")
+    for source in sorted(STATIC.iterdir()):
+        shutil.copyfile(source, work.folder / source.name)
+    library: Library = contents["library"]
+    work.facts.update(
+        pages=[f"{name}.html" for name in PAGES],
+        tracks=len(library.tracks),
+        hours=round(library.hours, 4),
+        quarantined=len(contents["quarantined"]),
+        absent=contents["absent"],
+    )
+
+
+def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
+    """Everything the templates may show, by name."""
+    library = read_library(store, spec)
+    clusters, maps = results.clusters(store, spec, library)
+    recommendations, neighbours = results.recommendations(store, spec, library)
+    datasets = results.datasets(store, spec)
+    made = {
+        "datasets": datasets,
+        "models": results.models(store, spec, library),
+        "clusters": clusters,
+        "recommendations": recommendations,
+        "dreams": results.dreams(store, spec, library),
+    }
+    return {
+        "pages": PAGES,
+        "library_name": spec.config["library"],
+        "sample": spec.config["sample"],
+        "to_library": LIBRARY,
+        "limit": results.LIMIT,
+        "wrong_limit": results.WRONG_ANSWERS,
+        "library": library,
+        "quarantined": library.with_status("quarantined"),
+        "duplicates": library.with_status("duplicate"),
+        "gone": library.with_status("gone"),
+        **made,
+        "absent": results.absences(made, datasets),
+        "track_rows": results.track_rows(library),
+        "maps": maps,
+        "neighbours": neighbours,
+        "audits": _audits(spec),
+    }
+
+
+def _audits(spec: Spec) -> dict[str, list[tuple[str, str]]]:
+    """Asset -> its partitions, each with the command that tells where it came from."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for reference in sorted(spec.inputs):
+        command = audit_command(reference)
+        found.setdefault(reference.asset, []).append((reference.partition, command))
+    itself = Reference(spec.asset, spec.partition, spec.version)
+    return found | {spec.asset: [(spec.partition, audit_command(itself))]}
+
+
+@lru_cache(maxsize=1)
+def look() -> str:
+    """Digest of all templates, styles and scripts: pages are made again when one changes."""
+    digest = hashlib.sha256()
+    for path in sorted([*TEMPLATES.iterdir(), *STATIC.iterdir()]):
+        digest.update(f"{path.name} {path.stat().st_size} ".encode() + path.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # `tojson` writes <, >, & and ' as escapes, so no text can end its script element.
+    environment.policies["json.dumps_kwargs"] = {
+        "sort_keys": True,
+        "separators": (",", ":"),
+        "ensure_ascii": False,
+        "allow_nan": False,
+    }
+    environment.filters.update(percent=_percent, length=_length, plain=_plain)
+    return environment
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
+
+
+def _plain(value: object) -> str:
+    """A figure for people: two decimals, a dash for nothing."""
+    return f"{value:.2f}" if isinstance(value, float) else ("-" if value is None else str(value))
+
+
+def _length(seconds: float | None) -> str:
+    """`3:07`, as players show it."""
+    if seconds is None:
+        return ""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,43 @@
+"""The partition definitions, and the specs the static ones are named after."""
+
+from dagster import (
+    DynamicPartitionsDefinition,
+    MultiPartitionsDefinition,
+    StaticPartitionMapping,
+    StaticPartitionsDefinition,
+)
+
+from assets.settings import current_home
+from ml.specs import load_specs
+
+SPECS = load_specs(current_home().specs)
+
+TRACK_BATCH = "track_batch"
+track_batches = DynamicPartitionsDefinition(name=TRACK_BATCH)
+dataset_names = StaticPartitionsDefinition(sorted(SPECS.datasets))
+experiment_names = StaticPartitionsDefinition(sorted(SPECS.experiments))
+encoder_names = StaticPartitionsDefinition(sorted(SPECS.encoders))
+recipe_names = StaticPartitionsDefinition(sorted(SPECS.recipes))
+batches_by_encoder = MultiPartitionsDefinition(
+    {"encoder": encoder_names, TRACK_BATCH: track_batches}
+)
+
+# Which dataset feeds which experiment, and so on: upstream key -> downstream keys.
+dataset_to_experiments = StaticPartitionMapping(
+    {d: {n for n, e in SPECS.experiments.items() if e.dataset == d} for d in SPECS.datasets}
+)
+dataset_to_encoders = StaticPartitionMapping(
+    {d: {n for n, e in SPECS.encoders.items() if e.dataset == d} for d in SPECS.datasets}
+)
+experiment_to_encoders = StaticPartitionMapping(
+    {x: {n for n, e in SPECS.encoders.items() if e.experiment == x} for x in SPECS.experiments}
+)
+experiment_to_recipes = StaticPartitionMapping(
+    {x: {n for n, r in SPECS.recipes.items() if r.experiment == x} for x in SPECS.experiments}
+)
+dataset_to_recipes = StaticPartitionMapping(
+    {
+        d: {n for n, r in SPECS.recipes.items() if SPECS.experiments[r.experiment].dataset == d}
+        for d in SPECS.datasets
+    }
+)

@@ -1,0 +1,56 @@
+"""Which library, which home: from the environment, and from what the home itself remembers.
+
+- `MELGRAPH_LIBRARY`: the folder of audio. Default: what the home remembers, else the sample.
+- `MELGRAPH_HOME`: where everything made is kept. Default: `.melgraph/home/<name of the library>`.
+- `MELGRAPH_LABEL_LEVEL`: folder level of the label, or `none`. Default: as remembered, else 1.
+- `MELGRAPH_PAGES_URL`: where the pages are served. Default: `http://127.0.0.1:3001`.
+"""
+
+import os
+from pathlib import Path
+
+from storage.errors import StorageError
+from storage.home import Home, read_marker
+
+BASE = Path(".melgraph")
+SAMPLE_LIBRARY = BASE / "sample-library"
+
+
+def current_home() -> Home:
+    """The home the environment names. Touches nothing on disk.
+
+    Raises:
+        StorageError: a setting cannot be used, or the home cannot be read.
+    """
+    library_setting = os.environ.get("MELGRAPH_LIBRARY")
+    home_setting = os.environ.get("MELGRAPH_HOME")
+    library = Path(library_setting or SAMPLE_LIBRARY).resolve()
+    root = Path(home_setting).resolve() if home_setting else _default_root(library)
+    marker = read_marker(root) or {}
+    if not library_setting and "library" in marker:
+        library = Path(marker["library"])
+    label_level = _label_level(os.environ.get("MELGRAPH_LABEL_LEVEL"), marker.get("label_level", 1))
+    return Home(root, library, label_level)
+
+
+def pages_url() -> str:
+    """Where `melgraph ui` serves the pages, without a slash at the end."""
+    return os.environ.get("MELGRAPH_PAGES_URL", "http://127.0.0.1:3001").rstrip("/")
+
+
+def _default_root(library: Path) -> Path:
+    return (BASE / "home" / library.name).resolve()
+
+
+def _label_level(setting: str | None, remembered: int | None) -> int | None:
+    if setting is None:
+        return remembered
+    if setting == "none":
+        return None
+    if setting.isdigit() and int(setting) >= 1:
+        return int(setting)
+    raise StorageError(
+        f"the label level {setting!r} is neither a number from 1 up nor 'none'",
+        where="--label-level, or MELGRAPH_LABEL_LEVEL",
+        remedy="1 is the folder directly below the library, 2 the one below that, ...",
+    )

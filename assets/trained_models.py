@@ -1,0 +1,177 @@
+"""`trained_models`: a classifier per experiment, with its curves, its MLflow run and its model."""
+
+import json
+from functools import partial
+from typing import Any
+
+import polars as pl
+from dagster import (
+    AllPartitionMapping,
+    AssetDep,
+    AssetExecutionContext,
+    MaterializeResult,
+    asset,
+)
+
+from assets import ingest
+from assets.datasets import DATASETS, TABLE, usable_dataset
+from assets.materialize import (
+    Metadata,
+    input_of,
+    inputs_of,
+    materialize,
+    picture,
+    plain_failures,
+)
+from assets.partitions import SPECS, dataset_to_experiments, experiment_names
+from assets.progress import progress_bar
+from assets.resources import HomeResource
+from assets.spectrograms import Spectrograms, mel_references
+from assets.tracking import UNTRACKED, Tracker, UntrackedRuns
+from storage.artifacts import Artifact, ArtifactStore, Work
+from storage.records import Spec
+from storage.tables import read_table, write_table
+
+STAGE = 1
+TRAINED = "trained_models"
+CHECKPOINT, CURVES, CURVES_PICTURE = "checkpoint", "curves.parquet", "curves.png"
+
+
+def training_spec(store: ArtifactStore, name: str) -> Spec:
+    """The training of an experiment on the current snapshot of its dataset."""
+    experiment = SPECS.experiments[name]
+    snapshot = usable_dataset(store, experiment.dataset)
+    batches = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())["batch"]
+    inputs = (snapshot.reference, *mel_references(store, batches.unique().to_list()))
+    return Spec(TRAINED, name, STAGE, inputs, experiment.model_dump(), experiment.seed)
+
+
+def part_of(store: ArtifactStore, spec: Spec, part: str) -> tuple[pl.DataFrame, Spectrograms]:
+    """The tracks of one split of the dataset a spec names, and the spectrograms to read them by."""
+    snapshot = input_of(store, spec, DATASETS)
+    table = read_table(snapshot.folder / TABLE).filter(pl.col("split") == part)
+    return table, Spectrograms(inputs_of(store, spec, ingest.MEL))
+
+
+def write_trained_model(
+    store: ArtifactStore, work: Work, tracker: Tracker | UntrackedRuns = UNTRACKED
+) -> None:
+    """Train, and write the checkpoint, the curves and their picture."""
+    from ml import checkpoints, models, plots
+    from ml.training import EpochReport, TrackSet, TrainingConfig, train
+
+    config = work.spec.config
+    classes = input_of(store, work.spec, DATASETS).facts["classes"]
+    sets = {}
+    for part in ("train", "validation"):
+        table, spectrograms = part_of(store, work.spec, part)
+        labels = table["label"].replace_strict(classes, range(len(classes)), return_dtype=pl.Int64)
+        views = spectrograms.tracks(table["batch"].to_list(), table["track_id"].to_list())
+        sets[part] = TrackSet(views, labels.to_numpy())
+    training = TrainingConfig.model_validate(config["training"])
+    model = models.build(
+        config["model"]["architecture"],
+        n_mels=spectrograms.transform.n_mels,
+        n_classes=len(classes),
+        **config["model"]["options"],
+    )
+    with progress_bar(training.epochs, "epochs", "training") as bar:
+
+        def report(epoch: EpochReport) -> None:
+            bar.update()
+            bar.set_postfix_str(
+                f"loss {epoch.train_loss:.2f}, validation {epoch.validation_accuracy or 0:.0%}"
+            )
+
+        trained = train(
+            model,
+            sets["train"],
+            sets["validation"] if len(sets["validation"]) else None,
+            config=training,
+            seed=work.spec.seed or 0,
+            device=device(),
+            progress=report,
+        )
+    meta = {
+        "classes": classes,
+        "crop_frames": training.crop_frames,
+        "mel_transform": spectrograms.transform.attributes(),
+        "experiment": work.spec.partition,
+        "version": work.spec.version,
+    }
+    checkpoints.save(work.folder / CHECKPOINT, model, meta)
+    curves = pl.DataFrame(trained.curves).drop("seconds")  # times are no part of the content
+    write_table(curves, work.folder / CURVES)
+    (work.folder / CURVES_PICTURE).write_bytes(plots.training_curves(trained.curves))
+    work.facts.update(
+        classes=classes,
+        n_train=len(sets["train"]),
+        n_validation=len(sets["validation"]),
+        parameters=trained.n_parameters,
+        best_epoch=trained.best_epoch,
+        epochs=len(trained.curves),
+        validation_accuracy=trained.curves[trained.best_epoch - 1]["validation_accuracy"],
+    )
+    work.run["device"] = device()
+    work.run["mlflow"] = tracker.log_training(work, trained.curves, seconds=trained.seconds)
+
+
+def device() -> str:
+    """`cuda` where there is one, else `cpu`."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+GPU_TAGS: dict[str, Any] = {
+    "dagster-k8s/config": {"container_config": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}}
+}
+
+
+@asset(
+    partitions_def=experiment_names,
+    deps=[
+        AssetDep(DATASETS, partition_mapping=dataset_to_experiments),
+        AssetDep(ingest.MEL, partition_mapping=AllPartitionMapping()),
+    ],
+    group_name="models",
+    code_version=str(STAGE),
+    kinds={"pytorch", "mlflow"},
+    pool="gpu",
+    op_tags=GPU_TAGS,
+)
+def trained_models(
+    context: AssetExecutionContext, home: HomeResource, tracking: Tracker
+) -> MaterializeResult:
+    """A classifier trained by a named experiment on a named dataset.
+
+    Folder: `checkpoint/` (safetensors and its description: no pickle), the curves as a table and a
+    picture. Each training is an MLflow run, and a registered model that predicts from audio files.
+    """
+    with plain_failures():
+        store = home.store()
+        spec = training_spec(store, context.partition_key)
+    write = partial(write_trained_model, tracker=tracking)
+    return materialize(context, store, spec, write, _show)
+
+
+def _show(artifact: Artifact) -> Metadata:
+    facts = artifact.facts
+    names = ("n_train", "n_validation", "parameters", "best_epoch", "epochs", "validation_accuracy")
+    return {
+        **{name: facts[name] for name in names if facts[name] is not None},
+        "classes": ", ".join(facts["classes"]),
+        "curves": picture(artifact.folder / CURVES_PICTURE),
+    }
+
+
+def checkpoint_of(artifact: Artifact) -> tuple[Any, dict[str, Any]]:
+    """The model of a trained experiment, and what its checkpoint says of it."""
+    from ml import checkpoints
+
+    return checkpoints.load(artifact.folder / CHECKPOINT, device())
+
+
+def write_json(path: Any, value: object) -> None:
+    """Write JSON that reads the same every time; NaN is refused."""
+    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False))

@@ -1,0 +1,1 @@
+"""HOW it is computed: pure functions and torch modules over arrays."""

@@ -1,0 +1,323 @@
+"""Deep dream: change a spectrogram until a network sees more of what it already sees in it.
+
+Gradient ascent on the input (Mordvintsev, Olah and Tyka 2015, "Inceptionism"), octave by octave:
+the spectrogram is shrunk, dreamt at, and the detail that appeared is enlarged onto the next size.
+"Dreaming in Music" dreams the L2 norm of the 13th convolution of a ResNet-18 with 6 octaves of
+scale 1.4 and 20 steps each; these are the defaults here, the layer being any that the model names.
+
+What comes out is an edit, `delta_db`, for `ml.generation.resynthesis.apply_mel_delta`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
+
+from ml.errors import UserError
+from ml.generation.objectives import Dreamer, Objective, class_logit, guided, mean_square
+from ml.models.base import SpectrogramClassifier
+
+T = TypeVar("T")
+
+
+class DreamConfig(BaseModel):
+    """How to dream. The octaves, their scale and the steps default to those of the source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    objective: Literal["layer", "guide", "class"] = Field(
+        "layer",
+        description="What is raised: the mean square of a layer's activation; its likeness to that "
+        "of a guide song; or one class's logit.",
+    )
+    class_index: int | None = Field(
+        None, ge=0, description="The class to raise; needed by the objective `class` only."
+    )
+    octaves: int = Field(
+        6, ge=1, le=16, description="Sizes dreamt at, the largest being the input."
+    )
+    octave_scale: float = Field(1.4, gt=1.0, le=4.0, description="Size ratio of two octaves.")
+    smallest_octave: int = Field(
+        24, ge=1, description="Octaves with fewer mel bands or frames than this are left out."
+    )
+    steps: int = Field(20, ge=0, description="Steps of gradient ascent per octave.")
+    step_size_db: float = Field(
+        0.1, gt=0.0, description="Mean absolute change of the spectrogram by one step, dB."
+    )
+    jitter: int = Field(
+        16,
+        ge=0,
+        description="Largest random shift in time before each step, frames: it keeps the grid of "
+        "the network's strides out of the sound. Never in frequency, where it would put treble "
+        "beside bass.",
+    )
+    smoothing: float = Field(
+        1.0,
+        ge=0.0,
+        le=16.0,
+        description="Standard deviation of the gradient's blur, bins; 0: none.",
+    )
+    keep_level: bool = Field(
+        True,
+        description="Take the mean out of each step, so that the dream is a pattern and not merely "
+        "a louder sound, which networks answer to as well.",
+    )
+    max_delta_db: float = Field(
+        12.0, gt=0.0, description="The edit never exceeds this, up or down, dB."
+    )
+
+
+@dataclass(frozen=True)
+class Octave:
+    """One octave of a dream: its size, and the objective before each step and after the last."""
+
+    mels: int
+    frames: int
+    objective: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Dream:
+    """A dreamt edit.
+
+    Attributes:
+        delta_db: float32 `[frame, mel]`, what to add to the log-mel spectrogram, dB.
+        octaves: the octaves dreamt at, small to large; those that the network refuses for being too
+            small are not among them.
+        before: the objective of the untouched spectrogram, at full size.
+        after: the objective of spectrogram + delta, at full size.
+    """
+
+    delta_db: np.ndarray
+    octaves: tuple[Octave, ...]
+    before: float
+    after: float
+
+
+def dream(
+    model: SpectrogramClassifier,
+    log_mel: np.ndarray,
+    *,
+    layer: str | None = None,
+    guide: np.ndarray | None = None,
+    config: DreamConfig,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Dream:
+    """Dream an edit of a log-mel spectrogram.
+
+    Runs on the device the model is on, on a copy in evaluation mode. Memory grows with the frames:
+    give an excerpt of a long track.
+
+    Args:
+        model: the network. Octaves that it refuses (too small for its pooling, say) are left out.
+        log_mel: float32 `[frame, mel]`, dB, as the network was trained on.
+        layer: name of the layer to dream, of `model.layers()`; not used by the objective `class`.
+        guide: float32 `[frame, mel]`, dB: the guide song, used by the objective `guide` only.
+        config: how to dream.
+        seed: of the jitter. Same inputs and seed, same bytes.
+        progress: called with (steps done, steps in all) after each step.
+
+    Raises:
+        UserError: for an unknown layer or class, a spectrogram that is too short for the network,
+            values that are not finite, or a layer that is dead (no activation or no gradient).
+    """
+    dreamer = Dreamer(model)
+    base = _to_tensor(log_mel, dreamer, "log_mel")
+    objective = _objective(dreamer, layer, guide, config)
+    before = _first_look(objective, base, layer, config)
+    sizes = _octave_sizes(objective, base, config)
+    total, done = config.steps * len(sizes), 0
+    rng = np.random.default_rng(seed)
+    octaves = []
+    delta = base.new_zeros(1, 1, *sizes[0])
+    for size in sizes:
+        image = _resize(base, size)
+        delta = _resize(delta, size)
+        history = []
+        for _ in range(config.steps):
+            shift = int(rng.integers(-config.jitter, config.jitter + 1))
+            gradient, value = _gradient(objective, image + delta, shift=shift)
+            _check_gradient(gradient, value, layer, config, size)
+            delta = _step(delta, gradient, config)
+            history.append(value)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        history.append(_value(objective, image + delta))
+        octaves.append(Octave(mels=size[0], frames=size[1], objective=tuple(history)))
+    return Dream(
+        delta_db=delta[0, 0].T.contiguous().cpu().numpy(),
+        octaves=tuple(octaves),
+        before=before,
+        after=octaves[-1].objective[-1],  # the last octave is the full size
+    )
+
+
+def objective_value(
+    model: SpectrogramClassifier,
+    log_mel: np.ndarray,
+    *,
+    layer: str | None = None,
+    guide: np.ndarray | None = None,
+    config: DreamConfig,
+) -> float:
+    """The objective of a spectrogram: how much of a dream is left in the sound made from it.
+
+    Args and errors as of `dream`.
+    """
+    dreamer = Dreamer(model)
+    objective = _objective(dreamer, layer, guide, config)
+    return _value(objective, _to_tensor(log_mel, dreamer, "log_mel"))
+
+
+def _objective(
+    dreamer: Dreamer, layer: str | None, guide: np.ndarray | None, config: DreamConfig
+) -> Objective:
+    if config.objective == "class":
+        return class_logit(dreamer, _given(config.class_index, "class_index"))
+    activation = dreamer.activation_of(_given(layer, "layer"))
+    if config.objective == "guide":
+        return guided(activation, _to_tensor(_given(guide, "guide"), dreamer, "guide"))
+    return mean_square(activation)
+
+
+def _given(value: T | None, name: str) -> T:
+    """The value that the configured objective cannot do without."""
+    if value is None:
+        raise UserError(
+            f"the objective needs a {name}, and none was given",
+            where=f"dream, {name}",
+            remedy=f"give {name}, or choose another objective",
+        )
+    return value
+
+
+def _to_tensor(log_mel: np.ndarray, dreamer: Dreamer, name: str) -> torch.Tensor:
+    """From `[frame, mel]` to `[1, 1, mel, frame]` on the model's device, checked."""
+    shape = log_mel.shape
+    if len(shape) != 2 or shape[0] < 1 or shape[1] != dreamer.n_mels:
+        raise UserError(
+            f"a spectrogram of shape {shape}",
+            where=f"dream, {name}",
+            remedy=f"give [at least 1 frame, {dreamer.n_mels} mel], as the model was trained on",
+        )
+    if not np.isfinite(log_mel).all():
+        raise UserError(
+            f"a spectrogram with {int((~np.isfinite(log_mel)).sum())} values that are not finite",
+            where=f"dream, {name}",
+            remedy="log-mel spectrograms have a floor here; find the step that lost it",
+        )
+    values = torch.from_numpy(np.ascontiguousarray(log_mel.T, dtype=np.float32))
+    return values[None, None].to(dreamer.device)
+
+
+def _value(objective: Objective, x: torch.Tensor) -> float:
+    with torch.no_grad():
+        return float(objective(x))
+
+
+def _gradient(
+    objective: Objective, image: torch.Tensor, *, shift: int
+) -> tuple[torch.Tensor, float]:
+    """Gradient of the objective by an image rolled in time by `shift` frames; its value."""
+    rolled = torch.roll(image, shift, dims=3).requires_grad_()
+    with torch.enable_grad():
+        value = objective(rolled)
+        (gradient,) = torch.autograd.grad(value, rolled)
+    return torch.roll(gradient, -shift, dims=3), float(value.detach())
+
+
+def _step(delta: torch.Tensor, gradient: torch.Tensor, config: DreamConfig) -> torch.Tensor:
+    """One step uphill of a mean size of `step_size_db`, kept within +- max_delta_db."""
+    direction = _blur(gradient, config.smoothing)
+    if config.keep_level:
+        direction = direction - direction.mean()
+    direction = direction / direction.abs().mean().clamp_min(1e-30)
+    limit = config.max_delta_db
+    return (delta + config.step_size_db * direction).clamp(-limit, limit)
+
+
+def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Gaussian blur of `[1, 1, mel, frame]` in both directions, its edges repeated."""
+    if sigma == 0.0:
+        return image
+    radius = int(np.ceil(3 * sigma))
+    offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(image, (radius, radius, radius, radius), mode="replicate")
+    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
+
+
+def _resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """To (mels, frames), bilinear, averaging where it shrinks; unchanged at its own size."""
+    if tuple(image.shape[2:]) == size:
+        return image
+    return F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _octave_sizes(
+    objective: Objective, base: torch.Tensor, config: DreamConfig
+) -> list[tuple[int, int]]:
+    """Sizes (mels, frames) that the network accepts, small to large; the last is the input's."""
+    mels, frames = base.shape[2:]
+    sizes = [(mels, frames)]
+    for octave in range(1, config.octaves):
+        ratio = config.octave_scale**octave
+        size = (round(mels / ratio), round(frames / ratio))
+        if min(size) < config.smallest_octave:
+            break
+        try:
+            _value(objective, _resize(base, size))
+        except (RuntimeError, ValueError):  # too small for its pooling: only the network knows
+            break
+        sizes.insert(0, size)
+    return sizes
+
+
+def _first_look(
+    objective: Objective, base: torch.Tensor, layer: str | None, config: DreamConfig
+) -> float:
+    """The objective of the untouched spectrogram, or an error that says why there is none."""
+    mels, frames = base.shape[2:]
+    try:
+        value = _value(objective, base)
+    except RuntimeError as refusal:
+        raise UserError(
+            f"the model refuses a spectrogram of {frames} frames of {mels} mel bands: {refusal}",
+            where="dream, log_mel",
+            remedy="give a longer excerpt",
+        ) from refusal
+    if not np.isfinite(value):
+        raise _dead(f"the objective is {value}", layer, config)
+    if config.objective == "layer" and value == 0.0:
+        raise _dead("the layer is dead: its activation is zero everywhere", layer, config)
+    return value
+
+
+def _check_gradient(
+    gradient: torch.Tensor,
+    value: float,
+    layer: str | None,
+    config: DreamConfig,
+    size: tuple[int, int],
+) -> None:
+    at = f"at the octave of {size[0]} mel bands x {size[1]} frames"
+    if not (np.isfinite(value) and bool(torch.isfinite(gradient).all())):
+        raise _dead(f"the gradient is not finite {at} (objective {value})", layer, config)
+    if not bool(gradient.any()):
+        raise _dead(f"the gradient is zero everywhere {at}", layer, config)
+
+
+def _dead(what: str, layer: str | None, config: DreamConfig) -> UserError:
+    target = f"class {config.class_index}" if config.objective == "class" else f"layer {layer!r}"
+    return UserError(
+        f"{what}; there is nothing to follow",
+        where=f"dream, {target}",
+        remedy="choose another layer or class, fewer octaves, or check the model's training curves",
+    )

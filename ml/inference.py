@@ -1,0 +1,175 @@
+"""From tracks to probabilities and embeddings: segments in bounded batches, averaged by track."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ml.models.base import SpectrogramClassifier
+
+Progress = Callable[[int, int], None]  # (segments done, segments in all)
+
+
+@dataclass(frozen=True)
+class EmbeddedTracks:
+    """Embeddings of tracks and of their segments.
+
+    The segments of track `t` are `segment_vectors[segment_offsets[t] : segment_offsets[t + 1]]`.
+    """
+
+    vectors: np.ndarray  # float32 [track, dim]: the mean of the track's segment vectors
+    segment_vectors: np.ndarray  # float32 [segment, dim]
+    segment_offsets: np.ndarray  # int64 [track + 1]
+    segment_starts: np.ndarray  # int64 [segment]: first frame of the segment within its track
+
+
+def predict_tracks(
+    model: SpectrogramClassifier,
+    spectrograms: Sequence[np.ndarray],
+    *,
+    crop_frames: int,
+    batch_size: int = 32,
+    max_segments: int | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Class probabilities of whole tracks: the mean of the softmax over their segments.
+
+    Args:
+        model: moved to `device`; used in evaluation mode, then left in the mode it was in.
+        spectrograms: per track a float16 or float32 array `[frame, mel]`, dB; may be memory maps.
+        crop_frames: length of a segment, frames: the one the model was trained with.
+        batch_size: segments per forward pass; with `crop_frames` it bounds the memory used.
+        max_segments: at most so many segments per track, evenly spread; None for all.
+        device: torch device.
+        progress: called after each batch with (segments done, segments in all).
+
+    Returns:
+        float32 `[track, class]`, rows sum to 1.
+    """
+    plan = _plan(spectrograms, crop_frames, max_segments)
+    sums = np.zeros((len(spectrograms), model.n_classes), dtype=np.float64)
+    with _evaluating(model, device):
+        for segments, x in _batches(spectrograms, plan, crop_frames, batch_size):
+            probabilities = torch.softmax(model(x.to(device)), dim=1).cpu().numpy()
+            np.add.at(sums, plan.track[segments], probabilities)
+            _report(progress, segments, plan)
+    return (sums / np.diff(plan.offsets)[:, None]).astype(np.float32)
+
+
+def embed_tracks(
+    model: SpectrogramClassifier,
+    spectrograms: Sequence[np.ndarray],
+    *,
+    crop_frames: int,
+    batch_size: int = 32,
+    max_segments: int | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> EmbeddedTracks:
+    """Embeddings of whole tracks and of their segments; arguments as for `predict_tracks`."""
+    plan = _plan(spectrograms, crop_frames, max_segments)
+    vectors = np.zeros((len(plan.track), model.embedding_dim), dtype=np.float32)
+    with _evaluating(model, device):
+        for segments, x in _batches(spectrograms, plan, crop_frames, batch_size):
+            vectors[segments] = model.embed(x.to(device)).cpu().numpy()
+            _report(progress, segments, plan)
+    sums = np.zeros((len(spectrograms), model.embedding_dim), dtype=np.float64)
+    np.add.at(sums, plan.track, vectors)
+    return EmbeddedTracks(
+        vectors=(sums / np.diff(plan.offsets)[:, None]).astype(np.float32),
+        segment_vectors=vectors,
+        segment_offsets=plan.offsets,
+        segment_starts=plan.start,
+    )
+
+
+def segment_starts(
+    n_frames: int, *, crop_frames: int, max_segments: int | None = None
+) -> np.ndarray:
+    """First frames of the consecutive segments that cover a track: int64 `[segment]`.
+
+    They do not overlap, except that a last partial one is shifted back to end with the track. A
+    track shorter than a segment is one segment, from 0.
+    """
+    if n_frames < 1 or crop_frames < 1:
+        raise ValueError(f"need at least 1 frame, got {n_frames}, crop_frames {crop_frames}")
+    last = max(0, n_frames - crop_frames)
+    starts = np.append(np.arange(0, last, crop_frames), last).astype(np.int64)
+    if max_segments is not None and len(starts) > max_segments:
+        middles = (np.arange(max_segments) + 0.5) * len(starts) / max_segments
+        starts = starts[middles.astype(np.int64)]
+    return starts
+
+
+def crop_batch(
+    spectrograms: Sequence[np.ndarray],
+    tracks: np.ndarray,
+    starts: np.ndarray,
+    *,
+    crop_frames: int,
+) -> Tensor:
+    """Crops straight from the (mapped) arrays: float32 `[crop, 1, mel, frame]`, dB.
+
+    A track shorter than the crop is repeated from its beginning until it fills it, as CLAP does
+    (Wu et al. 2023, "repeat padding"). Padding with the floor would be worse: -100 dB is far
+    outside what music normalises to, shifts the statistics of the batch norms and of the global
+    pooling, and makes "is short" a feature a model can learn instead of the music.
+    """
+    batch = np.empty((len(tracks), crop_frames, spectrograms[0].shape[1]), dtype=np.float32)
+    for row, track, start in zip(batch, tracks, starts, strict=True):
+        piece = spectrograms[track][start : start + crop_frames]
+        if len(piece) < crop_frames:
+            piece = np.resize(spectrograms[track], (crop_frames, piece.shape[1]))
+        row[:] = piece
+    return torch.from_numpy(batch).transpose(1, 2).unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    track: np.ndarray  # int64 [segment]
+    start: np.ndarray  # int64 [segment]
+    offsets: np.ndarray  # int64 [track + 1]
+
+
+def _plan(spectrograms: Sequence[np.ndarray], crop_frames: int, max_segments: int | None) -> _Plan:
+    starts = [
+        segment_starts(len(s), crop_frames=crop_frames, max_segments=max_segments)
+        for s in spectrograms
+    ]
+    counts = np.array([len(s) for s in starts], dtype=np.int64)
+    return _Plan(
+        track=np.repeat(np.arange(len(starts), dtype=np.int64), counts),
+        start=np.concatenate([*starts, np.empty(0, dtype=np.int64)]),
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+    )
+
+
+@contextmanager
+def _evaluating(model: SpectrogramClassifier, device: str) -> Iterator[None]:
+    """The model on `device`, in evaluation mode and without gradients; its mode is put back."""
+    was_training = model.training
+    model.to(device).eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _batches(
+    spectrograms: Sequence[np.ndarray], plan: _Plan, crop_frames: int, batch_size: int
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yields (segments, float32 `[segment, 1, mel, frame]`); a batch may span several tracks."""
+    for first in range(0, len(plan.track), batch_size):
+        segments = slice(first, min(first + batch_size, len(plan.track)))
+        tracks, starts = plan.track[segments], plan.start[segments]
+        yield segments, crop_batch(spectrograms, tracks, starts, crop_frames=crop_frames)
+
+
+def _report(progress: Progress | None, segments: slice, plan: _Plan) -> None:
+    if progress is not None:
+        progress(segments.stop, len(plan.track))

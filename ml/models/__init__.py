@@ -1,0 +1,78 @@
+"""The registry: every architecture is built by name, and only its own file is imported."""
+
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+
+import torch
+
+from ml.errors import UserError
+from ml.models.base import SpectrogramClassifier
+
+_ARCHITECTURES = {  # name: (module, class); a module is imported when it is first built
+    "small_cnn": ("ml.models.small_cnn", "SmallCNN"),
+}
+
+
+def names() -> list[str]:
+    """The names `build` knows, sorted."""
+    return sorted(_ARCHITECTURES)
+
+
+def build(
+    name: str, *, n_mels: int, n_classes: int, seed: int = 0, **options: object
+) -> SpectrogramClassifier:
+    """A fresh model with initial weights drawn from `seed`; the global random state is untouched.
+
+    Args:
+        name: one of `names()`.
+        n_mels: mel bands of the input.
+        n_classes: classes of the output.
+        seed: seed of the initial weights.
+        options: the architecture's own options (see its file); what is not given has its default.
+
+    Returns:
+        The model on the CPU, in training mode. `model.architecture` and `model.options` (complete,
+        JSON-ready) are what `build` needs to make the same architecture again.
+
+    Raises:
+        UserError: unknown name, or an option the architecture does not have.
+    """
+    cls = _class_of(name)
+    known = {
+        key: parameter.default
+        for key, parameter in inspect.signature(cls).parameters.items()
+        if key not in ("n_mels", "n_classes")
+    }
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise UserError(
+            f"architecture {name!r} has no option {', '.join(map(repr, unknown))}",
+            where="the options of the model",
+            remedy=f"use some of: {', '.join(sorted(known)) or 'none'}",
+        )
+    complete = {**known, **options}
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # the weights are drawn on the CPU: no GPU state to save
+        torch.default_generator.manual_seed(seed)
+        model = cls(n_mels=n_mels, n_classes=n_classes, **complete)
+    model.architecture = name
+    model.options = _json_ready(complete)
+    return model
+
+
+def _class_of(name: str) -> type[SpectrogramClassifier]:
+    if name not in _ARCHITECTURES:
+        raise UserError(
+            f"unknown architecture {name!r}",
+            where="the name of the model",
+            remedy=f"use one of: {', '.join(names())}",
+        )
+    module, cls = _ARCHITECTURES[name]
+    return getattr(import_module(module), cls)
+
+
+def _json_ready(options: Mapping[str, object]) -> dict[str, object]:
+    """The options as JSON gives them back: tuples are lists."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}

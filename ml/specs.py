@@ -1,0 +1,233 @@
+"""Specs: the small TOML files that name a dataset, an experiment, an encoder or a recipe.
+
+The shipped ones lie in `ml/datasets`, `ml/experiments`, `ml/encoders` and `ml/recipes`; a user's
+own, in folders of the same names under another root, join them and win by name. A spec may say
+`extends = "other"` and override just what differs. All problems of all files are told at once.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ml.errors import UserError
+from ml.generation.deep_dream import DreamConfig
+from ml.training import TrainingConfig
+
+SHIPPED = Path(__file__).parent
+T = TypeVar("T", bound="Spec")
+
+
+class Spec(BaseModel):
+    """What every spec has. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str = Field(description="one line for people")
+
+
+class DatasetSpec(Spec):
+    """A named snapshot of the library: which tracks, which labels, which split."""
+
+    labels: Literal["folder", "tag", "none"] = Field(
+        "folder", description="where a track's label comes from: a folder name, its genre tag"
+    )
+    label_level: int | None = Field(
+        None, ge=1, description="folder level of the label; the library's own setting when absent"
+    )
+    collection: str = Field("", description="only paths that start with this")
+    min_tracks_per_class: int = Field(4, ge=1, description="smaller classes are left out")
+    min_groups_per_class: int = Field(3, ge=1, description="artists (or lone tracks) a class needs")
+    split: Literal["grouped", "leaky"] = Field(
+        "grouped", description="grouped: no artist or duplicate on two sides; leaky: at random"
+    )
+    train: float = Field(0.6, gt=0, lt=1, description="share of each class")
+    validation: float = Field(0.15, gt=0, lt=1, description="share of each class")
+    test: float = Field(0.25, gt=0, lt=1, description="share of each class")
+    seed: int = Field(0, ge=0, description="breaks ties between equal components")
+
+
+class ModelSpec(BaseModel):
+    """Which architecture, with which options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    architecture: str = Field(description="a name of ml.models.names()")
+    options: dict[str, int | float | str | bool | list[int]] = Field(default_factory=dict)
+
+
+class ExperimentSpec(Spec):
+    """A named training recipe on a named dataset."""
+
+    dataset: str = Field(description="name of a dataset spec")
+    model: ModelSpec
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    seed: int = Field(0, ge=0, description="seed of weights, crops and order")
+
+
+class EncoderSpec(Spec):
+    """An encoder in service: what turns a spectrogram into a vector."""
+
+    kind: Literal["experiment", "mel_statistics"] = Field(
+        description="a trained experiment's embedding, or mean and deviation of each mel band"
+    )
+    experiment: str | None = Field(None, description="name of an experiment spec")
+    dataset: str = Field("genres", description="dataset whose labels its reports are held against")
+
+
+class RecipeSpec(Spec):
+    """A generation recipe: which tracks, which network, how."""
+
+    method: Literal["deep_dream"] = "deep_dream"
+    experiment: str = Field(description="the trained experiment that dreams")
+    layer: str | None = Field(None, description="layer to dream, for the objective 'layer'")
+    tracks: int = Field(
+        3, ge=1, le=100, description="how many held-out tracks, of different labels"
+    )
+    path: str | None = Field(None, description="one track by its path in the library instead")
+    start_s: float = Field(0.0, ge=0, description="where the excerpt starts, seconds")
+    excerpt_s: float = Field(10.0, gt=0, le=60, description="length of the excerpt, seconds")
+    dream: DreamConfig = Field(default_factory=DreamConfig)
+    seed: int = Field(0, ge=0)
+
+
+KINDS: dict[str, type[Spec]] = {
+    "datasets": DatasetSpec,
+    "experiments": ExperimentSpec,
+    "encoders": EncoderSpec,
+    "recipes": RecipeSpec,
+}
+
+
+class Specs(BaseModel):
+    """All specs by name."""
+
+    datasets: dict[str, DatasetSpec]
+    experiments: dict[str, ExperimentSpec]
+    encoders: dict[str, EncoderSpec]
+    recipes: dict[str, RecipeSpec]
+
+
+def load_specs(*roots: Path) -> Specs:
+    """The shipped specs and those under `roots`, checked against each other.
+
+    Raises:
+        UserError: with every problem of every file, each with its file and key.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    for kind, model in KINDS.items():
+        raw = _read(kind, (SHIPPED, *roots), problems)
+        found[kind] = {}
+        for name, (path, _) in sorted(raw.items()):
+            resolved = _extend(name, raw, problems)
+            if resolved is not None:
+                spec = _validate(model, resolved, path, problems)
+                if spec is not None:
+                    found[kind][name] = spec
+        found[f"{kind} files"] = {name: path for name, (path, _) in raw.items()}
+    _check_names(found, problems)
+    if problems:
+        raise UserError(
+            f"{len(problems)} problem(s) in the TOML files:\n"
+            + "\n".join(f"  - {p}" for p in problems),
+            where="the files named above",
+            remedy="correct them; ml/README.md lists every key",
+        )
+    return Specs(**{kind: found[kind] for kind in KINDS})
+
+
+def choose(specs: Mapping[str, T], names: Sequence[str], *, kind: str, where: str) -> list[str]:
+    """`names` if each is known.
+
+    Raises:
+        UserError: one is not; the message lists the known ones.
+    """
+    for name in names:
+        if name not in specs:
+            raise UserError(
+                f"unknown {kind} {name!r}",
+                where=where,
+                remedy=f"choose one of: {', '.join(sorted(specs))}; or add {name}.toml",
+            )
+    return list(names)
+
+
+def _read(
+    kind: str, roots: Sequence[Path], problems: list[str]
+) -> dict[str, tuple[Path, dict[str, Any]]]:
+    raw = {}
+    for root in roots:
+        for path in sorted((root / kind).glob("*.toml")):
+            try:
+                raw[path.stem] = (path, tomllib.loads(path.read_text(encoding="utf-8")))
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+                problems.append(f"{path}: not readable as TOML: {error}")
+    return raw
+
+
+def _extend(
+    name: str,
+    raw: Mapping[str, tuple[Path, dict[str, Any]]],
+    problems: list[str],
+    below: tuple[str, ...] = (),
+) -> dict[str, Any] | None:
+    path, body = raw[name]
+    base_name = body.get("extends")
+    if base_name is None:
+        return body
+    if base_name not in raw or base_name in (*below, name):
+        what = "extends itself" if base_name in raw else f"{base_name!r} does not exist"
+        problems.append(f"{path}: extends: {what}")
+        return None
+    base = _extend(base_name, raw, problems, (*below, name))
+    override = {key: value for key, value in body.items() if key != "extends"}
+    return None if base is None else _merge(base, override)
+
+
+def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in override.items():
+        both_tables = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both_tables else value
+    return merged
+
+
+def _validate(
+    model: type[Spec], body: dict[str, Any], path: Path, problems: list[str]
+) -> Spec | None:
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        for item in error.errors():
+            key = ".".join(str(part) for part in item["loc"]) or "(file)"
+            got = "" if item["type"] == "missing" else f" (got {item['input']!r})"
+            problems.append(f"{path}: {key}: {item['msg']}{got}")
+        return None
+
+
+def _check_names(found: Mapping[str, dict[str, Any]], problems: list[str]) -> None:
+    """Every spec that names another must name one that exists."""
+
+    def check(kind: str, name: str, key: str, value: str | None, target: str) -> None:
+        # A target whose own file is broken was reported there.
+        if value is None or value not in found[f"{target} files"]:
+            known = ", ".join(sorted(found[target])) or "(none)"
+            path = found[f"{kind} files"][name]
+            problems.append(f"{path}: {key}: {value!r} is not one of the {target}: {known}")
+
+    for name, spec in found["experiments"].items():
+        check("experiments", name, "dataset", spec.dataset, "datasets")
+    for name, spec in found["encoders"].items():
+        check("encoders", name, "dataset", spec.dataset, "datasets")
+        if spec.kind == "experiment":
+            check("encoders", name, "experiment", spec.experiment, "experiments")
+    for name, spec in found["recipes"].items():
+        check("recipes", name, "experiment", spec.experiment, "experiments")
+    for name, spec in found["datasets"].items():
+        if abs(spec.train + spec.validation + spec.test - 1) > 1e-6:
+            path = found["datasets files"][name]
+            total = spec.train + spec.validation + spec.test
+            problems.append(f"{path}: train + validation + test must be 1 (got {total:g})")

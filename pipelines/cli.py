@@ -1,0 +1,171 @@
+"""The `melgraph` command. Imports are lazy: `audit` answers in a fraction of a second."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from storage.errors import StorageError
+
+USER_MISTAKE, NOT_AS_RECORDED, STEP_FAILED = 2, 1, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point. Returns the exit status: 0 good, 1 something is wrong, 2 a user's mistake."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except StorageError as error:
+        return _refuse(error)
+    except BrokenPipeError:  # `melgraph audit ... | head`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        return 0
+    except KeyboardInterrupt:
+        print("\nstopped; what was committed stays, run it again to go on", file=sys.stderr)
+        return 130
+    except Exception as error:
+        from ml.errors import UserError
+
+        if isinstance(error, UserError):
+            return _refuse(error)
+        raise
+
+
+def _refuse(error: Exception) -> int:
+    print(f"melgraph: {error}", file=sys.stderr)
+    return USER_MISTAKE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="melgraph",
+        description="Everything that can be learned from a music library's spectrograms.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: object, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        sub.add_argument("--home", help="where everything made is kept (MELGRAPH_HOME)")
+        return sub
+
+    demo = add("demo", _demo, "Run everything on the embedded sample library (synthetic music).")
+    run = add("run", _run, "Run everything on a folder of audio; again, only on what is new.")
+    run.add_argument("--library", help="the folder of audio (MELGRAPH_LIBRARY)")
+    run.add_argument(
+        "--label-level",
+        metavar="N",
+        help="folder level whose name is the genre: 1 (default), 2, ... or none",
+    )
+    for sub in (demo, run):
+        sub.add_argument(
+            "--experiment", action="append", metavar="NAME", help="train this one (repeatable)"
+        )
+        sub.add_argument("--refresh", action="store_true", help="new dataset, models and reports")
+        sub.add_argument("--batch-size", type=int, default=512, metavar="N")
+    ui = add("ui", _ui, "Open Dagster, MLflow and the pages on loopback.")
+    ui.add_argument("--library", help="the folder of audio (MELGRAPH_LIBRARY)")
+    ui.add_argument("--port", type=int, default=3000, help="of Dagster; pages and MLflow follow it")
+    for name, command, text in (
+        ("audit", _audit, "Print and verify the chain from an artifact to the source recordings."),
+        ("reproduce", _reproduce, "Make an artifact again from its record, and compare the bytes."),
+    ):
+        sub = add(name, command, text)
+        sub.add_argument("artifact", help="a file or folder, or ASSET/PARTITION[/VERSION]")
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from assets.settings import SAMPLE_LIBRARY
+
+    if os.environ.get("MELGRAPH_LIBRARY"):
+        print("melgraph demo uses the sample library; MELGRAPH_LIBRARY is passed over")
+    options.library, options.label_level = str(SAMPLE_LIBRARY), None
+    _load_settings(options)
+    from assets.progress import progress_bar
+    from ml.sample_library import write_sample_library
+
+    print(f"sample library (synthetic music, written by our own code): {SAMPLE_LIBRARY}")
+    with progress_bar(1, "tracks", "writing music") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        library = write_sample_library(SAMPLE_LIBRARY, progress=show)
+    print(f"      {library.n_tracks} tracks, and {library.n_faulty} faulty files as libraries have")
+    return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Everything that can be refused is refused before the first byte is written."""
+    _load_settings(options)
+    from assets.settings import current_home
+    from ml.audio import AUDIO_SUFFIXES
+    from ml.specs import choose, load_specs
+    from storage.library import check_library, list_library
+
+    home = current_home()
+    check_library(home.library)
+    if options.batch_size < 1:
+        raise StorageError(
+            f"a batch of {options.batch_size} files", where="--batch-size", remedy="at least 1"
+        )
+    if not list_library(home.library, AUDIO_SUFFIXES):
+        raise StorageError(
+            "the library holds no audio files",
+            where=home.library,
+            remedy="name a folder that does, with files such as "
+            + " ".join(sorted(AUDIO_SUFFIXES)[:8]) + " ...: --library FOLDER",
+        )  # fmt: skip
+    specs = load_specs(home.specs)
+    names = options.experiment or sorted(specs.experiments)
+    choose(specs.experiments, names, kind="experiment", where="--experiment")
+    from pipelines.runner import run_stages
+    from pipelines.summary import summarise
+
+    print(f"library: {home.library}\nhome:    {home.root}", flush=True)
+    report = run_stages(
+        home, experiments=names, refresh=options.refresh, batch_size=options.batch_size
+    )
+    print(summarise(home, report))
+    return STEP_FAILED if report.failed else 0
+
+
+def _ui(options: argparse.Namespace) -> int:
+    _load_settings(options)
+    from pipelines.ui import serve
+
+    return serve(options.port)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from pipelines.audit import audit
+
+    _load_settings(options)
+    return audit(options.artifact)
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from pipelines.audit import reproduce
+
+    _load_settings(options)
+    return reproduce(options.artifact)
+
+
+def _load_settings(options: argparse.Namespace) -> None:
+    """Options win over the environment; from here on the environment is all that is read."""
+    for option, variable in (
+        ("home", "MELGRAPH_HOME"),
+        ("library", "MELGRAPH_LIBRARY"),
+        ("label_level", "MELGRAPH_LABEL_LEVEL"),
+    ):
+        value = getattr(options, option, None)
+        if value is not None:
+            is_path = option != "label_level"
+            os.environ[variable] = str(Path(value).absolute()) if is_path else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

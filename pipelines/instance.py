@@ -1,0 +1,53 @@
+"""The Dagster instance of a home: its settings are written once, and are then the user's."""
+
+import os
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from storage.home import Home, write_aside
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+# SQLite below; use Postgres beyond one machine.
+DAGSTER_YAML = """\
+# Written by melgraph; yours to change.
+telemetry:
+  enabled: false
+nux:
+  enabled: false        # no first-visit dialog
+concurrency:
+  runs:
+    max_concurrent_runs: 2
+    tag_concurrency_limits:
+      - key: melgraph/exclusive
+        limit: 1
+        value:
+          applyLimitPerUniqueValue: true
+  pools:
+    granularity: op     # without this, pool="gpu" limits nothing
+    default_limit: 1
+run_monitoring:
+  enabled: true
+  free_slots_after_run_end_seconds: 60
+"""
+
+
+def prepare(home: Home) -> None:
+    """Write `dagster.yaml` where there is none, and point this process at the home."""
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    settings = home.dagster / "dagster.yaml"
+    if not settings.exists():
+        write_aside(settings, DAGSTER_YAML.encode())
+    os.environ["DAGSTER_HOME"] = str(home.dagster)
+    os.environ["MELGRAPH_HOME"] = str(home.root)
+    os.environ["MELGRAPH_LIBRARY"] = str(home.library)
+    os.environ["MELGRAPH_LABEL_LEVEL"] = str(home.label_level or "none")
+
+
+def open_instance(home: Home) -> "AbstractContextManager[DagsterInstance]":
+    """The instance; use it as a context manager."""
+    from dagster import DagsterInstance
+
+    prepare(home)
+    return DagsterInstance.get()

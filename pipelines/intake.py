@@ -1,0 +1,80 @@
+"""Intake: what a scan of the library found becomes track batches in the catalogue."""
+
+import time
+from dataclasses import dataclass, field
+
+from ml.audio import AUDIO_SUFFIXES
+from storage.catalogue import Catalogue, LibraryFile
+from storage.home import Home
+from storage.library import check_library, list_library
+
+BATCH_SIZE = 512
+SETTLE_S = 5.0  # a file younger than this may still be being written
+
+
+@dataclass
+class Scan:
+    """What a scan of the library saw."""
+
+    listed: int
+    arrived: list[LibraryFile]  # new or changed, and settled
+    unsettled: list[str]  # too young to be taken
+    missing: list[str]  # gone since the last scan
+    unreadable: list[str] = field(default_factory=list)  # folders and names it could not use
+
+    def sentence(self) -> str:
+        """For people."""
+        parts = [f"{self.listed} audio files listed", f"{len(self.arrived)} new or changed"]
+        if self.unsettled:
+            parts.append(f"{len(self.unsettled)} still being written")
+        if self.missing:
+            parts.append(f"{len(self.missing)} gone")
+        if self.unreadable:
+            parts.append(f"{len(self.unreadable)} unreadable: {', '.join(self.unreadable[:5])}")
+        return ", ".join(parts)
+
+
+def scan_library(home: Home, catalogue: Catalogue, *, settle_s: float = SETTLE_S) -> Scan:
+    """Compare the library with the catalogue. Changes neither.
+
+    Raises:
+        StorageError: the library cannot be used.
+    """
+    check_library(home.library)
+    unreadable: list[str] = []
+    listing = list_library(home.library, AUDIO_SUFFIXES, unreadable=unreadable)
+    changes = catalogue.changes(listing)
+    youngest = time.time_ns() - int(settle_s * 1e9)
+    return Scan(
+        listed=len(listing),
+        arrived=[file for file in changes.arrived if file.mtime_ns <= youngest],
+        unsettled=[file.path for file in changes.arrived if file.mtime_ns > youngest],
+        missing=_really_gone(changes.missing, unreadable),
+        unreadable=unreadable,
+    )
+
+
+def _really_gone(missing: list[str], unreadable: list[str]) -> list[str]:
+    """A file below a folder that cannot be listed just now is not gone."""
+    if "." in unreadable:
+        return []
+    return [p for p in missing if not any(p.startswith(f"{folder}/") for folder in unreadable)]
+
+
+def cut_batches(
+    catalogue: Catalogue, scan: Scan, *, batch_size: int = BATCH_SIZE, most: int | None = None
+) -> list[str]:
+    """Register what arrived as new batches, and note what is gone. Returns the new keys.
+
+    Args:
+        catalogue: receives the facts.
+        scan: of the library, just now.
+        batch_size: most files in a batch.
+        most: most batches to cut now; the rest arrive again at the next scan.
+    """
+    catalogue.note_missing(scan.missing)
+    starts = range(0, len(scan.arrived), batch_size)
+    return [
+        catalogue.register_batch(scan.arrived[start : start + batch_size])
+        for start in list(starts)[:most]
+    ]

@@ -1,0 +1,187 @@
+"""The plan of a run: stage by stage, which job for which partition, and what needs none.
+
+A stage is planned when the stages before it have run, from the artifacts that are there. What has
+its artifact is not run again; what cannot be made says why.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from assets.pages.asset import pages_spec
+
+from assets import (
+    cluster_reports,
+    datasets,
+    dreams,
+    embeddings,
+    encoders,
+    ingest,
+    recommendations,
+    trained_models,
+)
+from assets.evaluations import evaluation_spec
+from assets.partitions import SPECS, TRACK_BATCH
+from ml.errors import UserError
+from storage.artifacts import ArtifactStore
+from storage.catalogue import Catalogue
+from storage.errors import StorageError
+from storage.records import Spec
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run of a job for one partition; or the reason why there is none.
+
+    Attributes:
+        job: name of the job.
+        partition: its key, by dimension where it has several; empty for none.
+        why_not: why it is not run; None where it is.
+        needless: the artifact is there already, which is good, not a gap.
+    """
+
+    job: str
+    partition: dict[str, str]
+    why_not: str | None = None
+    needless: bool = False
+
+
+@dataclass
+class Planner:
+    """Plans each stage.
+
+    Attributes:
+        store: the artifacts.
+        catalogue: the batches.
+        experiments: the experiments to train, and to dream with.
+        refresh: make datasets, and all that names them, anew from the library as it is now.
+    """
+
+    store: ArtifactStore
+    catalogue: Catalogue
+    experiments: Sequence[str]
+    refresh: bool = False
+
+    def stages(self) -> list[tuple[str, Callable[[], Iterator[Step]]]]:
+        """Titles and plans, in order. Call each when the one before has run."""
+        return [
+            ("tracks, spectrograms, features", self.ingest),
+            ("dataset", self.datasets),
+            ("training and evaluation", self.training),
+            ("encoders", self.encoders),
+            ("embeddings", self.embeddings),
+            ("clusters", self.clustering),
+            ("recommendations", self.recommending),
+            ("dreams", self.dreaming),
+            ("pages", self.publishing),
+        ]
+
+    def ingest(self) -> Iterator[Step]:
+        """Every batch that lacks one of its three artifacts."""
+        for batch in self.catalogue.batches():
+            tracks = ingest.tracks_spec(batch, self.catalogue.batch_files(batch))
+            made_from_it = (ingest.mel_spec, ingest.features_spec)
+            specs = [tracks, *(make(tracks.reference) for make in made_from_it)]
+            yield self._step("ingest", {TRACK_BATCH: batch}, specs)
+
+    def datasets(self) -> Iterator[Step]:
+        """Snapshots are kept until a refresh is asked for."""
+        wanted = {SPECS.experiments[name].dataset for name in self.experiments}
+        wanted |= {encoder.dataset for encoder in SPECS.encoders.values()}
+        for name in sorted(wanted):
+            yield self._kept("dataset", "dataset", datasets.DATASETS, name, self._dataset_specs)
+
+    def _dataset_specs(self, name: str) -> list[Spec]:
+        return [datasets.dataset_spec(self.store, self.catalogue, name)]
+
+    def training(self) -> Iterator[Step]:
+        """Experiments whose model, or its evaluation, is not there for the current snapshot."""
+        for name in self.experiments:
+            yield self._try("training", {"experiment": name}, self._training_specs, name)
+
+    def _training_specs(self, name: str) -> list[Spec]:
+        spec = trained_models.training_spec(self.store, name)
+        if self.store.find(spec.reference) is None:
+            return [spec]
+        return [spec, evaluation_spec(self.store, name)]
+
+    def encoders(self) -> Iterator[Step]:
+        """Encoders whose model or dataset has a new version, or that are not in service yet."""
+        for name, spec in SPECS.encoders.items():
+            if spec.experiment is not None and spec.experiment not in self.experiments:
+                continue
+            yield self._try("encoding", {"encoder": name}, self._encoder_specs, name)
+
+    def _encoder_specs(self, name: str) -> list[Spec]:
+        return [encoders.encoder_spec(self.store, name)]
+
+    def embeddings(self) -> Iterator[Step]:
+        """Every batch and encoder in service without vectors."""
+        for encoder in self.store.partitions(encoders.ENCODERS):
+            for batch in self.store.partitions(ingest.MEL):
+                spec = embeddings.embedding_spec(self.store, encoder, batch)
+                yield self._step("embedding", {"encoder": encoder, TRACK_BATCH: batch}, [spec])
+
+    def clustering(self) -> Iterator[Step]:
+        """Reports are kept until the encoder or the dataset changes, or a refresh is asked for."""
+        for name in self.store.partitions(encoders.ENCODERS):
+            report = self.store.current(cluster_reports.CLUSTER_REPORTS, name)
+            spec = cluster_reports.cluster_spec(self.store, name)
+            new = len(set(spec.inputs) - set(report.record.spec.inputs)) if report else 0
+            gone = len(set(report.record.spec.inputs) - set(spec.inputs)) if report else 0
+            if report and new and not gone and not self.refresh:
+                why = f"kept; {new} newer batch(es) are not on it; --refresh makes it anew"
+                yield Step("clustering", {"encoder": name}, why, needless=True)
+            else:
+                yield self._step("clustering", {"encoder": name}, [spec])
+
+    def recommending(self) -> Iterator[Step]:
+        """Encoders whose index lacks a segment, or whose library has lost tracks."""
+        for name in self.store.partitions(encoders.ENCODERS):
+            segments = recommendations.segment_specs(self.store, name)
+            index = recommendations.index_spec(name, segments)
+            specs = [index]
+            if self.store.find(index.reference) is not None:
+                missing = self.catalogue.missing_paths()
+                specs.append(recommendations.recommendation_spec(self.store, name, missing))
+            yield self._step("recommending", {"encoder": name}, specs)
+
+    def dreaming(self) -> Iterator[Step]:
+        """Recipes whose network has a new version, or that were never played."""
+        for name, recipe in SPECS.recipes.items():
+            if recipe.experiment in self.experiments:
+                yield self._try("dreaming", {"recipe": name}, self._dream_specs, name)
+
+    def _dream_specs(self, name: str) -> list[Spec]:
+        return [dreams.dream_spec(self.store, name)]
+
+    def publishing(self) -> Iterator[Step]:
+        """The pages, where anything they show is new."""
+        yield self._step("publishing", {}, [pages_spec(self.store)])
+
+    def _step(self, job: str, partition: dict[str, str], specs: list[Spec]) -> Step:
+        currents = (self.store.current(spec.asset, spec.partition) for spec in specs)
+        pairs = zip(specs, currents, strict=True)
+        if all(artifact and artifact.reference == spec.reference for spec, artifact in pairs):
+            return Step(job, partition, "already there", needless=True)
+        return Step(job, partition)
+
+    def _try(
+        self, job: str, partition: dict[str, str], specs: Callable[[str], list[Spec]], name: str
+    ) -> Step:
+        """A step that cannot be taken, for want of labels or of a model, is skipped with why."""
+        try:
+            return self._step(job, partition, specs(name))
+        except (UserError, StorageError) as error:
+            return Step(job, partition, error.what)
+
+    def _kept(
+        self, job: str, dimension: str, asset: str, name: str, specs: Callable[[str], list[Spec]]
+    ) -> Step:
+        """A step for something kept as it was first made until a refresh is asked for."""
+        current = self.store.current(asset, name)
+        step = self._try(job, {dimension: name}, specs, name)
+        if current is None or self.refresh or step.why_not is not None:
+            return step
+        made = current.record.finished_at[:16].replace("T", " ")
+        why = f"kept as of {made} UTC; the library has changed since; --refresh makes it anew"
+        return Step(job, {dimension: name}, why, needless=True)

@@ -1,0 +1,104 @@
+"""Sensors: new files become a batch; a batch's run is followed by those that depend on it.
+
+Only these start runs by themselves. Each batch goes tracks -> embeddings for the encoders in
+service -> their index and recommendations. Datasets, models and reports are made when asked for.
+"""
+
+from dagster import (
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    MultiPartitionKey,
+    RunRequest,
+    RunStatusSensorContext,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    run_status_sensor,
+    sensor,
+)
+
+from assets.encoders import ENCODERS
+from assets.partitions import TRACK_BATCH, track_batches
+from assets.resources import HomeResource
+from pipelines import jobs
+from pipelines.intake import cut_batches, scan_library
+from storage.errors import StorageError
+
+BATCHES_PER_TICK = 8
+ENCODER, PARTITION = "encoder", "dagster/partition"
+
+
+@sensor(
+    job=jobs.ingest,
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Cuts new and changed files of the library into track batches and ingests them.",
+)
+def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorResult | SkipReason:
+    """List the library, register settled new files, request one run per batch.
+
+    A batch that was registered but whose run was never requested (a crash in between) is found
+    again: the catalogue, not a cursor, is the memory.
+    """
+    try:
+        catalogue = home.catalogue()
+        scan = scan_library(home.open(), catalogue)
+    except StorageError as error:
+        return SkipReason(str(error))
+    cut_batches(catalogue, scan, most=BATCHES_PER_TICK)
+    known = set(context.instance.get_dynamic_partitions(str(track_batches.name)))
+    waiting = [batch for batch in catalogue.batches() if batch not in known][:BATCHES_PER_TICK]
+    if not waiting:
+        return SkipReason(f"nothing to do: {scan.sentence()}")
+    return SensorResult(
+        run_requests=[RunRequest(run_key=f"ingest {b}", partition_key=b) for b in waiting],
+        dynamic_partitions_requests=[track_batches.build_add_request(waiting)],
+    )
+
+
+@run_status_sensor(
+    run_status=DagsterRunStatus.SUCCESS,
+    monitored_jobs=[jobs.ingest],
+    request_job=jobs.embedding,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Embeds a freshly ingested batch with every encoder in service.",
+)
+def batch_ingested(context: RunStatusSensorContext, home: HomeResource):
+    """One embedding run per encoder in service."""
+    batch = context.dagster_run.tags[PARTITION]
+    encoders = home.store().partitions(ENCODERS)
+    if not encoders:
+        yield SkipReason(f"{batch}: no encoder is in service yet")
+    for encoder in encoders:
+        key = MultiPartitionKey({ENCODER: encoder, TRACK_BATCH: batch})
+        run_key = f"embed {encoder} {batch} after {context.dagster_run.run_id}"
+        yield RunRequest(run_key=run_key, partition_key=key)
+
+
+@run_status_sensor(
+    run_status=DagsterRunStatus.SUCCESS,
+    monitored_jobs=[jobs.embedding],
+    request_job=jobs.recommending,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Lets freshly embedded tracks join their encoder's index.",
+)
+def batch_embedded(context: RunStatusSensorContext):
+    """One run of the encoder's index and recommendations."""
+    encoder = context.dagster_run.tags[f"{PARTITION}/{ENCODER}"]
+    run_key = f"recommend {encoder} after {context.dagster_run.run_id}"
+    yield RunRequest(run_key=run_key, partition_key=encoder)
+
+
+@run_status_sensor(
+    run_status=DagsterRunStatus.SUCCESS,
+    monitored_jobs=[jobs.training, jobs.clustering, jobs.recommending, jobs.dreaming],
+    request_job=jobs.publishing,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Writes the pages again when there is something new to show.",
+)
+def something_to_show(context: RunStatusSensorContext):
+    """One run of the pages; a second one at the same time waits its turn."""
+    yield RunRequest(run_key=f"pages after {context.dagster_run.run_id}")
+
+
+ALL = [new_tracks, batch_ingested, batch_embedded, something_to_show]

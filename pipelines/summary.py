@@ -1,0 +1,72 @@
+"""The end of a run, for people: done / skipped / failed, what was learned, where to look."""
+
+from collections.abc import Iterator
+
+from assets import ingest
+from assets.cluster_reports import CLUSTER_REPORTS, figure_rows
+from assets.dreams import DREAMS, sound_rows
+from assets.evaluations import EVALUATIONS, sentence
+from assets.recommendations import RECOMMENDATIONS
+from pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report
+from storage.artifacts import ArtifactStore
+from storage.home import Home
+
+SAMPLE_MARKER = ".melgraph-sample.json"
+
+
+def summarise(home: Home, report: Report) -> str:
+    """The summary of a run, ready to print."""
+    counts = ", ".join(
+        f"{report.count(status)} {status}" for status in (DONE, THERE, SKIPPED, FAILED)
+    )
+    lines = [f"\n{counts} in {report.seconds / 60:.1f} minutes"]
+    problems = [o for o in report.outcomes if o.status in (SKIPPED, FAILED)]
+    lines += [f"  {o.status}: {o.title}{o.note}" for o in problems]
+    lines += ["", "What was learned", *(f"  {line}" for line in _learned(home))]
+    lines += ["", "Where to look", *(f"  {line}" for line in _places(home))]
+    return "\n".join(lines)
+
+
+def _learned(home: Home) -> Iterator[str]:
+    store = ArtifactStore(home)
+    if (home.library / SAMPLE_MARKER).exists():
+        yield "(sample library, synthetic: these figures say nothing about real music)"
+    facts = [store.need(ingest.TRACKS, name).facts for name in store.partitions(ingest.TRACKS)]
+    total = {
+        key: sum(f[key] for f in facts) for key in ("files", "ok", "quarantined", "duplicates")
+    }
+    hours = sum(f["hours"] for f in facts)
+    yield (
+        "library: {files} files: {ok} good ({duplicates} of them duplicates), {quarantined}".format(
+            **total
+        )
+        + f" quarantined; {hours:.2f} hours"
+    )
+    for name in store.partitions(EVALUATIONS):
+        yield f"{name}: {sentence(store.need(EVALUATIONS, name).facts)}"
+    for name in store.partitions(CLUSTER_REPORTS):
+        for row in figure_rows(store.need(CLUSTER_REPORTS, name).facts)[:1]:
+            found = f"Hungarian accuracy {row['Hungarian accuracy']}, NMI {row['NMI']}"
+            yield f"clusters of {name}, {row['tracks']} (n = {row['n']}): {found}"
+    for name in store.partitions(RECOMMENDATIONS):
+        facts_of = store.need(RECOMMENDATIONS, name).facts
+        if "same_label" in facts_of:
+            share, chance = facts_of["same_label"], facts_of["same_label_by_chance"]
+            told = f"{share:.0%} share the track's label (by chance {chance:.0%})"
+            note = "; training tracks included" if name in store.partitions(EVALUATIONS) else ""
+            yield f"recommendations of {name}: {facts_of['tracks']} tracks, {told}{note}"
+    for name in store.partitions(DREAMS):
+        for sound in sound_rows(store.need(DREAMS, name).facts):
+            yield f"{name}: {sound['track']}: {sound['heard before']} -> {sound['heard after']}"
+
+
+def _places(home: Home) -> Iterator[str]:
+    store = ArtifactStore(home)
+    if pages := store.current("pages", "all"):
+        yield f"pages    {(pages.folder / 'index.html').as_uri()}"
+    for name in store.partitions(DREAMS):
+        dream = store.need(DREAMS, name)
+        sound = dream.facts["sounds"][0]["files"]["dream"] if dream.facts["sounds"] else ""
+        yield f"sounds   {dream.folder}"
+        yield f"audit    melgraph audit {dream.folder / sound}"
+    yield f"live     MELGRAPH_HOME={home.root} melgraph ui      (Dagster, MLflow, the pages)"

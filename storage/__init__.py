@@ -1,0 +1,1 @@
+"""WHERE it is kept: artifacts, records, catalogue, spectrogram stores, tables, vector indexes."""

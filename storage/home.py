@@ -1,0 +1,170 @@
+"""The home: the one folder everything melgraph makes is kept in, and the library it belongs to."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import NewerFormat, StorageError
+
+FORMAT = 1
+MARKER = "melgraph.json"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where things are. Creating the object touches nothing on disk.
+
+    Attributes:
+        root: absolute path of the home.
+        library: absolute path of the folder of audio; read-only to us.
+        label_level: folder level (1 = directly below the library) whose name is a track's label;
+            None where folder names mean nothing.
+    """
+
+    root: Path
+    library: Path
+    label_level: int | None = 1
+
+    @property
+    def artifacts(self) -> Path:
+        """`<asset>/<partition>/<version>/` below this folder."""
+        return self.root / "artifacts"
+
+    @property
+    def pending(self) -> Path:
+        """Work that is not committed."""
+        return self.root / "pending"
+
+    @property
+    def locks(self) -> Path:
+        """One lock file per (asset, partition)."""
+        return self.root / "locks"
+
+    @property
+    def catalogue(self) -> Path:
+        """The SQLite file of the catalogue."""
+        return self.root / "catalogue.sqlite"
+
+    @property
+    def dagster(self) -> Path:
+        """DAGSTER_HOME of this home."""
+        return self.root / "dagster"
+
+    @property
+    def mlflow(self) -> Path:
+        """Folder of the MLflow database and models."""
+        return self.root / "mlflow"
+
+    @property
+    def specs(self) -> Path:
+        """The user's own TOML files: `datasets/ experiments/ encoders/ recipes/`."""
+        return self.root / "specs"
+
+    def create(self) -> "Home":
+        """Make the folder on disk, or adopt an existing one of the same library.
+
+        Raises:
+            StorageError: the folder belongs to another library, or is not a melgraph home.
+            NewerFormat: it was written by a newer melgraph.
+        """
+        kept = read_marker(self.root)
+        if kept is not None and Path(kept["library"]) != self.library:
+            raise StorageError(
+                f"this home belongs to the library {kept['library']}, not to {self.library}",
+                where=self.root / MARKER,
+                remedy="give each library its own home: --home FOLDER, or MELGRAPH_HOME",
+            )
+        if kept is None and self.root.exists() and any(self.root.iterdir()):
+            raise StorageError(
+                "the folder is not empty and is not a melgraph home",
+                where=self.root,
+                remedy="choose a new or empty folder: --home FOLDER, or MELGRAPH_HOME",
+            )
+        marker = {
+            "format": FORMAT,
+            "library": str(self.library),
+            "label_level": self.label_level,
+        }
+        if kept != marker:
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_aside(
+                self.root / MARKER, json.dumps(marker, indent=1, ensure_ascii=False).encode()
+            )
+        link = self.root / "library"  # so that pages reach the recordings by relative links
+        if not link.is_symlink():
+            link.symlink_to(self.library, target_is_directory=True)
+        return self
+
+
+def read_marker(root: Path) -> dict | None:
+    """The marker of the home at `root`, or None where there is no home.
+
+    Raises:
+        NewerFormat, StorageError: the marker is newer than this melgraph, or unreadable.
+    """
+    path = root / MARKER
+    try:
+        marker = json.loads(path.read_bytes())
+        written_format = int(marker["format"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            f"the home's marker cannot be read ({error})",
+            where=path,
+            remedy="restore the file, or choose another home: --home FOLDER, or MELGRAPH_HOME",
+        ) from None
+    if written_format > FORMAT:
+        raise NewerFormat(
+            f"this home has format {written_format}, this melgraph reads up to {FORMAT}",
+            where=path,
+            remedy="upgrade melgraph, or choose another home: --home FOLDER, or MELGRAPH_HOME",
+        )
+    return marker
+
+
+def open_home(root: Path) -> Home:
+    """The existing home at `root`.
+
+    Raises:
+        StorageError: there is none.
+    """
+    marker = read_marker(root)
+    if marker is None:
+        raise StorageError(
+            "there is no melgraph home here",
+            where=root,
+            remedy="run `melgraph demo` or `melgraph run --library FOLDER` first, "
+            "or name the home: --home FOLDER, or MELGRAPH_HOME",
+        )
+    return Home(root.resolve(), Path(marker["library"]), marker["label_level"])
+
+
+def enclosing_home(path: Path) -> Home | None:
+    """The home that holds `path`, or None."""
+    path = path.absolute()
+    for folder in (path, *path.parents):
+        if (folder / MARKER).is_file():
+            return open_home(folder)
+    return None
+
+
+def write_aside(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: aside, flushed to disk, then renamed."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
+    with aside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,167 @@
+"""Lineage: the chain from any artifact back to the source recordings, every byte verified.
+
+Standard library only: `melgraph audit` starts at once.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from storage.artifacts import Artifact, ArtifactStore, file_sha256
+from storage.errors import ArtifactMissing, StorageError
+from storage.home import Home
+from storage.records import RECORD_NAME, Recording, Reference, parse_record, parse_reference
+
+
+@dataclass(frozen=True)
+class Link:
+    """One artifact of the chain."""
+
+    reference: Reference
+    depth: int
+    artifact: Artifact | None
+    problems: list[str]
+    repeated: bool = False  # already shown and verified further up
+
+
+@dataclass
+class Chain:
+    """The whole chain of one artifact.
+
+    Attributes:
+        links: the artifact, its inputs, their inputs, depth first.
+        sources: the recordings it ends at, and what is wrong with each (empty: verified).
+    """
+
+    links: list[Link] = field(default_factory=list)
+    sources: list[tuple[Recording, list[str]]] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything wrong anywhere in the chain."""
+        found = [problem for link in self.links for problem in link.problems]
+        return found + [problem for _, problems in self.sources for problem in problems]
+
+
+def trace(
+    store: ArtifactStore,
+    start: Artifact,
+    *,
+    file: str | None = None,
+    locate: Callable[[str], list[str]] = lambda track_id: [],
+    on_link: Callable[[Link], None] = lambda link: None,
+) -> Chain:
+    """Walk from an artifact to its sources, verifying every file on the way.
+
+    Args:
+        store: where the artifacts are.
+        start: the artifact asked about.
+        file: one file of it; then only the recordings that file was made from are its sources.
+        locate: other paths at which a track's bytes were seen, for files that moved.
+        on_link: told of each link as soon as it is verified.
+    """
+    chain = Chain()
+    seen: set[Reference] = set()
+    for link in _walk(store, start.reference, "", 0, seen):
+        chain.links.append(link)
+        on_link(link)
+    for recording in _sources(chain, start, file):
+        chain.sources.append((recording, _verify_source(store.home, recording, locate)))
+    return chain
+
+
+def _walk(
+    store: ArtifactStore, reference: Reference, digest: str, depth: int, seen: set[Reference]
+) -> Iterator[Link]:
+    repeated = reference in seen
+    seen.add(reference)
+    try:
+        artifact = store.get(reference)
+    except StorageError as error:
+        lost = isinstance(error, ArtifactMissing)
+        what = "missing, or its record is" if lost else error.what
+        yield Link(reference, depth, None, [] if repeated else [f"{error.where}: {what}"])
+        return
+    problems = [] if repeated else store.verify(artifact)
+    if digest and artifact.record.digest != digest:
+        # Made again since, with other bytes: the record of the user names what it was made from.
+        problems.append(f"{artifact.folder}: not the bytes the artifact above was made from")
+    yield Link(reference, depth, artifact, problems, repeated)
+    if not repeated:
+        for parent in artifact.record.spec.inputs:
+            recorded = artifact.record.input_digests.get(str(parent), "")
+            yield from _walk(store, parent, recorded, depth + 1, seen)
+
+
+def _sources(chain: Chain, start: Artifact, file: str | None) -> list[Recording]:
+    named = start.record.recordings
+    if named and file is not None:
+        return [r for r in named if file in r.files] or list(named)
+    if named:
+        return list(named)
+    found: dict[str, Recording] = {}
+    for link in chain.links:
+        if link.artifact is not None and not link.artifact.record.spec.inputs:
+            for recording in link.artifact.record.recordings:
+                found.setdefault(recording.path, recording)
+    return [found[path] for path in sorted(found)]
+
+
+def _verify_source(
+    home: Home, recording: Recording, locate: Callable[[str], list[str]]
+) -> list[str]:
+    if recording.sha256 is None:
+        return []  # it could not be read when it was catalogued, and nothing was made from it
+    places = [recording.path]
+    if recording.track_id is not None:
+        places += [path for path in locate(recording.track_id) if path != recording.path]
+    state = "missing"
+    for place in places:
+        path = home.library / place
+        try:
+            if file_sha256(path) == recording.sha256:
+                return []
+            state = "changed since: its SHA-256 is not the recorded one"
+        except OSError:
+            continue
+    return [f"{home.library / recording.path}: {state}"]
+
+
+def find_artifact(store: ArtifactStore, text: str) -> tuple[Artifact, str | None]:
+    """What a user means by `text`: a path to a file or folder, or `asset/partition[/version]`.
+
+    Returns:
+        The artifact, and the file of it that was named, if one was.
+
+    Raises:
+        ArtifactMissing: nothing answers to it. ArtifactCorrupt: its record is damaged.
+    """
+    path = Path(text).absolute()
+    if path.exists():
+        for folder in (path, *path.parents):
+            if (folder / RECORD_NAME).is_file():
+                record_path = folder / RECORD_NAME
+                record = parse_record(record_path.read_bytes(), where=record_path)
+                named = path.relative_to(folder).as_posix()
+                is_part = path.is_file() and named != RECORD_NAME
+                return Artifact(folder, record), named if is_part else None
+    parts = text.strip("/").split("/")
+    artifact = None
+    if len(parts) == 3:
+        artifact = store.find(parse_reference("/".join(parts)))
+    elif len(parts) == 2:
+        artifact = store.current(*parts)
+    elif len(parts) == 1 and len(store.partitions(text)) == 1:
+        artifact = store.current(text, store.partitions(text)[0])
+    if artifact is None:
+        assets = store.home.artifacts
+        known = sorted(
+            f"{p.parent.parent.name}/{p.parent.name}" for p in assets.glob("*/*/current")
+        )
+        raise ArtifactMissing(
+            f"no artifact answers to {text!r}",
+            where=store.home.artifacts,
+            remedy="name a file or folder below it, or one of: "
+            + (", ".join(known) or "(none yet)"),
+        )
+    return artifact, None
