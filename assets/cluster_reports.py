@@ -6,7 +6,6 @@ from dagster import (
     AssetDep,
     AssetExecutionContext,
     MaterializeResult,
-    MultiToSingleDimensionPartitionMapping,
     asset,
 )
 
@@ -22,7 +21,7 @@ from assets.materialize import (
     picture,
     plain_failures,
 )
-from assets.partitions import SPECS, dataset_to_encoders, encoder_names
+from assets.partitions import SPECS, by_encoder, dataset_to_encoders, encoder_names
 from assets.resources import HomeResource
 from assets.trained_models import write_json
 from ml.errors import UserError
@@ -79,7 +78,7 @@ def write_cluster_report(store: ArtifactStore, work: Work) -> None:
     title = f"{work.spec.partition}: {table.height} tracks (t-SNE)"
     png = plots.scatter_map(points, table["label"].to_list(), title)
     (work.folder / MAP_PICTURE).write_bytes(png)
-    figures: dict[str, object] = {}
+    figures: list[dict[str, object]] = []
     for name, chosen in _selections(table).items():
         labels = [table["label"][row] for row in chosen]
         if len(chosen) < 3 or len(set(labels)) < 2 or len(chosen) <= len(set(labels)):
@@ -91,11 +90,8 @@ def write_cluster_report(store: ArtifactStore, work: Work) -> None:
             n_bootstrap=config["bootstrap"],
             n_shuffles=config["shuffles"],
         )
-        figures[name] = {
-            "n": len(chosen),
-            "classes": len(set(labels)),
-            **{key: _plain(getattr(found, key)) for key in FIGURE_NAMES},
-        }
+        row = {"tracks": name, "n": len(chosen), "classes": len(set(labels))}
+        figures.append(row | {key: _plain(getattr(found, key)) for key in FIGURE_NAMES})
     write_json(work.folder / FIGURES, figures)
     work.facts.update(tracks=table.height, labelled=table["label"].count(), figures=figures)
 
@@ -117,7 +113,7 @@ def _plain(figure: object) -> dict[str, float | None]:
 @asset(
     partitions_def=encoder_names,
     deps=[
-        AssetDep(EMBEDDINGS, partition_mapping=MultiToSingleDimensionPartitionMapping("encoder")),
+        AssetDep(EMBEDDINGS, partition_mapping=by_encoder),
         AssetDep(DATASETS, partition_mapping=dataset_to_encoders),
     ],
     group_name="embeddings",
@@ -146,8 +142,12 @@ def figure_rows(facts: Metadata) -> list[dict[str, object]]:
         return "{value:.2f} ({low:.2f} to {high:.2f}; shuffled {chance:.2f})".format(**figure)
 
     return [
-        {"tracks": name, "n": row["n"], **{t: spell(row[k]) for k, t in FIGURE_NAMES.items()}}
-        for name, row in facts["figures"].items()
+        {
+            "tracks": row["tracks"],
+            "n": row["n"],
+            **{title: spell(row[key]) for key, title in FIGURE_NAMES.items()},
+        }
+        for row in facts["figures"]
     ]
 
 

@@ -70,7 +70,8 @@ def _of_tracks(spec: Spec) -> set[Reference]:
 
 def write_dataset(store: ArtifactStore, work: Work) -> None:
     """Write the snapshot: one row per track, with label, group, split or the reason it has none."""
-    from ml.splits import components, edges_from_keys, leakage, name_edges
+    from ml.components import components, edges_from_keys, name_edges
+    from ml.splits import leakage
 
     config = work.spec.config
     table = _candidates(store, work.spec)
@@ -96,6 +97,7 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
         labelled=table["label"].count(),
         used=used.height,
         groups=used["group"].n_unique(),
+        artist_known=sum(artists[row] is not None for row, side in enumerate(splits) if side),
         classes=sorted(used["label"].unique().to_list()),
         counts=counts.to_dicts(),
         left_out=dict(table["left_out"].drop_nulls().value_counts().sort("left_out").iter_rows()),
@@ -238,9 +240,20 @@ def _show(artifact: Artifact) -> Metadata:
     if facts["left_out"]:
         reasons = [{"reason": r, "tracks": n} for r, n in facts["left_out"].items()]
         shown["left out"] = markdown_table(reasons)
+    if facts["artist_known"] < facts["used"]:
+        shown["caution"] = artist_caution(facts)
     if facts["unusable"]:
         shown["cannot be learned from"] = facts["unusable"]
     return shown
+
+
+def artist_caution(facts: Metadata) -> str:
+    """What a split cannot promise where artists are not known."""
+    unknown = facts["used"] - facts["artist_known"]
+    return (
+        f"the artist of {unknown} of {facts['used']} tracks is not known: "
+        "tracks of one artist may be on both sides of the split"
+    )
 
 
 @asset_check(asset=datasets, blocking=True, description="No component is on two sides of a split.")

@@ -9,7 +9,6 @@ from dagster import (
     AssetExecutionContext,
     MaterializeResult,
     MultiPartitionKey,
-    MultiToSingleDimensionPartitionMapping,
     asset,
     asset_check,
 )
@@ -17,7 +16,7 @@ from dagster import (
 from assets import ingest
 from assets.encoders import ENCODERS, encode
 from assets.materialize import Metadata, input_of, inputs_of, materialize, plain_failures
-from assets.partitions import TRACK_BATCH, batches_by_encoder
+from assets.partitions import TRACK_BATCH, batches_by_encoder, by_batch, by_encoder
 from assets.resources import HomeResource
 from assets.spectrograms import Spectrograms
 from assets.trained_models import GPU_TAGS
@@ -89,8 +88,8 @@ def _fixed(vectors: np.ndarray, dimension: int) -> pl.Series:
 @asset(
     partitions_def=batches_by_encoder,
     deps=[
-        AssetDep(ingest.MEL, partition_mapping=MultiToSingleDimensionPartitionMapping(TRACK_BATCH)),
-        AssetDep(ENCODERS, partition_mapping=MultiToSingleDimensionPartitionMapping("encoder")),
+        AssetDep(ingest.MEL, partition_mapping=by_batch),
+        AssetDep(ENCODERS, partition_mapping=by_encoder),
     ],
     group_name="embeddings",
     code_version=str(STAGE),

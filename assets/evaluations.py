@@ -1,10 +1,13 @@
 """`evaluations`: what a trained experiment answers on the test split, read once per model."""
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 import polars as pl
 from dagster import AssetDep, AssetExecutionContext, MaterializeResult, asset
 
-from assets.datasets import DATASETS, TABLE
+from assets.datasets import DATASETS, TABLE, artist_caution
 from assets.materialize import (
     Metadata,
     input_of,
@@ -14,10 +17,12 @@ from assets.materialize import (
     plain_failures,
 )
 from assets.partitions import dataset_to_experiments, experiment_names
+from assets.progress import progress_bar
 from assets.resources import HomeResource
 from assets.trained_models import (
     GPU_TAGS,
     TRAINED,
+    build_model,
     checkpoint_of,
     device,
     part_of,
@@ -30,19 +35,27 @@ from storage.tables import read_table, write_table
 STAGE = 1
 EVALUATIONS = "evaluations"
 PREDICTIONS, REPORT, CONFUSION = "predictions.parquet", "report.json", "confusion_matrix.png"
+FOLD_PREDICTIONS, FOLD_REPORT = "fold_predictions.parquet", "fold_report.json"
+KEPT = ("n", "n_groups", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "note",
+        "chance_uniform", "chance_majority", "above_chance", "small_sample",
+        "calibration_error")  # fmt: skip
 
 
 def evaluation_spec(store: ArtifactStore, name: str) -> Spec:
     """The evaluation of the current model of an experiment, on the dataset it was trained on."""
     model = store.need(TRAINED, name)
     inputs = (model.reference, *model.record.spec.inputs)
-    return Spec(EVALUATIONS, name, STAGE, inputs, {"part": "test"}, 0)
+    config = {"part": "test", "folds": model.record.spec.config["folds"]}
+    return Spec(EVALUATIONS, name, STAGE, inputs, config, model.record.spec.seed)
 
 
 def write_evaluation(store: ArtifactStore, work: Work) -> None:
-    """Predict every test track, and write predictions, figures and the confusion matrix."""
+    """Predict every test track, and write predictions, figures and the confusion matrix.
+
+    Where the test split is too small to say much, the recipe is also cross-validated over all
+    tracks by grouped folds: an estimate of the recipe, beside the one of this very model.
+    """
     from ml import plots
-    from ml.evaluation import evaluate
     from ml.inference import predict_tracks
 
     model, meta = checkpoint_of(input_of(store, work.spec, TRAINED))
@@ -51,32 +64,79 @@ def write_evaluation(store: ArtifactStore, work: Work) -> None:
     views = spectrograms.tracks(table["batch"].to_list(), table["track_id"].to_list())
     probabilities = predict_tracks(model, views, crop_frames=meta["crop_frames"], device=device())
     everything = read_table(input_of(store, work.spec, DATASETS).folder / TABLE)
+    everything = everything.filter(pl.col("split").is_not_null())
     train = everything.filter(pl.col("split") == "train")
-    figures = evaluate(
-        probabilities,
-        _numbers(table, classes),
-        classes=classes,
-        groups=table["group"].to_numpy(),
-        seed=work.spec.seed or 0,
-        train_labels=_numbers(train, classes),
-    )
+    figures = _judge(work, table, probabilities, classes, train, PREDICTIONS)
+    write_json(work.folder / REPORT, figures)
+    title = f"{work.spec.partition}, test split: {figures['accuracy']:.0%} of {figures['n']} tracks"
+    picture_bytes = plots.confusion_matrix(np.asarray(figures["confusion"]), classes, title)
+    (work.folder / CONFUSION).write_bytes(picture_bytes)
+    work.facts.update({name: figures[name] for name in KEPT}, per_class=figures["per_class"])
+    snapshot = input_of(store, work.spec, DATASETS).facts
+    caution = artist_caution(snapshot) if snapshot["artist_known"] < snapshot["used"] else None
+    work.facts.update(split_policy=snapshot["policy"], caution=caution)
+    folds = work.spec.config["folds"]
+    work.facts["cross_validation"] = None
+    if figures["small_sample"] and 2 <= folds <= everything["group"].n_unique():
+        views = spectrograms.tracks(everything["batch"].to_list(), everything["track_id"].to_list())
+        probabilities = _cross_validated(store, work.spec, views, everything, classes)
+        found = _judge(work, everything, probabilities, classes, everything, FOLD_PREDICTIONS)
+        write_json(work.folder / FOLD_REPORT, found)
+        work.facts["cross_validation"] = {"folds": folds, **{name: found[name] for name in KEPT}}
+
+
+def _judge(
+    work: Work,
+    table: pl.DataFrame,
+    probabilities: np.ndarray,
+    classes: list[str],
+    train: pl.DataFrame,
+    file: str,
+) -> dict[str, Any]:
+    """Write the predictions to a file, and return the figures."""
+    from ml.evaluation import evaluate
+
     best = probabilities.argmax(axis=1)
     predictions = table.select("track_id", "path", "label", "group").with_columns(
         prediction=pl.Series([classes[i] for i in best], dtype=pl.String),
         probability=pl.Series(probabilities.max(axis=1, initial=0.0), dtype=pl.Float32),
         **{f"p_{name}": probabilities[:, i] for i, name in enumerate(classes)},
     )
-    write_table(predictions, work.folder / PREDICTIONS)
-    report = figures.to_dict()
-    write_json(work.folder / REPORT, report)
-    title = f"{work.spec.partition}, test split: {figures.accuracy:.0%} of {figures.n} tracks"
-    picture_bytes = plots.confusion_matrix(np.asarray(figures.confusion), classes, title)
-    (work.folder / CONFUSION).write_bytes(picture_bytes)
-    kept = ("n", "n_groups", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "note",
-            "chance_uniform", "chance_majority", "above_chance", "small_sample",
-            "calibration_error")  # fmt: skip
-    work.facts.update({name: report[name] for name in kept}, per_class=report["per_class"])
-    work.facts.update(split_policy=input_of(store, work.spec, DATASETS).facts["policy"])
+    write_table(predictions, work.folder / file)
+    return evaluate(
+        probabilities,
+        _numbers(table, classes),
+        classes=classes,
+        groups=table["group"].to_numpy(),
+        seed=work.spec.seed or 0,
+        train_labels=_numbers(train, classes),
+    ).to_dict()
+
+
+def _cross_validated(
+    store: ArtifactStore,
+    spec: Spec,
+    views: list[np.ndarray],
+    table: pl.DataFrame,
+    classes: list[str],
+) -> np.ndarray:
+    from ml.cross_validation import cross_validate
+    from ml.training_config import TrainingConfig
+
+    recipe = input_of(store, spec, TRAINED).record.spec.config
+    training = TrainingConfig.model_validate(recipe["training"])
+    with progress_bar(spec.config["folds"] * training.epochs, "epochs", "folds") as bar:
+        return cross_validate(
+            views,
+            _numbers(table, classes),
+            table["group"].to_numpy(),
+            build=partial(build_model, recipe, n_mels=views[0].shape[1], n_classes=len(classes)),
+            config=training,
+            n_folds=spec.config["folds"],
+            seed=spec.seed or 0,
+            device=device(),
+            progress=lambda fold, epoch: bar.update(),
+        )
 
 
 def _numbers(table: pl.DataFrame, classes: list[str]) -> np.ndarray:
@@ -104,15 +164,27 @@ def evaluations(context: AssetExecutionContext, home: HomeResource) -> Materiali
 
 
 def sentence(facts: Metadata) -> str:
-    """The result in one line, with all that makes it honest."""
-    verdict = "above chance" if facts["above_chance"] else "not shown to be above chance"
-    chance = max(facts["chance_uniform"], facts["chance_majority"])
+    """The result on the test split in one line, with all that makes it honest."""
     small = ", a small sample" if facts["small_sample"] else ""
+    caution = f"; {facts['caution']}" if facts["caution"] else ""
+    return f"{_accuracy(facts)}; {facts['split_policy']} split{small}{caution}"
+
+
+def fold_sentence(facts: Metadata) -> str | None:
+    """The cross-validated result in one line, where there is one."""
+    found = facts["cross_validation"]
+    if found is None:
+        return None
+    return f"{_accuracy(found)}; {found['folds']} grouped folds over all tracks, one seed"
+
+
+def _accuracy(found: Metadata) -> str:
+    verdict = "above chance" if found["above_chance"] else "not shown to be above chance"
+    chance = max(found["chance_uniform"], found["chance_majority"])
     return (
-        f"accuracy {facts['accuracy']:.1%} (95 % interval {facts['accuracy_low']:.1%} to "
-        f"{facts['accuracy_high']:.1%}; chance {chance:.1%}): {verdict}; "
-        f"n = {facts['n']} tracks of {facts['n_groups']} groups{small}; "
-        f"{facts['split_policy']} split"
+        f"accuracy {found['accuracy']:.1%} (95 % interval {found['accuracy_low']:.1%} to "
+        f"{found['accuracy_high']:.1%}; chance {chance:.1%}): {verdict}; "
+        f"n = {found['n']} tracks of {found['n_groups']} groups"
     )
 
 
@@ -131,4 +203,6 @@ def _show(artifact: Artifact) -> Metadata:
     }
     if facts["note"]:
         shown["note"] = facts["note"]
+    if told := fold_sentence(facts):
+        shown["cross-validation of the recipe"] = told
     return shown

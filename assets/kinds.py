@@ -1,4 +1,4 @@
-"""Every kind of artifact and what writes it: the conformance suite and `reproduce` go through here."""
+"""Every kind of artifact, and what writes it. Conformance and `reproduce` go through here."""
 
 from collections.abc import Callable
 from pathlib import Path

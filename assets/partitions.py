@@ -1,8 +1,11 @@
 """The partition definitions, and the specs the static ones are named after."""
 
+import warnings
+
 from dagster import (
     DynamicPartitionsDefinition,
     MultiPartitionsDefinition,
+    MultiToSingleDimensionPartitionMapping,
     StaticPartitionMapping,
     StaticPartitionsDefinition,
 )
@@ -21,6 +24,12 @@ recipe_names = StaticPartitionsDefinition(sorted(SPECS.recipes))
 batches_by_encoder = MultiPartitionsDefinition(
     {"encoder": encoder_names, TRACK_BATCH: track_batches}
 )
+
+with warnings.catch_warnings():
+    # "In beta" since 2023, and tried here in both directions; a warning would help no user.
+    warnings.filterwarnings("ignore", message=".*MultiToSingleDimensionPartitionMapping.*")
+    by_batch = MultiToSingleDimensionPartitionMapping(TRACK_BATCH)
+    by_encoder = MultiToSingleDimensionPartitionMapping("encoder")
 
 # Which dataset feeds which experiment, and so on: upstream key -> downstream keys.
 dataset_to_experiments = StaticPartitionMapping(

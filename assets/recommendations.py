@@ -10,7 +10,6 @@ from dagster import (
     AssetDep,
     AssetExecutionContext,
     MaterializeResult,
-    MultiToSingleDimensionPartitionMapping,
     asset,
 )
 
@@ -27,7 +26,7 @@ from assets.materialize import (
     materialize,
     plain_failures,
 )
-from assets.partitions import encoder_names
+from assets.partitions import by_encoder, encoder_names
 from assets.resources import HomeResource
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.records import Spec
@@ -151,9 +150,7 @@ def _names(store: ArtifactStore, spec: Spec) -> dict[str, dict[str, Any]]:
 
 @asset(
     partitions_def=encoder_names,
-    deps=[
-        AssetDep(EMBEDDINGS, partition_mapping=MultiToSingleDimensionPartitionMapping("encoder"))
-    ],
+    deps=[AssetDep(EMBEDDINGS, partition_mapping=by_encoder)],
     group_name="recommendations",
     code_version=str(STAGES[INDEXES]),
 )

@@ -1,6 +1,7 @@
 """`trained_models`: a classifier per experiment, with its curves, its MLflow run and its model."""
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -57,24 +58,23 @@ def write_trained_model(
     store: ArtifactStore, work: Work, tracker: Tracker | UntrackedRuns = UNTRACKED
 ) -> None:
     """Train, and write the checkpoint, the curves and their picture."""
-    from ml import checkpoints, models, plots
-    from ml.training import EpochReport, TrackSet, TrainingConfig, train
+    from ml import checkpoints, plots
+    from ml.track_set import TrackSet
+    from ml.training import EpochReport, train
+    from ml.training_config import TrainingConfig
 
     config = work.spec.config
     classes = input_of(store, work.spec, DATASETS).facts["classes"]
-    sets = {}
+    sets: dict[str, TrackSet | None] = {}
     for part in ("train", "validation"):
         table, spectrograms = part_of(store, work.spec, part)
         labels = table["label"].replace_strict(classes, range(len(classes)), return_dtype=pl.Int64)
         views = spectrograms.tracks(table["batch"].to_list(), table["track_id"].to_list())
-        sets[part] = TrackSet(views, labels.to_numpy())
+        sets[part] = TrackSet(views, labels.to_numpy()) if views else None
+    training_set, validation_set = sets["train"], sets["validation"]
+    assert training_set is not None, "a usable dataset has training tracks"
     training = TrainingConfig.model_validate(config["training"])
-    model = models.build(
-        config["model"]["architecture"],
-        n_mels=spectrograms.transform.n_mels,
-        n_classes=len(classes),
-        **config["model"]["options"],
-    )
+    model = build_model(config, n_mels=spectrograms.transform.n_mels, n_classes=len(classes))
     with progress_bar(training.epochs, "epochs", "training") as bar:
 
         def report(epoch: EpochReport) -> None:
@@ -85,8 +85,8 @@ def write_trained_model(
 
         trained = train(
             model,
-            sets["train"],
-            sets["validation"] if len(sets["validation"]) else None,
+            training_set,
+            validation_set,
             config=training,
             seed=work.spec.seed or 0,
             device=device(),
@@ -105,8 +105,8 @@ def write_trained_model(
     (work.folder / CURVES_PICTURE).write_bytes(plots.training_curves(trained.curves))
     work.facts.update(
         classes=classes,
-        n_train=len(sets["train"]),
-        n_validation=len(sets["validation"]),
+        n_train=len(training_set),
+        n_validation=len(validation_set) if validation_set else 0,
         parameters=trained.n_parameters,
         best_epoch=trained.best_epoch,
         epochs=len(trained.curves),
@@ -114,6 +114,19 @@ def write_trained_model(
     )
     work.run["device"] = device()
     work.run["mlflow"] = tracker.log_training(work, trained.curves, seconds=trained.seconds)
+
+
+def build_model(recipe: Mapping[str, Any], *, n_mels: int, n_classes: int) -> Any:
+    """The untrained network of an experiment, its initial weights drawn by the recipe's seed."""
+    from ml import models
+
+    return models.build(
+        recipe["model"]["architecture"],
+        n_mels=n_mels,
+        n_classes=n_classes,
+        seed=recipe["seed"],
+        **recipe["model"]["options"],
+    )
 
 
 def device() -> str:

@@ -23,6 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from ml.cluster_metrics import ari, contingency, hungarian_accuracy, nmi, silhouettes
 from ml.errors import UserError
 from ml.similarity import normalise
 
@@ -166,32 +167,6 @@ def project(
     return plane.astype(np.float32)
 
 
-def hungarian_accuracy(
-    clusters: Sequence[int] | NDArray[np.int64], labels: Sequence[str]
-) -> tuple[float, dict[int, str]]:
-    """Accuracy under the one-to-one matching of clusters and labels that makes it greatest.
-
-    Args:
-        clusters: [n] cluster of each track, any integers.
-        labels: [n] label of each track.
-
-    Returns:
-        The accuracy, and cluster -> label. With unequal numbers, the clusters (or labels) left over
-        are matched with nothing, and their tracks count as wrong.
-
-    Raises:
-        ValueError: no tracks, or unequal lengths.
-    """
-    names, columns = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
-    numbers, rows = np.unique(np.asarray(clusters), return_inverse=True)
-    if not len(labels) == len(rows) > 0:
-        raise ValueError(f"{len(rows)} clustered tracks, {len(labels)} labels")
-    table = _contingency(rows, columns, len(numbers), len(names))
-    matched = linear_sum_assignment(table, maximize=True)
-    mapping = {int(numbers[r]): str(names[c]) for r, c in zip(*matched, strict=True)}
-    return float(table[matched].sum() / len(labels)), mapping
-
-
 def cluster_figures(
     vectors: NDArray[np.floating],
     labels: Sequence[str],
@@ -227,7 +202,7 @@ def cluster_figures(
         )
     names, columns = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
     found = cluster(vectors, n_clusters=n_clusters or len(names), seed=seed, scaling=scaling)
-    table = _contingency(found, columns, int(found.max()) + 1, len(names))
+    table = contingency(found, columns, int(found.max()) + 1, len(names))
     _, mapping = hungarian_accuracy(found, labels)
 
     resampling, shuffling, sampling = np.random.default_rng(seed).spawn(3)
@@ -235,14 +210,14 @@ def cluster_figures(
     resampled = resampling.multinomial(len(labels), table.ravel() / table.sum(), size=n_bootstrap)
     resampled = resampled.reshape(n_bootstrap, *table.shape)
     orders = [shuffling.permutation(len(labels)) for _ in range(n_shuffles)]
-    shuffled = np.stack([_contingency(found, columns[order], *table.shape) for order in orders])
+    shuffled = np.stack([contingency(found, columns[order], *table.shape) for order in orders])
     matched = np.zeros(table.shape, dtype=bool)
     for number, name in mapping.items():
         matched[number, np.searchsorted(names, name)] = True
 
     def silhouette(codes: NDArray[np.int64]) -> Figure:
-        values = _silhouettes(distances, codes[sample])
-        chance = [_silhouettes(distances, codes[order[sample]]).mean() for order in orders]
+        values = silhouettes(distances, codes[sample])
+        chance = [silhouettes(distances, codes[order[sample]]).mean() for order in orders]
         return _figure(values.mean(), values[draws].mean(axis=1), np.array(chance), -1.0)
 
     sample = np.arange(len(labels))
@@ -260,8 +235,8 @@ def cluster_figures(
         accuracy=_figure(
             table[matched].sum() / n, resampled[:, matched].sum(axis=1) / n, np.array(best), 0.0
         ),
-        nmi=_figure(float(_nmi(table)), _nmi(resampled), _nmi(shuffled), 0.0),
-        ari=_figure(float(_ari(table)), _ari(resampled), _ari(shuffled), -0.5),
+        nmi=_figure(float(nmi(table)), nmi(resampled), nmi(shuffled), 0.0),
+        ari=_figure(float(ari(table)), ari(resampled), ari(shuffled), -0.5),
         silhouette_by_label=silhouette(columns),
         silhouette_by_cluster=silhouette(found),
     )
@@ -285,13 +260,6 @@ def _scale(vectors: NDArray[np.floating], scaling: Scaling) -> NDArray[np.float3
     return (centred / np.where(varies, spread, 1.0)).astype(np.float32)
 
 
-def _contingency(
-    rows: NDArray[np.int64], columns: NDArray[np.int64], n_rows: int, n_columns: int
-) -> NDArray[np.int64]:
-    flat = np.bincount(rows * n_columns + columns, minlength=n_rows * n_columns)
-    return flat.reshape(n_rows, n_columns)
-
-
 def _figure(
     value: float, resampled: NDArray[np.float64], shuffled: NDArray[np.float64], lowest: float
 ) -> Figure:
@@ -311,50 +279,3 @@ def _figure(
         float(shuffled.mean()),
         float(np.quantile(shuffled, 0.95)),
     )
-
-
-def _nmi(tables: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Normalised mutual information of contingency tables [..., clusters, labels]."""
-    joint = tables / tables.sum(axis=(-2, -1), keepdims=True)
-
-    def entropy(p: NDArray[np.float64], axes: tuple[int, ...]) -> NDArray[np.float64]:
-        return -(p * np.log(p, out=np.zeros_like(p), where=p > 0)).sum(axis=axes)
-
-    by_row, by_column = entropy(joint.sum(-1), (-1,)), entropy(joint.sum(-2), (-1,))
-    mutual = by_row + by_column - entropy(joint, (-2, -1))
-    mean = (by_row + by_column) / 2
-    # One cluster and one label are the same partition.
-    ratio = np.divide(mutual, mean, out=np.ones_like(mean), where=mean > 0)
-    return np.clip(ratio, 0.0, 1.0)
-
-
-def _ari(tables: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Adjusted Rand index (Hubert & Arabie 1985) of contingency tables [..., clusters, labels]."""
-
-    def pairs(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        return counts * (counts - 1.0) / 2
-
-    together = pairs(tables).sum(axis=(-2, -1))
-    in_rows, in_columns = pairs(tables.sum(-1)).sum(-1), pairs(tables.sum(-2)).sum(-1)
-    expected = in_rows * in_columns / pairs(tables.sum(axis=(-2, -1)))
-    span = (in_rows + in_columns) / 2 - expected
-    return np.divide(together - expected, span, out=np.ones_like(span), where=span != 0)
-
-
-def _silhouettes(distances: NDArray[np.float32], codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Silhouette (Rousseeuw 1987) of each track [n]; NaN unless there are 2 .. n - 1 groups."""
-    _, codes, sizes = np.unique(codes, return_inverse=True, return_counts=True)
-    n, rows = len(codes), np.arange(len(codes))
-    if not 2 <= len(sizes) < n:
-        return np.full(n, np.nan)
-    member = np.zeros((n, len(sizes)), dtype=np.float32)
-    member[rows, codes] = 1.0
-    sums = (distances @ member).astype(np.float64)
-    own = sums[rows, codes] / np.maximum(sizes[codes] - 1, 1)
-    means = sums / sizes
-    means[rows, codes] = np.inf
-    other = means.min(axis=1)
-    larger = np.maximum(own, other)
-    # A group of one has silhouette 0 by definition, and so have equal vectors.
-    meaningful = (sizes[codes] > 1) & (larger > 0)
-    return np.divide(other - own, larger, out=np.zeros(n), where=meaningful)

@@ -8,12 +8,12 @@ from sklearn.model_selection import StratifiedGroupKFold
 from ml.errors import UserError
 from ml.inference import predict_tracks
 from ml.models.base import SpectrogramClassifier
-from ml.training import EpochReport, TrackSet, TrainingConfig, train
+from ml.track_set import TrackSet
+from ml.training import EpochReport, train
+from ml.training_config import TrainingConfig
 
 
-def grouped_folds(
-    labels: np.ndarray, groups: np.ndarray, *, n_folds: int, seed: int
-) -> np.ndarray:
+def grouped_folds(labels: np.ndarray, groups: np.ndarray, *, n_folds: int, seed: int) -> np.ndarray:
     """The fold each track is held out in: int64 `[track]`, 0 .. n_folds - 1.
 
     Groups stay whole, classes are spread as evenly as whole groups allow.
@@ -75,18 +75,19 @@ def cross_validate(
     fold = grouped_folds(labels, groups, n_folds=n_folds, seed=seed)
     parts = []
     for number in range(n_folds):
-        inside, held_out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        inside = np.flatnonzero(fold != number)
+        held_out = np.flatnonzero(fold == number)
         model = build()
         train(
             model,
-            TrackSet([spectrograms[row] for row in inside], labels[inside]),
+            TrackSet([spectrograms[row] for row in inside.tolist()], labels[inside]),
             None,
             config=config,
             seed=seed + number,
             device=device,
             progress=None if progress is None else lambda r, n=number: progress(n, r),  # type: ignore[misc]
         )
-        views = [spectrograms[row] for row in held_out]
+        views = [spectrograms[row] for row in held_out.tolist()]
         answers = predict_tracks(model, views, crop_frames=config.crop_frames, device=device)
         parts.append((held_out, answers))
     probabilities = np.empty((len(labels), parts[0][1].shape[1]), np.float32)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ml.errors import UserError
 from ml.generation.deep_dream import DreamConfig
-from ml.training import TrainingConfig
+from ml.training_config import TrainingConfig
 
 SHIPPED = Path(__file__).parent
 T = TypeVar("T", bound="Spec")
@@ -63,6 +63,13 @@ class ExperimentSpec(Spec):
 
     dataset: str = Field(description="name of a dataset spec")
     model: ModelSpec
+    folds: int = Field(
+        5,
+        ge=0,
+        le=20,
+        description="grouped folds over all tracks, where the test split has fewer than ten groups "
+        "and says too little; each costs one more training; 0: never",
+    )
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     seed: int = Field(0, ge=0, description="seed of weights, crops and order")
 
@@ -89,7 +96,7 @@ class RecipeSpec(Spec):
     path: str | None = Field(None, description="one track by its path in the library instead")
     start_s: float = Field(0.0, ge=0, description="where the excerpt starts, seconds")
     excerpt_s: float = Field(10.0, gt=0, le=60, description="length of the excerpt, seconds")
-    dream: DreamConfig = Field(default_factory=DreamConfig)
+    dream: DreamConfig = DreamConfig()
     seed: int = Field(0, ge=0)
 
 

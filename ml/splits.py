@@ -19,25 +19,19 @@ together, so every figure of the parent was measured across that leak. A check t
 will fail, and should. The way out is a new snapshot without a parent.
 """
 
-import hashlib
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ml.errors import UserError
+from ml.quotas import Component, Quotas, place
 
 TRAIN = "train"
 """The split that must know every class which is asked for elsewhere."""
-
-MAX_PASSES = 20
-"""Rounds of single moves after the first placing; real libraries settle within three."""
 
 
 @dataclass(frozen=True)
@@ -76,84 +70,6 @@ class SplitResult:
             if split is not None:
                 table[label][split] += 1
         return {label: dict(sorted(row.items())) for label, row in table.items()}
-
-
-def components(n: int, edges: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
-    """Connected components of `n` tracks.
-
-    Args:
-        n: number of tracks.
-        edges: pairs of rows that belong together; repeats and self-loops do no harm.
-
-    Returns:
-        int64 [n]: the component of each row, numbered from 0 in the order of their smallest member.
-
-    Raises:
-        ValueError: an edge names a row outside 0 .. n-1.
-    """
-    pairs = np.array(list(edges), dtype=np.int64).reshape(-1, 2)
-    if pairs.size and (pairs.min() < 0 or pairs.max() >= n):
-        raise ValueError(f"edges name rows {pairs.min()}..{pairs.max()}, there are {n} tracks")
-    if n == 0:
-        return np.zeros(0, dtype=np.int64)
-    graph = coo_array(
-        (np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n)
-    )
-    _, found = connected_components(graph, directed=False)
-    _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse]
-
-
-def edges_from_keys(keys: Sequence[str | None]) -> list[tuple[int, int]]:
-    """Edges that join rows of equal key (artist, duplicate cluster, ...); None joins nothing."""
-    first: dict[str, int] = {}
-    edges = []
-    for row, key in enumerate(keys):
-        if key is not None:
-            anchor = first.setdefault(key, row)
-            if anchor != row:
-                edges.append((anchor, row))
-    return edges
-
-
-def name_edges(paths: Sequence[str]) -> list[tuple[int, int]]:
-    """Edges between files that their names make versions of one recording.
-
-    Two files of one folder are joined when their stems are equal (`a.wav`, `a.flac`), or one stem
-    continues the other behind a separator, any character that is no letter or digit:
-    `blues.00000` and `blues.00000.crop`, `01 Intro` and `01 Intro (live)`; but not `blues.0000`
-    and `blues.00001`, nor `Track 1` and `Track 10`. Letter case and Unicode composition do not
-    matter. The rule errs on the side of joining (`Prelude` and `Prelude No. 2`): a false merge
-    costs a little freedom in splitting, a missed version is a leak.
-
-    Args:
-        paths: path or URL of each track with `/` between folders.
-    """
-    stems: dict[tuple[str, str], int] = {}
-    edges = []
-    keys = [_folder_and_stem(path) for path in paths]
-    for row, key in enumerate(keys):
-        anchor = stems.setdefault(key, row)
-        if anchor != row:
-            edges.append((anchor, row))
-    for (folder, stem), row in stems.items():
-        # The longest stem it continues is enough: that one is joined to the shorter ones itself.
-        for end in range(len(stem) - 1, 0, -1):
-            if not stem[end].isalnum() and (folder, stem[:end]) in stems:
-                edges.append((stems[folder, stem[:end]], row))
-                break
-    return edges
-
-
-def _folder_and_stem(path: str) -> tuple[str, str]:
-    folder, _, name = path.rpartition("/")
-    stem, dot, suffix = name.rpartition(".")
-    # `.flac` and `.3gp` are extensions; `.00000` (blues.00000) and `. Intro` (01. Intro) are not.
-    is_extension = suffix.isalnum() and len(suffix) <= 5 and not suffix.isdecimal()
-    kept = stem if dot and stem and is_extension else name
-    return folder, unicodedata.normalize("NFC", kept).casefold()
 
 
 def leakage(splits: Sequence[str | None], groups: NDArray[np.int64]) -> list[Leak]:
@@ -275,17 +191,6 @@ def random_split(
     return SplitResult(splits, reasons, "leaky", tuple(leakage(splits, groups)))
 
 
-@dataclass
-class _Component:
-    """Tracks that move together. `sizes` counts those to be assigned: (class, tracks), sorted."""
-
-    key: str = ""
-    rows: list[int] = field(default_factory=list)
-    frozen: set[str] = field(default_factory=set)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    split: int = -1
-
-
 def _split(
     labels: Sequence[str],
     groups: NDArray[np.int64],
@@ -303,8 +208,8 @@ def _split(
     reasons: list[str | None] = [None] * len(track_ids)
 
     classes = {label: number for number, label in enumerate(sorted(set(labels)))}
-    free: list[_Component] = []
-    state = _Quotas(len(classes), list(fractions.values()), names.index(TRAIN))
+    free: list[Component] = []
+    state = Quotas(len(classes), list(fractions.values()), names.index(TRAIN))
     for part in _gather(groups, track_ids, frozen):
         newcomers = [row for row in part.rows if splits[row] is None]
         if len(part.frozen) > 1:
@@ -321,7 +226,7 @@ def _split(
             held = Counter(classes[labels[row]] for row in part.rows if splits[row] == name)
             state.put(sorted(held.items()), names.index(name))
 
-    _place(free, state, seed)
+    place(free, state, seed)
     for part in free:
         for row in part.rows:
             splits[row] = names[part.split]
@@ -336,98 +241,16 @@ def _split(
 
 def _gather(
     groups: NDArray[np.int64], track_ids: Sequence[str], frozen: Mapping[str, str]
-) -> list[_Component]:
-    found: dict[int, _Component] = {}
+) -> list[Component]:
+    found: dict[int, Component] = {}
     for row, group in enumerate(np.asarray(groups).tolist()):
-        part = found.setdefault(group, _Component())
+        part = found.setdefault(group, Component())
         part.rows.append(row)
         if track_ids[row] in frozen:
             part.frozen.add(frozen[track_ids[row]])
     for part in found.values():
         part.key = min(track_ids[row] for row in part.rows)
     return list(found.values())
-
-
-class _Quotas:
-    """How many tracks of each class every split holds, and should hold."""
-
-    def __init__(self, n_classes: int, shares: list[float], train: int) -> None:
-        self.shares, self.train = shares, train
-        self.held = [[0] * n_classes for _ in shares]
-        self.totals = [0] * n_classes  # tracks of the class, placed or not
-        self.parts = [0] * n_classes  # components (frozen parts included) with the class
-
-    def expect(self, part: _Component) -> None:
-        """Count a free component in before anything is placed."""
-        for kind, size in part.sizes:
-            self.totals[kind] += size
-            self.parts[kind] += 1
-
-    def put(self, sizes: list[tuple[int, int]], split: int) -> None:
-        """Count in what the parent froze."""
-        for kind, size in sizes:
-            self.held[split][kind] += size
-            self.totals[kind] += size
-            self.parts[kind] += 1
-
-    def shift(self, part: _Component, split: int, *, sign: int) -> None:
-        for kind, size in part.sizes:
-            self.held[split][kind] += sign * size
-
-    def lack(self, part: _Component, split: int) -> float:
-        """What the split lacks of the component's classes, each in shares of the class.
-
-        Placing where this is greatest lowers sum((held - wanted)^2 / total) over splits and classes
-        the most: the square of the component's own size is the same everywhere.
-        """
-        share, held = self.shares[split], self.held[split]
-        return sum(size * (share - held[kind] / self.totals[kind]) for kind, size in part.sizes)
-
-    def gaps(self, part: _Component, split: int) -> tuple[int, int]:
-        """Gaps it would close in the split: classes that train needs, classes missing here."""
-        missing = [kind for kind, _ in part.sizes if self.held[split][kind] == 0]
-        needed = len(missing) if split == self.train else 0
-        return needed, len(missing)
-
-
-def _place(free: list[_Component], state: _Quotas, seed: int) -> None:
-    """Give every free component its split: greedily, then by single moves."""
-    for part in free:
-        state.expect(part)
-    draw = {part.key: _draw(seed, part.key) for part in free}
-    free.sort(
-        key=lambda part: (
-            min(state.parts[kind] for kind, _ in part.sizes),
-            -sum(size for _, size in part.sizes),
-            draw[part.key],
-        )
-    )
-    every = range(len(state.shares))
-    for part in free:
-        part.split = max(
-            every,
-            key=lambda s: (state.lack(part, s), _draw(seed, part.key, s)),
-        )
-        state.shift(part, part.split, sign=1)
-
-    for _ in range(MAX_PASSES):
-        moved = False
-        for part in reversed(free):  # the smallest first: they close a gap at the least cost
-            state.shift(part, part.split, sign=-1)
-            best = max(
-                every,
-                # Rounded: a difference in the last bit is no reason to move. Staying wins ties.
-                key=lambda s: (state.gaps(part, s), round(state.lack(part, s), 9), s == part.split),
-            )
-            moved, part.split = moved or best != part.split, best
-            state.shift(part, best, sign=1)
-        if not moved:
-            break
-
-
-def _draw(seed: int, key: str, *more: int) -> bytes:
-    """A number that depends on nothing but the seed and the names."""
-    return hashlib.sha256(repr((seed, key, *more)).encode()).digest()
 
 
 def _check_arguments(

@@ -2,111 +2,20 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 import torchaudio
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from ml.errors import UserError
 from ml.inference import crop_batch, predict_tracks
 from ml.models.base import SpectrogramClassifier, mel_statistics
-
-
-class TrainingConfig(BaseModel):
-    """How a model is trained. Lengths are in frames: `MelTransform.frames` gives them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int = Field(default=25, ge=1, description="Most epochs; early stopping may end before.")
-    batch_size: int = Field(default=32, ge=1, description="Crops per optimiser step.")
-    crop_frames: int = Field(default=129, ge=1, description="Length of a crop, frames (129 = 3 s).")
-    crops_per_track: int = Field(
-        default=4, ge=1, description="Random crops of each track per epoch."
-    )
-    learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate of AdamW.")
-    weight_decay: float = Field(
-        default=1e-2, ge=0, description="Decay of weight matrices and kernels."
-    )
-    warmup: float = Field(
-        default=0.1, ge=0, lt=1, description="Share of the steps that raise the rate to its peak."
-    )
-    gradient_clip: float = Field(default=1.0, gt=0, description="Largest L2 norm of the gradient.")
-    label_smoothing: float = Field(
-        default=0.1, ge=0, lt=1, description="Share of the target spread over all classes."
-    )
-    class_balance: float = Field(
-        default=1.0,
-        ge=0,
-        le=1,
-        description="A class weighs (1 / its training tracks) to this power in the loss: 0 leaves "
-        "imbalance as it is, 1 makes all classes count the same.",
-    )
-    time_mask_frames: int = Field(
-        default=16,
-        ge=0,
-        description="SpecAugment: longest masked stretch of a crop, frames; 0 is off.",
-    )
-    mel_mask_bands: int = Field(
-        default=12, ge=0, description="SpecAugment: widest masked block of mel bands; 0 is off."
-    )
-    patience: int | None = Field(
-        default=8,
-        ge=1,
-        description="Stop after so many epochs without a lower validation loss; null never.",
-    )
-    validation_segments: int | None = Field(
-        default=10,
-        ge=1,
-        description="Most segments of a validation track that are heard; null for all.",
-    )
-
-
-@dataclass(frozen=True)
-class TrackSet:
-    """Tracks with their labels.
-
-    Args:
-        spectrograms: per track a float16 or float32 array `[frame, mel]`, dB, at least 1 frame; may
-            be a view of a memory map.
-        labels: int64 `[track]`, the index of the class.
-
-    Raises:
-        UserError: no track, or arrays that do not fit together.
-    """
-
-    spectrograms: Sequence[np.ndarray]
-    labels: np.ndarray
-
-    def __post_init__(self) -> None:
-        if len(self.spectrograms) == 0:
-            raise UserError(
-                "the set holds no track",
-                where="TrackSet",
-                remedy="check the split and the least class size of the dataset",
-            )
-        labels = np.asarray(self.labels)
-        if labels.shape != (len(self.spectrograms),) or labels.dtype.kind not in "iu":
-            raise UserError(
-                f"labels are {labels.dtype} {labels.shape} for {len(self.spectrograms)} tracks",
-                where="TrackSet.labels",
-                remedy="give one integer per track",
-            )
-        n_mels = self.spectrograms[0].shape[-1]
-        for i, s in enumerate(self.spectrograms):
-            if s.ndim != 2 or s.shape[0] < 1 or s.shape[1] != n_mels:
-                raise UserError(
-                    f"spectrogram {i} has shape {s.shape}, not [at least 1 frame, {n_mels} mel]",
-                    where="TrackSet.spectrograms",
-                    remedy="compute all of them with one transform, and leave empty tracks out",
-                )
-
-    def __len__(self) -> int:
-        return len(self.spectrograms)
+from ml.track_set import TrackSet
+from ml.training_config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -173,7 +82,7 @@ def train(
 
     rng = np.random.default_rng(seed)  # which crops, in which order
     lengths = np.array([len(s) for s in train.spectrograms])
-    labels = torch.as_tensor(train.labels, dtype=torch.int64)
+    labels = torch.tensor(train.labels, dtype=torch.int64)
     weights = class_weights(train.labels, model.n_classes, balance=config.class_balance).to(device)
 
     n_crops = len(train) * config.crops_per_track

@@ -13,7 +13,7 @@ from assets import (
     representations,
     trained_models,
 )
-from assets.pages import asset as pages
+from assets.pages.asset import pages
 from assets.resources import HomeResource
 from assets.tracking import Tracker
 from pipelines import jobs, sensors
@@ -30,7 +30,7 @@ defs = Definitions(
         recommendations.recommendation_indexes,
         recommendations.recommendations,
         dreams.dreams,
-        pages.pages,
+        pages,
     ],
     asset_checks=[
         representations.quarantine_rate,

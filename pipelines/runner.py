@@ -125,7 +125,9 @@ def _execute(step: Step, instance: "DagsterInstance") -> str | None:
             data = event.step_failure_data
             if data.user_failure_data and data.user_failure_data.description:
                 return data.user_failure_data.description
-            return str(data.error_display_string if data.error else event.message).strip()
+            error = data.error.cause or data.error if data.error else None
+            what = error.message.strip() if error else event.message
+            return f"{what} (traceback: run {result.run_id} in the Dagster UI)"
     failed = [
         f"the check {evaluation.check_name} did not pass"
         for evaluation in result.get_asset_check_evaluations()

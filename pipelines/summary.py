@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from assets import ingest
 from assets.cluster_reports import CLUSTER_REPORTS, figure_rows
 from assets.dreams import DREAMS, sound_rows
-from assets.evaluations import EVALUATIONS, sentence
+from assets.evaluations import EVALUATIONS, fold_sentence, sentence
 from assets.recommendations import RECOMMENDATIONS
 from pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report
 from storage.artifacts import ArtifactStore
@@ -32,18 +32,15 @@ def _learned(home: Home) -> Iterator[str]:
     if (home.library / SAMPLE_MARKER).exists():
         yield "(sample library, synthetic: these figures say nothing about real music)"
     facts = [store.need(ingest.TRACKS, name).facts for name in store.partitions(ingest.TRACKS)]
-    total = {
-        key: sum(f[key] for f in facts) for key in ("files", "ok", "quarantined", "duplicates")
-    }
-    hours = sum(f["hours"] for f in facts)
-    yield (
-        "library: {files} files: {ok} good ({duplicates} of them duplicates), {quarantined}".format(
-            **total
-        )
-        + f" quarantined; {hours:.2f} hours"
-    )
+    keys = ("files", "ok", "duplicates", "quarantined")
+    total = {key: sum(fact[key] for fact in facts) for key in keys}
+    told = "{files} files: {ok} good ({duplicates} of them duplicates), {quarantined} quarantined"
+    yield f"library: {told.format(**total)}; {sum(fact['hours'] for fact in facts):.2f} hours"
     for name in store.partitions(EVALUATIONS):
-        yield f"{name}: {sentence(store.need(EVALUATIONS, name).facts)}"
+        results = store.need(EVALUATIONS, name).facts
+        yield f"{name}: {sentence(results)}"
+        if folds := fold_sentence(results):
+            yield f"{name}: {folds}"
     for name in store.partitions(CLUSTER_REPORTS):
         for row in figure_rows(store.need(CLUSTER_REPORTS, name).facts)[:1]:
             found = f"Hungarian accuracy {row['Hungarian accuracy']}, NMI {row['NMI']}"

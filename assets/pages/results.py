@@ -9,7 +9,7 @@ import polars as pl
 from assets.cluster_reports import CLUSTER_REPORTS, MAP, figure_rows
 from assets.datasets import DATASETS
 from assets.dreams import DREAMS, sound_rows
-from assets.evaluations import CONFUSION, EVALUATIONS, PREDICTIONS, sentence
+from assets.evaluations import CONFUSION, EVALUATIONS, PREDICTIONS, fold_sentence, sentence
 from assets.materialize import inputs_of
 from assets.pages.library import Library
 from assets.pages.links import artifact_link, audit_command
@@ -64,6 +64,7 @@ def _evaluation(artifact: Artifact, library: Library) -> dict[str, Any]:
     return {
         "facts": artifact.facts,
         "sentence": sentence(artifact.facts),
+        "fold_sentence": fold_sentence(artifact.facts),
         "confusion": artifact_link(artifact.reference, CONFUSION),
         "n_wrong": wrong.height,
         "wrong": [
@@ -107,12 +108,13 @@ def clusters(
     return found, {"tracks": names.tracks, "maps": maps}
 
 
-def _headline(figures: Mapping[str, Any]) -> str | None:
+def _headline(figures: Iterable[Mapping[str, Any]]) -> str | None:
     """How well blind clusters match the labels, by the strictest selection there is."""
-    for name, row in figures.items():
+    for row in figures:
         found = row["accuracy"]
         if found["value"] is not None:
-            return f"{found['value']:.0%} of {name} in the cluster of their label " + (
+            return (
+                f"{found['value']:.0%} of the {row['tracks']} fall in the cluster of their label "
                 f"({found['chance']:.0%} with shuffled labels)"
             )
     return None

@@ -36,7 +36,14 @@ _AUDIO_TYPES = {
 }
 
 
-class Recordings(StaticFiles):
+class Folder(StaticFiles):
+    """A folder that may not be there yet: then nothing is found in it."""
+
+    async def check_config(self) -> None:
+        """Nothing to check."""
+
+
+class Recordings(Folder):
     """The library: audio files only, as the catalogue lists them.
 
     Like the catalogue, it follows symbolic links to files, not to folders, and knows nothing that
@@ -91,7 +98,7 @@ def build_app(home: Home) -> Starlette:
             Route("/", open_page),
             Route("/pages/", open_page),
             Route("/pages/{name}.html", open_page),
-            Mount("/artifacts", StaticFiles(directory=home.artifacts, check_dir=False)),
+            Mount("/artifacts", Folder(directory=home.artifacts, check_dir=False)),
             Mount("/library", Recordings(directory=home.library, check_dir=False)),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts))],

@@ -117,7 +117,7 @@ def _environment() -> Environment:
         "ensure_ascii": False,
         "allow_nan": False,
     }
-    environment.filters.update(percent=_percent, length=_length, plain=_plain)
+    environment.filters.update(percent=_percent, plain=_plain)
     return environment
 
 
@@ -128,10 +128,3 @@ def _percent(value: float | None) -> str:
 def _plain(value: object) -> str:
     """A figure for people: two decimals, a dash for nothing."""
     return f"{value:.2f}" if isinstance(value, float) else ("-" if value is None else str(value))
-
-
-def _length(seconds: float | None) -> str:
-    """`3:07`, as players show it."""
-    if seconds is None:
-        return ""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,52 @@
+"""How a model is trained, as an experiment's TOML says it. Imports no torch."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainingConfig(BaseModel):
+    """How a model is trained. Lengths are in frames: `MelTransform.frames` gives them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(default=25, ge=1, description="Most epochs; early stopping may end before.")
+    batch_size: int = Field(default=32, ge=1, description="Crops per optimiser step.")
+    crop_frames: int = Field(default=129, ge=1, description="Length of a crop, frames (129 = 3 s).")
+    crops_per_track: int = Field(
+        default=4, ge=1, description="Random crops of each track per epoch."
+    )
+    learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(
+        default=1e-2, ge=0, description="Decay of weight matrices and kernels."
+    )
+    warmup: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the steps that raise the rate to its peak."
+    )
+    gradient_clip: float = Field(default=1.0, gt=0, description="Largest L2 norm of the gradient.")
+    label_smoothing: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the target spread over all classes."
+    )
+    class_balance: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="A class weighs (1 / its training tracks) to this power in the loss: 0 leaves "
+        "imbalance as it is, 1 makes all classes count the same.",
+    )
+    time_mask_frames: int = Field(
+        default=16,
+        ge=0,
+        description="SpecAugment: longest masked stretch of a crop, frames; 0 is off.",
+    )
+    mel_mask_bands: int = Field(
+        default=12, ge=0, description="SpecAugment: widest masked block of mel bands; 0 is off."
+    )
+    patience: int | None = Field(
+        default=8,
+        ge=1,
+        description="Stop after so many epochs without a lower validation loss; null never.",
+    )
+    validation_segments: int | None = Field(
+        default=10,
+        ge=1,
+        description="Most segments of a validation track that are heard; null for all.",
+    )

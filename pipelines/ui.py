@@ -1,0 +1,148 @@
+"""`melgraph ui`: Dagster, MLflow and the pages on loopback, stopped together by one Ctrl-C."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from assets.settings import current_home
+from pipelines.instance import prepare
+from storage.home import Home
+from storage.library import check_library
+
+LOOPBACK = "127.0.0.1"
+WAIT_S = 120.0
+
+
+def serve(first_port: int) -> int:
+    """Start the three servers, print their addresses when they answer, and wait for Ctrl-C.
+
+    Args:
+        first_port: of Dagster; the pages and MLflow get the next free ones. A taken port is passed
+            over.
+
+    Returns:
+        1 when a server stopped by itself, else 0.
+    """
+    check_library(current_home().library)
+    home = current_home().create()
+    home.mlflow.mkdir(exist_ok=True)
+    prepare(home)
+    dagster_port, pages_port, mlflow_port = _free_ports(first_port, 3)
+    os.environ["MELGRAPH_PAGES_URL"] = f"http://{LOOPBACK}:{pages_port}"
+    logs = home.root / "logs"
+    logs.mkdir(exist_ok=True)
+    print(f"library: {home.library}\nhome:    {home.root}\nstarting (logs in {logs}) ...")
+    with (
+        _pages_server(home, pages_port),
+        _process(_dagster(dagster_port), logs / "dagster.log") as dagster,
+        _process(_mlflow(home, mlflow_port), logs / "mlflow.log") as mlflow,
+    ):
+        servers = {
+            "Dagster": (dagster_port, dagster),
+            "MLflow": (mlflow_port, mlflow),
+            "pages": (pages_port, None),
+        }
+        for name, (port, process) in servers.items():
+            if not _wait_until_answering(port, process):
+                print(f"{name} did not start; see the last lines of its log in {logs}")
+                return 1
+            print(f"  {name:8} http://{LOOPBACK}:{port}", flush=True)
+        print("Ctrl-C stops all three", flush=True)
+        try:
+            while dagster.poll() is None and mlflow.poll() is None:
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            print("\nstopping")
+            return 0
+    print(f"a server stopped by itself; see {logs}")
+    return 1
+
+
+def _dagster(port: int) -> list[str]:
+    return [
+        sys.executable, "-m", "dagster", "dev", "-m", "pipelines.definitions",
+        "-h", LOOPBACK, "-p", str(port),
+    ]  # fmt: skip
+
+
+def _mlflow(home: Home, port: int) -> list[str]:
+    return [
+        sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--port", str(port),
+        "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{home.mlflow / 'mlflow.db'}",
+        "--default-artifact-root", (home.mlflow / "artifacts").as_uri(),
+    ]  # fmt: skip
+
+
+@contextmanager
+def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen]:
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            yield process
+        finally:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen) -> None:
+    import signal
+
+    for number, patience in ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        if process.poll() is not None:
+            return
+        os.killpg(process.pid, number)
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+@contextmanager
+def _pages_server(home: Home, port: int) -> Iterator[None]:
+    import uvicorn
+
+    from assets.pages.server import build_app
+
+    config = uvicorn.Config(build_app(home), host=LOOPBACK, port=port, log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(5.0)
+
+
+def _free_ports(first: int, count: int) -> list[int]:
+    found: list[int] = []
+    port = first
+    while len(found) < count:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+                found.append(port)
+            except OSError:
+                pass
+        port += 1
+    return found
+
+
+def _wait_until_answering(port: int, process: subprocess.Popen | None) -> bool:
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end and (process is None or process.poll() is None):
+        try:
+            with socket.create_connection((LOOPBACK, port), timeout=1.0):
+                return True
+        except OSError:
+            time.sleep(0.3)
+    return False

@@ -1,0 +1,256 @@
+"""A small home with artifacts of every kind, in the files and facts that `assets/` writes."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import soundfile
+
+from assets import ingest
+from assets.cluster_reports import CLUSTER_REPORTS, FIGURE_NAMES, MAP
+from assets.datasets import DATASETS, write_dataset
+from assets.dreams import DREAMS
+from assets.evaluations import CONFUSION, EVALUATIONS, KEPT, PREDICTIONS
+from assets.pages.asset import SAMPLE_MARKER, pages_spec
+from assets.pages.site import write_pages
+from assets.recommendations import RECOMMENDATIONS
+from assets.recommendations import TABLE as NEIGHBOURS
+from assets.trained_models import CURVES_PICTURE, TRAINED
+from ml import plots
+from ml.evaluation import evaluate
+from ml.specs import load_specs
+from storage.artifacts import Artifact, ArtifactStore
+from storage.home import Home
+from storage.records import Reference, Spec
+from storage.tables import read_table, write_table
+
+RATE = 8000
+EVIL = "<script>alert(1)</script>"
+# Names that a careless link breaks: URL syntax, an escape that is none, markup, other scripts.
+ODD_PATHS = ("bossa #1/100%25 & co?.flac", "bossa #1/Ünïcodé – 日本語.flac", "rock/it's \"<b>\".flac")
+TITLES = ("Slow Light", "Harbour", "Paper Moon", "Second Street", "Glass", "Northbound", "Ember")
+ARTISTS = ("The Quiet Hours", "Mira Vale", "Old Tin Roof", "Kestrel", "Ana Lund", "Five Rivers")
+
+
+class SmallHome:
+    """Builds the home step by step; each step is an artifact kind."""
+
+    def __init__(self, root: Path, *, tracks: int = 24, classes: int = 3, sample: bool = True):
+        self.library = root / "library of songs"
+        self.library.mkdir(parents=True)
+        if sample:
+            (self.library / SAMPLE_MARKER).write_text("{}")
+        self.home = Home((root / "home").resolve(), self.library.resolve()).create()
+        self.store = ArtifactStore(self.home)
+        names = ("bossa #1", "rock", "ambient", "techno", "folk", "reggae", "jazz", "metal")
+        self.classes = names[:classes]
+        self.paths = list(ODD_PATHS) + [
+            f"{self.classes[i % classes]}/{ARTISTS[i % 6]} - {TITLES[i % 7]} {i:03d}.flac"
+            for i in range(len(ODD_PATHS), tracks)
+        ]
+
+    def produce(self, asset, partition, inputs, write, config=None, seed=0) -> Artifact:
+        spec = Spec(asset, partition, 1, tuple(inputs), config or {}, seed)
+        return self.store.produce(spec, write)[0]
+
+    def references(self, asset: str) -> list[Reference]:
+        return [self.store.need(asset, p).reference for p in self.store.partitions(asset)]
+
+    def add_tracks(self) -> "SmallHome":
+        rows = [self._row(number, path) for number, path in enumerate(self.paths)]
+        copy = "rock/the same again.flac"
+        (self.library / copy).write_bytes((self.library / self.paths[3]).read_bytes())
+        rows.append(rows[3] | {"path": copy, "duplicate_of": self.paths[3]})
+        (self.library / "rock/broken.mp3").write_bytes(b"no audio")
+        bad = dict.fromkeys(ingest.TRACKS_SCHEMA)
+        bad.update(path="rock/broken.mp3", bytes=8, sha256="00" * 32, track_id="00" * 16)
+        bad.update(status="quarantined", code="undecodable", reason="no known format <i>")
+        rows.append(bad)
+        half = len(rows) // 2
+        for batch, part in (("batch-000001", rows[:half]), ("batch-000002", rows[half:])):
+
+            def write(work, part=part):
+                write_table(
+                    pl.DataFrame(part, schema=ingest.TRACKS_SCHEMA),
+                    work.folder / ingest.TRACKS_TABLE,
+                )
+
+            self.produce(ingest.TRACKS, batch, (), write)
+        return self
+
+    def _row(self, number: int, path: str) -> dict:
+        file = self.library / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        seconds = np.arange(2 * RATE) / RATE
+        tone = 0.2 * np.sin(2 * np.pi * (220 + 7 * number) * seconds)
+        soundfile.write(file, tone, RATE, subtype="PCM_16")
+        data = file.read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        row = dict.fromkeys(ingest.TRACKS_SCHEMA)
+        row.update(path=path, bytes=len(data), sha256=sha256, track_id=sha256[:32], status="ok")
+        row.update(duration_s=2.0 + 31 * (number % 9), sample_rate_hz=RATE, channels=1)
+        row.update(codec="flac", peak_dbfs=-14.0, rms_dbfs=-17.0, genre=path.split("/")[0])
+        title = {0: EVIL, 1: None}.get(number, f"{TITLES[number % 7]} {number}")
+        row.update(artist=f"{ARTISTS[number % 6]} {number // 6}", title=title)
+        return row
+
+    def add_dataset(self, *, labels: str = "folder") -> "SmallHome":
+        config = load_specs().datasets["genres"].model_dump()
+        config |= {"missing": [], "label_level": 1, "labels": labels, "min_tracks_per_class": 2}
+        inputs = self.references(ingest.TRACKS)
+        self.produce(
+            DATASETS, "genres", inputs, lambda work: write_dataset(self.store, work), config
+        )
+        return self
+
+    @property
+    def snapshot(self) -> pl.DataFrame:
+        return read_table(self.store.need(DATASETS, "genres").folder / "tracks.parquet")
+
+    def add_model(self) -> "SmallHome":
+        classes = self.store.need(DATASETS, "genres").facts["classes"]
+
+        def train(work):
+            curves = [
+                {"epoch": e, "train_loss": 2 / e, "validation_loss": 2.2 / e,
+                 "validation_accuracy": 0.9 - 0.7 / e, "is_best": True}
+                for e in range(1, 21)
+            ]  # fmt: skip
+            (work.folder / CURVES_PICTURE).write_bytes(plots.training_curves(curves))
+            work.facts.update(classes=classes, n_train=60, n_validation=12, parameters=93704)
+            work.facts.update(best_epoch=18, epochs=20, validation_accuracy=0.86)
+            work.run["mlflow"] = "5f" * 16
+
+        model = self.produce(TRAINED, "small-cnn", self.references(DATASETS), train)
+
+        def judge(work):
+            table = self.snapshot.filter(pl.col("split") == "test")
+            rng = np.random.default_rng(1)
+            truth = np.array([classes.index(label) for label in table["label"]])
+            scores = rng.random((len(truth), len(classes))) + np.eye(len(classes))[truth] * 0.7
+            scores /= scores.sum(axis=1, keepdims=True)
+            found = evaluate(
+                scores, truth, classes=classes, groups=table["group"].to_numpy(), seed=0
+            )
+            best = scores.argmax(axis=1)
+            predictions = table.select("track_id", "path", "label", "group").with_columns(
+                prediction=pl.Series([classes[i] for i in best], dtype=pl.String),
+                probability=pl.Series(scores.max(axis=1), dtype=pl.Float32),
+            )
+            write_table(predictions, work.folder / PREDICTIONS)
+            picture = plots.confusion_matrix(np.asarray(found.confusion), classes, "test split")
+            (work.folder / CONFUSION).write_bytes(picture)
+            report = found.to_dict()
+            kept = {name: report[name] for name in KEPT}
+            work.facts.update(kept, per_class=report["per_class"], split_policy="grouped")
+            work.facts["cross_validation"] = {"folds": 5, **kept}
+
+        inputs = (model.reference, *self.references(DATASETS))
+        self.produce(EVALUATIONS, "small-cnn", inputs, judge)
+        return self
+
+    def add_maps(self, *encoders: str, labelled: bool = True) -> "SmallHome":
+        for number, encoder in enumerate(encoders):
+
+            def write(work, number=number):
+                known = self.snapshot.select(
+                    "track_id", "path", "artist", "title", "label", "split"
+                )
+                rng = np.random.default_rng(number)
+                codes = known["label"].fill_null("").rank("dense").to_numpy().astype(int)
+                centres = 30 * rng.standard_normal((codes.max() + 1, 2))
+                points = centres[codes] + 6 * rng.standard_normal((known.height, 2))
+                table = known.with_columns(x=points[:, 0], y=points[:, 1])
+                write_table(table, work.folder / MAP)
+                figure = {"value": 0.61, "low": 0.5, "high": 0.7, "chance": 0.2, "chance_95": 0.25}
+                row = {"tracks": "held-out tracks", "n": 40, "classes": 8}
+                row |= dict.fromkeys(FIGURE_NAMES, figure)
+                row["silhouette_by_label"] = dict.fromkeys(figure)
+                figures = [row] if labelled else []
+                work.facts.update(tracks=table.height, labelled=40, figures=figures)
+
+            self.produce(CLUSTER_REPORTS, encoder, self.references(DATASETS), write)
+        return self
+
+    def add_recommendations(self, *encoders: str) -> "SmallHome":
+        for number, encoder in enumerate(encoders):
+
+            def write(work, number=number):
+                known = self.snapshot.sort("path")
+                rng = np.random.default_rng(number)
+                tracks = known.rows(named=True)
+                rows = []
+                for at, track in enumerate(tracks):
+                    others = rng.permutation([i for i in range(len(tracks)) if i != at])[:10]
+                    for rank, other in enumerate(others, start=1):
+                        near = tracks[other]
+                        rows.append(
+                            {
+                                "track_id": track["track_id"],
+                                "rank": rank,
+                                "recommended_id": near["track_id"],
+                                "similarity": 1 - rank * 0.02,
+                                "track": track["path"],
+                                "recommended_path": near["path"],
+                                "recommended_artist": near["artist"],
+                                "recommended_title": near["title"],
+                            }
+                        )
+                write_table(pl.DataFrame(rows), work.folder / NEIGHBOURS)
+                work.facts.update(tracks=len(tracks), recommendations=len(rows))
+                work.facts.update(same_label=0.62, same_label_by_chance=0.14)
+
+            self.produce(RECOMMENDATIONS, encoder, self.references(ingest.TRACKS), write)
+        return self
+
+    def add_dreams(self) -> "SmallHome":
+        from ml.spectral import MelTransform
+
+        def write(work):
+            sounds = []
+            for number, track in enumerate(self.snapshot.rows(named=True)[:3], start=1):
+                files = {
+                    "original": f"{number:02d}-song.original.flac",
+                    "dream": f"{number:02d}-song.dream.flac",
+                    "picture": f"{number:02d}-song.png",
+                }
+                rng = np.random.default_rng(number)
+                for kind in ("original", "dream"):
+                    noise = 0.1 * rng.standard_normal(2 * RATE)
+                    soundfile.write(work.folder / files[kind], noise, RATE, subtype="PCM_16")
+                mel = rng.normal(-40, 8, (120, 128))
+                delta = rng.normal(0, 3, mel.shape)
+                picture = plots.spectrogram_triptych(mel, delta, mel + delta, MelTransform())
+                (work.folder / files["picture"]).write_bytes(picture)
+                sounds.append(
+                    {
+                        "track_id": track["track_id"],
+                        "path": track["path"],
+                        "label": track["label"],
+                        "files": files,
+                        "seconds": 2.0,
+                        "heard_before": {"label": "rock", "probability": 0.71},
+                        "heard_after": {"label": "ambient", "probability": 0.93},
+                        "activation_before": 1.0,
+                        "activation_after": 2.5,
+                        "identity_snr_db": 88.0,
+                        "snr_to_original_db": None if number == 1 else 7.25,
+                        "gain": 1.0,
+                    }
+                )
+            work.facts.update(sounds=sounds, recipe="Deep dream of three held-out tracks")
+            (work.folder / "report.json").write_text(json.dumps(sounds))
+
+        self.produce(DREAMS, "deep-dream", self.references(DATASETS), write)
+        return self
+
+    def everything(self) -> "SmallHome":
+        encoders = ("mel-statistics", "small-cnn")
+        self.add_tracks().add_dataset().add_model()
+        return self.add_maps(*encoders).add_recommendations(*encoders).add_dreams()
+
+    def add_pages(self) -> Artifact:
+        spec = pages_spec(self.store)
+        return self.store.produce(spec, lambda work: write_pages(self.store, work))[0]
