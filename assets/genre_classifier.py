@@ -22,8 +22,8 @@ class GenreClassifier(PythonModel):
 
         self.model, self.meta = checkpoints.load(Path(context.artifacts["checkpoint"]))
 
-    def predict(
-        self, context: Any, model_input: Any, params: dict[str, Any] | None = None
+    def predict(  # MLflow reads the model's signature from the hint of `model_input`
+        self, context: Any, model_input: list[str], params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """Classify audio files.
 

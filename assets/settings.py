@@ -33,6 +33,13 @@ def current_home() -> Home:
     return Home(root, library, label_level)
 
 
+def is_sample_library(library: Path) -> bool:
+    """Whether a folder is the sample library: what is learned from it is labelled so."""
+    from ml.sample_library import MARKER
+
+    return (library / MARKER).is_file()
+
+
 def pages_url() -> str:
     """Where `melgraph ui` serves the pages, without a slash at the end."""
     return os.environ.get("MELGRAPH_PAGES_URL", "http://127.0.0.1:3001").rstrip("/")

@@ -94,9 +94,8 @@ def _compare_with_header(decoded: Decoded, promised: float, take: Take, file: Bi
     said = f"the header promises {promised:.2f} s, {got:.2f} s decode"
     if abs(promised - got) <= tolerance:
         return
-    if got > promised or (
-        decoded.container == "FLAC" and flac_signature_fits(file, decoded.samples)
-    ):
+    is_flac = decoded.container == "FLAC"
+    if got > promised or (is_flac and flac_signature_fits(file, decoded.samples)):
         take.notes.append(said)
     elif got == 0.0:
         raise BadAudio("undecodable", "; ".join([said, *take.notes]))

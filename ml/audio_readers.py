@@ -223,11 +223,11 @@ def _first_line(error: Exception) -> str:
 
 
 def flac_signature_fits(file: BinaryIO, samples: np.ndarray) -> bool:
-    """Do the samples (float32 `[sample, channel]`) have the MD5 that the encoder left in the header?
+    """Do the samples have the MD5 that the encoder left in the header?
 
     Args:
         file: an open FLAC.
-        samples: all that decodes of it.
+        samples: float32 `[sample, channel]`, all that decodes of it.
     """
     file.seek(0)
     try:

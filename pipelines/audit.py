@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from assets.settings import BASE, current_home
-from storage.artifacts import ArtifactStore
+from storage.artifacts import Artifact, ArtifactStore, file_sha256
 from storage.catalogue import Catalogue
 from storage.errors import ArtifactCorrupt, StorageError
 from storage.home import Home, enclosing_home, open_home, read_marker
@@ -19,7 +19,7 @@ def audit(text: str) -> int:
     home = _home_of(text)
     store = ArtifactStore(home)
     try:
-        artifact, file = find_artifact(store, _asked_of_tags(text) or text)
+        artifact, file = _find(store, text)
     except ArtifactCorrupt as error:
         print(f"NOT AS RECORDED\n  {error}")
         return 1
@@ -75,7 +75,7 @@ def reproduce(text: str) -> int:
 
     home = _home_of(text)
     store = ArtifactStore(home)
-    artifact, _ = find_artifact(store, _asked_of_tags(text) or text)
+    artifact, _ = _find(store, text)
     from pipelines.instance import prepare
 
     prepare(home)
@@ -114,11 +114,25 @@ def _home_of(text: str) -> Home:
     return open_home(named.root)
 
 
-def _asked_of_tags(text: str) -> str | None:
-    """The record a sound names in its own tags, for a copy that left the home."""
+def _find(store: ArtifactStore, text: str) -> tuple[Artifact, str | None]:
+    """The artifact a user means; a sound that was copied out of the home names it in its tags."""
     path = Path(text)
-    if not path.is_file() or enclosing_home(path) is not None:
-        return None
+    named = _record_in_tags(path) if path.is_file() and not enclosing_home(path) else None
+    if named is None:
+        return find_artifact(store, text)
+    artifact, _ = find_artifact(store, named)
+    sha256 = file_sha256(path)
+    for file, (recorded, _) in artifact.record.files.items():
+        if recorded == sha256:
+            return artifact, file
+    raise ArtifactCorrupt(
+        f"the file says it is of {named}, which holds no such bytes",
+        where=path,
+        remedy="copy it from the artifact's folder again",
+    )
+
+
+def _record_in_tags(path: Path) -> str | None:
     import mutagen
 
     try:

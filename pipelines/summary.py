@@ -7,11 +7,10 @@ from assets.cluster_reports import CLUSTER_REPORTS, figure_rows
 from assets.dreams import DREAMS, sound_rows
 from assets.evaluations import EVALUATIONS, fold_sentence, sentence
 from assets.recommendations import RECOMMENDATIONS
+from assets.settings import is_sample_library
 from pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report
 from storage.artifacts import ArtifactStore
 from storage.home import Home
-
-SAMPLE_MARKER = ".melgraph-sample.json"
 
 
 def summarise(home: Home, report: Report) -> str:
@@ -29,7 +28,7 @@ def summarise(home: Home, report: Report) -> str:
 
 def _learned(home: Home) -> Iterator[str]:
     store = ArtifactStore(home)
-    if (home.library / SAMPLE_MARKER).exists():
+    if is_sample_library(home.library):
         yield "(sample library, synthetic: these figures say nothing about real music)"
     facts = [store.need(ingest.TRACKS, name).facts for name in store.partitions(ingest.TRACKS)]
     keys = ("files", "ok", "duplicates", "quarantined")

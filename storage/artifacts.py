@@ -7,6 +7,7 @@ writes the record last. Whatever happens in between, a reader sees all of an art
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from storage.environment import environment
-from storage.errors import ArtifactCorrupt, ArtifactLocked, ArtifactMissing
+from storage.errors import ArtifactCorrupt, ArtifactMissing, StorageError
 from storage.home import Home, sync_folder, write_aside
+from storage.locks import Lock
 from storage.records import RECORD_NAME, Record, Recording, Reference, Spec, parse_record
 
 CURRENT = "current"
+_VERSION = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class ArtifactStore:
         path = self.folder(reference) / RECORD_NAME
         try:
             data = path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         record = parse_record(data, where=path)
         if record.spec.reference != reference:
@@ -97,8 +100,10 @@ class ArtifactStore:
         """The version last committed or reused for a partition, or None."""
         pointer = self.home.artifacts / asset / partition / CURRENT
         try:
-            version = pointer.read_text().strip()
+            version = pointer.read_bytes().decode(errors="replace").strip()
         except FileNotFoundError:
+            return None
+        if not _VERSION.fullmatch(version):  # damaged; producing the partition points it anew
             return None
         return self.find(Reference(asset, partition, version))
 
@@ -138,8 +143,9 @@ class ArtifactStore:
     def set_current(self, reference: Reference) -> None:
         """Make a committed version the one readers get."""
         pointer = self.folder(reference).parent / CURRENT
-        if not pointer.is_file() or pointer.read_text() != reference.version:
-            write_aside(pointer, reference.version.encode())
+        version = reference.version.encode()
+        if not pointer.is_file() or pointer.read_bytes() != version:
+            write_aside(pointer, version)
 
     def verify(self, artifact: Artifact) -> list[str]:
         """Compare every byte with the record. Returns the problems, a line each; empty is good."""
@@ -149,10 +155,14 @@ class ArtifactStore:
             path = artifact.folder / name
             if name not in found:
                 problems.append(f"{path}: missing")
-            elif path.stat().st_size != size:
-                problems.append(f"{path}: {path.stat().st_size} bytes, recorded {size}")
-            elif file_sha256(path) != sha256:
-                problems.append(f"{path}: content differs from its recorded SHA-256")
+                continue
+            try:
+                if path.stat().st_size != size:
+                    problems.append(f"{path}: {path.stat().st_size} bytes, recorded {size}")
+                elif file_sha256(path) != sha256:
+                    problems.append(f"{path}: content differs from its recorded SHA-256")
+            except OSError as error:  # a failing disk, or no permission
+                problems.append(f"{path}: cannot be read ({error.strerror})")
         for name in sorted(found - set(artifact.record.files)):
             problems.append(f"{artifact.folder / name}: not in the record")
         return problems
@@ -162,20 +172,23 @@ class Production:
     """Artifacts made together, each under its lock; committed in the order given on a clean exit.
 
     `missing` holds the Work of each asset that does not exist yet; `artifacts`, after the block,
-    the committed artifact of every asset. An exception in the block commits nothing.
+    the committed artifact of every asset. An exception in the block commits nothing, and leaves
+    every asset's current version as it was.
     """
 
     def __init__(self, store: ArtifactStore, specs: Iterable[Spec]) -> None:
         self.store = store
         self.specs = list(specs)
+        if len({spec.asset for spec in self.specs}) < len(self.specs):
+            raise ValueError("a production makes one partition of each of its assets")
         self.missing: dict[str, Work] = {}
         self.artifacts: dict[str, Artifact] = {}
-        self._locks: list[_Lock] = []
+        self._locks: list[Lock] = []
 
     def __enter__(self) -> "Production":
         try:
             for spec in self.specs:
-                lock = _Lock(self.store.home, spec.asset, spec.partition)
+                lock = Lock(self.store.home, spec.asset, spec.partition)
                 lock.acquire()
                 self._locks.append(lock)
                 artifact = self.store.find(spec.reference)
@@ -183,7 +196,6 @@ class Production:
                     self.missing[spec.asset] = _begin(self.store.home, spec)
                 else:
                     self.artifacts[spec.asset] = artifact
-                    self.store.set_current(spec.reference)
         except BaseException:
             self._clean_up()
             raise
@@ -192,8 +204,10 @@ class Production:
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         try:
             if error_type is None:
-                for asset, work in self.missing.items():
-                    self.artifacts[asset] = _commit(self.store, work)
+                for spec in self.specs:
+                    if spec.asset in self.missing:
+                        self.artifacts[spec.asset] = _commit(self.store, self.missing[spec.asset])
+                    self.store.set_current(spec.reference)
         finally:
             self._clean_up()
 
@@ -215,6 +229,12 @@ def _begin(home: Home, spec: Spec) -> Work:
 
 def _commit(store: ArtifactStore, work: Work) -> Artifact:
     final = store.folder(work.spec.reference)
+    if (work.folder / RECORD_NAME).exists():
+        raise StorageError(
+            f"an artifact cannot hold a file of its own called {RECORD_NAME}",
+            where=work.spec.reference,
+            remedy="give the file another name in the asset's code",
+        )
     for name in _files(work.folder):
         _flush(work.folder / name)
     record = Record(
@@ -232,12 +252,12 @@ def _commit(store: ArtifactStore, work: Work) -> Artifact:
     if final.exists():  # a rename without its record: never committed
         shutil.rmtree(final)
     final.parent.mkdir(parents=True, exist_ok=True)
-    for folder, _, _ in os.walk(work.folder):
-        sync_folder(Path(folder))
+    for written, _, _ in os.walk(work.folder):
+        sync_folder(Path(written))
     work.folder.replace(final)
-    sync_folder(final.parent)
+    for folder in (final.parent, final.parent.parent, store.home.artifacts):
+        sync_folder(folder)  # the two upper ones may be new
     write_aside(final / RECORD_NAME, data)
-    store.set_current(work.spec.reference)
     return Artifact(final, record)
 
 
@@ -268,33 +288,3 @@ def _flush(path: Path) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-class _Lock:
-    """Advisory lock; the kernel drops it when its holder dies. A note beside it says who."""
-
-    def __init__(self, home: Home, asset: str, partition: str) -> None:
-        from filelock import FileLock
-
-        self.name = f"{asset}/{partition}"
-        self.path = home.locks / asset / f"{partition}.lock"
-        self.holder = self.path.with_suffix(".holder")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(self.path, timeout=0)
-
-    def acquire(self) -> None:
-        from filelock import Timeout
-
-        try:
-            self.lock.acquire()
-        except Timeout:
-            holder = self.holder.read_text() if self.holder.is_file() else "another process"
-            raise ArtifactLocked(
-                f"{self.name} is being written by {holder}",
-                where=self.path,
-                remedy="wait until that run ends, or stop it; the lock frees itself",
-            ) from None
-        self.holder.write_text(f"process {os.getpid()} on {os.uname().nodename} since {_now()}")
-
-    def release(self) -> None:
-        self.lock.release()

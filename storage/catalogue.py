@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from storage.errors import NewerFormat
+from storage.errors import NewerFormat, StorageError
 
 FORMAT = 1
 # The last word on each path: registered in a batch, or missing.
@@ -69,6 +69,19 @@ class Catalogue:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._transaction() as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"the catalogue cannot be used ({error})",
+                where=self.path,
+                remedy="check the disk and its free space; restore the file from a backup if it "
+                "is damaged, or start a new home",
+            ) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self.path, timeout=30)) as connection:
             written_format = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -103,17 +116,20 @@ class Catalogue:
 
     def register_batch(self, files: Iterable[LibraryFile]) -> str:
         """Cut a new batch of these files, in one transaction. Returns its key, `batch-000001`."""
-        now = _now()
+        now, files = _now(), sorted(files)
+        if not files:
+            raise ValueError("a batch holds at least one file")
         with self._open() as connection:
             connection.execute("BEGIN IMMEDIATE")  # two cutters at once get two numbers
-            (count,) = connection.execute(
-                "SELECT count(DISTINCT batch) FROM events WHERE event = 'registered'"
+            last = connection.execute(
+                "SELECT batch FROM events WHERE event = 'registered' ORDER BY batch DESC LIMIT 1"
             ).fetchone()
-            batch = f"batch-{count + 1:06d}"
+            number = int(last[0].removeprefix("batch-")) + 1 if last else 1
+            batch = f"batch-{number:06d}"
             connection.executemany(
                 "INSERT INTO events (at, event, path, bytes, mtime_ns, batch)"
                 " VALUES (?, 'registered', ?, ?, ?, ?)",
-                [(now, f.path, f.bytes, f.mtime_ns, batch) for f in sorted(files)],
+                [(now, f.path, f.bytes, f.mtime_ns, batch) for f in files],
             )
         return batch
 
@@ -130,6 +146,7 @@ class Catalogue:
         """Note which track the bytes at each path of a batch are. Known facts are not repeated."""
         now = _now()
         with self._open() as connection:
+            connection.execute("BEGIN IMMEDIATE")  # two at once do not note a fact twice
             known = dict(
                 connection.execute(
                     "SELECT path, track_id FROM events WHERE batch = ? AND event = 'identified'",

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +76,7 @@ class Home:
                 where=self.root / MARKER,
                 remedy="give each library its own home: --home FOLDER, or MELGRAPH_HOME",
             )
-        if kept is None and self.root.exists() and any(self.root.iterdir()):
+        if kept is None and self.root.exists() and _holds_more_than_specs(self.root):
             raise StorageError(
                 "the folder is not empty and is not a melgraph home",
                 where=self.root,
@@ -93,8 +94,17 @@ class Home:
             )
         link = self.root / "library"  # so that pages reach the recordings by relative links
         if not link.is_symlink():
-            link.symlink_to(self.library, target_is_directory=True)
+            with suppress(FileExistsError):  # another process was faster
+                link.symlink_to(self.library, target_is_directory=True)
         return self
+
+
+def _holds_more_than_specs(folder: Path) -> bool:
+    """A user may put TOML files into `specs/` before the first run, and a creation that was killed
+    leaves its marker aside.
+    """
+    names = (path.name for path in folder.iterdir())
+    return any(name != "specs" and not name.startswith(f".{MARKER}.") for name in names)
 
 
 def read_marker(root: Path) -> dict | None:
@@ -107,11 +117,13 @@ def read_marker(root: Path) -> dict | None:
     try:
         marker = json.loads(path.read_bytes())
         written_format = int(marker["format"])
+        if written_format <= FORMAT:
+            _ = Path(marker["library"]), marker["label_level"]  # both must be there
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, OverflowError) as error:
         raise StorageError(
-            f"the home's marker cannot be read ({error})",
+            f"the home's marker cannot be read ({error!r})",
             where=path,
             remedy="restore the file, or choose another home: --home FOLDER, or MELGRAPH_HOME",
         ) from None
@@ -153,11 +165,15 @@ def enclosing_home(path: Path) -> Home | None:
 def write_aside(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: aside, flushed to disk, then renamed."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

@@ -1,6 +1,7 @@
 """The library: the user's folder of audio. Read-only to us, always."""
 
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,17 +16,24 @@ def check_library(folder: Path) -> None:
         StorageError: it does not exist, is not a folder, or cannot be listed.
     """
     remedy = "name an existing folder of audio: --library FOLDER, or MELGRAPH_LIBRARY"
-    if not folder.exists():
-        raise StorageError("the library does not exist", where=folder, remedy=remedy)
-    if not folder.is_dir():
-        raise StorageError("the library is not a folder", where=folder, remedy=remedy)
     try:
-        next(iter(os.scandir(folder)), None)
+        with os.scandir(folder) as entries:
+            next(entries, None)
+    except FileNotFoundError:
+        raise StorageError("the library does not exist", where=folder, remedy=remedy) from None
+    except NotADirectoryError:
+        raise StorageError("the library is not a folder", where=folder, remedy=remedy) from None
     except PermissionError:
         raise StorageError(
             "the library cannot be listed: permission denied",
             where=folder,
             remedy="give this user read and search permission on the folder",
+        ) from None
+    except OSError as error:
+        raise StorageError(
+            f"the library cannot be listed: {error.strerror}",
+            where=folder,
+            remedy="check that its disk or network share is mounted and healthy",
         ) from None
 
 
@@ -34,8 +42,9 @@ def list_library(
 ) -> list[LibraryFile]:
     """Every audio file below `folder`, by path.
 
-    Hidden files and folders are skipped, AppleDouble `._*` among them. Symbolic links to files
-    are followed, to folders are not (they can form loops).
+    Hidden files and folders are skipped, AppleDouble `._*` among them, and so is what is not a
+    plain file (reading a pipe waits for ever). Symbolic links to files are followed, to folders
+    are not (they can form loops).
 
     Args:
         folder: the library.
@@ -48,7 +57,8 @@ def list_library(
     while pending:
         relative = pending.pop()
         try:
-            entries = list(os.scandir(folder / relative))
+            with os.scandir(folder / relative) as listing:
+                entries = list(listing)
         except OSError:
             if unreadable is not None:
                 unreadable.append(relative or ".")
@@ -68,7 +78,8 @@ def list_library(
                     status = entry.stat()
                 except OSError:  # gone since it was listed, or a dangling link
                     continue
-                found.append(LibraryFile(path, status.st_size, status.st_mtime_ns))
+                if stat.S_ISREG(status.st_mode):
+                    found.append(LibraryFile(path, status.st_size, status.st_mtime_ns))
     return sorted(found)
 
 

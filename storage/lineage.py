@@ -10,7 +10,7 @@ from pathlib import Path
 from storage.artifacts import Artifact, ArtifactStore, file_sha256
 from storage.errors import ArtifactMissing, StorageError
 from storage.home import Home
-from storage.records import RECORD_NAME, Recording, Reference, parse_record, parse_reference
+from storage.records import RECORD_NAME, Recording, Reference, parse_record
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def trace(
     """
     chain = Chain()
     seen: set[Reference] = set()
-    for link in _walk(store, start.reference, "", 0, seen):
+    for link in _walk(store, start.reference, "", 0, seen, start):
         chain.links.append(link)
         on_link(link)
     for recording in _sources(chain, start, file):
@@ -71,12 +71,17 @@ def trace(
 
 
 def _walk(
-    store: ArtifactStore, reference: Reference, digest: str, depth: int, seen: set[Reference]
+    store: ArtifactStore,
+    reference: Reference,
+    digest: str,
+    depth: int,
+    seen: set[Reference],
+    start: Artifact | None = None,
 ) -> Iterator[Link]:
     repeated = reference in seen
     seen.add(reference)
     try:
-        artifact = store.get(reference)
+        artifact = start or store.get(reference)  # the start may be a copy kept elsewhere
     except StorageError as error:
         lost = isinstance(error, ArtifactMissing)
         what = "missing, or its record is" if lost else error.what
@@ -99,12 +104,12 @@ def _sources(chain: Chain, start: Artifact, file: str | None) -> list[Recording]
         return [r for r in named if file in r.files] or list(named)
     if named:
         return list(named)
-    found: dict[str, Recording] = {}
+    found: dict[tuple[str, str], Recording] = {}  # one path may have held several recordings
     for link in chain.links:
         if link.artifact is not None and not link.artifact.record.spec.inputs:
             for recording in link.artifact.record.recordings:
-                found.setdefault(recording.path, recording)
-    return [found[path] for path in sorted(found)]
+                found.setdefault((recording.path, recording.sha256 or ""), recording)
+    return [found[key] for key in sorted(found)]
 
 
 def _verify_source(
@@ -121,7 +126,8 @@ def _verify_source(
         try:
             if file_sha256(path) == recording.sha256:
                 return []
-            state = "changed since: its SHA-256 is not the recorded one"
+            if place == recording.path:
+                state = "changed since: its SHA-256 is not the recorded one"
         except OSError:
             continue
     return [f"{home.library / recording.path}: {state}"]
@@ -138,6 +144,8 @@ def find_artifact(store: ArtifactStore, text: str) -> tuple[Artifact, str | None
     """
     path = Path(text).absolute()
     if path.exists():
+        if (place := _place(store, path)) is not None:
+            return _find_at(store, *place)
         for folder in (path, *path.parents):
             if (folder / RECORD_NAME).is_file():
                 record_path = folder / RECORD_NAME
@@ -145,23 +153,37 @@ def find_artifact(store: ArtifactStore, text: str) -> tuple[Artifact, str | None
                 named = path.relative_to(folder).as_posix()
                 is_part = path.is_file() and named != RECORD_NAME
                 return Artifact(folder, record), named if is_part else None
-    parts = text.strip("/").split("/")
-    artifact = None
-    if len(parts) == 3:
-        artifact = store.find(parse_reference("/".join(parts)))
+    return _find_at(store, *text.strip("/").split("/"))
+
+
+def _place(store: ArtifactStore, path: Path) -> tuple[str, ...] | None:
+    """`(asset, partition, version, file...)` of a path below the store, as far as it goes."""
+    for spelling in (path, path.resolve()):
+        if spelling != store.home.artifacts and spelling.is_relative_to(store.home.artifacts):
+            return spelling.relative_to(store.home.artifacts).parts
+    return None
+
+
+def _find_at(store: ArtifactStore, *parts: str) -> tuple[Artifact, str | None]:
+    artifact, file = None, "/".join(parts[3:])
+    if len(parts) >= 3:
+        artifact = store.find(Reference(*parts[:3]))
     elif len(parts) == 2:
         artifact = store.current(*parts)
-    elif len(parts) == 1 and len(store.partitions(text)) == 1:
-        artifact = store.current(text, store.partitions(text)[0])
+    elif len(partitions := store.partitions(parts[0])) == 1:
+        artifact = store.current(parts[0], partitions[0])
+    if artifact is not None and file and not (artifact.folder / file).exists():
+        artifact = None
     if artifact is None:
         assets = store.home.artifacts
         known = sorted(
             f"{p.parent.parent.name}/{p.parent.name}" for p in assets.glob("*/*/current")
         )
         raise ArtifactMissing(
-            f"no artifact answers to {text!r}",
+            f"no artifact answers to {'/'.join(parts)!r}",
             where=store.home.artifacts,
             remedy="name a file or folder below it, or one of: "
             + (", ".join(known) or "(none yet)"),
         )
-    return artifact, None
+    is_part = file != RECORD_NAME and (artifact.folder / file).is_file()
+    return artifact, file if is_part else None

@@ -17,15 +17,19 @@ from storage.errors import ArtifactCorrupt, NewerFormat, StorageError
 
 FORMAT = 1  # of record.json; a reader refuses a larger one
 RECORD_NAME = "record.json"
-_NAME = re.compile(r"^[a-z0-9][a-z0-9._+-]*$")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._+-]*")
 
 
 def canonical_json(value: object) -> bytes:
     """One spelling of a JSON value: sorted keys, no spaces, UTF-8, no NaN."""
-    text = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return text.encode()
+    return json.dumps(
+        _as_read_back(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    ).encode()
+
+
+def _as_read_back(value: object) -> Any:
+    # JSON's keys are strings: the keys 2 and 10 must sort alike before and after a round trip.
+    return json.loads(json.dumps(value, allow_nan=False))
 
 
 def _sha256(data: bytes) -> str:
@@ -66,7 +70,7 @@ class Spec:
 
     def __post_init__(self) -> None:
         for name in (self.asset, self.partition):
-            if not _NAME.match(name):
+            if not _NAME.fullmatch(name):
                 raise StorageError(
                     f"{name!r} cannot name an artifact",
                     where=f"{self.asset}/{self.partition}",
@@ -159,7 +163,7 @@ class Record:
             "finished_at": self.finished_at,
         }
         body["record_digest"] = _sha256(canonical_json(body))
-        text = json.dumps(body, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(_as_read_back(body), sort_keys=True, indent=1, ensure_ascii=False)
         return text.encode() + b"\n"
 
 
@@ -180,7 +184,7 @@ def parse_record(data: bytes, *, where: Path) -> Record:
     try:
         body = json.loads(data)
         written_format = int(body["format"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ArtifactCorrupt(
             f"the record cannot be read ({error})", where=where, remedy=remedy
         ) from None
@@ -193,7 +197,7 @@ def parse_record(data: bytes, *, where: Path) -> Record:
     try:
         record = _from_body(body)
         unchanged = record.to_bytes() == data
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, StorageError) as error:
         raise ArtifactCorrupt(
             f"the record is not whole ({error!r})", where=where, remedy=remedy
         ) from None

@@ -12,6 +12,7 @@ Without a codec every shard file is the plain bytes of its chunks followed by Za
 training reads it through a memory map: no decoding and no copy.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +27,14 @@ from storage.errors import ArtifactCorrupt, NewerFormat, StorageError
 FORMAT = 1
 CHUNK_FRAMES = 1024
 SHARD_BYTES = 64 * 2**20
+CODECS = ("none", "zstd")
+_TRACK_ID = re.compile(r"[0-9a-f]{32}")
+_REMEDY = "remove the artifact's folder, then materialize the representation of this batch again"
 _INDEX_ENTRY, _INDEX_CHECKSUM = 16, 4  # bytes of Zarr's shard index: (offset, size) each; crc32c
+
+
+# What zarr raises over damaged metadata: besides its own errors, whatever its parsing runs into.
+_UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, OverflowError)
 
 
 class SpectrogramWriter:
@@ -49,6 +57,12 @@ class SpectrogramWriter:
         codec: str = "none",
         shard_bytes: int = SHARD_BYTES,
     ) -> None:
+        if codec not in CODECS:
+            raise StorageError(
+                f"{codec!r} is no codec of a spectrogram store",
+                where=folder,
+                remedy=f"use one of: {', '.join(CODECS)}",
+            )
         self.n_bins = len(frequency)
         chunks_per_shard = max(1, shard_bytes // (CHUNK_FRAMES * self.n_bins * 2))
         self.shard_frames = chunks_per_shard * CHUNK_FRAMES
@@ -72,7 +86,7 @@ class SpectrogramWriter:
         self._buffered = 0
         self._written = 0
         self._offsets = [0]
-        self._track_ids: list[bytes] = []
+        self._track_ids: dict[str, None] = {}  # an ordered set
 
     @property
     def frames_written(self) -> int:
@@ -80,7 +94,17 @@ class SpectrogramWriter:
         return self._offsets[-1]
 
     def append(self, track_id: str, values: np.ndarray) -> None:
-        """Add one track: `values` `[frame, bin]`, zero frames allowed; stored as float16."""
+        """Add one track: `values` `[frame, bin]`, zero frames allowed; stored as float16.
+
+        Raises:
+            StorageError: the shape, a value or the track id does not fit the store.
+        """
+        if not _TRACK_ID.fullmatch(track_id) or track_id in self._track_ids:
+            raise StorageError(
+                f"{track_id!r} is no track id, or is in the store already",
+                where=self.folder,
+                remedy="append each track once, under its 32 lower-case hexadecimal digits",
+            )
         if values.ndim != 2 or values.shape[1] != self.n_bins:
             raise StorageError(
                 f"a spectrogram of shape {values.shape} does not fit a store of {self.n_bins} bins",
@@ -93,7 +117,7 @@ class SpectrogramWriter:
                 where=self.folder,
                 remedy="quarantine the track: only finite values are stored",
             )
-        self._track_ids.append(bytes.fromhex(track_id))
+        self._track_ids[track_id] = None
         self._offsets.append(self._offsets[-1] + len(values))
         while len(values):
             room = self.shard_frames - self._buffered
@@ -107,7 +131,7 @@ class SpectrogramWriter:
         """Write what is left and check the layout that memory maps rely on."""
         if self._buffered:
             self._write_shard()
-        ids = np.frombuffer(b"".join(self._track_ids), np.uint8).reshape(-1, 16)
+        ids = np.frombuffer(bytes.fromhex("".join(self._track_ids)), np.uint8).reshape(-1, 16)
         self._put("track_id", ids, ("track", "byte"))
         self._put("offsets", np.asarray(self._offsets, np.int64), ("track_boundary",))
         SpectrogramStore(self.folder).check_layout()
@@ -152,25 +176,28 @@ class SpectrogramStore:
             self.group = zarr.open_group(folder, mode="r", zarr_format=3)
             self.attributes = dict(self.group.attrs)
             written_format = int(self.attributes["melgraph_format"])  # type: ignore[arg-type]
-        except (FileNotFoundError, KeyError, ValueError) as error:
-            raise ArtifactCorrupt(
-                f"this is not a spectrogram store ({error})",
-                where=folder,
-                remedy="materialize the representation of this batch again",
-            ) from None
+        except _UNREADABLE as error:
+            raise _not_a_store(folder, repr(error)) from None
         if written_format > FORMAT:
             raise NewerFormat(
                 f"the store has format {written_format}, this melgraph reads up to {FORMAT}",
                 where=folder,
                 remedy="upgrade melgraph, or use another MELGRAPH_HOME",
             )
-        self._values = self.group["values"]
-        self.offsets = np.asarray(self.group["offsets"][...], np.int64)  # type: ignore[index]
-        ids = np.asarray(self.group["track_id"][...], np.uint8)  # type: ignore[index]
+        try:
+            self._values = self.group["values"]
+            self.offsets = np.asarray(self.group["offsets"][...], np.int64)  # type: ignore[index]
+            ids = np.asarray(self.group["track_id"][...], np.uint8)  # type: ignore[index]
+            self.frequency = np.asarray(self.group["frequency"][...])  # type: ignore[index]
+            self._shard_frames = self._values.shards[0]  # type: ignore[union-attr,index]
+            shape = (int(self.offsets[-1]), len(self.frequency))
+            fits = self._values.shape == shape and self._values.dtype == np.float16  # type: ignore[union-attr]
+        except _UNREADABLE as error:
+            raise _not_a_store(folder, repr(error)) from None
+        if not fits or len(self.offsets) != len(ids) + 1 or (np.diff(self.offsets) < 0).any():
+            raise _not_a_store(folder, "its arrays do not fit each other")
         self.track_ids = [row.tobytes().hex() for row in ids]
-        self.frequency = np.asarray(self.group["frequency"][...])  # type: ignore[index]
         self._rows = {track_id: row for row, track_id in enumerate(self.track_ids)}
-        self._shard_frames = self._values.shards[0]  # type: ignore[union-attr,index]
         self._mapped = not self._values.compressors  # type: ignore[union-attr]
 
     def __len__(self) -> int:
@@ -189,10 +216,17 @@ class SpectrogramStore:
         return self.frames(int(self.offsets[row]), int(self.offsets[row + 1]))
 
     def frames(self, start: int, stop: int) -> np.ndarray:
-        """float16 `[stop - start, bin]` of the concatenated frames."""
+        """float16 `[stop - start, bin]` of the concatenated frames.
+
+        Raises:
+            IndexError: the store has no such frames.
+            ArtifactCorrupt: a shard file is missing or too short.
+        """
+        if not 0 <= start <= stop <= self.offsets[-1]:
+            raise IndexError(f"frames {start}:{stop} of {self.offsets[-1]}")
         if not self._mapped:
             return np.asarray(self._values[start:stop])  # type: ignore[index]
-        if start >= stop:
+        if start == stop:
             return np.empty((0, len(self.frequency)), np.float16)
         first, last = start // self._shard_frames, (stop - 1) // self._shard_frames
         pieces = []
@@ -205,7 +239,13 @@ class SpectrogramStore:
     def _shard(self, shard: int) -> np.ndarray:
         n_bins = len(self.frequency)
         frames = min(self._shard_frames, int(self.offsets[-1]) - shard * self._shard_frames)
-        return np.memmap(self._shard_path(shard), np.dtype("<f2"), mode="r", shape=(frames, n_bins))
+        path = self._shard_path(shard)
+        try:
+            return np.memmap(path, np.dtype("<f2"), mode="r", shape=(frames, n_bins))
+        except (OSError, ValueError) as error:
+            raise ArtifactCorrupt(
+                f"the shard cannot be mapped ({error})", where=path, remedy=_REMEDY
+            ) from None
 
     def _shard_path(self, shard: int) -> Path:
         return self.folder / "values" / "c" / str(shard) / "0"
@@ -226,17 +266,25 @@ class SpectrogramStore:
             frames = min(self._shard_frames, total - shard * self._shard_frames)
             chunks = -(-frames // CHUNK_FRAMES)
             path = self._shard_path(shard)
-            expected = np.arange(chunks, dtype=np.uint64) * np.uint64(chunk_bytes)
             size = path.stat().st_size if path.exists() else 0
+            if size != chunks * chunk_bytes + index_bytes:
+                raise ArtifactCorrupt(
+                    f"the shard has {size} bytes, not those of "
+                    f"{chunks} chunks of {chunk_bytes} bytes and their index",
+                    where=path,
+                    remedy=_REMEDY,
+                )
             with path.open("rb") as file:
                 file.seek(-index_bytes, 2)
                 index = np.frombuffer(file.read(slots * _INDEX_ENTRY), "<u8").reshape(slots, 2)
-            if size != chunks * chunk_bytes + index_bytes or not np.array_equal(
-                index[:chunks, 0], expected
-            ):
+            starts = np.arange(chunks, dtype=np.uint64) * np.uint64(chunk_bytes)
+            if (index[:chunks, 0] != starts).any() or (index[:chunks, 1] != chunk_bytes).any():
                 raise ArtifactCorrupt(
-                    f"the shard has {size} bytes or another chunk order than the "
-                    f"{chunks} chunks of {chunk_bytes} bytes it should hold",
+                    "the chunks of the shard are not in order, one after another",
                     where=path,
                     remedy="report this with your zarr version; set the codec to 'zstd' meanwhile",
                 )
+
+
+def _not_a_store(folder: Path, why: str) -> ArtifactCorrupt:
+    return ArtifactCorrupt(f"this is not a spectrogram store ({why})", where=folder, remedy=_REMEDY)

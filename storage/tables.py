@@ -20,9 +20,9 @@ def read_table(path: Path) -> pl.DataFrame:
     """
     try:
         return pl.read_parquet(path, use_pyarrow=False)
-    except (FileNotFoundError, pl.exceptions.ComputeError, OSError) as error:
+    except (OSError, pl.exceptions.PolarsError) as error:
         raise ArtifactCorrupt(
             f"the table cannot be read ({error})",
             where=path,
-            remedy="run `melgraph audit` on its folder, then materialize the asset again",
+            remedy="run `melgraph audit` on its folder, remove it, and materialize the asset again",
         ) from None

@@ -3,22 +3,40 @@
 A segment is one usearch file (HNSW graph, Malkov & Yashunin 2018, cosine distance) and the ids of
 its rows. Segments are built by one thread, because two make different files. A search over few
 vectors is exact; over many it walks the graphs.
+
+A graph is walked in a memory map by native code, and one wrong byte can end the process (20 of 300
+flipped bytes did). So a segment that is a committed artifact is compared with its record first.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from usearch.index import Index
 
-from storage.errors import ArtifactCorrupt
+from storage.artifacts import file_sha256
+from storage.errors import ArtifactCorrupt, StorageError
+from storage.records import RECORD_NAME, parse_record
 
 EXACT_BELOW = 100_000  # vectors in all segments; below it, brute force is fast and never wrong
+_REMEDY = "run `melgraph audit` on it; remove its folder, then materialize the index again"
 _VECTORS, _IDS = "vectors.usearch", "track_id.npy"
 
 
 def write_segment(folder: Path, track_ids: Sequence[str], vectors: np.ndarray) -> None:
-    """Write a segment: `vectors` float32 `[track, dimension]`, `track_ids` hexadecimal."""
+    """Write a segment: `vectors` float32 `[track, dimension]`, `track_ids` hexadecimal.
+
+    Raises:
+        StorageError: a vector is not finite, or their number is not that of the ids.
+    """
+    if len(vectors) != len(track_ids) or not np.isfinite(vectors).all():
+        raise StorageError(
+            f"{len(vectors)} vectors for {len(track_ids)} ids, "
+            f"{np.count_nonzero(~np.isfinite(vectors))} values not finite",
+            where=folder,
+            remedy="index one finite vector per track",
+        )
     index = Index(ndim=vectors.shape[1], metric="cos", dtype="f32", connectivity=16)
     if len(vectors):
         index.add(np.arange(len(vectors)), np.ascontiguousarray(vectors, np.float32), threads=1)
@@ -37,10 +55,11 @@ class VectorIndex:
     def __init__(self, segments: Sequence[Path]) -> None:
         self._segments = []
         for folder in segments:
+            _compare_with_record(folder)
             try:
                 index = Index.restore(str(folder / _VECTORS), view=True)
                 ids = np.load(folder / _IDS, allow_pickle=False)
-            except (OSError, ValueError, RuntimeError) as error:
+            except (OSError, EOFError, ValueError, RuntimeError) as error:
                 index, ids, problem = None, np.empty((0, 16), np.uint8), str(error)
             else:
                 problem = f"{len(index)} vectors for {len(ids)} ids" if index is not None else "?"
@@ -48,7 +67,7 @@ class VectorIndex:
                 raise ArtifactCorrupt(
                     f"the index segment cannot be used ({problem})",
                     where=folder,
-                    remedy="run `melgraph audit` on it, then materialize the index again",
+                    remedy=_REMEDY,
                 )
             if len(ids):
                 self._segments.append((index, [row.tobytes().hex() for row in ids]))
@@ -62,14 +81,33 @@ class VectorIndex:
         Args:
             queries: float32 `[query, dimension]`.
             k: how many; fewer come back when the index holds fewer.
+
+        Raises:
+            ValueError: the queries have another dimension than the vectors.
         """
+        queries = np.ascontiguousarray(queries, np.float32)
         exact = len(self) < EXACT_BELOW
         results: list[list[tuple[str, float]]] = [[] for _ in range(len(queries))]
         for index, ids in self._segments:
             matches = index.search(queries, min(k, len(ids)), exact=exact, threads=1)
-            keys = np.atleast_2d(matches.keys)
-            distances = np.atleast_2d(matches.distances)
-            for row, (row_keys, row_distances) in enumerate(zip(keys, distances, strict=True)):
-                pairs = zip(row_keys, row_distances, strict=True)
+            for row in range(len(queries)):
+                # One query gives its matches, several a batch of them; a graph may find fewer.
+                hits: Any = matches if len(queries) == 1 else matches[row]
+                pairs = zip(hits.keys, hits.distances, strict=True)
                 results[row] += [(ids[int(key)], 1.0 - float(d)) for key, d in pairs]
         return [sorted(row, key=lambda hit: (-hit[1], hit[0]))[:k] for row in results]
+
+
+def _compare_with_record(folder: Path) -> None:
+    try:
+        data = (folder / RECORD_NAME).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):  # not an artifact, or not yet
+        return
+    record = parse_record(data, where=folder / RECORD_NAME)
+    for name in (_VECTORS, _IDS):
+        recorded, _ = record.files.get(name, (None, 0))
+        path = folder / name
+        if recorded is None or not path.is_file() or file_sha256(path) != recorded:
+            raise ArtifactCorrupt(
+                "the index segment is not as recorded", where=path, remedy=_REMEDY
+            )

@@ -2,11 +2,6 @@
 
 from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
 
-from assets.cluster_reports import CLUSTER_REPORTS
-from assets.datasets import DATASETS
-from assets.dreams import DREAMS
-from assets.evaluations import EVALUATIONS
-from assets.ingest import TRACKS
 from assets.materialize import (
     Metadata,
     current_references,
@@ -14,10 +9,9 @@ from assets.materialize import (
     page_link,
     plain_failures,
 )
+from assets.pages.results import SHOWN
 from assets.pages.site import look, write_pages
-from assets.recommendations import RECOMMENDATIONS
 from assets.resources import HomeResource
-from assets.trained_models import TRAINED
 from storage.artifacts import Artifact, ArtifactStore
 from storage.catalogue import Catalogue
 from storage.records import Spec
@@ -25,7 +19,6 @@ from storage.records import Spec
 STAGE = 1
 PAGES, EVERYTHING = "pages", "all"
 SAMPLE_MARKER = ".melgraph-sample.json"  # lies in the library that melgraph renders itself
-SHOWN = (TRACKS, DATASETS, TRAINED, EVALUATIONS, CLUSTER_REPORTS, RECOMMENDATIONS, DREAMS)
 
 
 def pages_spec(store: ArtifactStore) -> Spec:

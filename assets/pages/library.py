@@ -68,8 +68,8 @@ def read_library(store: ArtifactStore, spec: Spec) -> Library:
     for batch in inputs_of(store, spec, TRACKS):  # a path that changed is in a later batch again
         for row in read_table(batch.folder / TRACKS_TABLE).iter_rows(named=True):
             by_path[row["path"]] = row
+    _settle_status(by_path.values(), set(spec.config["missing"]))
     rows = [by_path[path] for path in sorted(by_path)]
-    _settle_status(rows, set(spec.config["missing"]))
     snapshots = {
         snapshot.reference.partition: read_table(snapshot.folder / TABLE)
         for snapshot in inputs_of(store, spec, DATASETS)
@@ -86,8 +86,8 @@ def read_library(store: ArtifactStore, spec: Spec) -> Library:
     return Library(rows, list(known))
 
 
-def _settle_status(rows: list[dict[str, Any]], missing: set[str]) -> None:
-    """Tell duplicates across batches, and files that are gone, from good ones."""
+def _settle_status(rows: Iterable[dict[str, Any]], missing: set[str]) -> None:
+    """Tell files that are gone, and duplicates of one that came earlier, from good ones."""
     first: dict[str, str] = {}
     for row in rows:
         if row["path"] in missing:

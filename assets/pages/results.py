@@ -7,9 +7,10 @@ from typing import Any
 import polars as pl
 
 from assets.cluster_reports import CLUSTER_REPORTS, MAP, figure_rows
-from assets.datasets import DATASETS
+from assets.datasets import DATASETS, artist_caution
 from assets.dreams import DREAMS, sound_rows
 from assets.evaluations import CONFUSION, EVALUATIONS, PREDICTIONS, fold_sentence, sentence
+from assets.ingest import TRACKS
 from assets.materialize import inputs_of
 from assets.pages.library import Library
 from assets.pages.links import artifact_link, audit_command
@@ -20,14 +21,20 @@ from storage.artifacts import Artifact, ArtifactStore
 from storage.records import Spec
 from storage.tables import read_table
 
+# What the pages are about, in the order in which it is made.
+SHOWN = (TRACKS, DATASETS, TRAINED, EVALUATIONS, CLUSTER_REPORTS, RECOMMENDATIONS, DREAMS)
 LIMIT = 5000  # rows, points or tracks a page holds; more would be slow to open
 WRONG_ANSWERS = 200
 
 
 def datasets(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
-    """A dataset each: its facts."""
-    found = inputs_of(store, spec, DATASETS)
-    return [{"name": a.reference.partition, "facts": a.facts} for a in found]
+    """A dataset each: its facts, and what its split cannot promise."""
+    found = []
+    for artifact in inputs_of(store, spec, DATASETS):
+        facts = artifact.facts
+        caution = artist_caution(facts) if facts["artist_known"] < facts["used"] else None
+        found.append({"name": artifact.reference.partition, "facts": facts, "caution": caution})
+    return found
 
 
 def models(store: ArtifactStore, spec: Spec, library: Library) -> list[dict[str, Any]]:

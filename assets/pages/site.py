@@ -85,7 +85,7 @@ def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
 def _audits(spec: Spec) -> dict[str, list[tuple[str, str]]]:
     """Asset -> its partitions, each with the command that tells where it came from."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for reference in sorted(spec.inputs):
+    for reference in sorted(spec.inputs, key=lambda r: (results.SHOWN.index(r.asset), r)):
         command = audit_command(reference)
         found.setdefault(reference.asset, []).append((reference.partition, command))
     itself = Reference(spec.asset, spec.partition, spec.version)

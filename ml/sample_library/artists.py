@@ -58,9 +58,7 @@ def draw_artist(style: str, number: int, *, seed: int) -> Artist:
     grammar = STYLES[style]
     influence = str(rng.choice(grammar.neighbours))
     brightness = 0.35 * rng.standard_normal()
-    parts = [
-        (s, i, part) for s in (style, influence) for i, part in enumerate(STYLES[s].parts)
-    ]
+    parts = [(s, i, part) for s in (style, influence) for i, part in enumerate(STYLES[s].parts)]
     return Artist(
         style=style,
         number=number,

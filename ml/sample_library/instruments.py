@@ -24,7 +24,13 @@ INSTRUMENTS: dict[str, Instrument] = {
         "subtractive", sustain=0.8, decay=1.5, cutoff=3200.0, sweep=1.5, drive=14.0, cabinet=5200.0
     ),
     "lead guitar": Instrument(
-        "subtractive", sustain=0.7, decay=0.8, cutoff=2600.0, vibrato=22.0, drive=5.0, cabinet=4800.0
+        "subtractive",
+        sustain=0.7,
+        decay=0.8,
+        cutoff=2600.0,
+        vibrato=22.0,
+        drive=5.0,
+        cabinet=4800.0,
     ),
     "steel guitar": Instrument(
         "subtractive", attack=0.04, cutoff=1600.0, vibrato=25.0, vibrato_hz=6.0, release=0.2
@@ -56,9 +62,7 @@ INSTRUMENTS: dict[str, Instrument] = {
     ),
     "violin": Instrument("subtractive", attack=0.07, cutoff=3400.0, vibrato=20.0, release=0.12),
     "cello": Instrument("subtractive", attack=0.08, cutoff=900.0, vibrato=12.0, release=0.15),
-    "pad": Instrument(
-        "subtractive", attack=0.2, cutoff=1300.0, voices=3, detune=18.0, release=0.3
-    ),
+    "pad": Instrument("subtractive", attack=0.2, cutoff=1300.0, voices=3, detune=18.0, release=0.3),
     "synth lead": Instrument(
         "subtractive", cutoff=3200.0, sweep=1.8, voices=2, detune=14.0, vibrato=8.0
     ),
@@ -69,7 +73,9 @@ INSTRUMENTS: dict[str, Instrument] = {
     # basses
     "upright bass": Instrument("pluck", damping=0.9, ring=0.9, release=0.06),
     "finger bass": Instrument("pluck", damping=0.75, ring=1.6, release=0.05),
-    "pick bass": Instrument("pluck", damping=0.45, ring=1.6, release=0.05, drive=1.0, cabinet=3500.0),
+    "pick bass": Instrument(
+        "pluck", damping=0.45, ring=1.6, release=0.05, drive=1.0, cabinet=3500.0
+    ),
     "synth bass": Instrument(
         "subtractive", decay=0.25, sustain=0.6, cutoff=350.0, sweep=4.0, sweep_time=0.1
     ),

@@ -126,16 +126,16 @@ def _reverberate(
 ) -> np.ndarray:
     """The dry mix plus its convolution with decaying noise (independent per channel)."""
     t = np.arange(round(artist.reverb_s * rate)) / rate
-    room = rng.standard_normal((len(t), dry.shape[1])) * 10.0 ** (-3.0 * t / artist.reverb_s)[:, None]
+    room = (
+        rng.standard_normal((len(t), dry.shape[1])) * 10.0 ** (-3.0 * t / artist.reverb_s)[:, None]
+    )
     room = low_pass(room, 5000.0, rate)
     room /= np.sqrt(np.sum(room**2, axis=0))
     wet = fftconvolve(dry, room, axes=0)[: len(dry)]
     return dry + artist.reverb_mix * wet
 
 
-def _master(
-    mix: np.ndarray, artist: Artist, rate: int, rng: np.random.Generator
-) -> np.ndarray:
+def _master(mix: np.ndarray, artist: Artist, rate: int, rng: np.random.Generator) -> np.ndarray:
     """Equalize, add the hiss of the recording, set the loudness, limit the peaks."""
     sound = _equalize(mix, artist, rate)
     sound *= _gain(artist.loudness) / max(np.sqrt(np.mean(sound**2)), 1e-9)

@@ -74,7 +74,9 @@ STYLES: dict[str, Style] = {
         drums=({},),
         fills=False,
         parts=(
-            Part("bass", ("cello", "upright bass"), ("R---------------", "R-------5-------"), 43, -4),
+            Part(
+                "bass", ("cello", "upright bass"), ("R---------------", "R-------5-------"), 43, -4
+            ),
             Part(
                 "chords",
                 ("strings", "piano", "harpsichord", "nylon guitar"),
@@ -302,7 +304,13 @@ STYLES: dict[str, Style] = {
         ),
         fills=True,
         parts=(
-            Part("bass", ("drive bass", "pick bass"), ("R.RRR.RRR.RRR.RR", "R-R-R-R-R-R-R-R-"), 33, -4),
+            Part(
+                "bass",
+                ("drive bass", "pick bass"),
+                ("R.RRR.RRR.RRR.RR", "R-R-R-R-R-R-R-R-"),
+                33,
+                -4,
+            ),
             Part(
                 "chords",
                 ("distorted guitar",),
@@ -420,7 +428,13 @@ STYLES: dict[str, Style] = {
         swing=(0.0, 0.1),
         swing_sixteenths=False,
         looseness=(0.003, 0.009),
-        progressions=("I5 bVII5 IV5 I5", "i5 bVI5 bVII5 i5", "I V IV IV", "i bVII bVI V", "I IV V IV"),
+        progressions=(
+            "I5 bVII5 IV5 I5",
+            "i5 bVI5 bVII5 i5",
+            "I V IV IV",
+            "i bVII bVI V",
+            "I IV V IV",
+        ),
         scale="minor pentatonic",
         kits=("acoustic", "heavy", "tight"),
         drums=_ROCK_DRUMS,

@@ -195,7 +195,7 @@ def _pluck(
     blend = 0.5 * instrument.damping
     speed = (period + blend) * frequency / rate  # the averaging delays by `blend` samples
     n_periods = int(np.ceil((length * speed + 2) / period))
-    string = np.empty((n_periods, period))
+    string = np.zeros((n_periods, period))
     string[0] = burst
     for i in range(1, n_periods):
         last = string[i - 1]

@@ -1,13 +1,11 @@
 import csv
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,19 +13,6 @@ from ml import features
 from ml.spectral import stft
 
 RATE = 22050
-
-
-@pytest.fixture(scope="module")
-def librosa(request: pytest.FixtureRequest) -> Iterator[object]:
-    """librosa with a numba cache that no other process fills at the same time: that can crash both.
-
-    The cache is kept between runs (compiling takes some 15 s), one a pytest-xdist worker.
-    """
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    cache = request.config.cache.mkdir(f"numba-{worker}")
-    with FileLock(cache / "lock"), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NUMBA_CACHE_DIR", str(cache))
-        yield pytest.importorskip("librosa", reason="librosa, the oracle, is not installed")
 
 
 def ours(mono: np.ndarray) -> dict[str, float]:

@@ -3,12 +3,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 
 from ml.errors import UserError
 from ml.inference import predict_tracks
 from ml.models import build
-from ml.training import TrackSet, TrainingConfig, class_weights, train
+from ml.track_set import TrackSet
+from ml.training import class_weights, train
+from ml.training_config import TrainingConfig
 
 N_MELS = 16
 QUICK = TrainingConfig(
@@ -137,18 +138,8 @@ def test_balance_makes_a_rare_class_be_answered():
     assert rare[1.0] > rare[0.0] + 0.1
 
 
-def test_unusable_sets_are_told():
+def test_sets_that_do_not_fit_the_model_are_told():
     track = np.zeros((9, N_MELS), dtype=np.float32)
-    with pytest.raises(UserError, match="no track"):
-        TrackSet([], np.array([], dtype=np.int64))
-    with pytest.raises(UserError, match="labels"):
-        TrackSet([track], np.array([0, 1]))
-    with pytest.raises(UserError, match="labels"):
-        TrackSet([track], np.array([0.5]))
-    with pytest.raises(UserError, match="spectrogram 1"):
-        TrackSet([track, track[:, :3]], np.array([0, 1]))
-    with pytest.raises(UserError, match="spectrogram 1"):
-        TrackSet([track, track[:0]], np.array([0, 1]))
     with pytest.raises(UserError, match="2 classes"):
         train(make_model(), TrackSet([track], np.array([2])), None, config=QUICK, seed=0)
     with pytest.raises(UserError, match="validation"):
@@ -159,13 +150,3 @@ def test_divergence_is_told():
     config = QUICK.model_copy(update={"learning_rate": 1e30, "warmup": 0.0})
     with pytest.raises(UserError, match="diverged"):
         train(make_model(), tones(), None, config=config, seed=0)
-
-
-def test_config_is_strict_frozen_and_described():
-    with pytest.raises(ValidationError, match="epoch_count"):
-        TrainingConfig(epoch_count=3)
-    with pytest.raises(ValidationError, match="frozen"):
-        QUICK.epochs = 5
-    with pytest.raises(ValidationError, match="learning_rate"):
-        TrainingConfig(learning_rate=0)
-    assert all(field.description for field in TrainingConfig.model_fields.values())

@@ -23,7 +23,7 @@ function choosable() {
 
 function show(number) {
   const track = tracks[number];
-  const rows = (encoders[encoder.value][number] ?? []).map(([near, similarity], i) => {
+  const rows = (encoders[encoder.value][number] ?? []).map(([near, similarity]) => {
     const other = tracks[near];
     const more = melgraph.element("a", { href: `#${other[ID]}`, title: "show its neighbours" }, other[NAME]);
     return melgraph.element(
@@ -39,11 +39,10 @@ function show(number) {
       ),
       melgraph.element("td", { "data-label": "label" }, other[LABEL]),
       melgraph.element("td", { "data-label": "similarity", class: "number" }, similarity?.toFixed(3) ?? "-"),
-      melgraph.element("td", { class: "number rank", "data-label": "rank" }, String(i + 1)),
     );
   });
-  const heads = ["", "track", "label", "similarity", "rank"].map((text) => {
-    const kind = text === "similarity" || text === "rank" ? "number" : null;
+  const heads = ["", "track", "label", "similarity"].map((text) => {
+    const kind = text === "similarity" ? "number" : null;
     return melgraph.element("th", { scope: "col", class: kind }, text);
   });
   const table = melgraph.element(

@@ -1,0 +1,23 @@
+"""Pictures of models, sounds and libraries, as PNG bytes.
+
+Every function builds its own matplotlib `Figure` (no pyplot, no global state) and returns a
+palette PNG without metadata: the same inputs give the same bytes. About 840 pixels wide, made to be
+read at 700.
+"""
+
+from ml.plots.charts import bars, confusion_matrix, histogram, scatter_map, training_curves
+from ml.plots.spectrograms import mel_spectrogram, spectrogram_grid, spectrogram_triptych
+from ml.plots.style import COLOURS, MARKERS
+
+__all__ = [
+    "COLOURS",
+    "MARKERS",
+    "bars",
+    "confusion_matrix",
+    "histogram",
+    "mel_spectrogram",
+    "scatter_map",
+    "spectrogram_grid",
+    "spectrogram_triptych",
+    "training_curves",
+]

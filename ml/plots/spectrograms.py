@@ -1,0 +1,108 @@
+"""Pictures of sounds: log-mel spectrograms, alone, edited, and side by side."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+
+from ml.plots.style import add_axes, colour_bar, new_figure, png
+from ml.spectral import MelTransform, mel_frequencies
+
+_SOUND_MAP, _DELTA_MAP = "magma", "RdBu_r"
+_HERTZ_TICKS = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)
+
+
+def mel_spectrogram(log_mel: np.ndarray, transform: MelTransform, title: str) -> bytes:
+    """A log-mel spectrogram `[frame, mel]` in dB, with seconds and Hz."""
+    figure = new_figure(height=2.9)
+    ax = add_axes(figure, title=title)
+    image = _spectrogram(ax, log_mel, transform, **_sound_range(log_mel))
+    ax.set_xlabel("seconds")
+    colour_bar(figure, image, ax, "dB")
+    return png(figure)
+
+
+def spectrogram_triptych(
+    before: np.ndarray,
+    delta: np.ndarray,
+    after: np.ndarray,
+    transform: MelTransform,
+    titles: Sequence[str] = ("before", "edit", "after"),
+) -> bytes:
+    """An edit: before and after on one colour scale, and between them the delta, white at 0 dB.
+
+    Args:
+        before: float `[frame, mel]`, dB.
+        delta: float `[frame, mel]`, dB.
+        after: float `[frame, mel]`, dB.
+        transform: of all three.
+        titles: of the three panels.
+    """
+    figure = new_figure(height=6.3)
+    limit = max(float(np.abs(delta).max()), 1e-3)
+    scale = _sound_range(np.concatenate([before, after]))
+    for row, (values, title) in enumerate(zip((before, delta, after), titles, strict=True)):
+        ax = add_axes(figure, title=title, place=(3, 1, row + 1))
+        if row == 1:
+            norm = TwoSlopeNorm(0.0, -limit, limit)
+            image = _spectrogram(ax, values, transform, cmap=_DELTA_MAP, norm=norm)
+        else:
+            image = _spectrogram(ax, values, transform, **scale)
+        colour_bar(figure, image, ax, "change, dB" if row == 1 else "dB")
+    ax.set_xlabel("seconds")
+    return png(figure)
+
+
+def spectrogram_grid(
+    spectrograms: Sequence[tuple[str, np.ndarray]], transform: MelTransform, *, columns: int = 2
+) -> bytes:
+    """Several log-mel spectrograms `(title, [frame, mel])`, on one colour scale.
+
+    Raises:
+        ValueError: where there is none.
+    """
+    if not spectrograms:
+        raise ValueError("no spectrogram to draw")
+    columns = min(columns, len(spectrograms))
+    rows = -(-len(spectrograms) // columns)
+    figure = new_figure(height=0.5 + 1.75 * rows)
+    scale = _sound_range(np.concatenate([values for _, values in spectrograms]))
+    drawn = []
+    for index, (title, values) in enumerate(spectrograms):
+        ax = add_axes(figure, title=title, place=(rows, columns, index + 1), title_size=9)
+        image = _spectrogram(ax, values, transform, **scale)
+        if index % columns:
+            ax.set_ylabel("")
+        if index + columns >= len(spectrograms):
+            ax.set_xlabel("seconds")
+        drawn.append(ax)
+    colour_bar(figure, image, drawn, "dB")
+    return png(figure)
+
+
+def _sound_range(log_mel: np.ndarray) -> dict:
+    """Colour scale of a spectrogram: the loudest 80 dB, less where there is less."""
+    top = float(np.percentile(log_mel, 99.9))
+    return {"cmap": _SOUND_MAP, "vmax": top, "vmin": max(float(log_mel.min()), top - 80.0) - 1e-3}
+
+
+def _spectrogram(ax: Axes, values: np.ndarray, transform: MelTransform, **scale):
+    """Draw `[frame, mel]` with seconds across and Hz up, mel bands equally high."""
+    if values.ndim != 2 or values.shape[1] != transform.n_mels:
+        raise ValueError(f"a spectrogram of shape {values.shape} for {transform.n_mels} mel bands")
+    seconds = len(values) / transform.frames_per_second
+    image = ax.imshow(
+        values.T,
+        origin="lower",
+        aspect="auto",
+        interpolation="antialiased",
+        extent=(0, seconds, -0.5, transform.n_mels - 0.5),
+        **scale,
+    )
+    centres = mel_frequencies(transform)
+    ticks = [hertz for hertz in _HERTZ_TICKS if centres[0] <= hertz <= centres[-1]]
+    names = [f"{hertz // 1000}k" if hertz >= 1000 else str(hertz) for hertz in ticks]
+    ax.set_yticks(np.interp(ticks, centres, np.arange(len(centres))), names)
+    ax.set_ylabel("Hz")
+    return image

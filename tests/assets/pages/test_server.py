@@ -1,0 +1,164 @@
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+
+from assets.pages.links import LIBRARY, quote_path
+from assets.pages.site import PAGES
+from tests.assets.pages.served import serving
+from tests.assets.pages.small_home import ODD_PATHS, SmallHome
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return SmallHome(tmp_path_factory.mktemp("served"), tracks=8).everything()
+
+
+@pytest.fixture(scope="module")
+def artifact(home):
+    return home.add_pages()
+
+
+@pytest.fixture(scope="module")
+def client(home, artifact):
+    with serving(home.home) as client:
+        yield client
+
+
+class TestPages:
+    @pytest.mark.parametrize("path", ["/", "/pages/", "/pages/index.html"])
+    def test_overview_redirects_to_the_current_version(self, client, artifact, path):
+        answer = client.get(path)
+        assert answer.status == 307
+        assert answer.headers["location"] == f"/artifacts/{artifact.reference}/index.html"
+        assert answer.headers["cache-control"] == "no-store"
+
+    @pytest.mark.parametrize("name", PAGES)
+    def test_each_page(self, client, artifact, name):
+        answer = client.get(client.get(f"/pages/{name}.html").headers["location"])
+        assert answer.status == 200
+        assert answer.headers["content-type"].startswith("text/html")
+        assert answer.body == (artifact.folder / f"{name}.html").read_bytes()
+
+    def test_style_and_scripts(self, client, artifact):
+        for file, kind in (("style.css", "text/css"), ("common.js", "text/javascript")):
+            answer = client.get(f"/artifacts/{artifact.reference}/{file}")
+            assert answer.status == 200
+            assert answer.headers["content-type"].startswith(kind)
+
+    def test_unknown_page(self, client):
+        answer = client.get("/pages/nothing.html")
+        assert answer.status == 404
+        assert "no page called" in answer.text
+
+    def test_no_pages_yet_says_what_to_do(self, tmp_path):
+        with serving(SmallHome(tmp_path).home) as client:
+            answer = client.get("/")
+            assert answer.status == 404
+            assert "melgraph run" in answer.text
+            assert answer.headers["content-type"].startswith("text/html")
+            assert client.get("/artifacts/pages/all/index.html").status == 404
+
+    def test_a_page_name_is_not_markup(self, client):
+        answer = client.get("/pages/%3Cscript%3Ealert(1).html")
+        assert answer.status == 404
+        assert "<script>" not in answer.text
+
+
+class TestRecordings:
+    @pytest.mark.parametrize("path", ODD_PATHS)
+    def test_the_links_of_the_pages_hold_over_http(self, client, artifact, home, path):
+        page = f"http://127.0.0.1/artifacts/{artifact.reference}/tracks.html"
+        answer = client.get(urlsplit(urljoin(page, LIBRARY + quote_path(path))).path)
+        assert answer.status == 200
+        assert answer.headers["content-type"] == "audio/flac"
+        assert answer.body == (home.library / path).read_bytes()
+
+    def test_ranges(self, client, home):
+        url = "/library/" + quote_path(ODD_PATHS[0])
+        data = (home.library / ODD_PATHS[0]).read_bytes()
+        part = client.get(url, Range="bytes=100-299")
+        assert (part.status, part.body) == (206, data[100:300])
+        assert part.headers["content-range"] == f"bytes 100-299/{len(data)}"
+        rest = client.get(url, Range="bytes=1000-")
+        assert (rest.status, rest.body) == (206, data[1000:])
+        assert client.get(url, Range=f"bytes={len(data)}-").status == 416
+        head = client.get(url, method="HEAD")
+        assert (head.status, head.headers["accept-ranges"], head.body) == (200, "bytes", b"")
+
+    def test_ranges_of_a_dream(self, client, home):
+        dream = home.store.need("dreams", "deep-dream")
+        part = client.get(f"/artifacts/{dream.reference}/01-song.dream.flac", Range="bytes=0-3")
+        assert (part.status, part.body) == (206, b"fLaC")
+
+    def test_only_audio_that_is_not_hidden(self, client, home):
+        (home.library / "taxes.pdf").write_bytes(b"private")
+        (home.library / ".secret.flac").write_bytes(b"private")
+        for path in ("taxes.pdf", ".secret.flac", ".melgraph-sample.json", "", "rock", "rock/"):
+            assert client.get(f"/library/{path}").status == 404, path
+
+    def test_links_to_files_are_followed_and_to_folders_are_not(self, client, home, tmp_path):
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "song.flac").write_bytes(b"fLaC")
+        (home.library / "linked.flac").symlink_to(elsewhere / "song.flac")
+        (home.library / "linked").symlink_to(elsewhere, target_is_directory=True)
+        assert client.get("/library/linked.flac").status == 200
+        assert client.get("/library/linked/song.flac").status == 404
+
+
+class TestNothingElse:
+    @pytest.fixture(scope="class")
+    def secrets(self, home):
+        for name in ("dagster/dagster.yaml", "mlflow/mlflow.db", "catalogue.sqlite"):
+            (home.home.root / name).parent.mkdir(exist_ok=True)
+            (home.home.root / name).write_text("secret")
+        (home.library.parent / "outside.flac").write_text("secret")
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/melgraph.json",
+            "/catalogue.sqlite",
+            "/dagster/dagster.yaml",
+            "/mlflow/mlflow.db",
+            "/locks/",
+            "/artifacts/../melgraph.json",
+            "/artifacts/%2e%2e/melgraph.json",
+            "/artifacts/..%2fmelgraph.json",
+            "/artifacts/..%5cmelgraph.json",
+            "/artifacts/pages/..%2f..%2fmelgraph.json",
+            "/artifacts//etc/passwd",
+            "/artifacts/%2fetc/passwd",
+            "/artifacts/%00",
+            "/library/../home/melgraph.json",
+            "/library/../outside.flac",
+            "/library/..%2foutside.flac",
+            "/library/rock/..%2f..%2foutside.flac",
+            "/library/%2fetc/passwd.flac",
+            "/library/x%00.flac",
+            "/library/" + "x" * 300 + ".flac",
+        ],
+    )
+    def test_no_path_escapes(self, client, secrets, path):
+        answer = client.get(path)
+        assert answer.status == 404
+        assert "secret" not in answer.text
+
+    def test_artifacts_do_not_lead_out_through_a_link(self, client, home):
+        link = home.home.artifacts / "tracks" / "way-out.json"
+        link.symlink_to(home.home.root / "melgraph.json")
+        assert client.get("/artifacts/tracks/way-out.json").status == 404
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+    def test_read_only(self, client, artifact, method):
+        library = "/library/" + quote_path(ODD_PATHS[0])
+        for path in ("/", f"/artifacts/{artifact.reference}/index.html", library):
+            assert client.get(path, method=method).status == 405
+
+    def test_other_host_names_are_refused(self, client, monkeypatch, home):
+        assert client.get("/", host="evil.example").status == 400
+        for host in ("localhost:3001", "127.0.0.1:3001", "[::1]:3001"):
+            assert client.get("/", host=host).status == 307, host
+        monkeypatch.setenv("MELGRAPH_PAGES_URL", "https://music.example/")
+        with serving(home.home) as proxied:
+            assert proxied.get("/", host="music.example").status == 307

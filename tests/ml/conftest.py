@@ -1,0 +1,18 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+from filelock import FileLock
+
+
+@pytest.fixture(scope="module")
+def librosa(request: pytest.FixtureRequest) -> Iterator[object]:
+    """librosa with a numba cache that no other process fills at the same time: that can crash both.
+
+    The cache is kept between runs (compiling takes some 15 s), one a pytest-xdist worker.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    cache = request.config.cache.mkdir(f"numba-{worker}")
+    with FileLock(cache / "lock"), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMBA_CACHE_DIR", str(cache))
+        yield pytest.importorskip("librosa", reason="librosa, the oracle, is not installed")

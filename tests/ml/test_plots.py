@@ -1,0 +1,80 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ml import plots
+from ml.spectral import MelTransform
+
+TRANSFORM = MelTransform()
+RNG = np.random.default_rng(0)
+SOUND = RNG.normal(-40, 10, (100, 128)).astype(np.float32)
+POINTS = RNG.normal(size=(60, 2))
+LABELS = [None if i % 7 == 0 else f"label {i % 30}" for i in range(60)]
+CURVES = [
+    {
+        "epoch": n,
+        "train_loss": 1 / n,
+        "validation_loss": 1.2 / n,
+        "validation_accuracy": 0.1 * n,
+        "is_best": n == 2,
+    }
+    for n in (1, 2, 3)
+]
+UNVALIDATED = [c | {"validation_loss": None, "validation_accuracy": None} for c in CURVES]
+
+
+def counts(n: int) -> np.ndarray:
+    return np.arange(n * n).reshape(n, n)
+
+
+PICTURES = {
+    "two classes": lambda: plots.confusion_matrix(counts(2), ["a", "b"], "t"),
+    "two long names": lambda: plots.confusion_matrix(counts(2), ["progressive", "classical"], "t"),
+    "thirty classes": lambda: plots.confusion_matrix(
+        counts(30), [f"class {i}" for i in range(30)], "t"
+    ),
+    "a class without tracks": lambda: plots.confusion_matrix(np.zeros((3, 3), int), "abc", "t"),
+    "curves": lambda: plots.training_curves(CURVES),
+    "curves without validation": lambda: plots.training_curves(UNVALIDATED),
+    "spectrogram": lambda: plots.mel_spectrogram(SOUND, TRANSFORM, "t"),
+    "silence": lambda: plots.mel_spectrogram(np.full((9, 128), -100.0), TRANSFORM, "t"),
+    "triptych": lambda: plots.spectrogram_triptych(SOUND, 0.1 * SOUND, SOUND, TRANSFORM),
+    "no edit": lambda: plots.spectrogram_triptych(SOUND, 0 * SOUND, SOUND, TRANSFORM),
+    "grid": lambda: plots.spectrogram_grid([("a", SOUND), ("b", SOUND), ("c", SOUND)], TRANSFORM),
+    "map": lambda: plots.scatter_map(POINTS, LABELS, "t"),
+    "map of nothing": lambda: plots.scatter_map(POINTS[:0], [], "t"),
+    "histogram": lambda: plots.histogram(np.append(POINTS[:, 0], np.nan), "x", "t"),
+    "histogram of nothing": lambda: plots.histogram(np.array([np.nan]), "x", "t"),
+    "bars": lambda: plots.bars(["a", "b"], [0.2, 0.5], [(0.1, 0.3), None], title="t"),
+    "no bars": lambda: plots.bars([], [], title="t"),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_picture_is_a_palette_png_of_the_common_width(name):
+    picture = Image.open(io.BytesIO(PICTURES[name]()))
+    assert (picture.format, picture.mode, picture.width) == ("PNG", "P", 840)
+    assert picture.info.keys() <= {"transparency"}  # no date, no version: the bytes can repeat
+    assert len(picture.convert("RGB").getcolors(1 << 20)) > 2
+
+
+@pytest.mark.parametrize("name", ["curves", "map", "spectrogram"])
+def test_the_same_inputs_give_the_same_bytes(name):
+    assert PICTURES[name]() == PICTURES[name]()
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"shape \(2, 2\) for 3 classes"):
+        plots.confusion_matrix(counts(2), ["a", "b", "c"], "t")
+    with pytest.raises(ValueError, match="no epoch"):
+        plots.training_curves([])
+    with pytest.raises(ValueError, match="no spectrogram"):
+        plots.spectrogram_grid([], TRANSFORM)
+    with pytest.raises(ValueError, match=r"shape \(100, 128\) for 40 mel bands"):
+        plots.mel_spectrogram(SOUND, MelTransform(n_mels=40), "t")
+    with pytest.raises(ValueError, match="for 2 labels"):
+        plots.scatter_map(POINTS, ["a", "b"], "t")
+    with pytest.raises(ValueError, match="2 names, 1 values"):
+        plots.bars(["a", "b"], [1.0])
