@@ -77,7 +77,8 @@ def write_evaluation(store: ArtifactStore, work: Work) -> None:
     work.facts.update(split_policy=snapshot["policy"], caution=caution)
     folds = work.spec.config["folds"]
     work.facts["cross_validation"] = None
-    if figures["small_sample"] and 2 <= folds <= everything["group"].n_unique():
+    largest_class = int(np.bincount(_numbers(everything, classes)).max())
+    if figures["small_sample"] and 2 <= folds <= min(everything["group"].n_unique(), largest_class):
         views = spectrograms.tracks(everything["batch"].to_list(), everything["track_id"].to_list())
         probabilities = _cross_validated(store, work.spec, views, everything, classes)
         found = _judge(work, everything, probabilities, classes, everything, FOLD_PREDICTIONS)

@@ -5,6 +5,7 @@ failure is told, the artifact is committed without a run id.
 """
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,14 @@ class Tracker(ConfigurableResource):
             return None
 
     def _log(self, work: Work, curves: Sequence[Mapping[str, Any]], seconds: float) -> str:
+        # MLflow narrates every table and model it makes; the run id is what a user needs.
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
         import mlflow
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param
+        from mlflow.utils.logging_utils import disable_logging
 
+        disable_logging()
         current_home().mlflow.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(self.uri())
         client = MlflowClient(self.uri())

@@ -126,10 +126,10 @@ def load_specs(*roots: Path) -> Specs:
     found: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     for kind, model in KINDS.items():
-        raw = _read(kind, (SHIPPED, *roots), problems)
+        raw, unreadable = _read(kind, (SHIPPED, *roots), problems)
         found[kind] = {}
         for name, (path, _) in sorted(raw.items()):
-            resolved = _extend(name, raw, problems)
+            resolved = _extend(name, raw, unreadable, problems)
             if resolved is not None:
                 spec = _validate(model, resolved, path, problems)
                 if spec is not None:
@@ -164,20 +164,24 @@ def choose(specs: Mapping[str, T], names: Sequence[str], *, kind: str, where: st
 
 def _read(
     kind: str, roots: Sequence[Path], problems: list[str]
-) -> dict[str, tuple[Path, dict[str, Any]]]:
-    raw = {}
+) -> tuple[dict[str, tuple[Path, dict[str, Any]]], set[str]]:
+    """The TOML of each name, later roots winning; and the names whose file cannot be read."""
+    raw: dict[str, tuple[Path, dict[str, Any]]] = {}
+    unreadable = set()
     for root in roots:
         for path in sorted((root / kind).glob("*.toml")):
             try:
                 raw[path.stem] = (path, tomllib.loads(path.read_text(encoding="utf-8")))
             except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
                 problems.append(f"{path}: not readable as TOML: {error}")
-    return raw
+                unreadable.add(path.stem)
+    return raw, unreadable
 
 
 def _extend(
     name: str,
     raw: Mapping[str, tuple[Path, dict[str, Any]]],
+    unreadable: set[str],
     problems: list[str],
     below: tuple[str, ...] = (),
 ) -> dict[str, Any] | None:
@@ -185,11 +189,16 @@ def _extend(
     base_name = body.get("extends")
     if base_name is None:
         return body
+    if not isinstance(base_name, str):
+        problems.append(f"{path}: extends: must be one name (got {base_name!r})")
+        return None
     if base_name not in raw or base_name in (*below, name):
         what = "extends itself" if base_name in raw else f"{base_name!r} does not exist"
-        problems.append(f"{path}: extends: {what}")
+        problem = f"{path}: extends: {what}"
+        if base_name not in unreadable and problem not in problems:  # told once, where it stands
+            problems.append(problem)
         return None
-    base = _extend(base_name, raw, problems, (*below, name))
+    base = _extend(base_name, raw, unreadable, problems, (*below, name))
     override = {key: value for key, value in body.items() if key != "extends"}
     return None if base is None else _merge(base, override)
 

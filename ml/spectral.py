@@ -54,7 +54,8 @@ def stft(mono: np.ndarray, *, n_fft: int, hop: int) -> torch.Tensor:
     """Short-time Fourier transform.
 
     Args:
-        mono: float32 `[sample]`; shorter than one window is padded with zeros on the right.
+        mono: float32 `[sample]`; half a window or less is padded with zeros on the right, to one
+            sample more than the reflection needs.
         n_fft: window and transform length, samples.
         hop: samples between frames.
 

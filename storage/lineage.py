@@ -3,6 +3,7 @@
 Standard library only: `melgraph audit` starts at once.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,48 +143,52 @@ def find_artifact(store: ArtifactStore, text: str) -> tuple[Artifact, str | None
     Raises:
         ArtifactMissing: nothing answers to it. ArtifactCorrupt: its record is damaged.
     """
-    path = Path(text).absolute()
-    if path.exists():
-        if (place := _place(store, path)) is not None:
-            return _find_at(store, *place)
-        for folder in (path, *path.parents):
-            if (folder / RECORD_NAME).is_file():
-                record_path = folder / RECORD_NAME
-                record = parse_record(record_path.read_bytes(), where=record_path)
-                named = path.relative_to(folder).as_posix()
-                is_part = path.is_file() and named != RECORD_NAME
-                return Artifact(folder, record), named if is_part else None
-    return _find_at(store, *text.strip("/").split("/"))
-
-
-def _place(store: ArtifactStore, path: Path) -> tuple[str, ...] | None:
-    """`(asset, partition, version, file...)` of a path below the store, as far as it goes."""
-    for spelling in (path, path.resolve()):
-        if spelling != store.home.artifacts and spelling.is_relative_to(store.home.artifacts):
-            return spelling.relative_to(store.home.artifacts).parts
-    return None
-
-
-def _find_at(store: ArtifactStore, *parts: str) -> tuple[Artifact, str | None]:
-    artifact, file = None, "/".join(parts[3:])
-    if len(parts) >= 3:
-        artifact = store.find(Reference(*parts[:3]))
-    elif len(parts) == 2:
-        artifact = store.current(*parts)
-    elif len(partitions := store.partitions(parts[0])) == 1:
-        artifact = store.current(parts[0], partitions[0])
-    if artifact is not None and file and not (artifact.folder / file).exists():
-        artifact = None
-    if artifact is None:
+    path = Path(os.path.abspath(text))  # noqa: PTH100 - Path keeps `..`
+    place = _place(store, path) if path.exists() else []
+    if path.exists() and not place and (copy := _copy_around(path)) is not None:
+        return copy
+    parts = place or text.strip("/").split("/")
+    artifact, file = _artifact_at(store, parts), "/".join(parts[3:])
+    if artifact is None or not (artifact.folder / file).exists():
         assets = store.home.artifacts
         known = sorted(
             f"{p.parent.parent.name}/{p.parent.name}" for p in assets.glob("*/*/current")
         )
         raise ArtifactMissing(
-            f"no artifact answers to {'/'.join(parts)!r}",
-            where=store.home.artifacts,
+            f"no artifact answers to {text!r}",
+            where=assets,
             remedy="name a file or folder below it, or one of: "
             + (", ".join(known) or "(none yet)"),
         )
     is_part = file != RECORD_NAME and (artifact.folder / file).is_file()
     return artifact, file if is_part else None
+
+
+def _place(store: ArtifactStore, path: Path) -> list[str]:
+    """`[asset, partition, version, file...]` of a path below the store, as far as it goes."""
+    for spelling in (path, path.resolve()):
+        if spelling.is_relative_to(store.home.artifacts):
+            return list(spelling.relative_to(store.home.artifacts).parts)
+    return []
+
+
+def _copy_around(path: Path) -> tuple[Artifact, str | None] | None:
+    """The artifact a path outside the store lies in: a copy, with its record."""
+    for folder in (path, *path.parents):
+        record_path = folder / RECORD_NAME
+        if record_path.is_file():
+            record = parse_record(record_path.read_bytes(), where=record_path)
+            is_part = path.is_file() and path != record_path
+            return Artifact(folder, record), path.relative_to(
+                folder
+            ).as_posix() if is_part else None
+    return None
+
+
+def _artifact_at(store: ArtifactStore, parts: list[str]) -> Artifact | None:
+    if len(parts) >= 3:
+        return store.find(Reference(*parts[:3]))
+    if len(parts) == 2:
+        return store.current(*parts)
+    partitions = store.partitions(parts[0])
+    return store.current(parts[0], partitions[0]) if len(partitions) == 1 else None

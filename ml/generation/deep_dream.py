@@ -10,65 +10,18 @@ What comes out is an edit, `delta_db`, for `ml.generation.resynthesis.apply_mel_
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
 from ml.errors import UserError
+from ml.generation.dream_config import DreamConfig
 from ml.generation.objectives import Dreamer, Objective, class_logit, guided, mean_square
 from ml.models.base import SpectrogramClassifier
 
 T = TypeVar("T")
-
-
-class DreamConfig(BaseModel):
-    """How to dream. The octaves, their scale and the steps default to those of the source."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    objective: Literal["layer", "guide", "class"] = Field(
-        "layer",
-        description="What is raised: the mean square of a layer's activation; its likeness to that "
-        "of a guide song; or one class's logit.",
-    )
-    class_index: int | None = Field(
-        None, ge=0, description="The class to raise; needed by the objective `class` only."
-    )
-    octaves: int = Field(
-        6, ge=1, le=16, description="Sizes dreamt at, the largest being the input."
-    )
-    octave_scale: float = Field(1.4, gt=1.0, le=4.0, description="Size ratio of two octaves.")
-    smallest_octave: int = Field(
-        24, ge=1, description="Octaves with fewer mel bands or frames than this are left out."
-    )
-    steps: int = Field(20, ge=0, description="Steps of gradient ascent per octave.")
-    step_size_db: float = Field(
-        0.1, gt=0.0, description="Mean absolute change of the spectrogram by one step, dB."
-    )
-    jitter: int = Field(
-        16,
-        ge=0,
-        description="Largest random shift in time before each step, frames: it keeps the grid of "
-        "the network's strides out of the sound. Never in frequency, where it would put treble "
-        "beside bass.",
-    )
-    smoothing: float = Field(
-        1.0,
-        ge=0.0,
-        le=16.0,
-        description="Standard deviation of the gradient's blur, bins; 0: none.",
-    )
-    keep_level: bool = Field(
-        True,
-        description="Take the mean out of each step, so that the dream is a pattern and not merely "
-        "a louder sound, which networks answer to as well.",
-    )
-    max_delta_db: float = Field(
-        12.0, gt=0.0, description="The edit never exceeds this, up or down, dB."
-    )
 
 
 @dataclass(frozen=True)

@@ -208,12 +208,11 @@ def _tag(path: Path, tags: dict[str, str]) -> None:
         return
     from mutagen import id3
 
-    tagged = id3.ID3()
+    wave = WAVE(path)
+    wave.add_tags()  # in a chunk of the WAV file; tags of another kind would go before its header
     frames = {"artist": id3.TPE1, "album": id3.TALB, "title": id3.TIT2, "genre": id3.TCON}
     for name, value in tags.items():
-        tagged.add(frames[name](encoding=3, text=[value]))
-    wave = WAVE(path)
-    wave.tags = tagged  # type: ignore[assignment]
+        wave.tags.add(frames[name](encoding=3, text=[value]))  # type: ignore[attr-defined]
     wave.save()
 
 

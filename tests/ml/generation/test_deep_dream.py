@@ -5,7 +5,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from ml.errors import UserError
-from ml.generation.deep_dream import DreamConfig, dream, objective_value
+from ml.generation.deep_dream import dream, objective_value
+from ml.generation.dream_config import DreamConfig
 from ml.generation.objectives import Dreamer
 from ml.models.base import SpectrogramClassifier
 

@@ -1,0 +1,270 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from storage.artifacts import Artifact, ArtifactStore, Work, file_sha256
+from storage.catalogue import Catalogue, LibraryFile
+from storage.errors import ArtifactCorrupt, ArtifactMissing
+from storage.lineage import find_artifact, trace
+from storage.records import RECORD_NAME, Recording, Spec
+
+SOUNDS = {"blues/a.wav": b"a" * 50, "rock/b.wav": b"b" * 60, "rock/c.wav": b"c" * 70}
+
+
+def recording(store: ArtifactStore, path: str, *files: str) -> Recording:
+    sha256 = file_sha256(store.home.library / path)
+    return Recording(sha256[:32], sha256, path, files)
+
+
+def produce(
+    store: ArtifactStore, asset: str, partition: str, *inputs: Artifact, **made
+) -> Artifact:
+    """An artifact of two files, the second below a folder."""
+
+    def write(work: Work) -> None:
+        (work.folder / "deep").mkdir()
+        (work.folder / "a.bin").write_bytes(asset.encode() + made.get("content", b""))
+        (work.folder / "deep" / "b.bin").write_bytes(partition.encode() * 3)
+        work.recordings.extend(made.get("recordings", []))
+
+    spec = Spec(asset, partition, made.get("stage", 1), tuple(a.reference for a in inputs))
+    return store.produce(spec, write)[0]
+
+
+@pytest.fixture
+def chain(store: ArtifactStore) -> dict[str, Artifact]:
+    """Two batches of tracks -> their spectrograms -> a model of both, which also reads tracks."""
+    for path, sound in SOUNDS.items():
+        (store.home.library / path).parent.mkdir(exist_ok=True)
+        (store.home.library / path).write_bytes(sound)
+    a, b, c = (recording(store, path) for path in SOUNDS)
+    lost = Recording(None, None, "lost.wav")  # could not be read when it was catalogued
+    tracks_1 = produce(store, "tracks", "batch-000001", recordings=[a, b])
+    tracks_2 = produce(store, "tracks", "batch-000002", recordings=[c, lost])
+    mel_1 = produce(store, "mel", "batch-000001", tracks_1)
+    mel_2 = produce(store, "mel", "batch-000002", tracks_2)
+    model = produce(store, "model", "cnn", mel_1, mel_2, tracks_1)
+    return {
+        "tracks_1": tracks_1, "tracks_2": tracks_2, "mel_1": mel_1, "mel_2": mel_2, "model": model
+    }  # fmt: skip
+
+
+def test_the_chain_ends_at_the_recordings(store, chain):
+    told = []
+    found = trace(store, chain["model"], on_link=told.append)
+    assert found.problems == []
+    assert told == found.links
+    names = {artifact.reference: name for name, artifact in chain.items()}
+    assert [(link.depth, names[link.reference], link.repeated) for link in found.links] == [
+        (0, "model", False),
+        (1, "mel_1", False),
+        (2, "tracks_1", False),
+        (1, "mel_2", False),
+        (2, "tracks_2", False),
+        (1, "tracks_1", True),  # shared, and verified only once
+    ]
+    assert [r.path for r, _ in found.sources] == [*sorted([*SOUNDS, "lost.wav"])]
+    assert trace(store, chain["mel_1"]).sources == [
+        (recording(store, "blues/a.wav"), []),
+        (recording(store, "rock/b.wav"), []),
+    ]
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_any_wrong_byte_anywhere_is_named(store, chain, draw):
+    files = sorted(
+        [path for path in store.home.artifacts.rglob("*") if path.is_file()]
+        + [store.home.library / path for path in SOUNDS]
+    )
+    path = draw.draw(st.sampled_from([path for path in files if path.name != "current"]))
+    good = path.read_bytes()
+    bad = bytearray(good)
+    bad[draw.draw(st.integers(0, len(bad) - 1))] ^= draw.draw(st.integers(1, 255))
+    try:
+        path.write_bytes(bytes(bad))
+        # The model's own record is read by whoever asks for it; here it is as it was.
+        problems = trace(store, chain["model"]).problems
+        if path == chain["model"].folder / RECORD_NAME:
+            with pytest.raises(ArtifactCorrupt):
+                find_artifact(store, str(path))
+        else:
+            assert problems
+            assert all(str(path) in problem for problem in problems)
+    finally:
+        path.write_bytes(good)
+    assert trace(store, chain["model"]).problems == []
+
+
+def test_a_missing_input_is_named_once_and_the_rest_is_still_verified(store, chain):
+    shutil.rmtree(chain["tracks_1"].folder)
+    (chain["mel_2"].folder / "a.bin").write_bytes(b"x")
+    found = trace(store, chain["model"])
+    assert found.problems == [
+        f"{chain['tracks_1'].folder}: missing, or its record is",
+        f"{chain['mel_2'].folder}/a.bin: 1 bytes, recorded 3",
+    ]
+    assert [r.path for r, _ in found.sources] == ["lost.wav", "rock/c.wav"]
+
+
+def test_an_input_made_again_with_other_bytes_is_noticed(store, chain):
+    old = chain["mel_1"]
+    shutil.rmtree(old.folder)
+    new = produce(store, "mel", "batch-000001", chain["tracks_1"], content=b"another machine")
+    assert new.reference == old.reference
+    assert store.verify(new) == []
+    assert trace(store, new).problems == []  # it is as recorded in itself ...
+    assert trace(store, chain["model"]).problems == [  # ... but the model was made from others
+        f"{old.folder}: not the bytes the artifact above was made from"
+    ]
+
+
+def test_a_recording_that_moved_is_found_where_it_is(store, chain):
+    library = store.home.library
+    catalogue = Catalogue(store.home.catalogue)
+    (library / "new").mkdir()
+    (library / "rock" / "b.wav").rename(library / "new" / "place.wav")
+    assert trace(store, chain["mel_1"]).problems == [f"{library}/rock/b.wav: missing"]
+    batch = catalogue.register_batch([LibraryFile("new/place.wav", 60, 1)])
+    moved = recording(store, "new/place.wav")
+    catalogue.identify(batch, {"new/place.wav": moved.track_id})
+    assert trace(store, chain["mel_1"], locate=catalogue.locations).problems == []
+    # The other place holds other bytes by now: the recording is still missing, not changed.
+    (library / "new" / "place.wav").write_bytes(b"other")
+    assert trace(store, chain["mel_1"], locate=catalogue.locations).problems == [
+        f"{library}/rock/b.wav: missing"
+    ]
+
+
+def test_a_recording_that_changed_or_is_gone_is_named(store, chain):
+    library = store.home.library
+    (library / "blues" / "a.wav").write_bytes(b"A" * 50)
+    (library / "rock" / "b.wav").unlink()
+    assert trace(store, chain["model"]).problems == [
+        f"{library}/blues/a.wav: changed since: its SHA-256 is not the recorded one",
+        f"{library}/rock/b.wav: missing",
+    ]
+
+
+def test_two_recordings_that_were_at_one_path_are_both_sources(store, chain):
+    path = store.home.library / "blues" / "a.wav"
+    path.write_bytes(b"another take")
+    newer = produce(store, "tracks", "batch-000003", recordings=[recording(store, "blues/a.wav")])
+    both = produce(store, "model", "both", newer, chain["tracks_1"])
+    found = trace(store, both)
+    assert [r.path for r, _ in found.sources] == ["blues/a.wav", "blues/a.wav", "rock/b.wav"]
+    assert found.problems == [f"{path}: changed since: its SHA-256 is not the recorded one"]
+
+
+def test_only_the_recordings_of_the_file_asked_about_are_its_sources(store, chain):
+    a, b = (recording(store, p, f) for p, f in [("blues/a.wav", "a.bin"), ("rock/b.wav", "b.bin")])
+    dream = produce(store, "dreams", "recipe", chain["model"], recordings=[a, b])
+    assert [r for r, _ in trace(store, dream, file="a.bin").sources] == [a]
+    assert [r for r, _ in trace(store, dream).sources] == [a, b]
+    assert [r for r, _ in trace(store, dream, file="report.html").sources] == [a, b]
+
+
+# ---- what a user means
+
+
+def test_an_artifact_is_found_by_every_name_it_has(store, chain, monkeypatch):
+    mel, model = chain["mel_1"], chain["model"]
+    for text in (
+        str(mel.reference),
+        "mel/batch-000001",
+        "mel/batch-000001/",
+        str(mel.folder),
+        str(mel.folder.parent),  # the partition: its current version
+        str(mel.folder / "deep"),
+        str(mel.folder / RECORD_NAME),
+    ):
+        assert find_artifact(store, text) == (mel, None)
+    assert find_artifact(store, str(mel.folder / "deep" / "b.bin")) == (mel, "deep/b.bin")
+    assert find_artifact(store, f"{mel.reference}/a.bin") == (mel, "a.bin")
+    assert find_artifact(store, "model") == (model, None)  # it has one partition
+    assert find_artifact(store, str(model.folder.parent.parent)) == (model, None)
+    monkeypatch.chdir(mel.folder)
+    assert find_artifact(store, "deep/b.bin") == (mel, "deep/b.bin")
+    assert find_artifact(store, "../../batch-000001") == (mel, None)
+    assert find_artifact(store, "../../../model") == (model, None)
+    assert find_artifact(store, "mel/batch-000001") == (mel, None)  # no path from here
+
+
+def test_the_version_named_is_found_and_not_the_current_one(store, chain):
+    old = chain["mel_1"]
+    new = produce(store, "mel", "batch-000001", chain["tracks_1"], stage=2)
+    assert find_artifact(store, "mel/batch-000001") == (new, None)
+    assert find_artifact(store, str(old.reference)) == (old, None)
+    assert find_artifact(store, str(old.folder / "a.bin")) == (old, "a.bin")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["nothing", "mel", "mel/batch-000009", "mel/batch-000001/" + "0" * 32, "a/b/c/d", "/",
+     "mel/batch-000001/current"],
+)  # fmt: skip
+def test_what_is_unknown_is_answered_with_what_is_known(store, chain, text):
+    with pytest.raises(ArtifactMissing, match="no artifact answers to") as caught:
+        find_artifact(store, text)
+    assert repr(text) in caught.value.what
+    for name in ("mel/batch-000001", "mel/batch-000002", "model/cnn", "tracks/batch-000001"):
+        assert name in caught.value.remedy
+
+
+def test_an_empty_home_knows_nothing(store):
+    with pytest.raises(ArtifactMissing) as caught:
+        find_artifact(store, "tracks")
+    assert "(none yet)" in caught.value.remedy
+
+
+def test_work_that_is_not_committed_is_no_artifact(store):
+    folder = store.home.pending / "tracks" / "batch-000001"
+    folder.mkdir(parents=True)
+    (folder / "a.bin").write_bytes(b"x")
+    with pytest.raises(ArtifactMissing):
+        find_artifact(store, str(folder / "a.bin"))
+
+
+def test_a_damaged_record_is_said_to_be_damaged(store, chain):
+    path = chain["mel_1"].folder / RECORD_NAME
+    path.write_bytes(path.read_bytes().replace(b'"stage": 1', b'"stage": 2'))
+    for text in (str(path), str(chain["mel_1"].reference), "mel/batch-000001"):
+        with pytest.raises(ArtifactCorrupt):
+            find_artifact(store, text)
+
+
+def test_a_file_of_an_artifact_called_record_json_is_a_file_of_it(store, chain):
+    def write(work: Work) -> None:
+        (work.folder / "mlflow").mkdir()
+        (work.folder / "mlflow" / RECORD_NAME).write_text("{}")
+
+    artifact, _ = store.produce(Spec("checkpoint", "x", 1), write)
+    assert "mlflow/record.json" in artifact.record.files
+    found = find_artifact(store, str(artifact.folder / "mlflow" / RECORD_NAME))
+    assert found == (artifact, "mlflow/record.json")
+
+
+def test_a_copy_elsewhere_is_verified_by_its_own_bytes(store, chain, tmp_path):
+    copy: Path = tmp_path / "backup" / "mel"
+    shutil.copytree(chain["mel_1"].folder, copy)
+    artifact, file = find_artifact(store, str(copy / "a.bin"))
+    assert (artifact.folder, file) == (copy, "a.bin")
+    assert trace(store, artifact).problems == []
+    (copy / "a.bin").write_bytes(b"bad")
+    assert trace(store, artifact).problems == [
+        f"{copy}/a.bin: content differs from its recorded SHA-256"
+    ]
+
+
+def test_an_artifact_put_in_anothers_place_is_refused(store, chain):
+    place = chain["mel_2"].folder
+    shutil.rmtree(place)
+    shutil.copytree(chain["mel_1"].folder, place)
+    with pytest.raises(ArtifactCorrupt, match="the record is of mel/batch-000001"):
+        find_artifact(store, str(place / "a.bin"))
+    assert any(str(place) in problem for problem in trace(store, chain["model"]).problems)
