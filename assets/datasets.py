@@ -111,24 +111,16 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
 
 def _candidates(store: ArtifactStore, spec: Spec) -> pl.DataFrame:
     """Good tracks of the snapshot's batches, each once, where it was first seen."""
-    columns = ["track_id", "path", "artist", "title", "genre", "duration_s"]
-    tables = [
-        read_table(batch.folder / ingest.TRACKS_TABLE)
-        .filter(pl.col("status") == "ok")
-        .select(*columns, batch=pl.lit(batch.reference.partition))
-        for batch in inputs_of(store, spec, ingest.TRACKS)
-    ]
-    if not tables:
+    batches = inputs_of(store, spec, ingest.TRACKS)
+    if not batches:
         raise UserError(
             "there are no tracks to make a dataset of",
             where=f"{spec.asset}/{spec.partition}",
             remedy="materialize `tracks` for at least one track batch first",
         )
-    table = pl.concat(tables).filter(
-        pl.col("path").str.starts_with(spec.config["collection"]),
-        ~pl.col("path").is_in(spec.config["missing"]),
-    )
-    return table.unique("track_id", keep="first", maintain_order=True)
+    table = ingest.live_tracks(batches, spec.config["missing"])
+    table = table.filter(pl.col("path").str.starts_with(spec.config["collection"]))
+    return table.select("track_id", "path", "artist", "title", "genre", "duration_s", "batch")
 
 
 def _labels(table: pl.DataFrame, config: Any) -> pl.Series:

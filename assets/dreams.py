@@ -84,11 +84,8 @@ def _choose(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
 
 
 def _source_hashes(store: ArtifactStore, spec: Spec) -> dict[str, str]:
-    hashes: dict[str, str] = {}
-    for batch in inputs_of(store, spec, ingest.TRACKS):
-        table = read_table(batch.folder / ingest.TRACKS_TABLE)
-        hashes.update(table.filter(pl.col("status") == "ok").select("path", "sha256").iter_rows())
-    return hashes
+    table = ingest.live_tracks(inputs_of(store, spec, ingest.TRACKS))
+    return dict(table.select("path", "sha256").iter_rows())
 
 
 def _dream_one(
@@ -103,7 +100,8 @@ def _dream_one(
     from ml import plots
     from ml.analysis import transform_from
     from ml.audio import decode, resample, to_mono
-    from ml.generation.deep_dream import DreamConfig, dream
+    from ml.generation.deep_dream import dream
+    from ml.generation.dream_config import DreamConfig
     from ml.generation.resynthesis import apply_mel_delta, snr_db
     from ml.spectral import log_mel, stft
 

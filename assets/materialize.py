@@ -8,7 +8,7 @@ from typing import Any
 
 from dagster import AssetExecutionContext, DataVersion, Failure, MaterializeResult, MetadataValue
 
-from assets.settings import pages_url
+from assets.settings import mlflow_url, pages_url
 from ml.errors import UserError
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.errors import StorageError
@@ -56,7 +56,7 @@ def result(
         "record": f"{artifact.reference} (digest {artifact.record.digest[:16]})",
     }
     if mlflow_run := artifact.record.run.get("mlflow"):
-        metadata["mlflow run"] = mlflow_run
+        metadata["mlflow run"] = mlflow_link(artifact.record.run) or mlflow_run
     return MaterializeResult(
         asset_key=artifact.reference.asset,
         metadata=metadata,
@@ -91,6 +91,14 @@ def markdown_table(rows: Sequence[Mapping[str, object]]) -> Any:
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
     lines += ["| " + " | ".join(str(row[name]) for name in names) + " |" for row in rows]
     return MetadataValue.md("\n".join(lines))
+
+
+def mlflow_link(run: Mapping[str, str | None]) -> Any:
+    """A link to the MLflow run, where `melgraph ui` serves MLflow; else None."""
+    experiment, url = run.get("mlflow_experiment"), mlflow_url()
+    if experiment is None or url is None:
+        return None
+    return MetadataValue.url(f"{url}/#/experiments/{experiment}/runs/{run['mlflow']}")
 
 
 def page_link(page: str) -> Any:

@@ -139,12 +139,9 @@ _NAMES = {"track_id": pl.String, "path": pl.String, "artist": pl.String, "title"
 
 def _names(store: ArtifactStore, spec: Spec) -> dict[str, dict[str, Any]]:
     """Track id -> where it is and what it is called, for tracks that are still there."""
-    tables = [
-        read_table(batch.folder / ingest.TRACKS_TABLE).filter(pl.col("status") == "ok")
-        for batch in inputs_of(store, spec, ingest.TRACKS)
-    ]
-    table = pl.concat(tables).filter(~pl.col("path").is_in(spec.config["missing"]))
-    rows = table.select(*_NAMES).unique("track_id", keep="first", maintain_order=True)
+    batches = inputs_of(store, spec, ingest.TRACKS)
+    table = ingest.live_tracks(batches, spec.config["missing"])
+    rows = table.select(*_NAMES)
     return {row["track_id"]: row for row in rows.iter_rows(named=True)}
 
 

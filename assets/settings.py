@@ -4,6 +4,7 @@
 - `MELGRAPH_HOME`: where everything made is kept. Default: `.melgraph/home/<name of the library>`.
 - `MELGRAPH_LABEL_LEVEL`: folder level of the label, or `none`. Default: as remembered, else 1.
 - `MELGRAPH_PAGES_URL`: where the pages are served. Default: `http://127.0.0.1:3001`.
+- `MELGRAPH_MLFLOW_URL`: where MLflow is served, for links to runs. Default: none are made.
 """
 
 import os
@@ -43,6 +44,12 @@ def is_sample_library(library: Path) -> bool:
 def pages_url() -> str:
     """Where `melgraph ui` serves the pages, without a slash at the end."""
     return os.environ.get("MELGRAPH_PAGES_URL", "http://127.0.0.1:3001").rstrip("/")
+
+
+def mlflow_url() -> str | None:
+    """Where MLflow is served, if `melgraph ui` or the user said so in `MELGRAPH_MLFLOW_URL`."""
+    url = os.environ.get("MELGRAPH_MLFLOW_URL")
+    return url.rstrip("/") if url else None
 
 
 def _default_root(library: Path) -> Path:

@@ -79,6 +79,7 @@ class Tracker(ConfigurableResource):
         experiment_id = self._experiment(client)
         with mlflow.start_run(experiment_id=experiment_id, run_name=work.spec.partition) as run:
             run_id = run.info.run_id
+            work.run["mlflow_experiment"] = experiment_id
             metrics = [
                 Metric(name, float(value), 0, int(row["epoch"]))
                 for row in curves

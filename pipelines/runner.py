@@ -90,10 +90,16 @@ def run_stages(
         stages = planner.stages()
         for number, (title, plan) in enumerate(stages, start=1):
             print(f"[{number}/{len(stages)}] {title}", file=out, flush=True)
+            there = 0
             for step in plan():
                 outcome = _take(step, instance)
                 report.outcomes.append(outcome)
+                if outcome.status == THERE and not outcome.note:
+                    there += 1
+                    continue
                 _line(out, outcome.title, f"{outcome.status}{outcome.note}", outcome.seconds)
+            if there:
+                _line(out, f"({there})", THERE, None)
     report.seconds = time.monotonic() - started
     return report
 

@@ -18,6 +18,7 @@ from dagster import (
 )
 
 from assets.encoders import ENCODERS
+from assets.pages.asset import SHOWN
 from assets.partitions import TRACK_BATCH, track_batches
 from assets.resources import HomeResource
 from pipelines import jobs
@@ -25,7 +26,10 @@ from pipelines.intake import cut_batches, scan_library
 from storage.errors import StorageError
 
 BATCHES_PER_TICK = 8
-ENCODER, PARTITION = "encoder", "dagster/partition"
+ENCODER, PARTITION, BACKFILL = "encoder", "dagster/partition", "dagster/backfill"
+SHOWN_JOBS = {
+    job.name for job in (jobs.training, jobs.clustering, jobs.recommending, jobs.dreaming)
+}
 
 
 @sensor(
@@ -91,14 +95,18 @@ def batch_embedded(context: RunStatusSensorContext):
 
 @run_status_sensor(
     run_status=DagsterRunStatus.SUCCESS,
-    monitored_jobs=[jobs.training, jobs.clustering, jobs.recommending, jobs.dreaming],
     request_job=jobs.publishing,
     default_status=DefaultSensorStatus.RUNNING,
     description="Writes the pages again when there is something new to show.",
 )
 def something_to_show(context: RunStatusSensorContext):
-    """One run of the pages; a second one at the same time waits its turn."""
-    yield RunRequest(run_key=f"pages after {context.dagster_run.run_id}")
+    """One run of the pages after a run by hand or by sensor; a backfill makes its own."""
+    run = context.dagster_run
+    shown = {key.to_user_string() for key in run.asset_selection or ()} & set(SHOWN)
+    if BACKFILL in run.tags or (run.job_name not in SHOWN_JOBS and not shown):
+        yield SkipReason(f"run {run.run_id} made nothing that the pages show by itself")
+    else:
+        yield RunRequest(run_key=f"pages after {run.run_id}")
 
 
 ALL = [new_tracks, batch_ingested, batch_embedded, something_to_show]

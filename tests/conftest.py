@@ -1,68 +1,172 @@
 """What every test gets: one thread, a clean environment; and, once, a home with everything in it.
 
-Tests that read `made_home` carry `@pytest.mark.xdist_group("home")`, so that it is made once however
-many workers there are (`-n 2 --dist loadgroup`). They leave it as it was: who changes something
-works in a copy (`copied_home`).
+Tests that use `made_home`, or a copy of it, carry `@pytest.mark.xdist_group("home")`: then it is
+made once, however many workers there are (`-n 2 --dist loadgroup`). They leave it as it is; what
+changes something works in a copy (`home_copy`).
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-# Before anything imports torch: the workers share the cores, and one thread gives the same bytes
-# on any number of them.
-THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-os.environ.update(THREADS)
+if TYPE_CHECKING:
+    from storage.artifacts import ArtifactStore
+    from storage.catalogue import Catalogue
+    from storage.home import Home
 
+# Before anything imports torch: the workers share the cores, and one thread gives the same bytes
+# however many there are.
+os.environ.update(
+    dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+)
 REAL_DATA = "MELGRAPH_REAL_DATA"
-SETTINGS = [
-    name
-    for name in os.environ
-    if name.startswith(("MELGRAPH_", "MLFLOW_", "DAGSTER_")) and name != REAL_DATA
-]
-for _name in SETTINGS:
-    del os.environ[_name]
-# `assets.partitions` reads the user's own specs when it is imported. While tests are collected that
-# must not be those of a home that lies in the working directory.
-os.environ["MELGRAPH_HOME"] = os.devnull + "/no-home"
+SETTINGS = ("MELGRAPH_", "MLFLOW_", "DAGSTER_")
+KEPT = (REAL_DATA, "MELGRAPH_UPDATE_SNAPSHOT")  # settings of the tests themselves
 
 EXPERIMENT = """\
-title = "A small CNN, two epochs, for tests"
+title = "A small CNN, two epochs: for tests"
 dataset = "genres"
 model = { architecture = "small_cnn" }
 folds = 0
 training = { epochs = 2, crops_per_track = 2, crop_frames = 64 }
 """
 RECIPE = """\
-title = "A dream of a second, for tests"
+title = "A second of a dream: for tests"
 experiment = "small-cnn"
 layer = "conv3"
 tracks = 1
 excerpt_s = 1.5
 dream = { octaves = 2, steps = 2 }
 """
-STYLES = ("bossa", "techno", "ambient")
+STYLES = ("blues", "classical", "country")
+
+
+def _forget_settings() -> None:
+    for name in list(os.environ):
+        if name.startswith(SETTINGS) and name not in KEPT:
+            del os.environ[name]
+
+
+# `assets.partitions` reads the user's own specs when it is imported: while tests are collected,
+# those of a home that lies in the working directory must not be found.
+_forget_settings()
+os.environ["MELGRAPH_HOME"] = str(Path(__file__).with_name("no-home"))  # and there is none
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory) -> None:
-    """No setting of the user's, and a working directory without a `.melgraph` in it."""
-    for name in list(os.environ):
-        if name.startswith(("MELGRAPH_", "MLFLOW_", "DAGSTER_")) and name != REAL_DATA:
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path_factory.getbasetemp())
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No setting of the user's or of another test, and a working directory without `.melgraph`."""
+    before, folder = dict(os.environ), Path.cwd()
+    _forget_settings()
+    os.chdir(tmp_path_factory.getbasetemp())
+    yield
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real recordings, where there is one."""
+    """The folder of real recordings."""
     folder = os.environ.get(REAL_DATA)
     if not folder:
-        pytest.skip(f"{REAL_DATA} names no folder of real recordings")
+        pytest.skip(f"{REAL_DATA} does not name a folder of real recordings")
     return Path(folder)
+
+
+@dataclass(frozen=True)
+class MadeHome:
+    """A home and its library; `output` is what `melgraph run` said when it was made."""
+
+    root: Path
+    library: Path
+    output: str = ""
+
+    @property
+    def home(self) -> "Home":
+        from storage.home import open_home
+
+        return open_home(self.root)
+
+    @property
+    def store(self) -> "ArtifactStore":
+        from storage.artifacts import ArtifactStore
+
+        return ArtifactStore(self.home)
+
+    @property
+    def catalogue(self) -> "Catalogue":
+        from storage.catalogue import Catalogue
+
+        return Catalogue(self.home.catalogue)
+
+    def melgraph(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run the command line on this home, in a process of its own."""
+        command = [sys.executable, "-m", "pipelines.cli", *arguments]
+        environment = {**os.environ, "MELGRAPH_HOME": str(self.root)}
+        return subprocess.run(
+            command, env=environment, cwd=self.root.parent, capture_output=True, text=True,
+            timeout=timeout,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def made_home(tmp_path_factory: pytest.TempPathFactory) -> MadeHome:
+    """The whole pipeline, run once on 24 tiny tracks and the faults of real libraries.
+
+    Made by the command line in a process of its own, as a user makes it. Read only.
+    """
+    from ml.sample_library import write_sample_library
+
+    folder = tmp_path_factory.mktemp("made")
+    write_sample_library(
+        folder / "library", styles=STYLES, tracks_per_artist=2, duration_s=4.0, workers=1
+    )
+    for name, text in (("experiments/small-cnn", EXPERIMENT), ("recipes/deep-dream", RECIPE)):
+        path = folder / "home" / "specs" / f"{name}.toml"
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    home = MadeHome(folder / "home", folder / "library")
+    ran = home.melgraph("run", "--library", str(home.library), "--experiment", "small-cnn")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return MadeHome(home.root, home.library, ran.stdout)
+
+
+@pytest.fixture
+def home_copy(made_home: MadeHome, tmp_path: Path) -> Callable[..., MadeHome]:
+    """`home_copy()` is a copy of the made home to change; `library=True` copies its library too."""
+
+    def copy(*, library: bool = False) -> MadeHome:
+        shutil.copytree(made_home.root, tmp_path / "home", symlinks=True)
+        if not library:
+            return MadeHome(tmp_path / "home", made_home.library)
+        shutil.copytree(made_home.library, tmp_path / "library")
+        marker = tmp_path / "home" / "melgraph.json"
+        kept = json.loads(marker.read_text())
+        marker.write_text(json.dumps(kept | {"library": str(tmp_path / "library")}))
+        link = tmp_path / "home" / "library"
+        link.unlink()
+        link.symlink_to(tmp_path / "library", target_is_directory=True)
+        return MadeHome(tmp_path / "home", tmp_path / "library")
+
+    return copy
+
+
+@pytest.fixture
+def small_specs(monkeypatch: pytest.MonkeyPatch, made_home: MadeHome) -> None:
+    """The made home's own specs, in this process too."""
+    from assets.partitions import SPECS
+    from ml.specs import load_specs
+
+    own = load_specs(made_home.home.specs)
+    for kind in ("datasets", "experiments", "encoders", "recipes"):
+        for name, spec in getattr(own, kind).items():
+            monkeypatch.setitem(getattr(SPECS, kind), name, spec)

@@ -3,7 +3,8 @@
 Gradient ascent on the input (Mordvintsev, Olah and Tyka 2015, "Inceptionism"), octave by octave:
 the spectrogram is shrunk, dreamt at, and the detail that appeared is enlarged onto the next size.
 "Dreaming in Music" dreams the L2 norm of the 13th convolution of a ResNet-18 with 6 octaves of
-scale 1.4 and 20 steps each; these are the defaults here, the layer being any that the model names.
+scale 1.4 and 20 steps each. Here the layer is any that the model names; `dream_config` says which
+defaults differ, and why.
 
 What comes out is an edit, `delta_db`, for `ml.generation.resynthesis.apply_mel_delta`.
 """

@@ -75,6 +75,7 @@ def test_an_artifact_is_made_found_and_verified(store):
     assert store.partitions("tracks") == ["batch-000001"]
     assert store.verify(made) == []
     assert files_below(store.home.pending) == set()
+    assert files_below(store.home.locks) == {"tracks/batch-000001.lock"}  # and no holder's note
 
 
 def test_made_twice_is_written_once(store):
@@ -387,9 +388,10 @@ def test_the_lock_is_free_again_when_its_note_cannot_be_written(store, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="No space left") as caught:
             store.produce(SPEC, write)
     assert_free(store)
+    assert caught.value.errno == 28  # the error is still held: the lock was not freed with it
 
 
 def test_a_home_that_was_copied_reads_the_same(store, tmp_path):

@@ -2,6 +2,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -161,6 +163,33 @@ def test_two_processes_cutting_at_once_get_different_numbers(catalogue):
     for name, batches in zip("xy", cut, strict=True):
         for n, batch in enumerate(batches):
             assert catalogue.batch_files(batch) == [LibraryFile(f"{name}/{n}.mp3", n, n)]
+
+
+@pytest.mark.parametrize("act", ["register", "identify"])
+def test_the_second_of_two_writers_sees_what_the_first_did(catalogue, act):
+    catalogue.register_batch([A])
+    with (
+        closing(sqlite3.connect(catalogue.path)) as first,
+        ThreadPoolExecutor(max_workers=1) as threads,
+    ):
+        first.execute("BEGIN IMMEDIATE")
+        if act == "register":
+            second = threads.submit(catalogue.register_batch, [C])
+        else:
+            second = threads.submit(catalogue.identify, "batch-000001", {A.path: "aa" * 16})
+        time.sleep(0.1)  # it waits for us now
+        assert not second.done()
+        first.execute(
+            "INSERT INTO events (at, event, path, batch) VALUES ('', 'registered', ?, ?)",
+            (B.path, "batch-000002"),
+        )
+        first.execute(
+            "INSERT INTO events (at, event, path, batch, track_id) VALUES ('', 'identified',?,?,?)",
+            (A.path, "batch-000001", "aa" * 16),
+        )
+        first.commit()
+        assert second.result(timeout=60) == ("batch-000003" if act == "register" else None)
+    assert len(rows(catalogue, "SELECT 1 FROM events WHERE event = 'identified'")) == 1
 
 
 def test_the_state_of_many_files_is_read_by_the_index(catalogue):

@@ -81,7 +81,7 @@ def main() -> None:
         if fault == "while writing" and next(written) == 2:
             die()
 
-    for stage in count():
+    for stage in count() if fault == "none" else range(3):
         victim = Spec("victim", partition, stage)
         for spec in (victim, Spec("dependant", partition, stage, (victim.reference,))):
             print(spec.reference, flush=True)
