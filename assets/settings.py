@@ -30,6 +30,12 @@ def current_home() -> Home:
     marker = read_marker(root) or {}
     if not library_setting and "library" in marker:
         library = Path(marker["library"])
+    if root.is_relative_to(library):
+        raise StorageError(
+            f"the home would lie inside the library {library}, which is read-only to melgraph",
+            where=root,
+            remedy="choose a folder elsewhere: --home FOLDER, or MELGRAPH_HOME",
+        )
     label_level = _label_level(os.environ.get("MELGRAPH_LABEL_LEVEL"), marker.get("label_level", 1))
     return Home(root, library, label_level)
 

@@ -1,6 +1,6 @@
 """How strong a deep dream is: the model and the held-out tracks of a home, setting by setting.
 
-    python benchmarks/dreams.py HOME [--experiment small-cnn] [--layer conv3] [--tracks 6] [--skip 0]
+    python benchmarks/dreams.py HOME [--experiment NAME] [--layer conv3] [--tracks 6] [--skip 0]
 
 Prints one line a setting, medians over the tracks; "gain" is the activation after / before, of the
 class objective the rise of the logit. Reads the home, writes nothing into it.

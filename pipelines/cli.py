@@ -1,6 +1,7 @@
 """The `melgraph` command. Imports are lazy: `audit` answers in a fraction of a second."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -9,21 +10,30 @@ from pathlib import Path
 from storage.errors import StorageError
 
 USER_MISTAKE, NOT_AS_RECORDED, STEP_FAILED = 2, 1, 1
+DISK_TROUBLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point. Returns the exit status: 0 good, 1 something is wrong, 2 a user's mistake."""
     options = _parser().parse_args(arguments)
     try:
-        return options.command(options)
+        status = options.command(options)
+        sys.stdout.flush()
+        return status
     except StorageError as error:
         return _refuse(error)
     except BrokenPipeError:  # `melgraph audit ... | head`
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return 0
     except KeyboardInterrupt:
         print("\nstopped; what was committed stays, run it again to go on", file=sys.stderr)
         return 130
+    except OSError as error:
+        if error.errno not in DISK_TROUBLE:
+            raise
+        remedy = "check permissions and free space, or choose another place: --home FOLDER"
+        where = error.filename or "the disk"
+        return _refuse(StorageError(error.strerror or str(error), where=where, remedy=remedy))
     except Exception as error:
         from ml.errors import UserError
 
@@ -83,6 +93,7 @@ def _demo(options: argparse.Namespace) -> int:
         print("melgraph demo uses the sample library; MELGRAPH_LIBRARY is passed over")
     options.library, options.label_level = str(SAMPLE_LIBRARY), None
     _load_settings(options)
+    _experiments(options)  # refuse before the library is written
     from assets.progress import progress_bar
     from ml.sample_library import write_sample_library
 
@@ -103,15 +114,10 @@ def _run(options: argparse.Namespace) -> int:
     _load_settings(options)
     from assets.settings import current_home
     from ml.audio import AUDIO_SUFFIXES
-    from ml.specs import choose, load_specs
     from storage.library import check_library, list_library
 
     home = current_home()
     check_library(home.library)
-    if options.batch_size < 1:
-        raise StorageError(
-            f"a batch of {options.batch_size} files", where="--batch-size", remedy="at least 1"
-        )
     if not list_library(home.library, AUDIO_SUFFIXES):
         raise StorageError(
             "the library holds no audio files",
@@ -119,9 +125,7 @@ def _run(options: argparse.Namespace) -> int:
             remedy="name a folder that does, with files such as "
             + " ".join(sorted(AUDIO_SUFFIXES)[:8]) + " ...: --library FOLDER",
         )  # fmt: skip
-    specs = load_specs(home.specs)
-    names = options.experiment or sorted(specs.experiments)
-    choose(specs.experiments, names, kind="experiment", where="--experiment")
+    names = _experiments(options)
     from pipelines.runner import run_stages
     from pipelines.summary import summarise
 
@@ -131,6 +135,20 @@ def _run(options: argparse.Namespace) -> int:
     )
     print(summarise(home, report))
     return STEP_FAILED if report.failed else 0
+
+
+def _experiments(options: argparse.Namespace) -> list[str]:
+    """The experiments to train: those named, else all. Refuses options that make no sense."""
+    from assets.settings import current_home
+    from ml.specs import choose, load_specs
+
+    if options.batch_size < 1:
+        raise StorageError(
+            f"a batch of {options.batch_size} files", where="--batch-size", remedy="at least 1"
+        )
+    experiments = load_specs(current_home().specs).experiments
+    names = options.experiment or sorted(experiments)
+    return choose(experiments, names, kind="experiment", where="--experiment")
 
 
 def _ui(options: argparse.Namespace) -> int:

@@ -12,13 +12,13 @@ from assets.materialize import (
 from assets.pages.results import SHOWN
 from assets.pages.site import look, write_pages
 from assets.resources import HomeResource
+from assets.settings import is_sample_library
 from storage.artifacts import Artifact, ArtifactStore
 from storage.catalogue import Catalogue
 from storage.records import Spec
 
 STAGE = 1
 PAGES, EVERYTHING = "pages", "all"
-SAMPLE_MARKER = ".melgraph-sample.json"  # lies in the library that melgraph renders itself
 
 
 def pages_spec(store: ArtifactStore) -> Spec:
@@ -28,7 +28,7 @@ def pages_spec(store: ArtifactStore) -> Spec:
     known = home.catalogue.is_file()
     config = {
         "library": home.library.name,
-        "sample": (home.library / SAMPLE_MARKER).is_file(),
+        "sample": is_sample_library(home.library),
         "missing": Catalogue(home.catalogue).missing_paths() if known else [],
         "look": look(),
     }

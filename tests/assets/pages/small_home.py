@@ -13,12 +13,13 @@ from assets import evaluations, ingest
 from assets.cluster_reports import CLUSTER_REPORTS, FIGURE_NAMES, MAP
 from assets.datasets import DATASETS, write_dataset
 from assets.dreams import DREAMS
-from assets.pages.asset import SAMPLE_MARKER, pages_spec
+from assets.pages.asset import pages_spec
 from assets.pages.site import write_pages
 from assets.recommendations import RECOMMENDATIONS
 from assets.recommendations import TABLE as NEIGHBOURS
 from assets.trained_models import CURVES_PICTURE, TRAINED
 from ml import plots
+from ml.sample_library import MARKER
 from ml.specs import load_specs
 from storage.artifacts import Artifact, ArtifactStore
 from storage.home import Home
@@ -44,7 +45,7 @@ class SmallHome:
         self.library = root / "library of songs"
         self.library.mkdir(parents=True)
         if sample:
-            (self.library / SAMPLE_MARKER).write_text("{}")
+            (self.library / MARKER).write_text("{}")
         self.home = Home((root / "home").resolve(), self.library.resolve()).create()
         self.store = ArtifactStore(self.home)
         names = ("bossa #1", "rock", "ambient", "techno", "folk", "reggae", "jazz", "metal")
@@ -209,7 +210,8 @@ class SmallHome:
 
         def write(work):
             sounds = []
-            for number, track in enumerate(self.snapshot.rows(named=True)[:3], start=1):
+            rows = sorted(self.snapshot.rows(named=True), key=lambda row: row["title"] != EVIL)
+            for number, track in enumerate(rows[:3], start=1):
                 files = {
                     "original": f"{number:02d}-song.original.flac",
                     "dream": f"{number:02d}-song.dream.flac",
