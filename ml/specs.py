@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ml.errors import UserError
-from ml.generation.deep_dream import DreamConfig
+from ml.generation.dream_config import DreamConfig
 from ml.training_config import TrainingConfig
 
 SHIPPED = Path(__file__).parent

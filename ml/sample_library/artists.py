@@ -77,11 +77,11 @@ def draw_artist(style: str, number: int, *, seed: int) -> Artist:
         loudness=_within(grammar.loudness, rng),
         tilt=_within(grammar.tilt, rng),
         equalizer=tuple(
-            (float(hz * 2.0 ** rng.normal(0, 0.5)), float(rng.normal(0, 3.0)), 0.7)
+            (float(hz * 2.0 ** rng.normal(0, 0.5)), float(rng.normal(0, 1.5)), 0.7)
             for hz in (120.0, 400.0, 1300.0, 4200.0)
         ),
         bandwidth=float(np.clip(9500.0 * 2.0 ** rng.normal(0, 0.35), 4500.0, 16000.0)),
-        noise_db=float(rng.uniform(-78.0, -56.0)),
+        noise_db=float(rng.uniform(-78.0, -67.0)),
         reverb_s=_within(grammar.reverb_s, rng),
         reverb_mix=_within(grammar.reverb_mix, rng),
         stereo=bool(rng.random() < 0.6) or number == 0,

@@ -9,7 +9,7 @@ from ml.sample_library.grammar import SCALES, STEPS, Chord, Part, held_steps, pa
 from ml.sample_library.styles import STYLES
 from ml.sample_library.synthesis import Instrument
 
-_BORROW = 0.3  # chance that a drum pattern or a whole part comes from the artist's influence
+_BORROW = 0.2  # chance that a drum pattern or a whole part comes from the artist's influence
 _STROKES = {"X": 1.0, "x": 0.72, "o": 0.35}
 
 

@@ -128,7 +128,12 @@ def test_a_flipped_byte_in_any_record_of_the_chain_is_named(home_copy, audit):
 def test_a_source_that_is_changed_or_gone_is_named(home_copy, audit):
     home = home_copy(library=True)
     artifact, sound = dream_of(home)
-    source = home.library / artifact.record.recordings[0].path
+    (recording,) = artifact.record.recordings
+    source = home.library / recording.path
+    places = [home.library / path for path in home.catalogue.locations(recording.track_id)]
+    assert source in places
+    for copy in set(places) - {source}:  # the same recording elsewhere would do
+        copy.unlink()
     assert audit(sound)[0] == 0
     before = flip(source)
     status, said = audit(sound)
@@ -147,7 +152,9 @@ def test_a_source_that_moved_is_found_by_the_catalogue(home_copy, audit):
     artifact, sound = dream_of(home)
     (recording,) = artifact.record.recordings
     moved = home.library / "moved.flac"
-    shutil.move(home.library / recording.path, moved)
+    for path in home.catalogue.locations(recording.track_id):
+        shutil.move(home.library / path, moved)
+    assert audit(sound)[0] == 1
     batch = home.catalogue.register_batch([LibraryFile("moved.flac", moved.stat().st_size, 1)])
     home.catalogue.identify(batch, {"moved.flac": recording.track_id})
     assert audit(sound)[0] == 0
@@ -203,15 +210,33 @@ def test_an_audit_starts_at_once(made_home, tmp_path, inside):
     assert sorted(set(HEAVY) & set(modules)) == []
 
 
-def test_reproduce(home_copy, capsys):
-    home = home_copy()
-    artifact, sound = dream_of(home)
+def test_reproduce(made_home, capsys, monkeypatch):
+    artifact, sound = dream_of(made_home)
     assert main(["reproduce", str(sound)]) == 0
     assert f"the same bytes: {len(artifact.record.files)} file(s)" in capsys.readouterr().out
-    (model,) = [a for a in chain_of(home) if a.reference.asset == "trained_models"]
-    weights = max((model.folder / "checkpoint").iterdir(), key=lambda path: path.stat().st_size)
-    flip(weights, weights.stat().st_size // 2 + 1)  # another network dreams otherwise
+
+    from assets.kinds import KINDS
+
+    write = KINDS["dreams"]
+
+    def write_otherwise(store, work):
+        write(store, work)
+        flip(work.folder / sound.name)
+
+    monkeypatch.setitem(KINDS, "dreams", write_otherwise)
     assert main(["reproduce", str(sound)]) == 1
     said = capsys.readouterr().out
-    assert f"  {sound.name}" in said.splitlines()
+    assert f"1 of {len(artifact.record.files)} file(s) differ:\n  {sound.name}\n" in said
     assert "recorded on: " in said
+    assert audit_problems(made_home) == []  # it was made aside
+
+
+def test_what_lacks_an_input_cannot_be_reproduced(home_copy, capsys):
+    home = home_copy()
+    shutil.rmtree(home.home.artifacts / "trained_models")
+    assert main(["reproduce", str(dream_of(home)[1])]) == 2
+    assert "remedy: materialize trained_models for small-cnn" in capsys.readouterr().err
+
+
+def audit_problems(home: MadeHome) -> list[str]:
+    return [problem for link in chain_of(home) for problem in home.store.verify(link)]

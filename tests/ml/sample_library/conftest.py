@@ -6,7 +6,7 @@ import pytest
 
 from ml.sample_library import STYLES, SampleLibrary, render_track, write_sample_library
 
-ARTISTS, TRACKS, SECONDS, RATE = 3, 2, 3.0, 22050
+ARTISTS, TRACKS, SECONDS, RATE = 3, 2, 2.0, 22050
 SMALL = {
     "styles": ["jazz", "metal"],
     "artists_per_style": 2,

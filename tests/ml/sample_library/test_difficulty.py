@@ -1,4 +1,4 @@
-"""The library is a fair exercise: styles can be learned, not perfectly, and artists can be cheated by."""
+"""A fair exercise: styles can be learned, not perfectly, and known artists make it easier."""
 
 import numpy as np
 import pytest

@@ -255,7 +255,7 @@ def test_one_track_has_another_rate_than_the_rest(small_library: Path) -> None:
 
 
 def test_names_are_told_apart_and_some_are_beyond_ascii() -> None:
-    names = [draw_artist(style, n, seed=7).name for style in STYLES for n in range(40)]
+    names = [draw_artist(style, n, seed=7).name for style in STYLES for n in range(20)]
     assert len(set(names)) == len(names)
     assert 0 < sum(not name.isascii() for name in names) < len(names) / 2
 
