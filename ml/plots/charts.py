@@ -40,7 +40,7 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], title: str) -> 
         raise ValueError(f"a matrix of shape {matrix.shape} for {n} classes")
     totals = matrix.sum(axis=1, keepdims=True)
     share = np.divide(matrix, totals, out=np.zeros((n, n)), where=totals > 0)
-    figure = new_figure(height=min(1.6 + 0.42 * n, WIDTH) if n > 3 else 3.2)
+    figure = new_figure(height=float(np.clip(1.6 + 0.42 * n, 3.6, WIDTH)))
     ax = add_axes(figure, title=title)
     image = ax.imshow(share, cmap=_COUNT_MAP, vmin=0, vmax=1)
     size = max(4.0, min(9.0, 110 / n))
@@ -50,10 +50,10 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], title: str) -> 
                 colour = "white" if share[row, column] > 0.55 else INK
                 text = f"{matrix[row, column]:,}"
                 ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
-    turned = n > 6 or max(map(len, classes)) > 9
-    ax.set_xticks(
-        range(n), classes, rotation=45 if turned else 0, ha="right" if turned else "center"
-    )
+    if n > 6 or max(map(len, classes)) > 12:
+        ax.set_xticks(range(n), classes, rotation=45, ha="right", rotation_mode="anchor")
+    else:
+        ax.set_xticks(range(n), classes)
     ax.set_yticks(range(n), classes)
     ax.tick_params(labelsize=max(4.5, min(9.0, 180 / n)), length=0)
     ax.set_xlabel("predicted")
@@ -123,22 +123,22 @@ def scatter_map(points: np.ndarray, labels: Sequence[str | None], title: str) ->
     named, rest = sorted(ranked[:_NAMED_GROUPS]), ranked[_NAMED_GROUPS:]
     figure = new_figure(height=4.9)
     ax = add_axes(figure, title=title)
-    size = float(np.clip(6000 / max(len(points), 1), 5, 34))
+    size = float(np.clip(12000 / max(len(points), 1), 9, 34))
     of_label = np.array([name if name is not None else "" for name in labels], dtype=object)
     absent = np.array([name is None for name in labels], dtype=bool)
     other = np.isin(of_label, rest) & ~absent if rest else np.zeros(len(labels), dtype=bool)
-    for mask, name, colour in ((absent, "no label", LIGHT), (other, "other", "#aaaaaa")):
+    for mask, name, colour in ((absent, "no label", "#c4c4c4"), (other, "other", "#8f8f8f")):
         if mask.any():
             text = f"{name} ({int(mask.sum()):,})"
             x, y = points[mask].T
-            ax.scatter(x, y, s=0.7 * size, c=colour, lw=0, label=text)
+            ax.scatter(x, y, s=0.7 * size, color=colour, lw=0, label=text)
     for index, name in enumerate(named):
         x, y = points[(of_label == name) & ~absent].T
         ax.scatter(
             x,
             y,
             s=size,
-            c=COLOURS[index % len(COLOURS)],
+            color=COLOURS[index % len(COLOURS)],
             marker=MARKERS[index % len(MARKERS)],
             edgecolors="white",
             linewidths=0.4,

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 
 from ml.plots.style import add_axes, colour_bar, new_figure, png
 from ml.spectral import MelTransform, mel_frequencies
 
-_SOUND_MAP, _DELTA_MAP = "magma", "RdBu_r"
+# few steps: half the bytes, and all colours fit into the palette; an odd number has a white middle
+_SOUND_MAP, _DELTA_MAP = colormaps["magma"].resampled(32), colormaps["RdBu_r"].resampled(25)
 _HERTZ_TICKS = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)
+_COLUMNS = 350  # of a picture that is as wide as the page: two pixels each, which PNG packs well
 
 
 def mel_spectrogram(log_mel: np.ndarray, transform: MelTransform, title: str) -> bytes:
@@ -71,7 +74,7 @@ def spectrogram_grid(
     drawn = []
     for index, (title, values) in enumerate(spectrograms):
         ax = add_axes(figure, title=title, place=(rows, columns, index + 1), title_size=9)
-        image = _spectrogram(ax, values, transform, **scale)
+        image = _spectrogram(ax, values, transform, panels=columns, **scale)
         if index % columns:
             ax.set_ylabel("")
         if index + columns >= len(spectrograms):
@@ -87,22 +90,48 @@ def _sound_range(log_mel: np.ndarray) -> dict:
     return {"cmap": _SOUND_MAP, "vmax": top, "vmin": max(float(log_mel.min()), top - 80.0) - 1e-3}
 
 
-def _spectrogram(ax: Axes, values: np.ndarray, transform: MelTransform, **scale):
-    """Draw `[frame, mel]` with seconds across and Hz up, mel bands equally high."""
+def _spectrogram(
+    ax: Axes, values: np.ndarray, transform: MelTransform, *, panels: int = 1, **scale
+):
+    """Draw `[frame, mel]` with seconds across and Hz up, mel bands equally high.
+
+    `panels` is how many such pictures share the width of the page.
+    """
     if values.ndim != 2 or values.shape[1] != transform.n_mels:
         raise ValueError(f"a spectrogram of shape {values.shape} for {transform.n_mels} mel bands")
     seconds = len(values) / transform.frames_per_second
     image = ax.imshow(
-        values.T,
+        averaged(values, most=_COLUMNS // panels).T,
         origin="lower",
         aspect="auto",
-        interpolation="antialiased",
+        interpolation="nearest",  # nothing is dropped: there are fewer columns than pixels
         extent=(0, seconds, -0.5, transform.n_mels - 0.5),
         **scale,
     )
     centres = mel_frequencies(transform)
-    ticks = [hertz for hertz in _HERTZ_TICKS if centres[0] <= hertz <= centres[-1]]
+    ticks = readable_ticks(centres)
     names = [f"{hertz // 1000}k" if hertz >= 1000 else str(hertz) for hertz in ticks]
     ax.set_yticks(np.interp(ticks, centres, np.arange(len(centres))), names)
     ax.set_ylabel("Hz")
     return image
+
+
+def averaged(values: np.ndarray, *, most: int) -> np.ndarray:
+    """At most so many rows: the means of near-equal stretches of frames, in dB."""
+    if len(values) <= most:
+        return values
+    starts = np.arange(most) * len(values) // most
+    lengths = np.diff(np.append(starts, len(values)))
+    return np.add.reduceat(values.astype(np.float64), starts, axis=0) / lengths[:, None]
+
+
+def readable_ticks(centres: np.ndarray) -> list[int]:
+    """Round frequencies within the mel bands, from the top down, far enough apart to be read."""
+    ticks: list[int] = []
+    last = np.inf
+    for hertz in reversed(_HERTZ_TICKS):
+        at = float(np.interp(hertz, centres, np.arange(len(centres))))
+        if centres[0] <= hertz <= centres[-1] and last - at >= len(centres) / 12:
+            ticks.append(hertz)
+            last = at
+    return ticks

@@ -13,7 +13,7 @@ DPI = 120
 INK, GREY, LIGHT = "#222222", "#6b6b6b", "#dddddd"
 # Okabe & Ito 2008, told apart by colour-blind readers too; its yellow is too faint for points
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 
 
 def new_figure(*, height: float) -> Figure:

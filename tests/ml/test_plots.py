@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from ml import plots
-from ml.spectral import MelTransform
+from ml.plots.spectrograms import averaged, readable_ticks
+from ml.spectral import MelTransform, mel_frequencies
 
 TRANSFORM = MelTransform()
 RNG = np.random.default_rng(0)
@@ -78,3 +79,45 @@ def test_what_does_not_fit_is_refused():
         plots.scatter_map(POINTS, ["a", "b"], "t")
     with pytest.raises(ValueError, match="2 names, 1 values"):
         plots.bars(["a", "b"], [1.0])
+
+
+def pixels(picture: bytes) -> set[tuple[int, int, int]]:
+    coloured = Image.open(io.BytesIO(picture)).convert("RGB").getcolors(1 << 20)
+    assert coloured is not None
+    return {colour for _, colour in coloured}
+
+
+def test_pictures_of_thirty_seconds_are_light_enough_for_a_page():
+    """Noise packs worse than music: three panels of music are about 93 kB."""
+    noise = RNG.normal(-40, 10, (1292, 128)).astype(np.float32)
+    assert len(plots.mel_spectrogram(noise, TRANSFORM, "t")) < 50_000
+    assert len(plots.spectrogram_triptych(noise, noise + 40, noise, TRANSFORM)) < 120_000
+
+
+def test_the_palette_keeps_the_colours_of_both_maps():
+    """No edit is white, up is red and down is blue, also beside the colours of the sound."""
+    ramp = np.tile(np.linspace(-6, 6, 128), (100, 1))
+    shown = pixels(plots.spectrogram_triptych(SOUND, ramp, SOUND, TRANSFORM))
+    assert any(r > 90 and g < 20 and b < 50 for r, g, b in shown)  # the red end of the map
+    assert any(r < 20 and 30 < g < 60 and b > 80 for r, g, b in shown)  # the blue end
+
+
+@pytest.mark.parametrize("frames", [350, 351, 1292, 20000])
+def test_a_long_sound_is_averaged_and_no_frame_is_left_out(frames):
+    ramp = np.tile(np.arange(frames, dtype=np.float32)[:, None], (1, 2))
+    columns = averaged(ramp, most=350)
+    assert columns.shape == (350, 2)
+    assert (np.diff(columns[:, 0]) > 0).all()
+    ends = np.append(np.arange(350) * frames // 350, frames)  # of the stretches
+    assert (columns[:, 0] * np.diff(ends)).sum() == pytest.approx(ramp[:, 0].sum(dtype=np.float64))
+
+
+def test_a_short_sound_is_drawn_as_it_is():
+    assert np.array_equal(averaged(SOUND, most=100), SOUND)
+
+
+def test_ticks_do_not_overlap():
+    ticks = readable_ticks(mel_frequencies(TRANSFORM))
+    at = np.interp(ticks, mel_frequencies(TRANSFORM), np.arange(128))
+    assert len(ticks) >= 5
+    assert np.diff(at).max() <= -128 / 12  # from the top down

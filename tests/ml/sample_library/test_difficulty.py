@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_score
+from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ml.audio import to_mono
 from ml.sample_library import STYLES
 from ml.spectral import MelTransform, log_mel, stft
+from tests.ml.sample_library.conftest import TRACKS
 
 Tracks = dict[tuple[str, int, int], np.ndarray]
 
@@ -51,8 +52,9 @@ def test_styles_of_unknown_artists_are_guessed_better_than_chance_and_not_perfec
     features, styles, artists = statistics
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
     grouped = cross_val_score(model, features, styles, groups=artists, cv=GroupKFold(3)).mean()
-    known = cross_val_score(model, features, styles, cv=StratifiedKFold(2)).mean()
+    places = np.arange(len(styles)) % TRACKS  # every artist has one track in each of these folds
+    known = cross_val_score(model, features, styles, groups=places, cv=GroupKFold(TRACKS)).mean()
     chance = 1.0 / len(STYLES)
-    # 60 tracks: the standard deviation of guessing is 4 %
+    # 60 tracks: the standard deviation of guessing is 4 %. Measured: grouped 50 %, known 75 %
     assert chance + 0.12 < grouped < 0.9
     assert grouped < known, "tracks of known artists are easier: the split by artist matters"
