@@ -7,6 +7,7 @@ failure is told, the artifact is committed without a run id.
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from assets.settings import current_home
 from storage.artifacts import Work
 
 EXPERIMENT = "melgraph"
+# What predicting from a file takes, beside MLflow.
+REQUIREMENTS = ("av", "mutagen", "numpy", "pydantic", "safetensors", "scipy", "soundfile", "soxr",
+                "torch", "torchaudio")  # fmt: skip
 _LOG = logging.getLogger("melgraph")
 
 
@@ -95,7 +99,7 @@ class Tracker(ConfigurableResource):
                 client.set_tag(run_id, f"melgraph.input.{reference.asset}", str(reference))
             client.set_tag(run_id, "melgraph.record", str(work.spec.reference))
             client.set_tag(run_id, "dagster.run_id", str(work.run.get("dagster")))
-            self._register(work)
+            self._register(client, work, run_id)
         return run_id
 
     def _experiment(self, client: Any) -> str:
@@ -105,21 +109,29 @@ class Tracker(ConfigurableResource):
         location = (current_home().mlflow / "artifacts").as_uri() if not self.tracking_uri else None
         return client.create_experiment(EXPERIMENT, artifact_location=location)
 
-    def _register(self, work: Work) -> None:
+    def _register(self, client: Any, work: Work, run_id: str) -> None:
         """Models from code: no pickle is written, and the code that predicts goes with it."""
         import mlflow
 
         import ml
 
         here = Path(__file__).parent
-        mlflow.pyfunc.log_model(
+        logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(here / "genre_classifier.py"),
             artifacts={"checkpoint": str(work.folder / "checkpoint")},
             code_paths=[str(Path(ml.__file__).parent)],
-            pip_requirements=["torch", "torchaudio", "soundfile", "soxr", "av", "safetensors"],
-            registered_model_name=work.spec.partition,
+            pip_requirements=[f"{name}=={_public_version(name)}" for name in REQUIREMENTS],
         )
+        name = work.spec.partition
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name)
+        client.create_model_version(name, logged.model_uri, run_id, model_id=logged.model_id)
+
+
+def _public_version(name: str) -> str:
+    """Without the local part, which no index has: `2.11.0`, not `2.11.0+cpu`."""
+    return version(name).partition("+")[0]
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

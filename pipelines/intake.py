@@ -44,11 +44,15 @@ def scan_library(home: Home, catalogue: Catalogue, *, settle_s: float = SETTLE_S
     unreadable: list[str] = []
     listing = list_library(home.library, AUDIO_SUFFIXES, unreadable=unreadable)
     changes = catalogue.changes(listing)
-    youngest = time.time_ns() - int(settle_s * 1e9)
+    now, settle_ns = time.time_ns(), int(settle_s * 1e9)
+
+    def is_settled(file: LibraryFile) -> bool:  # one dated far ahead would else never be
+        return abs(now - file.mtime_ns) >= settle_ns
+
     return Scan(
         listed=len(listing),
-        arrived=[file for file in changes.arrived if file.mtime_ns <= youngest],
-        unsettled=[file.path for file in changes.arrived if file.mtime_ns > youngest],
+        arrived=[file for file in changes.arrived if is_settled(file)],
+        unsettled=[file.path for file in changes.arrived if not is_settled(file)],
         missing=_really_gone(changes.missing, unreadable),
         unreadable=unreadable,
     )

@@ -63,7 +63,7 @@ def run_stages(
     refresh: bool = False,
     batch_size: int = BATCH_SIZE,
     settle_s: float = 0.0,
-    out: TextIO = sys.stdout,
+    out: TextIO | None = None,
 ) -> Report:
     """Scan the library and run every stage that has something to do.
 
@@ -75,9 +75,9 @@ def run_stages(
         refresh: make datasets, and all that names them, anew.
         batch_size: most files in a new batch.
         settle_s: a file younger than this is left for the next run.
-        out: where progress goes.
+        out: where progress goes; stdout when absent.
     """
-    started = time.monotonic()
+    started, out = time.monotonic(), out or sys.stdout
     report = Report()
     home = home.create()
     store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)

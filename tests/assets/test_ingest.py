@@ -1,0 +1,240 @@
+"""One pass over a batch of files: bad audio never stops it, and nothing is taken on trust."""
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import soundfile
+
+from assets import ingest
+from storage.artifacts import Artifact, ArtifactStore, Production, file_sha256
+from storage.catalogue import LibraryFile
+from storage.home import Home
+from storage.spectrogram_store import SpectrogramStore
+from storage.tables import read_table
+
+RATE = 22050
+
+
+def tone(path: Path, hz: float = 440.0, seconds: float = 1.0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    time = np.arange(round(seconds * RATE)) / RATE
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * hz * time), RATE, subtype="PCM_16")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    (tmp_path / "songs").mkdir()
+    return ArtifactStore(Home(tmp_path / "home", tmp_path / "songs").create())
+
+
+def ingest_files(store: ArtifactStore, *paths: str, batch: str = "batch-000001"):
+    """The three artifacts of a batch, made in one pass. Files may be missing by now."""
+    files = [LibraryFile(path, 1000, 1) for path in sorted(paths)]
+    tracks = ingest.tracks_spec(batch, files)
+    specs = [
+        tracks,
+        ingest.mel_spec(tracks.reference),
+        ingest.features_spec(tracks.reference),
+    ]
+    with Production(store, specs) as production:
+        ingest.write_batch(store, production.missing)
+    return production.artifacts
+
+
+def rows_of(tracks: Artifact) -> dict[str, dict]:
+    table = read_table(tracks.folder / ingest.TRACKS_TABLE)
+    assert dict(table.schema) == ingest.TRACKS_SCHEMA
+    return {row["path"]: row for row in table.iter_rows(named=True)}
+
+
+def stored_in(mel: Artifact) -> list[str]:
+    return SpectrogramStore(mel.folder / ingest.STORE).track_ids
+
+
+def test_one_pass_feeds_all_three(store):
+    tone(store.home.library / "a.wav", 440)
+    tone(store.home.library / "b.flac", 880, seconds=2)
+    made = ingest_files(store, "a.wav", "b.flac")
+    rows = rows_of(made["tracks"])
+    assert {path: row["status"] for path, row in rows.items()} == {"a.wav": "ok", "b.flac": "ok"}
+    for path, row in rows.items():
+        assert row["sha256"] == file_sha256(store.home.library / path)
+        assert row["track_id"] == row["sha256"][:32]
+        assert row["sample_rate_hz"] == RATE
+    assert rows["b.flac"]["duration_s"] == pytest.approx(2.0)
+    ids = [rows["a.wav"]["track_id"], rows["b.flac"]["track_id"]]
+    assert stored_in(made["mel_spectrograms"]) == ids
+    features = read_table(made["audio_features"].folder / ingest.FEATURES_TABLE)
+    assert features["track_id"].to_list() == ids
+    assert features.null_count().sum_horizontal()[0] == 0
+    assert made["tracks"].facts["hours"] == pytest.approx(3 / 3600, abs=1e-4)
+    assert [r.path for r in made["tracks"].record.recordings] == ["a.wav", "b.flac"]
+
+
+def test_bad_audio_never_stops_a_batch(store):
+    library = store.home.library
+    tone(library / "good.wav")
+    (library / "text.mp3").write_text("no music at all")
+    (library / "empty.wav").write_bytes(b"")
+    tone(library / "whole.flac", seconds=2)
+    whole = (library / "whole.flac").read_bytes()
+    (library / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    soundfile.write(library / "silent.wav", np.zeros(RATE), RATE, subtype="PCM_16")
+    (library / "folder.wav").mkdir()
+    names = ("good.wav", "text.mp3", "empty.wav", "cut.flac", "silent.wav", "folder.wav",
+             "whole.flac", "vanished.wav")  # fmt: skip
+    made = ingest_files(store, *names)
+    rows = rows_of(made["tracks"])
+    assert set(rows) == set(names)
+    bad = {path: row for path, row in rows.items() if row["status"] == "quarantined"}
+    assert set(rows) - set(bad) == {"good.wav", "whole.flac"}
+    assert all(row["code"] and row["reason"] for row in bad.values())
+    assert bad["vanished.wav"]["code"] == "vanished"
+    assert bad["vanished.wav"]["sha256"] is None
+    assert bad["folder.wav"]["code"] == "unreadable"
+    assert bad["silent.wav"]["sha256"] == file_sha256(library / "silent.wav")
+    facts = made["tracks"].facts
+    assert (facts["files"], facts["ok"], facts["quarantined"]) == (8, 2, 6)
+    assert sum(facts["codes"].values()) == 6
+    assert len(stored_in(made["mel_spectrograms"])) == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_one_may_not_read_is_quarantined(store):
+    tone(store.home.library / "locked.wav")
+    (store.home.library / "locked.wav").chmod(0)
+    row = rows_of(ingest_files(store, "locked.wav")["tracks"])["locked.wav"]
+    assert row["code"] == "unreadable"
+    assert "Permission denied" in row["reason"]
+
+
+def test_a_disk_error_costs_one_file(store, monkeypatch):
+    tone(store.home.library / "a.wav")
+    tone(store.home.library / "b.wav", 880)
+    whole = ingest.file_sha256
+
+    def broken(path: Path) -> str:
+        if path.name == "a.wav":
+            raise OSError(5, "Input/output error", str(path))
+        return whole(path)
+
+    monkeypatch.setattr(ingest, "file_sha256", broken)
+    rows = rows_of(ingest_files(store, "a.wav", "b.wav")["tracks"])
+    assert rows["a.wav"]["code"] == "unreadable"
+    assert "Input/output error" in rows["a.wav"]["reason"]
+    assert rows["b.wav"]["status"] == "ok"
+
+
+def test_nothing_but_bad_files_is_a_batch_too(store):
+    (store.home.library / "x.mp3").write_text("x")
+    made = ingest_files(store, "x.mp3")
+    assert made["tracks"].facts["ok"] == 0
+    assert stored_in(made["mel_spectrograms"]) == []
+    features = read_table(made["audio_features"].folder / ingest.FEATURES_TABLE)
+    assert features.height == 0
+    assert features.width > 50  # it keeps its columns
+
+
+def test_a_duplicate_is_stored_once(store):
+    library = store.home.library
+    tone(library / "a.wav")
+    shutil.copy(library / "a.wav", library / "b.wav")
+    tone(library / "c.wav", 880)
+    made = ingest_files(store, "a.wav", "b.wav", "c.wav")
+    rows = rows_of(made["tracks"])
+    assert rows["b.wav"]["duplicate_of"] == "a.wav"
+    assert rows["a.wav"]["duplicate_of"] is None
+    assert rows["b.wav"]["track_id"] == rows["a.wav"]["track_id"]
+    assert made["tracks"].facts["duplicates"] == 1
+    ids = [rows["a.wav"]["track_id"], rows["c.wav"]["track_id"]]
+    assert stored_in(made["mel_spectrograms"]) == ids
+    live = ingest.live_tracks([made["tracks"]])
+    assert live["path"].to_list() == ["a.wav", "c.wav"]
+    gone = ingest.live_tracks([made["tracks"]], missing=["a.wav"])
+    assert gone["path"].to_list() == ["b.wav", "c.wav"]  # the copy stands for the track
+
+
+def test_names_in_any_script(store):
+    names = (
+        "été/naïve.wav",
+        "音楽/海.flac",
+        "with 'quotes' & <tags> #1?.wav",
+        "e\u0301.wav",
+        "é.wav",
+    )
+    for number, name in enumerate(names):
+        tone(store.home.library / name, 300 + 50 * number, seconds=0.5)
+    rows = rows_of(ingest_files(store, *names)["tracks"])
+    assert set(rows) == set(names)
+    assert {row["status"] for row in rows.values()} == {"ok"}
+
+
+def test_a_file_that_changed_is_left_out_of_what_is_remade(store):
+    library = store.home.library
+    for number, name in enumerate(("a.wav", "b.wav", "c.wav")):
+        tone(library / name, 300 + 100 * number)
+    made = ingest_files(store, "a.wav", "b.wav", "c.wav")
+    shutil.rmtree(made["mel_spectrograms"].folder)
+    tone(library / "b.wav", 999)  # other bytes under the same name
+    (library / "c.wav").unlink()
+    spec = made["mel_spectrograms"].record.spec
+    again, _ = store.produce(spec, lambda work: ingest.write_mel_spectrograms(store, work))
+    assert stored_in(again) == [rows_of(made["tracks"])["a.wav"]["track_id"]]
+    changed, gone = again.facts["left_out"]
+    assert changed == "b.wav: its bytes are no longer those in tracks"
+    assert gone == "c.wav: the file was registered and is no longer there"
+
+
+def test_the_same_files_give_the_same_bytes_however_many_threads(store, monkeypatch):
+    for number in range(12):
+        tone(store.home.library / f"{number:02d}.wav", 200 + 40 * number, seconds=0.3)
+    names = [f"{number:02d}.wav" for number in range(12)]
+    first = ingest_files(store, *names)
+    shutil.rmtree(store.home.artifacts)
+    monkeypatch.setattr(ingest, "WORKERS", 1)
+    second = ingest_files(store, *names)
+    for asset in first:
+        assert first[asset].record.files == second[asset].record.files
+
+
+def test_no_more_than_a_few_files_are_in_memory(store, monkeypatch):
+    names = [f"{number:02d}.wav" for number in range(40)]
+    waiting, most, lock = 0, 0, threading.Lock()
+
+    def examine(library, relative, *_):
+        nonlocal waiting, most
+        with lock:
+            waiting += 1
+            most = max(most, waiting)
+        return ingest.Examined({"path": relative})
+
+    monkeypatch.setattr(ingest, "_examine", examine)
+    seen = []
+    for item in ingest._examine_all(Path(), dict.fromkeys(names), None, True, True):
+        seen.append(item.row["path"])
+        with lock:
+            waiting -= 1
+    assert seen == names  # in order
+    assert most <= ingest.AHEAD + 1
+
+
+def test_a_changed_file_takes_the_place_of_the_old(store):
+    tone(store.home.library / "a.wav", 300)
+    tone(store.home.library / "b.wav", 400)
+    first = ingest_files(store, "a.wav", "b.wav")["tracks"]
+    tone(store.home.library / "a.wav", 500)
+    second = ingest_files(store, "a.wav", batch="batch-000002")["tracks"]
+    live = ingest.live_tracks([first, second])
+    assert live.select("path", "batch").rows() == [
+        ("b.wav", "batch-000001"),
+        ("a.wav", "batch-000002"),
+    ]
+    (store.home.library / "a.wav").write_text("no longer audio")
+    third = ingest_files(store, "a.wav", batch="batch-000003")["tracks"]
+    assert ingest.live_tracks([first, second, third])["path"].to_list() == ["b.wav"]
+    assert ingest.live_tracks([]).schema == pl.Schema({**ingest.TRACKS_SCHEMA, "batch": pl.String})

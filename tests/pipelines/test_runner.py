@@ -1,0 +1,214 @@
+"""The staged runner: cost follows what is new, and what cannot be done says why."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+import soundfile
+
+from assets import embeddings, encoders, recommendations
+from assets.datasets import DATASETS, TABLE
+from assets.tracking import Tracker
+from ml.sample_library import render_track
+from pipelines.cli import main
+from pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report, run_stages
+from storage.records import RECORD_NAME
+from storage.tables import read_table
+from tests.conftest import MadeHome
+
+pytestmark = [pytest.mark.xdist_group("home"), pytest.mark.usefixtures("small_specs")]
+RATE = 22050
+
+
+def run(home: MadeHome, *, experiments: tuple[str, ...] = ("small-cnn",), **options) -> Report:
+    return run_stages(home.home, experiments=list(experiments), out=io.StringIO(), **options)
+
+
+def done(report: Report) -> list[str]:
+    return sorted(outcome.title for outcome in report.outcomes if outcome.status == DONE)
+
+
+def records(home: MadeHome) -> dict[str, int]:
+    """`asset/partition/version` -> when its record was written."""
+    found = home.home.artifacts.glob(f"*/*/*/{RECORD_NAME}")
+    root = home.home.artifacts
+    return {str(path.parent.relative_to(root)): path.stat().st_mtime_ns for path in found}
+
+
+def files(home: MadeHome) -> dict[str, int]:
+    root = home.home.artifacts
+    return {str(path): path.lstat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+
+
+def add(home: MadeHome, *names: str, number: int = 50) -> None:
+    """New songs: bytes the library does not hold yet."""
+    for track, name in enumerate(names, start=number):
+        path = home.library / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        samples = render_track("country", 0, track, seed=7, duration_s=3.0, sample_rate=RATE)
+        soundfile.write(path, samples, RATE, subtype="PCM_16")
+
+
+def recommended(home: MadeHome, encoder: str = "mel-statistics") -> pl.DataFrame:
+    artifact = home.store.need(recommendations.RECOMMENDATIONS, encoder)
+    return read_table(artifact.folder / recommendations.TABLE)
+
+
+def mentioned(home: MadeHome, encoder: str = "mel-statistics") -> set[str]:
+    table = recommended(home, encoder)
+    return {*table["track"], *table["recommended_path"]}
+
+
+def test_the_first_run_makes_everything(made_home):
+    (counts,) = re.findall(
+        r"^(\d+) done, (\d+) already there, (\d+) skipped, (\d+) failed", made_home.output, re.M
+    )
+    assert int(counts[0]) >= 13
+    assert counts[1:] == ("0", "0", "0")
+    assert "sample library, synthetic" in made_home.output
+    for place in re.findall(r"file://(\S+)", made_home.output):
+        assert Path(place).is_file()
+
+
+def test_a_second_run_does_nothing(home_copy):
+    home = home_copy()
+    before = files(home)
+    report = run(home)
+    assert {outcome.status for outcome in report.outcomes} == {THERE}
+    assert len(report.outcomes) >= 13
+    assert files(home) == before
+
+
+def test_three_new_files_cost_three_files(home_copy):
+    home = home_copy(library=True)
+    before, old_files = records(home), files(home)
+    songs = ("country/New/1.wav", "country/New/2.flac", "un titre/été.wav")
+    add(home, *songs)
+    report = run(home)
+    assert (report.failed, report.count(SKIPPED)) == (0, 0)
+    assert done(report) == sorted(
+        ["batch-000002", "mel-statistics batch-000002", "small-cnn batch-000002",
+         "mel-statistics", "small-cnn", "publishing"]
+    )  # fmt: skip
+    new_files = files(home)
+    rewritten = [name for name, at in old_files.items() if new_files.get(name) != at]
+    assert {Path(name).name for name in rewritten} == {"current"}
+    after = records(home)
+    made = sorted(name.rsplit("/", 1)[0] for name in after.keys() - before.keys())
+    assert made == sorted(
+        [f"{asset}/batch-000002" for asset in ("tracks", "mel_spectrograms", "audio_features")]
+        + [f"{asset}/{encoder}+batch-000002" for asset in ("embeddings", "index_segments")
+           for encoder in ("mel-statistics", "small-cnn")]
+        + [f"{asset}/{encoder}" for asset in ("recommendation_indexes", "recommendations")
+           for encoder in ("mel-statistics", "small-cnn")]
+        + ["pages/all"]
+    )  # fmt: skip
+    for encoder in ("mel-statistics", "small-cnn"):
+        table = recommended(home, encoder)
+        assert set(songs) <= set(table["track"]) & set(table["recommended_path"])
+    notes = {o.title: o.note for o in report.outcomes if o.status == THERE}
+    assert "--refresh makes it anew" in notes["genres"]
+
+
+def test_a_file_that_is_gone_is_not_recommended(home_copy, monkeypatch):
+    home = home_copy(library=True)
+    snapshot = home.store.need(DATASETS, "genres")
+    used = read_table(snapshot.folder / TABLE).filter(pl.col("split") == "train")
+    gone = used["path"][0]
+    assert gone in mentioned(home)
+    (home.library / gone).unlink()
+    report = run(home)
+    assert report.failed == 0
+    assert done(report) == ["mel-statistics", "publishing", "small-cnn"]
+    for encoder in ("mel-statistics", "small-cnn"):
+        assert gone not in mentioned(home, encoder)
+    assert home.store.need(DATASETS, "genres").reference == snapshot.reference
+    assert home.store.verify(snapshot) == []
+
+    monkeypatch.setattr(Tracker, "_log", lambda self, work, curves, seconds: "a run")
+    report = run(home, refresh=True)
+    assert report.failed == 0
+    assert report.count(SKIPPED) == 0
+    fresh = home.store.need(DATASETS, "genres")
+    table = read_table(fresh.folder / TABLE)
+    assert gone not in set(table["path"])
+    assert snapshot.reference in fresh.record.spec.inputs  # its parent
+    sides = dict(used.select("track_id", "split").iter_rows())
+    for track_id, split in table.select("track_id", "split").iter_rows():
+        assert sides.get(track_id, split) == split  # who trained, trains
+    model = home.store.need("trained_models", "small-cnn")
+    assert fresh.reference in model.record.spec.inputs
+    again = run(home, refresh=True)
+    assert {outcome.status for outcome in again.outcomes} == {THERE}
+
+
+def test_a_changed_file_takes_the_place_of_the_old_and_a_moved_one_keeps_its_own(home_copy):
+    home = home_copy(library=True)
+    before = recommended(home)
+    ids = dict(before.select("track", "track_id").iter_rows())
+    *_, moved, changed = ids
+    add(home, changed)
+    target = f"moved/song{Path(moved).suffix}"
+    (home.library / target).parent.mkdir()
+    (home.library / moved).rename(home.library / target)
+    report = run(home, experiments=())
+    assert report.failed == 0
+    assert "batch-000002" in done(report)
+    table = recommended(home)
+    now = dict(table.select("track", "track_id").iter_rows())
+    assert now[target] == ids[moved]
+    assert moved not in mentioned(home)
+    assert now[changed] != ids[changed]
+    assert ids[changed] not in {*table["track_id"], *table["recommended_id"]}
+    unchanged = ids.keys() - {changed, moved}
+    assert now.keys() == unchanged | {changed, target}
+    assert all(now[path] == ids[path] for path in unchanged)
+
+
+def test_a_failed_step_stops_only_what_needs_it(home_copy, monkeypatch):
+    home = home_copy(library=True)
+    add(home, "a.wav")
+    encode = embeddings.encode
+
+    def fail(store, encoder, views):
+        if encoder.reference.partition == "small-cnn":
+            raise RuntimeError("out of memory")
+        return encode(store, encoder, views)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embeddings, "encode", fail)
+        report = run(home)
+    (failed,) = [outcome for outcome in report.outcomes if outcome.status == FAILED]
+    assert failed.title == "small-cnn batch-000002"
+    assert "out of memory" in failed.note
+    assert "Traceback" not in failed.note
+    assert "a.wav" in mentioned(home)
+    assert "a.wav" not in mentioned(home, "small-cnn")
+    assert not list(home.home.pending.rglob("*.parquet"))
+    report = run(home)  # goes on where it stopped
+    assert done(report) == ["publishing", "small-cnn", "small-cnn batch-000002"]
+    assert "a.wav" in mentioned(home, "small-cnn")
+
+
+def test_a_library_without_labels(made_home, tmp_path, capsys):
+    """No training, and the reason why; all else works, and that is no failure."""
+    root = tmp_path / "home"
+    status = main(
+        ["run", "--library", str(made_home.library), "--home", str(root), "--label-level", "none",
+         "--experiment", "small-cnn"]
+    )  # fmt: skip
+    said = capsys.readouterr().out
+    assert status == 0
+    assert re.search(r"^  skipped: small-cnn: .*no labels \(label level: none\)", said, re.M)
+    assert re.search(r", 0 failed in ", said)
+    home = MadeHome(root, made_home.library)
+    assert home.store.partitions("trained_models") == []
+    assert home.store.partitions(encoders.ENCODERS) == ["mel-statistics"]
+    assert home.store.partitions("cluster_reports") == ["mel-statistics"]
+    assert home.store.need("pages", "all")
+    assert recommended(home)["track"].n_unique() == 24
+    marker = json.loads((root / "melgraph.json").read_text())
+    assert marker["label_level"] is None  # and it is remembered

@@ -1,0 +1,200 @@
+"""The sensors, tick by tick."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from dagster import (
+    DagsterEvent,
+    DagsterInstance,
+    DagsterRun,
+    MultiPartitionKey,
+    RunRequest,
+    SensorResult,
+    SkipReason,
+    build_run_status_sensor_context,
+    build_sensor_context,
+)
+
+from assets.partitions import batches_by_encoder, track_batches
+from assets.resources import HomeResource
+from pipelines import sensors
+from storage.catalogue import Catalogue
+from storage.home import Home
+
+LONG_AGO = 1_600_000_000
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    (tmp_path / "songs").mkdir()
+    monkeypatch.setenv("MELGRAPH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MELGRAPH_LIBRARY", str(tmp_path / "songs"))
+    return Home(tmp_path / "home", tmp_path / "songs")
+
+
+@pytest.fixture
+def instance():
+    with DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def put(home: Home, *names: str, at: float = LONG_AGO) -> None:
+    for name in names:
+        (home.library / name).write_bytes(name.encode())
+        os.utime(home.library / name, (at, at))
+
+
+def tick(instance: DagsterInstance) -> SensorResult | SkipReason:
+    """One evaluation; what it asks of the instance is done, as the daemon does it."""
+    with build_sensor_context(instance=instance, resources={"home": HomeResource()}) as context:
+        answer = sensors.new_tracks(context)
+    if isinstance(answer, SensorResult):
+        for request in answer.dynamic_partitions_requests or []:
+            instance.add_dynamic_partitions(
+                request.partitions_def_name, list(request.partition_keys)
+            )
+    return answer
+
+
+def requested(answer: SensorResult | SkipReason) -> list[str | None]:
+    assert isinstance(answer, SensorResult), answer
+    return [request.partition_key for request in answer.run_requests or []]
+
+
+def test_new_files_are_requested_once(home, instance):
+    put(home, "a.mp3", "b.mp3")
+    answer = tick(instance)
+    assert requested(answer) == ["batch-000001"]
+    (request,) = answer.run_requests
+    assert request.run_key == "ingest batch-000001"
+    (added,) = answer.dynamic_partitions_requests
+    assert added.partitions_def_name == track_batches.name
+    assert list(added.partition_keys) == ["batch-000001"]
+    files = Catalogue(home.catalogue).batch_files("batch-000001")
+    assert [file.path for file in files] == ["a.mp3", "b.mp3"]
+
+    again = tick(instance)
+    assert isinstance(again, SkipReason)
+    assert again.skip_message == "nothing to do: 2 audio files listed, 0 new or changed"
+
+    put(home, "c.mp3")
+    assert requested(tick(instance)) == ["batch-000002"]
+
+
+def test_an_unsettled_file_is_left_for_later(home, instance):
+    put(home, "a.mp3", at=time.time())
+    answer = tick(instance)
+    assert isinstance(answer, SkipReason)
+    assert "1 still being written" in answer.skip_message
+    put(home, "a.mp3")
+    assert requested(tick(instance)) == ["batch-000001"]
+
+
+def test_a_crash_before_the_request_is_made_good(home, instance, monkeypatch):
+    put(home, "a.mp3")
+
+    def crash(self, keys):
+        raise RuntimeError("the daemon was killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(track_batches), "build_add_request", crash)
+        with pytest.raises(RuntimeError, match="killed"):
+            tick(instance)
+    assert Catalogue(home.catalogue).batches() == ["batch-000001"]  # registered, not requested
+    assert requested(tick(instance)) == ["batch-000001"]
+    assert isinstance(tick(instance), SkipReason)
+
+
+def test_many_files_are_spread_over_ticks(home, instance, monkeypatch):
+    monkeypatch.setattr(sensors, "BATCHES_PER_TICK", 2)
+    monkeypatch.setattr(
+        sensors, "cut_batches",
+        lambda catalogue, scan, most, cut=sensors.cut_batches: cut(
+            catalogue, scan, batch_size=1, most=most
+        ),
+    )  # fmt: skip
+    put(home, *(f"{n}.mp3" for n in range(5)))
+    assert [len(requested(tick(instance))) for _ in range(3)] == [2, 2, 1]
+    assert isinstance(tick(instance), SkipReason)
+
+
+def test_what_melgraph_run_has_ingested_is_not_requested(home, instance):
+    put(home, "a.mp3")
+    from pipelines.intake import cut_batches, scan_library
+
+    catalogue = Catalogue(home.create().catalogue)
+    keys = cut_batches(catalogue, scan_library(home, catalogue))
+    instance.add_dynamic_partitions(str(track_batches.name), keys)
+    assert isinstance(tick(instance), SkipReason)
+
+
+def test_a_library_that_is_gone_is_told(home, instance):
+    put(home, "a.mp3")
+    tick(instance)
+    shutil.rmtree(home.library)
+    answer = tick(instance)
+    assert isinstance(answer, SkipReason)
+    assert "the library does not exist" in answer.skip_message
+    assert str(home.library) in answer.skip_message
+    assert "remedy: " in answer.skip_message
+
+
+def after(sensor, instance: DagsterInstance, job: str, tags: dict[str, str], **resources) -> list:
+    """What a run-status sensor answers to the success of a run."""
+    run = DagsterRun(job_name=job, run_id="7" * 32, tags=tags)
+    context = build_run_status_sensor_context(
+        sensor_name=sensor.name,
+        dagster_event=DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name=job),
+        dagster_instance=instance,
+        dagster_run=run,
+        resources=resources,
+    )
+    return list(sensor(context) or [])
+
+
+@pytest.mark.xdist_group("home")
+def test_a_batch_is_embedded_by_every_encoder_in_service(home_copy, instance, monkeypatch):
+    monkeypatch.setenv("MELGRAPH_HOME", str(home_copy().root))
+    tags = {"dagster/partition": "batch-000001"}
+    answers = after(sensors.batch_ingested, instance, "ingest", tags, home=HomeResource())
+    instance.add_dynamic_partitions(str(track_batches.name), ["batch-000001"])
+    keys = [answer.partition_key for answer in answers]
+    assert keys == ["mel-statistics|batch-000001", "small-cnn|batch-000001"]
+    assert set(keys) <= set(
+        batches_by_encoder.get_partition_keys(dynamic_partitions_store=instance)
+    )
+    assert len({answer.run_key for answer in answers}) == 2
+
+
+def test_without_an_encoder_nothing_is_embedded(home, instance):
+    home.create()
+    tags = {"dagster/partition": "batch-000001"}
+    (answer,) = after(sensors.batch_ingested, instance, "ingest", tags, home=HomeResource())
+    assert isinstance(answer, SkipReason)
+    assert "no encoder is in service yet" in answer.skip_message
+
+
+def test_an_embedded_batch_joins_its_encoders_index(instance):
+    key = MultiPartitionKey({"encoder": "small-cnn", "track_batch": "batch-000002"})
+    tags = {f"dagster/partition/{name}": value for name, value in key.keys_by_dimension.items()}
+    (answer,) = after(sensors.batch_embedded, instance, "embedding", tags)
+    assert isinstance(answer, RunRequest)
+    assert answer.partition_key == "small-cnn"
+
+
+@pytest.mark.parametrize("job", ["training", "clustering", "recommending", "dreaming"])
+def test_the_pages_follow_what_they_show(instance, job):
+    (answer,) = after(sensors.something_to_show, instance, job, {})
+    assert isinstance(answer, RunRequest)
+    assert answer.partition_key is None
+    (answer,) = after(sensors.something_to_show, instance, job, {"dagster/backfill": "abc"})
+    assert isinstance(answer, SkipReason)
+
+
+@pytest.mark.parametrize("job", ["publishing", "encoding"])
+def test_the_pages_do_not_follow_themselves(instance, job):
+    (answer,) = after(sensors.something_to_show, instance, job, {})
+    assert isinstance(answer, SkipReason)
