@@ -39,6 +39,7 @@ def prepare(home: Home) -> None:
     settings = home.dagster / "dagster.yaml"
     if not settings.exists():
         write_aside(settings, DAGSTER_YAML.encode())
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # as Dagster's, above
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     os.environ["MELGRAPH_HOME"] = str(home.root)
     os.environ["MELGRAPH_LIBRARY"] = str(home.library)

@@ -1,8 +1,8 @@
 """What every test gets: one thread, a clean environment; and, once, a home with everything in it.
 
-Tests that use `made_home`, or a copy of it, carry `@pytest.mark.xdist_group("home")`: then it is
-made once, however many workers there are (`-n 2 --dist loadgroup`). They leave it as it is; what
-changes something works in a copy (`home_copy`).
+`made_home` is made once, however many workers there are, and read by all: what changes something
+works in a copy (`home_copy`). Run in parallel with `-n 2 --dist loadfile`: what a module prepares,
+one worker prepares.
 """
 
 import json
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from storage.artifacts import ArtifactStore
@@ -84,11 +85,11 @@ def real_data() -> Path:
 
 @dataclass(frozen=True)
 class MadeHome:
-    """A home and its library; `output` is what `melgraph run` said when it was made."""
+    """A home and its library, and a file of what `melgraph run` said when it was made."""
 
     root: Path
     library: Path
-    output: str = ""
+    output_file: Path
 
     @property
     def home(self) -> "Home":
@@ -124,20 +125,30 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> MadeHome:
 
     Made by the command line in a process of its own, as a user makes it. Read only.
     """
+    in_worker = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if in_worker else base) / "made"
+    home = MadeHome(folder / "home", folder / "library", folder / "output.txt")
+    with FileLock(folder.with_suffix(".lock")):
+        if not home.output_file.is_file():  # no other worker has made it
+            shutil.rmtree(folder, ignore_errors=True)
+            _make(home)
+    return home
+
+
+def _make(home: MadeHome) -> None:
     from ml.sample_library import write_sample_library
 
-    folder = tmp_path_factory.mktemp("made")
     write_sample_library(
-        folder / "library", styles=STYLES, tracks_per_artist=2, duration_s=4.0, workers=1
+        home.library, styles=STYLES, tracks_per_artist=2, duration_s=4.0, workers=1
     )
     for name, text in (("experiments/small-cnn", EXPERIMENT), ("recipes/deep-dream", RECIPE)):
-        path = folder / "home" / "specs" / f"{name}.toml"
+        path = home.root / "specs" / f"{name}.toml"
         path.parent.mkdir(parents=True)
         path.write_text(text)
-    home = MadeHome(folder / "home", folder / "library")
     ran = home.melgraph("run", "--library", str(home.library), "--experiment", "small-cnn")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    return MadeHome(home.root, home.library, ran.stdout)
+    home.output_file.write_text(ran.stdout)
 
 
 @pytest.fixture
@@ -147,7 +158,7 @@ def home_copy(made_home: MadeHome, tmp_path: Path) -> Callable[..., MadeHome]:
     def copy(*, library: bool = False) -> MadeHome:
         shutil.copytree(made_home.root, tmp_path / "home", symlinks=True)
         if not library:
-            return MadeHome(tmp_path / "home", made_home.library)
+            return MadeHome(tmp_path / "home", made_home.library, made_home.output_file)
         shutil.copytree(made_home.library, tmp_path / "library")
         marker = tmp_path / "home" / "melgraph.json"
         kept = json.loads(marker.read_text())
@@ -155,7 +166,7 @@ def home_copy(made_home: MadeHome, tmp_path: Path) -> Callable[..., MadeHome]:
         link = tmp_path / "home" / "library"
         link.unlink()
         link.symlink_to(tmp_path / "library", target_is_directory=True)
-        return MadeHome(tmp_path / "home", tmp_path / "library")
+        return MadeHome(tmp_path / "home", tmp_path / "library", made_home.output_file)
 
     return copy
 

@@ -31,7 +31,6 @@ from storage.errors import ArtifactLocked, ArtifactMissing
 from storage.records import RECORD_NAME, Spec
 from tests.conftest import MadeHome
 
-pytestmark = pytest.mark.xdist_group("home")
 each_kind = pytest.mark.parametrize("kind", sorted(KINDS))
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assets import datasets, embeddings, ingest, representations
-from assets.datasets import DATASETS, TABLE, _artist, dataset_spec, folder_label, usable_dataset
+from assets.datasets import TABLE, _artist, dataset_spec, folder_label, usable_dataset
 from assets.partitions import SPECS
 from assets.resources import HomeResource
 from ml.errors import UserError
@@ -219,7 +219,6 @@ def test_the_quarantine_check_warns(library):
     assert found.metadata["codes"].value == {"silent": 1}
 
 
-@pytest.mark.xdist_group("home")
 def test_serving_coverage_tells_what_the_model_never_saw(home_copy, monkeypatch):
     home = home_copy()
     monkeypatch.setenv("MELGRAPH_HOME", str(home.root))

@@ -15,7 +15,6 @@ from storage.catalogue import LibraryFile
 from storage.records import RECORD_NAME
 from tests.conftest import MadeHome
 
-pytestmark = pytest.mark.xdist_group("home")
 HEAVY = ("torch", "dagster", "polars", "mlflow", "zarr", "numpy", "pydantic", "pandas", "sklearn")
 
 

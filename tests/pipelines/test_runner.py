@@ -19,7 +19,7 @@ from storage.records import RECORD_NAME
 from storage.tables import read_table
 from tests.conftest import MadeHome
 
-pytestmark = [pytest.mark.xdist_group("home"), pytest.mark.usefixtures("small_specs")]
+pytestmark = pytest.mark.usefixtures("small_specs")
 RATE = 22050
 
 
@@ -63,13 +63,14 @@ def mentioned(home: MadeHome, encoder: str = "mel-statistics") -> set[str]:
 
 
 def test_the_first_run_makes_everything(made_home):
+    said = made_home.output_file.read_text()
     (counts,) = re.findall(
-        r"^(\d+) done, (\d+) already there, (\d+) skipped, (\d+) failed", made_home.output, re.M
+        r"^(\d+) done, (\d+) already there, (\d+) skipped, (\d+) failed", said, re.M
     )
     assert int(counts[0]) >= 13
     assert counts[1:] == ("0", "0", "0")
-    assert "sample library, synthetic" in made_home.output
-    for place in re.findall(r"file://(\S+)", made_home.output):
+    assert "sample library, synthetic" in said
+    for place in re.findall(r"file://(\S+)", said):
         assert Path(place).is_file()
 
 
@@ -204,7 +205,7 @@ def test_a_library_without_labels(made_home, tmp_path, capsys):
     assert status == 0
     assert re.search(r"^  skipped: small-cnn: .*no labels \(label level: none\)", said, re.M)
     assert re.search(r", 0 failed in ", said)
-    home = MadeHome(root, made_home.library)
+    home = MadeHome(root, made_home.library, made_home.output_file)
     assert home.store.partitions("trained_models") == []
     assert home.store.partitions(encoders.ENCODERS) == ["mel-statistics"]
     assert home.store.partitions("cluster_reports") == ["mel-statistics"]

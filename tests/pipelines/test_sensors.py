@@ -155,7 +155,6 @@ def after(sensor, instance: DagsterInstance, job: str, tags: dict[str, str], **r
     return list(sensor(context) or [])
 
 
-@pytest.mark.xdist_group("home")
 def test_a_batch_is_embedded_by_every_encoder_in_service(home_copy, instance, monkeypatch):
     monkeypatch.setenv("MELGRAPH_HOME", str(home_copy().root))
     tags = {"dagster/partition": "batch-000001"}
