@@ -5,6 +5,7 @@ own, in folders of the same names under another root, join them and win by name.
 `extends = "other"` and override just what differs. All problems of all files are told at once.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from ml.generation.dream_config import DreamConfig
 from ml.training_config import TrainingConfig
 
 SHIPPED = Path(__file__).parent
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")  # names partitions, folders and models
 T = TypeVar("T", bound="Spec")
 
 
@@ -170,6 +172,11 @@ def _read(
     unreadable = set()
     for root in roots:
         for path in sorted((root / kind).glob("*.toml")):
+            if not _NAME.match(path.stem):
+                what = "the name must be of lower-case letters, digits, '.', '_' and '-'"
+                problems.append(f"{path}: {what} (got {path.stem!r})")
+                unreadable.add(path.stem)
+                continue
             try:
                 raw[path.stem] = (path, tomllib.loads(path.read_text(encoding="utf-8")))
             except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:

@@ -1,12 +1,15 @@
 """Intake: what a scan of the library found becomes track batches in the catalogue."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ml.audio import AUDIO_SUFFIXES
 from storage.catalogue import Catalogue, LibraryFile
 from storage.home import Home
 from storage.library import check_library, list_library
+from storage.locks import Lock
 
 BATCH_SIZE = 512
 SETTLE_S = 5.0  # a file younger than this may still be being written
@@ -32,6 +35,21 @@ class Scan:
         if self.unreadable:
             parts.append(f"{len(self.unreadable)} unreadable: {', '.join(self.unreadable[:5])}")
         return ", ".join(parts)
+
+
+@contextmanager
+def one_scanner(home: Home) -> Iterator[None]:
+    """Hold this around a scan and the cut that follows it: else two cut the same files twice.
+
+    Raises:
+        ArtifactLocked: another process is at it.
+    """
+    lock = Lock(home, "intake", "library")
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def scan_library(home: Home, catalogue: Catalogue, *, settle_s: float = SETTLE_S) -> Scan:

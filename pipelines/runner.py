@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from assets.partitions import TRACK_BATCH, track_batches
 from pipelines.definitions import defs
 from pipelines.instance import open_instance
-from pipelines.intake import BATCH_SIZE, cut_batches, scan_library
+from pipelines.intake import BATCH_SIZE, cut_batches, one_scanner, scan_library
 from pipelines.plan import Planner, Step
 from storage.artifacts import ArtifactStore
 from storage.catalogue import Catalogue
@@ -82,8 +82,9 @@ def run_stages(
     home = home.create()
     store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
     with open_instance(home) as instance, _quiet_libraries():
-        scan = scan_library(home, catalogue, settle_s=settle_s)
-        batches = cut_batches(catalogue, scan, batch_size=batch_size)
+        with one_scanner(home):
+            scan = scan_library(home, catalogue, settle_s=settle_s)
+            batches = cut_batches(catalogue, scan, batch_size=batch_size)
         _line(out, "scan", f"{scan.sentence()}; {len(batches)} new batch(es)", None)
         instance.add_dynamic_partitions(str(track_batches.name), catalogue.batches())
         planner = Planner(store, catalogue, experiments, refresh)

@@ -22,7 +22,7 @@ from assets.pages.asset import SHOWN
 from assets.partitions import TRACK_BATCH, track_batches
 from assets.resources import HomeResource
 from pipelines import jobs
-from pipelines.intake import cut_batches, scan_library
+from pipelines.intake import cut_batches, one_scanner, scan_library
 from storage.errors import StorageError
 
 BATCHES_PER_TICK = 8
@@ -46,10 +46,11 @@ def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorRe
     """
     try:
         catalogue = home.catalogue()
-        scan = scan_library(home.open(), catalogue)
+        with one_scanner(home.open()):
+            scan = scan_library(home.open(), catalogue)
+            cut_batches(catalogue, scan, most=BATCHES_PER_TICK)
     except StorageError as error:
         return SkipReason(str(error))
-    cut_batches(catalogue, scan, most=BATCHES_PER_TICK)
     known = set(context.instance.get_dynamic_partitions(str(track_batches.name)))
     waiting = [batch for batch in catalogue.batches() if batch not in known][:BATCHES_PER_TICK]
     if not waiting:
