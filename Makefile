@@ -32,7 +32,7 @@ lint: env
 	$(BIN)/lint-imports
 
 test: env lint
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lock: env
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal \

@@ -1,7 +1,7 @@
 """`encoders`: the short list in service, each frozen to one version of what it encodes with."""
 
 import numpy as np
-from dagster import AssetDep, AssetExecutionContext, MaterializeResult, asset
+from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
 
 from assets import ingest
 from assets.datasets import DATASETS, TABLE
@@ -105,6 +105,7 @@ def encode(
     deps=[
         AssetDep(TRAINED, partition_mapping=experiment_to_encoders),
         AssetDep(DATASETS, partition_mapping=dataset_to_encoders),
+        AssetDep(ingest.MEL, partition_mapping=AllPartitionMapping()),
     ],
     group_name="embeddings",
     code_version=str(STAGE),

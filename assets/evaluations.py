@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from dagster import AssetDep, AssetExecutionContext, MaterializeResult, asset
+from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
 
+from assets import ingest
 from assets.datasets import DATASETS, TABLE, artist_caution
 from assets.materialize import (
     Metadata,
@@ -147,7 +148,11 @@ def _numbers(table: pl.DataFrame, classes: list[str]) -> np.ndarray:
 
 @asset(
     partitions_def=experiment_names,
-    deps=[TRAINED, AssetDep(DATASETS, partition_mapping=dataset_to_experiments)],
+    deps=[
+        TRAINED,
+        AssetDep(DATASETS, partition_mapping=dataset_to_experiments),
+        AssetDep(ingest.MEL, partition_mapping=AllPartitionMapping()),
+    ],
     group_name="models",
     code_version=str(STAGE),
     kinds={"pytorch"},

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from dagster import (
+    AllPartitionMapping,
     AssetDep,
     AssetExecutionContext,
     MaterializeResult,
@@ -168,7 +169,11 @@ def recommendation_indexes(context: AssetExecutionContext, home: HomeResource) -
 
 @asset(
     partitions_def=encoder_names,
-    deps=[recommendation_indexes],
+    deps=[
+        recommendation_indexes,
+        AssetDep(EMBEDDINGS, partition_mapping=by_encoder),
+        AssetDep(ingest.TRACKS, partition_mapping=AllPartitionMapping()),
+    ],
     group_name="recommendations",
     code_version=str(STAGES[RECOMMENDATIONS]),
     kinds={"polars"},

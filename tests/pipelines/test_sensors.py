@@ -21,6 +21,7 @@ from dagster import (
 from assets.partitions import batches_by_encoder, track_batches
 from assets.resources import HomeResource
 from pipelines import sensors
+from pipelines.intake import cut_batches, one_scanner, scan_library
 from storage.catalogue import Catalogue
 from storage.home import Home
 
@@ -123,12 +124,20 @@ def test_many_files_are_spread_over_ticks(home, instance, monkeypatch):
 
 def test_what_melgraph_run_has_ingested_is_not_requested(home, instance):
     put(home, "a.mp3")
-    from pipelines.intake import cut_batches, scan_library
-
     catalogue = Catalogue(home.create().catalogue)
     keys = cut_batches(catalogue, scan_library(home, catalogue))
     instance.add_dynamic_partitions(str(track_batches.name), keys)
     assert isinstance(tick(instance), SkipReason)
+
+
+def test_two_never_cut_the_same_files(home, instance):
+    put(home, "a.mp3")
+    with one_scanner(home.create()):  # as `melgraph run` does it
+        answer = tick(instance)
+    assert isinstance(answer, SkipReason)
+    assert "is being written by process" in answer.skip_message
+    assert Catalogue(home.catalogue).batches() == []
+    assert requested(tick(instance)) == ["batch-000001"]
 
 
 def test_a_library_that_is_gone_is_told(home, instance):
