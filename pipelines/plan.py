@@ -7,8 +7,6 @@ its artifact is not run again; what cannot be made says why.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from assets.pages.asset import pages_spec
-
 from assets import (
     cluster_reports,
     datasets,
@@ -20,6 +18,7 @@ from assets import (
     trained_models,
 )
 from assets.evaluations import evaluation_spec
+from assets.pages.asset import pages_spec
 from assets.partitions import SPECS, TRACK_BATCH
 from ml.errors import UserError
 from storage.artifacts import ArtifactStore
