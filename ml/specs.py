@@ -18,6 +18,7 @@ from ml.generation.dream_config import DreamConfig
 from ml.training_config import TrainingConfig
 
 SHIPPED = Path(__file__).parent
+SPLITS = ("train", "validation", "test")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")  # names partitions, folders and models
 T = TypeVar("T", bound="Spec")
 
@@ -126,18 +127,20 @@ def load_specs(*roots: Path) -> Specs:
         UserError: with every problem of every file, each with its file and key.
     """
     found: dict[str, dict[str, Any]] = {}
+    tables: dict[str, dict[str, tuple[Path, dict[str, Any]]]] = {}
     problems: list[str] = []
     for kind, model in KINDS.items():
         raw, unreadable = _read(kind, (SHIPPED, *roots), problems)
-        found[kind] = {}
+        found[kind], tables[kind] = {}, {name: (path, {}) for name, (path, _) in raw.items()}
+        tables[kind] |= {name: (SHIPPED, {}) for name in unreadable if name not in raw}
         for name, (path, _) in sorted(raw.items()):
             resolved = _extend(name, raw, unreadable, problems)
             if resolved is not None:
+                tables[kind][name] = (path, resolved)
                 spec = _validate(model, resolved, path, problems)
                 if spec is not None:
                     found[kind][name] = spec
-        found[f"{kind} files"] = {name: path for name, (path, _) in raw.items()}
-    _check_names(found, problems)
+    _check_names(tables, found, problems)
     if problems:
         raise UserError(
             f"{len(problems)} problem(s) in the TOML files:\n"
@@ -231,26 +234,29 @@ def _validate(
         return None
 
 
-def _check_names(found: Mapping[str, dict[str, Any]], problems: list[str]) -> None:
-    """Every spec that names another must name one that exists."""
-
-    def check(kind: str, name: str, key: str, value: str | None, target: str) -> None:
-        # A target whose own file is broken was reported there.
-        if value is None or value not in found[f"{target} files"]:
-            known = ", ".join(sorted(found[target])) or "(none)"
-            path = found[f"{kind} files"][name]
-            problems.append(f"{path}: {key}: {value!r} is not one of the {target}: {known}")
-
-    for name, spec in found["experiments"].items():
-        check("experiments", name, "dataset", spec.dataset, "datasets")
-    for name, spec in found["encoders"].items():
-        check("encoders", name, "dataset", spec.dataset, "datasets")
-        if spec.kind == "experiment":
-            check("encoders", name, "experiment", spec.experiment, "experiments")
-    for name, spec in found["recipes"].items():
-        check("recipes", name, "experiment", spec.experiment, "experiments")
-    for name, spec in found["datasets"].items():
-        if abs(spec.train + spec.validation + spec.test - 1) > 1e-6:
-            path = found["datasets files"][name]
-            total = spec.train + spec.validation + spec.test
-            problems.append(f"{path}: train + validation + test must be 1 (got {total:g})")
+def _check_names(
+    tables: Mapping[str, Mapping[str, tuple[Path, dict[str, Any]]]],
+    found: Mapping[str, Mapping[str, Any]],
+    problems: list[str],
+) -> None:
+    """Every spec that names another must name one that exists; its own file may be broken, though:
+    that was told where it stands. Values of a wrong type were told too.
+    """
+    for kind, key, target in (
+        ("experiments", "dataset", "datasets"),
+        ("encoders", "dataset", "datasets"),
+        ("encoders", "experiment", "experiments"),
+        ("recipes", "experiment", "experiments"),
+    ):
+        for path, table in tables[kind].values():
+            value = table.get(key)
+            needed = kind == "encoders" and key == "experiment" and table.get("kind") == key
+            if value is None and needed:
+                problems.append(f"{path}: {key}: an encoder of this kind must name one")
+            elif isinstance(value, str) and value not in tables[target]:
+                known = ", ".join(sorted(found[target])) or "(none)"
+                problems.append(f"{path}: {key}: {value!r} is not one of the {target}: {known}")
+    for path, table in tables["datasets"].values():
+        parts = [table.get(part, DatasetSpec.model_fields[part].default) for part in SPLITS]
+        if all(isinstance(part, int | float) for part in parts) and abs(sum(parts) - 1) > 1e-6:
+            problems.append(f"{path}: train + validation + test must be 1 (got {sum(parts):g})")

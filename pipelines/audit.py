@@ -60,7 +60,9 @@ def _print_sources(chain: Chain) -> None:
     wrong = [pair for pair in chain.sources if pair[1]]
     right = [pair for pair in chain.sources if not pair[1]]
     for recording, problems in [*wrong, *right][: max(SHOWN_SOURCES, len(wrong))]:
-        print(f"  {_spell(recording)}  {'NOT AS RECORDED' if problems else 'ok'}")
+        moved = chain.moved.get(recording.path)
+        state = "NOT AS RECORDED" if problems else f"ok, now at {moved}" if moved else "ok"
+        print(f"  {_spell(recording)}  {state}")
     if len(chain.sources) > max(SHOWN_SOURCES, len(wrong)):
         print(f"  ... and {len(chain.sources) - max(SHOWN_SOURCES, len(wrong))} more, all ok")
 

@@ -114,6 +114,7 @@ def _run(options: argparse.Namespace) -> int:
     _load_settings(options)
     from assets.settings import current_home
     from ml.audio import AUDIO_SUFFIXES
+    from storage.formats import check_formats
     from storage.library import check_library, list_library
 
     home = current_home()
@@ -125,6 +126,7 @@ def _run(options: argparse.Namespace) -> int:
             remedy="name a folder that does, with files such as "
             + " ".join(sorted(AUDIO_SUFFIXES)[:8]) + " ...: --library FOLDER",
         )  # fmt: skip
+    check_formats(home)
     names = _experiments(options)
     from pipelines.runner import run_stages
     from pipelines.summary import summarise

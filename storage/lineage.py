@@ -32,9 +32,11 @@ class Chain:
     Attributes:
         links: the artifact, its inputs, their inputs, depth first.
         sources: the recordings it ends at, and what is wrong with each (empty: verified).
+        moved: path of a recording -> where its bytes are now, where that is another place.
     """
 
     links: list[Link] = field(default_factory=list)
+    moved: dict[str, str] = field(default_factory=dict)
     sources: list[tuple[Recording, list[str]]] = field(default_factory=list)
 
     @property
@@ -67,7 +69,10 @@ def trace(
         chain.links.append(link)
         on_link(link)
     for recording in _sources(chain, start, file):
-        chain.sources.append((recording, _verify_source(store.home, recording, locate)))
+        place, problems = _verify_source(store.home, recording, locate)
+        chain.sources.append((recording, problems))
+        if place is not None and place != recording.path:
+            chain.moved[recording.path] = place
     return chain
 
 
@@ -115,9 +120,10 @@ def _sources(chain: Chain, start: Artifact, file: str | None) -> list[Recording]
 
 def _verify_source(
     home: Home, recording: Recording, locate: Callable[[str], list[str]]
-) -> list[str]:
+) -> tuple[str | None, list[str]]:
+    """Where in the library the recorded bytes are now, and what is wrong, if they are nowhere."""
     if recording.sha256 is None:
-        return []  # it could not be read when it was catalogued, and nothing was made from it
+        return None, []  # it could not be read when it was catalogued, and nothing was made from it
     places = [recording.path]
     if recording.track_id is not None:
         places += [path for path in locate(recording.track_id) if path != recording.path]
@@ -126,12 +132,12 @@ def _verify_source(
         path = home.library / place
         try:
             if file_sha256(path) == recording.sha256:
-                return []
+                return place, []
             if place == recording.path:
                 state = "changed since: its SHA-256 is not the recorded one"
         except OSError:
             continue
-    return [f"{home.library / recording.path}: {state}"]
+    return None, [f"{home.library / recording.path}: {state}"]
 
 
 def find_artifact(store: ArtifactStore, text: str) -> tuple[Artifact, str | None]:

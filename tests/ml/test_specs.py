@@ -140,8 +140,9 @@ class TestProblems:
             ("experiments/nothing", r"training\.epochs: .*greater than or equal to 1 \(got 0\)"),
             ("experiments/nothing", r"training\.pace: Extra inputs"),
             ("encoders/lost", "dataset: 'jazz' is not one of the datasets"),
-            ("encoders/lost", "experiment: None is not one of the experiments: .*small-cnn"),
+            ("encoders/lost", "experiment: an encoder of this kind must name one"),
             ("recipes/idle", r"dream\.steps: .*greater than or equal to 0 \(got -1\)"),
+            ("recipes/idle", "experiment: 'gone' is not one of the experiments"),
         ]
         for name, message in expected:
             line = re.escape(f"{root / name}.toml: ") + message

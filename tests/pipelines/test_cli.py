@@ -4,15 +4,21 @@ import errno
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines.cli import main
 from storage import library as library_module
-from storage.home import FORMAT, MARKER, Home
+from storage.artifacts import ArtifactStore, Work
+from storage.home import FORMAT, MARKER, Home, open_home
+from storage.records import Spec
+from storage.spectrogram_store import FORMAT as SPECTROGRAM_FORMAT
+from storage.spectrogram_store import SpectrogramWriter
 
 COMMANDS = ("demo", "run", "ui", "audit", "reproduce")
 
@@ -127,6 +133,32 @@ def test_a_home_of_a_newer_melgraph(refused, library, tmp_path):
     marker(tmp_path / "home", format=FORMAT + 1, library=str(library), label_level=1)
     for command in (["run", "--library", str(library)], ["audit", "tracks"], ["ui"]):
         assert "upgrade melgraph" in refused(command[0], "--home", "home", *command[1:])
+
+
+def test_a_store_of_a_newer_melgraph(refused, library, tmp_path):
+    """A home of this format in which one spectrogram store, or the catalogue, is newer."""
+    marker(tmp_path / "home", format=FORMAT, library=str(library), label_level=1)
+    store = ArtifactStore(open_home(tmp_path / "home"))
+
+    def write(work: Work) -> None:
+        writer = SpectrogramWriter(
+            work.folder / "spectrograms.zarr", frequency=np.zeros(4), attributes={}
+        )
+        writer.close()
+        description = work.folder / "spectrograms.zarr" / "zarr.json"
+        newer = json.loads(description.read_text())
+        newer["attributes"]["melgraph_format"] = SPECTROGRAM_FORMAT + 1
+        description.write_text(json.dumps(newer))
+
+    store.produce(Spec("mel_spectrograms", "batch-000001", 1), write)
+    command = ("run", "--library", str(library), "--home", "home")
+    said = refused(*command)
+    assert f"format {SPECTROGRAM_FORMAT + 1}" in said
+    assert "zarr.json" in said
+
+    with sqlite3.connect(tmp_path / "home" / "catalogue.sqlite") as catalogue:
+        catalogue.execute("PRAGMA user_version = 99")
+    assert "format 99" in refused(*command)
 
 
 def test_a_home_of_another_library(refused, library, tmp_path):

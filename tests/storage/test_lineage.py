@@ -133,7 +133,9 @@ def test_a_recording_that_moved_is_found_where_it_is(store, chain):
     batch = catalogue.register_batch([LibraryFile("new/place.wav", 60, 1)])
     moved = recording(store, "new/place.wav")
     catalogue.identify(batch, {"new/place.wav": moved.track_id})
-    assert trace(store, chain["mel_1"], locate=catalogue.locations).problems == []
+    found = trace(store, chain["mel_1"], locate=catalogue.locations)
+    assert found.problems == []
+    assert found.moved == {"rock/b.wav": "new/place.wav"}
     # The other place holds other bytes by now: the recording is still missing, not changed.
     (library / "new" / "place.wav").write_bytes(b"other")
     assert trace(store, chain["mel_1"], locate=catalogue.locations).problems == [

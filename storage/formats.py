@@ -1,0 +1,41 @@
+"""Formats: a home of which any part was written by a newer melgraph is refused before any work."""
+
+import json
+
+from storage.artifacts import CURRENT, ArtifactStore
+from storage.catalogue import Catalogue
+from storage.errors import NewerFormat
+from storage.home import Home
+from storage.spectrogram_store import FORMAT as SPECTROGRAM_FORMAT
+
+
+def check_formats(home: Home) -> None:
+    """Look at the catalogue, the current records and the spectrogram stores. Writes nothing.
+
+    Raises:
+        NewerFormat: one of them is newer than this melgraph reads; the message names it.
+    """
+    if home.catalogue.is_file():
+        Catalogue(home.catalogue).batches()
+    store = ArtifactStore(home)
+    for pointer in sorted(home.artifacts.glob(f"*/*/{CURRENT}")):
+        asset, partition = pointer.parent.parent.name, pointer.parent.name
+        artifact = store.current(asset, partition)
+        if artifact is None:
+            continue
+        for description in artifact.folder.glob("*.zarr/zarr.json"):
+            _check_spectrograms(description.read_bytes(), where=description)
+
+
+def _check_spectrograms(description: bytes, *, where: object) -> None:
+    try:
+        written_format = int(json.loads(description)["attributes"]["melgraph_format"])
+    except (ValueError, KeyError, TypeError):
+        return  # damaged, not newer: whoever opens it says so
+    if written_format > SPECTROGRAM_FORMAT:
+        raise NewerFormat(
+            f"the store has format {written_format}, this melgraph reads up to "
+            f"{SPECTROGRAM_FORMAT}",
+            where=where,
+            remedy="upgrade melgraph, or choose another home: --home FOLDER, or MELGRAPH_HOME",
+        )
