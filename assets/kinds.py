@@ -38,6 +38,8 @@ KINDS: dict[str, Callable[[ArtifactStore, Work], None]] = {
 def remake(store: ArtifactStore, artifact: Artifact, folder: Path) -> list[str]:
     """Make an artifact again from its record alone, aside, and compare.
 
+    Uses as many torch threads as the record names: another number can change the last bit.
+
     Args:
         store: where its inputs are.
         artifact: the one to make again; it is not touched.
@@ -47,6 +49,10 @@ def remake(store: ArtifactStore, artifact: Artifact, folder: Path) -> list[str]:
         The files whose bytes differ, are new or are missing; empty when every byte is the same.
     """
     spec = artifact.record.spec
+    if threads := artifact.record.run.get("torch_threads"):
+        import torch
+
+        torch.set_num_threads(int(threads))
     KINDS[spec.asset](store, Work(spec, folder))
     made, recorded = file_digests(folder), dict(artifact.record.files)
     return sorted(name for name in made.keys() | recorded if made.get(name) != recorded.get(name))

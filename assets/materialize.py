@@ -1,6 +1,7 @@
 """The one way an asset makes, or finds, its artifact and tells Dagster about it."""
 
 import base64
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,8 @@ def materialize(
     def write_with_run(work: Work) -> None:
         work.run["dagster"] = context.run_id
         write(store, work)
+        if torch := sys.modules.get("torch"):  # sums are split among threads: the last bit follows
+            work.run["torch_threads"] = str(torch.get_num_threads())
 
     with plain_failures():
         artifact, made = store.produce(spec, write_with_run)

@@ -246,3 +246,9 @@ def test_it_is_remade_from_its_record(made_home, kind, tmp_path):
         folder = tmp_path / artifact.reference.partition
         folder.mkdir()
         assert remake(made_home.store, artifact, folder) == []
+
+
+def test_a_training_names_its_threads_because_the_last_bit_depends_on_them(made_home):
+    record = made_home.store.need("trained_models", "small-cnn").record
+    assert int(record.run["torch_threads"] or 0) >= 1
+    assert record.run["device"] in ("cpu", "cuda")
