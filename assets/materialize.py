@@ -37,14 +37,19 @@ def materialize(
     """
 
     def write_with_run(work: Work) -> None:
-        work.run["dagster"] = context.run_id
+        work.run["dagster"] = context.run_id  # MLflow is told of it while the work is written
         write(store, work)
-        if torch := sys.modules.get("torch"):  # sums are split among threads: the last bit follows
-            work.run["torch_threads"] = str(torch.get_num_threads())
+        note_threads(work)
 
     with plain_failures():
         artifact, made = store.produce(spec, write_with_run)
         return result(artifact, made=made, show=show)
+
+
+def note_threads(work: Work) -> None:
+    """Note how many threads torch had: sums are split among them, and the last bit follows."""
+    if torch := sys.modules.get("torch"):
+        work.run["torch_threads"] = str(torch.get_num_threads())
 
 
 def result(

@@ -14,7 +14,7 @@ from dagster import (
 )
 
 from assets import ingest
-from assets.materialize import Metadata, markdown_table, plain_failures, result
+from assets.materialize import Metadata, markdown_table, note_threads, plain_failures, result
 from assets.partitions import track_batches
 from assets.resources import HomeResource
 from storage.artifacts import Artifact, Production
@@ -74,10 +74,11 @@ def ingest_batch(context: AssetExecutionContext, home: HomeResource) -> Iterator
             s for s in specs if s.asset in context.op_execution_context.selected_output_names
         ]
         with Production(store, selected) as production:
-            for work in production.missing.values():
-                work.run["dagster"] = context.run_id
             if production.missing:
                 ingest.write_batch(store, production.missing)
+            for work in production.missing.values():
+                work.run["dagster"] = context.run_id
+                note_threads(work)
     for spec in selected:
         artifact = production.artifacts[spec.asset]
         if spec.asset == ingest.TRACKS:
