@@ -139,7 +139,9 @@ class FeatureStream:
                 f"{self._shape.count} frames came before, which are no whole tiles of {TILE}: only "
                 "the last block may be incomplete, as those of StftStream are"
             )
-        self._add_waveform(self._padded.push(mono), last=False)
+        for start in range(0, len(mono), TILE * HOP):
+            block = mono[start : start + TILE * HOP]
+            self._add_waveform(self._padded.push(block), last=False)
         self._n_samples += len(mono)
         for tile in spectrum_tiles(spectrum):
             self._add_tile(tile)
@@ -179,8 +181,9 @@ class FeatureStream:
         return dict(zip(feature_names(self._options), map(float, values), strict=True))
 
     def _add_waveform(self, padded: np.ndarray, *, last: bool) -> None:
-        first = self._waveform.count == 0
-        self._waveform.add(waveform_features(padded, first=first, last=last))
+        rows = waveform_features(padded, first=self._waveform.count == 0, last=last)
+        for start in range(0, len(rows), TILE):
+            self._waveform.add(rows[start : start + TILE])
 
     def _add_tile(self, tile: torch.Tensor) -> None:
         """What needs no more than the frame; and what the window needs is kept."""

@@ -80,8 +80,8 @@ class PaddedStream:
 
     def _gather(self) -> np.ndarray:
         """All that is held, with the mirror image on the left where it is still missing."""
-        signal = np.concatenate(self._held)
-        if self._started:
-            return signal
-        self._started = True
-        return np.pad(signal, (self._n_fft // 2, 0), mode="reflect")
+        if not self._started:
+            self._started = True
+            signal = np.concatenate(self._held)
+            self._held = [signal[self._n_fft // 2 : 0 : -1], signal]
+        return np.concatenate(self._held)

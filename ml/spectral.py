@@ -134,7 +134,9 @@ def spectrum_tiles(spectrum: torch.Tensor) -> Iterator[torch.Tensor]:
 def power_of(tile: torch.Tensor) -> torch.Tensor:
     """Squared magnitude of complex64, float32 of the same shape."""
     bins = tile.numpy()  # numpy reads the interleaved parts twice as fast as torch
-    return torch.from_numpy(np.square(bins.real) + np.square(bins.imag))
+    power = np.square(bins.real)
+    power += np.square(bins.imag)
+    return torch.from_numpy(power)
 
 
 # --- filter banks ------------------------------------------------------------------------------
