@@ -35,7 +35,7 @@ class SpectralPeaks:
         peak = middle > _PITCH_THRESHOLD * power.max(axis=1, keepdims=True)
         peak &= middle > power[:, low - 1 : high - 1]
         peak &= middle >= power[:, low + 1 : high + 1]
-        frame, bin_ = np.nonzero(peak)
+        frame, bin_ = np.divmod(np.flatnonzero(peak), high - low)
         at = frame * n_bins + bin_ + low
         flat = power.reshape(-1)
         left, top, right = flat[at - 1], flat[at], flat[at + 1]

@@ -113,7 +113,7 @@ class FeatureStream:
         self._options = options or FeatureOptions()
         self._window_frames = self._options.window_frames(sample_rate)
         self._padded = PaddedStream(N_FFT, HOP)
-        self._waveform, self._shape, self._chroma, self._mfcc = (Moments() for _ in range(4))
+        self._waveform, self._shape, self._timbre = Moments(), Moments(), Moments()
         self._harmonic = HarmonicPercussive() if self._options.harmonic_percussive else None
         self._tempo = TempoEstimate(sample_rate, HOP) if self._options.tempo else None
         self._n_samples = 0
@@ -162,17 +162,14 @@ class FeatureStream:
                 f"the samples have {self._waveform.count} frames, the spectrum {self._shape.count}"
             )
         self._close_window()
+        waveform, shape, timbre = (
+            np.stack([moments.mean, moments.variance], axis=1)
+            for moments in (self._waveform, self._shape, self._timbre)
+        )
+        chroma, mfcc = timbre[: len(PITCHES)], timbre[len(PITCHES) :]
         # over all pitches together: the law of total variance again, each has as many frames
-        pitch_mean, pitch_variance = self._chroma.mean, self._chroma.variance
-        values = [pitch_mean.mean(), pitch_variance.mean() + pitch_mean.var()]
-        waveform = np.stack([self._waveform.mean, self._waveform.variance], axis=1)
-        for pairs in (  # in the order of `_series`
-            np.stack([pitch_mean, pitch_variance], axis=1),
-            waveform[:1],
-            np.stack([self._shape.mean, self._shape.variance], axis=1),
-            waveform[1:],
-            np.stack([self._mfcc.mean, self._mfcc.variance], axis=1),
-        ):
+        values = [chroma[:, 0].mean(), chroma[:, 1].mean() + chroma[:, 0].var()]
+        for pairs in (chroma, waveform[:1], shape, waveform[1:], mfcc):  # as in `_series`
             values.extend(pairs.ravel())
         if self._harmonic:
             values.extend(self._harmonic.finish(self._n_samples))
@@ -209,11 +206,11 @@ class FeatureStream:
         if not self._powers:
             return
         tuning = self._peaks.tuning()
-        for power in self._powers:
-            self._chroma.add(chroma_of(power, sample_rate=self._sample_rate, tuning=tuning))
         floor = max(float(decibels.max()) for decibels in self._decibels) - TOP_DB
-        for decibels in self._decibels:
-            self._mfcc.add(mfcc_of(decibels.clamp_min_(floor)))
+        for power, decibels in zip(self._powers, self._decibels, strict=True):
+            chroma = chroma_of(power, sample_rate=self._sample_rate, tuning=tuning)
+            mfcc = mfcc_of(decibels.clamp_min_(floor))
+            self._timbre.add(np.concatenate([chroma, mfcc], axis=1))
         if self._tempo:
             self._tempo.add(torch.cat(self._decibels).numpy())
 

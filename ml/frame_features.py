@@ -26,10 +26,9 @@ _HOPS = N_FFT // HOP  # a frame is this many whole hops
 # --- from the waveform -------------------------------------------------------------------------
 
 
-def _frame_sums(per_sample: np.ndarray) -> np.ndarray:
-    """Sum over each whole frame of padded samples, from sums over whole hops: `[frame]`."""
-    hops = per_sample[: len(per_sample) // HOP * HOP].reshape(-1, HOP).sum(axis=1)
-    return np.lib.stride_tricks.sliding_window_view(hops, _HOPS).sum(axis=1)
+def _over_frames(of_hops: np.ndarray) -> np.ndarray:
+    """Sums over whole hops, `[hop]`, summed over each frame: `[frame]`."""
+    return np.lib.stride_tricks.sliding_window_view(of_hops, _HOPS).sum(axis=1)
 
 
 def waveform_features(padded: np.ndarray, *, first: bool, last: bool) -> np.ndarray:
@@ -45,15 +44,18 @@ def waveform_features(padded: np.ndarray, *, first: bool, last: bool) -> np.ndar
     """
     if len(padded) < N_FFT:
         return np.zeros((0, 2))
-    rms = np.sqrt(_frame_sums(np.square(padded)) / N_FFT)
+    whole = len(padded) // HOP * HOP
+    hops = padded[:whole].reshape(-1, HOP)
+    rms = np.sqrt(_over_frames(np.vecdot(hops, hops)) / N_FFT)
     negative = padded < -_ZERO
-    crossing = np.zeros(len(padded), dtype=np.int32)
-    crossing[1:] = negative[1:] != negative[:-1]
+    crossing = np.zeros(len(padded), dtype=bool)
+    np.not_equal(negative[1:], negative[:-1], out=crossing[1:])
     if first:
-        crossing[: N_FFT // 2 + 1] = 0
+        crossing[: N_FFT // 2 + 1] = False
     if last:
-        crossing[len(crossing) - N_FFT // 2 :] = 0
-    counts = _frame_sums(crossing)
+        crossing[len(crossing) - N_FFT // 2 :] = False
+    of_bytes = np.bitwise_count(np.packbits(crossing[:whole]))  # of 8 samples each
+    counts = _over_frames(of_bytes.reshape(-1, HOP // 8).sum(axis=1, dtype=np.int64))
     # the first sample of a frame has no predecessor inside the frame
     counts = counts - crossing[: len(counts) * HOP : HOP]
     return np.stack([rms, counts / N_FFT], axis=1)
