@@ -90,12 +90,11 @@ class _Reader:
 
 def _pieces(frames: Iterator[av.AudioFrame], reader: _Reader, source: Source) -> Iterator:
     to_float = av.AudioResampler(format="flt")  # interleaved; rate and layout stay
-    got, start = 0, None
+    got, start, lost = 0, None, 0.0
     for frame in frames:
         if frame.time is not None:
             start = frame.time if start is None else start
             lost = frame.time - start - got / source.sample_rate  # seconds
-            source.hole = lost > _HOLE_S
         try:
             converted = to_float.resample(frame)
         except (av.error.FFmpegError, ValueError) as error:  # rate or channels change midway
@@ -106,7 +105,9 @@ def _pieces(frames: Iterator[av.AudioFrame], reader: _Reader, source: Source) ->
             piece = part.to_ndarray().reshape(-1, source.channels)
             got += len(piece)
             yield piece
-    source.hole |= reader.hole
+    source.hole = reader.hole or lost > _HOLE_S
+    if source.promised_s is None and lost > _HOLE_S:  # no header, but time stamps tell
+        source.promised_s = got / source.sample_rate + lost
     if reader.damaged:
         last = reader.last_error
         source.notes.append(f"{reader.damaged} damaged packets left out (the last: {last})")

@@ -15,6 +15,7 @@ from ml.audio_source import Source
 
 _PIECE = 65536  # samples read at once: a header that lies about the length claims no memory
 _UNKNOWN_LENGTH = 1 << 60  # libsndfile's length of a FLAC that states none is beyond this
+_UNKNOWN = (1, 4)  # error codes: format not recognised, encoding not supported
 _UNREAD = 65536  # bytes behind the end of a FLAC that are no tag, and so more sound
 
 
@@ -49,6 +50,8 @@ def open_libsndfile(file: BinaryIO, closing: ExitStack) -> Source:
         raise _refused(error) from error
     if sound.format == "MP3" and not mp3_states_length(file.name):
         raise NotForLibsndfile  # which stops at its guess of the length
+    if sound.subtype == "OPUS":
+        raise NotForLibsndfile  # which leaves the encoder's delay in, and takes three times as long
     if sound.frames > _UNKNOWN_LENGTH:
         raise NotForLibsndfile  # which cannot read a FLAC from a pipe to its end
     source = Source(
@@ -80,7 +83,7 @@ def _pieces(sound: sf.SoundFile, file: BinaryIO, source: Source) -> Iterator[np.
 
 
 def _refused(error: sf.LibsndfileError) -> NotForLibsndfile:
-    unknown = error.code == 1  # 'Format not recognised': nothing to wonder about
+    unknown = error.code in _UNKNOWN  # nothing to wonder about
     reason = error.error_string.strip() or f"its error {error.code}"
     return NotForLibsndfile("" if unknown else reason)
 

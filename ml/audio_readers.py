@@ -11,13 +11,15 @@ from ml.audio_ffmpeg import open_ffmpeg
 from ml.audio_libsndfile import NotForLibsndfile, open_libsndfile
 from ml.audio_source import Source
 
+_ALIKE = ("FLAC", "MP3")  # containers of which both decoders make the same samples
+
 
 def open_source(file: BinaryIO, closing: ExitStack) -> Source:
     """Open a file by its content, whatever its name.
 
-    What libsndfile refuses, FFmpeg gets from the start. Where libsndfile gives up later, FFmpeg
-    goes on from the very sample: of one file the two decode the same (mp3, Vorbis and Opus within
-    1e-5 of full scale, lossless formats exactly), and a note tells of it.
+    What libsndfile refuses, FFmpeg gets from the start. Where libsndfile gives up later on a FLAC
+    or mp3, FFmpeg goes on from the very sample: these the two decode alike, exactly and within
+    1e-5 of full scale. A note tells of it. (Of a Vorbis they order the channels differently.)
 
     Args:
         file: the open, unbuffered file (libsndfile moves the descriptor's position); its name is
@@ -25,7 +27,7 @@ def open_source(file: BinaryIO, closing: ExitStack) -> Source:
         closing: empty; the readers are closed with it, or before.
 
     Raises:
-        BadAudio: undecodable or no-audio; also when the pieces are read.
+        BadAudio: undecodable or no-audio; damaged, when the pieces are read.
         OSError: reading failed.
     """
     file.seek(0)
@@ -51,15 +53,17 @@ def _and_by_ffmpeg(
             yield piece
             got += len(piece)
     except NotForLibsndfile as why:
+        at = f"{got / source.sample_rate:.2f} s"
+        if source.container not in _ALIKE:
+            raise BadAudio("damaged", f"libsndfile failed after {at} ({why})") from why
         closing.close()
         file.seek(0)
         rest = open_ffmpeg(file, closing)
         if (rest.sample_rate, rest.channels) != (source.sample_rate, source.channels):
             raise BadAudio(
-                "undecodable", f"libsndfile fails midway ({why}), FFmpeg differs"
+                "damaged", f"libsndfile failed after {at} ({why}), FFmpeg differs"
             ) from why
         if str(why):
-            at = f"{got / source.sample_rate:.2f} s"
             source.notes.append(f"libsndfile failed after {at} ({why}), FFmpeg read on")
         yield from _behind(rest.pieces, got)
         source.notes += rest.notes

@@ -20,7 +20,7 @@ class Source:
     channels: int
     codec: str
     container: str
-    promised_s: float | None  # what the header says; None where it says nothing reliable
+    promised_s: float | None  # what header or time stamps say; None where they say nothing reliable
     notes: list[str] = field(default_factory=list)  # what a person may want to know
     hole: bool = False  # sound was lost and more followed: not simply cut off
 

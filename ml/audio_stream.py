@@ -33,7 +33,6 @@ class AudioStream:
         channels: how many.
         codec: 'FLAC/PCM_16', 'MP3', 'AAC'.
         container: 'FLAC', 'WAV', 'MOV'.
-        promised_s: the length its header states, seconds; None where that is no statement.
         samples_read: samples per channel given out so far.
         warning: after the end: the file is accepted, but a person may want to know.
     """
@@ -49,7 +48,6 @@ class AudioStream:
     ) -> None:
         self.sample_rate, self.channels = source.sample_rate, source.channels
         self.codec, self.container = source.codec, source.container
-        self.promised_s = source.promised_s
         self.samples_read = 0
         self.warning: str | None = None
         self._file, self._source = file, source
@@ -60,6 +58,11 @@ class AudioStream:
         self._max_hours, self._begun = max_hours, False
         if max_seconds is None and (self.promised_s or 0.0) > max_hours * 3600:
             raise self._too_long(f"the header promises {(self.promised_s or 0.0) / 3600:.2f} h")
+
+    @property
+    def promised_s(self) -> float | None:
+        """The length that header or time stamps state, seconds; None where they do not."""
+        return self._source.promised_s
 
     @property
     def seconds_read(self) -> float:
@@ -121,7 +124,7 @@ class AudioStream:
         missing = promised - got
         if abs(missing) <= max(_TOLERANCE_S, _TOLERANCE * promised):
             return
-        said = f"the header promises {promised:.2f} s, {got:.2f} s decode"
+        said = f"the file promises {promised:.2f} s, {got:.2f} s decode"
         if missing < 0 or (self.container == "FLAC" and _signature_fits(self._file)):
             notes.append(said)
         elif got == 0.0:
@@ -147,7 +150,7 @@ def open_audio(
     A file is whole when what decodes is at most 1 % or 0.1 s (whichever is more) shorter than its
     header says; with up to 10 % of its end missing it is accepted with a warning. FLAC, mp4,
     Matroska, WAV, W64, RF64, AIFF, AU, CAF, WavPack, WMA, and mp3 with a Xing, Info or VBRI header
-    say something. A cut Ogg has no last page and gets a warning; a hole in it is seen. Raw AAC
+    say something. A cut Ogg lacks its last page and gets a warning; a hole in it is seen. Raw AAC
     (ADTS) and mp3 without such a header say nothing: a cut there cannot be seen. A FLAC whose
     header is wrong but whose MD5 signature fits the samples is whole.
 
