@@ -78,8 +78,7 @@ class Planner:
         """Every batch that lacks one of its three artifacts."""
         for batch in self.catalogue.batches():
             tracks = ingest.tracks_spec(batch, self.catalogue.batch_files(batch))
-            made_from_it = (ingest.mel_spec, ingest.features_spec)
-            specs = [tracks, *(make(tracks.reference) for make in made_from_it)]
+            specs = [tracks, *ingest.representation_specs(self.store, tracks.reference)]
             yield self._step("ingest", {TRACK_BATCH: batch}, specs)
 
     def datasets(self) -> Iterator[Step]:
