@@ -37,6 +37,7 @@ def encode(
     samples: np.ndarray | None = None,
     bit_rate: int = 0,
     form: str = "",
+    frame_size: int = 960,
     **options: str,
 ) -> Path:
     """Write `samples` (absent: `tone`) with FFmpeg, or with soundfile where that is the codec.
@@ -54,11 +55,15 @@ def encode(
             stream.bit_rate = bit_rate
         if form:
             stream.codec_context.format = form
-        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout=layout)
-        frame.sample_rate = rate
         form = stream.codec_context.format.name
-        split = av.AudioResampler(format=form, layout=layout, rate=rate, frame_size=960)
-        for piece in [*split.resample(frame), *split.resample(None)]:
+        split = av.AudioResampler(format=form, layout=layout, rate=rate, frame_size=frame_size)
+        for start in range(0, len(samples), 1 << 16):
+            part = samples[start : start + (1 << 16)].reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(part, format="flt", layout=layout)
+            frame.sample_rate = rate
+            for piece in split.resample(frame):
+                out.mux(stream.encode(piece))
+        for piece in split.resample(None):
             out.mux(stream.encode(piece))
         out.mux(stream.encode(None))
     return path
