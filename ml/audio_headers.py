@@ -66,7 +66,8 @@ def asf_seconds(file: BinaryIO) -> float | None:
     position = file.tell()
     try:
         file.seek(0)
-        return float(mutagen.asf.ASF(file).info.length) or None
+        info = mutagen.asf.ASF(file).info
+        return float(info.length) or None if info else None
     except mutagen.MutagenError:
         return None
     finally:
