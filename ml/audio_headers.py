@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+import mutagen.asf
 import mutagen.flac
 import mutagen.mp3
 import numpy as np
@@ -58,6 +59,19 @@ def caf_seconds(file: BinaryIO) -> float | None:
             return None
         position += size
     return None
+
+
+def asf_seconds(file: BinaryIO) -> float | None:
+    """The length that the header of an ASF (WMA) promises; None where it has none."""
+    position = file.tell()
+    try:
+        file.seek(0)
+        info = mutagen.asf.ASF(file).info
+        return float(info.length) or None if info else None
+    except mutagen.MutagenError:
+        return None
+    finally:
+        file.seek(position)
 
 
 class _Signature:
