@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,6 +11,7 @@ import polars as pl
 from assets.progress import progress_bar
 from storage.artifacts import Artifact, ArtifactStore, Work, file_sha256
 from storage.catalogue import LibraryFile
+from storage.library import Library
 from storage.records import Recording, Reference, Spec
 from storage.tables import read_table, write_table
 
@@ -100,7 +100,8 @@ def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
     feature_rows: list[dict[str, Any]] = []
     left_out: list[str] = []
     first_path: dict[str, str] = {}
-    for item in _examine_all(store.home.library, paths, transform, MEL in works, FEATURES in works):
+    library = store.home.open_library()
+    for item in _examine_all(library, paths, transform, MEL in works, FEATURES in works):
         row = item.row
         rows.append(row)
         if row["status"] != "ok":
@@ -153,7 +154,7 @@ def _transform(works: Mapping[str, Work]) -> Any:
 
 
 def _examine_all(
-    library: Path, paths: Mapping[str, Any], transform: Any, want_mel: bool, want_features: bool
+    library: Library, paths: Mapping[str, Any], transform: Any, want_mel: bool, want_features: bool
 ) -> Iterator[Examined]:
     """Examine files in parallel, in order, never more than `AHEAD` of them in memory."""
     remaining = iter(paths)
@@ -173,23 +174,23 @@ def _examine_all(
 
 
 def _examine(
-    library: Path, relative: str, transform: Any, want_mel: bool, want_features: bool
+    library: Library, relative: str, transform: Any, want_mel: bool, want_features: bool
 ) -> Examined:
     from ml.analysis import analyse
     from ml.audio import BadAudio, read_tags
 
-    path = library / relative
     row: dict[str, Any] = dict.fromkeys(TRACKS_SCHEMA)
     row.update(path=relative, status="quarantined")
     try:
-        row["bytes"] = path.stat().st_size
-        row["sha256"] = file_sha256(path)
-        row["track_id"] = row["sha256"][:32]
-        analysis = analyse(
-            path, transform=transform, want_log_mel=want_mel, want_features=want_features
-        )
-        row.update(status="ok", **analysis.info, **read_tags(path))
-        return Examined(row, analysis)
+        with library.local(relative) as path:
+            row["bytes"] = path.stat().st_size
+            row["sha256"] = file_sha256(path)
+            row["track_id"] = row["sha256"][:32]
+            analysis = analyse(
+                path, transform=transform, want_log_mel=want_mel, want_features=want_features
+            )
+            row.update(status="ok", **analysis.info, **read_tags(path))
+            return Examined(row, analysis)
     except BadAudio as bad:
         row.update(code=bad.code, reason=bad.reason)
     except FileNotFoundError:
