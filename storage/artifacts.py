@@ -193,6 +193,8 @@ class Production:
                 lock = Lock(self.store.home, spec.asset, spec.partition)
                 lock.acquire()
                 self._locks.append(lock)
+                # The lock is ours, so whatever lies here was left by a writer that died.
+                shutil.rmtree(_pending(self.store.home, spec), ignore_errors=True)
                 artifact = self.store.find(spec.reference)
                 if artifact is None:
                     self.missing[spec.asset] = _begin(self.store.home, spec)
@@ -228,10 +230,12 @@ class Production:
         shutil.rmtree(work.folder, ignore_errors=True)
 
 
+def _pending(home: Home, spec: Spec) -> Path:
+    return home.pending / spec.asset / spec.partition
+
+
 def _begin(home: Home, spec: Spec) -> Work:
-    # The lock is ours, so whatever lies here was left by a writer that died.
-    folder = home.pending / spec.asset / spec.partition
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = _pending(home, spec)
     folder.mkdir(parents=True)
     return Work(spec, folder)
 

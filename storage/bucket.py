@@ -123,12 +123,13 @@ class Bucket:
         """obstore's own store, below the prefix."""
         from obstore.store import S3Store
 
+        options = {**_TIMEOUTS, "allow_http": _http_is_allowed()}
         with self._speaking("opening the bucket"):
             return S3Store(
                 self.name,
                 prefix=self.prefix or None,
                 retry_config=_RETRIES,  # type: ignore[arg-type]
-                client_options=_TIMEOUTS,  # type: ignore[arg-type]
+                client_options=options,  # type: ignore[arg-type]
             )
 
     def check(self) -> None:
@@ -278,6 +279,11 @@ class Bucket:
                 "http:), then run it again: what was committed stays"
             )
         return BucketTrouble(what, where=where, remedy=remedy)
+
+
+def _http_is_allowed() -> bool:
+    # obstore reads this variable only where it is given no options of its own.
+    return os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes", "on")
 
 
 def _is_refusal(kind: str, said: str) -> bool:
