@@ -27,6 +27,7 @@ from assets.trained_models import GPU_TAGS, TRAINED, checkpoint_of, write_json
 from ml.errors import UserError
 from storage.artifacts import Artifact, ArtifactStore, Work, file_sha256
 from storage.errors import ArtifactCorrupt
+from storage.library import Library
 from storage.records import Recording, Spec
 from storage.tables import read_table
 
@@ -98,7 +99,7 @@ def _dream_one(
     hashes: Mapping[str, str],
 ) -> dict[str, Any]:
     from ml import plots
-    from ml.audio import decode, resample, to_mono
+    from ml.audio import resample, to_mono
     from ml.generation.deep_dream import dream
     from ml.generation.dream_config import DreamConfig
     from ml.generation.resynthesis import apply_mel_delta, snr_db
@@ -107,9 +108,7 @@ def _dream_one(
 
     config = work.spec.config
     transform = from_attributes(MEL, meta["mel_transform"])
-    source = store.home.library / track["path"]
-    _same_bytes(source, hashes[track["path"]])
-    decoded = decode(source)
+    decoded = _decode(store.home.open_library(), track["path"], hashes[track["path"]])
     rate = decoded.sample_rate
     start = min(int(config["start_s"] * rate), max(0, len(decoded.samples) - rate))
     samples = decoded.samples[start : start + int(config["excerpt_s"] * rate)]
@@ -174,13 +173,21 @@ def _finite(value: float) -> float | None:
     return round(float(value), 2) if np.isfinite(value) else None
 
 
-def _same_bytes(source: Path, expected: str) -> None:
-    if not source.is_file() or file_sha256(source) != expected:
-        raise ArtifactCorrupt(
-            "the recording is gone, or is no longer the one in the dataset",
-            where=source,
-            remedy="restore the file, or materialize the dataset and its experiment again",
-        )
+def _decode(library: Library, path: str, expected: str) -> Any:
+    """The recording at a path of the library, which must be the one that was catalogued."""
+    from ml.audio import decode
+
+    try:
+        with library.local(path) as source:
+            if file_sha256(source) == expected:
+                return decode(source)
+    except FileNotFoundError:
+        pass
+    raise ArtifactCorrupt(
+        "the recording is gone, or is no longer the one in the dataset",
+        where=library.where(path),
+        remedy="restore the file, or materialize the dataset and its experiment again",
+    )
 
 
 def _write_flac(

@@ -88,8 +88,12 @@ def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
     """
     from ml.representations import from_attributes
 
-    expected = None if TRACKS in works else _expected_hashes(store, works)
-    paths = list(_registered_paths(works[TRACKS]) if expected is None else expected)
+    known = None if TRACKS in works else _known(store, next(iter(works.values())).spec)
+    if known is None:
+        files, expected = works[TRACKS].spec.config["files"], None
+    else:
+        files = known.select("path", "bytes").rows()
+        expected = dict(known.select("path", "sha256").iter_rows())
     wanted = {
         name: from_attributes(name, _made_with(work.spec))
         for name, work in works.items()
@@ -105,7 +109,7 @@ def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
     left_out: list[str] = []
     first_path: dict[str, str] = {}
     scratch = next(iter(works.values())).folder
-    for item in examine_all(store.home.library, paths, wanted, scratch):
+    for item in examine_all(store.home.open_library(), files, wanted, scratch):
         row = item.row
         rows.append(row)
         if row["status"] != "ok":
@@ -130,15 +134,10 @@ def _made_with(spec: Spec) -> Mapping[str, Any]:
     return spec.config["options" if spec.asset == FEATURES else "transform"]
 
 
-def _registered_paths(work: Work) -> list[str]:
-    return [path for path, _ in work.spec.config["files"]]
-
-
-def _expected_hashes(store: ArtifactStore, works: Mapping[str, Work]) -> dict[str, str]:
-    reference = next(iter(works.values())).spec.inputs[0]
-    table = read_table(store.get(reference).folder / TRACKS_TABLE)
-    good = table.filter(pl.col("status") == "ok", pl.col("duplicate_of").is_null())
-    return dict(good.select("path", "sha256").iter_rows())
+def _known(store: ArtifactStore, spec: Spec) -> pl.DataFrame:
+    """The good tracks that a representation is made of, each once."""
+    table = read_table(store.get(spec.inputs[0]).folder / TRACKS_TABLE)
+    return table.filter(pl.col("status") == "ok", pl.col("duplicate_of").is_null())
 
 
 class _Output(Protocol):

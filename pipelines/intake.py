@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from ml.audio import AUDIO_SUFFIXES
 from storage.catalogue import Catalogue, LibraryFile
 from storage.home import Home
-from storage.library import check_library, list_library
 from storage.locks import Lock
 
 BATCH_SIZE = 512
@@ -58,9 +57,10 @@ def scan_library(home: Home, catalogue: Catalogue, *, settle_s: float = SETTLE_S
     Raises:
         StorageError: the library cannot be used.
     """
-    check_library(home.library)
+    library = home.open_library()
+    library.check()
     unreadable: list[str] = []
-    listing = list_library(home.library, AUDIO_SUFFIXES, unreadable=unreadable)
+    listing = library.list(AUDIO_SUFFIXES, unreadable=unreadable)
     changes = catalogue.changes(listing)
     now, settle_ns = time.time_ns(), int(settle_s * 1e9)
 

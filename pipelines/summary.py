@@ -28,7 +28,7 @@ def summarise(home: Home, report: Report) -> str:
 
 def _learned(home: Home) -> Iterator[str]:
     store = ArtifactStore(home)
-    if is_sample_library(home.library):
+    if is_sample_library(home.open_library()):
         yield "(sample library, synthetic: these figures say nothing about real music)"
     facts = [store.need(ingest.TRACKS, name).facts for name in store.partitions(ingest.TRACKS)]
     keys = ("files", "ok", "duplicates", "quarantined")
@@ -63,6 +63,6 @@ def _places(home: Home) -> Iterator[str]:
     for name in store.partitions(DREAMS):
         dream = store.need(DREAMS, name)
         sound = dream.facts["sounds"][0]["files"]["dream"] if dream.facts["sounds"] else ""
-        yield f"sounds   {dream.folder}"
-        yield f"audit    melgraph audit {dream.folder / sound}"
+        yield f"sounds   {dream.location}"
+        yield f"audit    melgraph audit {f'{dream.location}/{sound}'.rstrip('/')}"
     yield f"live     MELGRAPH_HOME={home.root} melgraph ui      (Dagster, MLflow, the pages)"

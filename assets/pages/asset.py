@@ -25,10 +25,11 @@ def pages_spec(store: ArtifactStore) -> Spec:
     """The pages about everything that is current now; what does not exist is left out."""
     home = store.home
     inputs = [reference for name in SHOWN for reference in current_references(store, name)]
+    library = home.open_library()
     known = home.catalogue.is_file()
     config = {
-        "library": home.library.name,
-        "sample": is_sample_library(home.library),
+        "library": library.name,
+        "sample": is_sample_library(library),
         "missing": Catalogue(home.catalogue).missing_paths() if known else [],
         "look": look(),
     }

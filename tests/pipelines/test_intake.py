@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import intake
 from pipelines.intake import cut_batches, scan_library
 from storage.catalogue import Catalogue
 from storage.errors import StorageError
 from storage.home import Home
+from storage.library import FolderLibrary
 
 LONG_AGO = 1_600_000_000
 
@@ -28,7 +28,7 @@ def catalogue(home: Home) -> Catalogue:
 
 def put(home: Home, *names: str, at: float = LONG_AGO, content: bytes = b"la") -> None:
     for name in names:
-        path = home.library / name
+        path = Path(home.library) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         os.utime(path, (at, at))
@@ -88,7 +88,7 @@ def test_a_changed_file_arrives_again(home, catalogue):
 def test_a_file_that_is_gone_is_noted_and_may_come_back(home, catalogue):
     put(home, "a.mp3", "b.mp3")
     cut_batches(catalogue, scan_library(home, catalogue))
-    (home.library / "a.mp3").unlink()
+    (Path(home.library) / "a.mp3").unlink()
     scan = scan_library(home, catalogue)
     assert scan.missing == ["a.mp3"]
     assert "1 gone" in scan.sentence()
@@ -105,30 +105,30 @@ def test_a_file_that_is_gone_is_noted_and_may_come_back(home, catalogue):
 def test_what_cannot_be_listed_just_now_is_not_gone(home, catalogue, monkeypatch):
     put(home, "jazz/a.mp3", "rock/b.mp3")
     cut_batches(catalogue, scan_library(home, catalogue))
-    whole = intake.list_library
+    whole = FolderLibrary.list
 
-    def partly(folder, suffixes, *, unreadable):
+    def partly(library, suffixes, *, unreadable):
         unreadable.append("jazz")
-        return [f for f in whole(folder, suffixes) if not f.path.startswith("jazz/")]
+        return [f for f in whole(library, suffixes) if not f.path.startswith("jazz/")]
 
-    monkeypatch.setattr(intake, "list_library", partly)
-    (home.library / "rock" / "b.mp3").unlink()
+    monkeypatch.setattr(FolderLibrary, "list", partly)
+    (Path(home.library) / "rock" / "b.mp3").unlink()
     scan = scan_library(home, catalogue)
     assert scan.missing == ["rock/b.mp3"]
     assert scan.sentence().endswith("1 unreadable: jazz")
 
-    def not_at_all(folder, suffixes, *, unreadable):
+    def not_at_all(library, suffixes, *, unreadable):
         unreadable.append(".")
         return []
 
-    monkeypatch.setattr(intake, "list_library", not_at_all)
+    monkeypatch.setattr(FolderLibrary, "list", not_at_all)
     assert scan_library(home, catalogue).missing == []
 
 
 def test_a_library_that_is_not_mounted_loses_nothing(home, catalogue):
     put(home, "a.mp3")
     cut_batches(catalogue, scan_library(home, catalogue))
-    home.library.rename(home.library.with_name("elsewhere"))
+    Path(home.library).rename(Path(home.library).with_name("elsewhere"))
     with pytest.raises(StorageError, match="does not exist"):
         scan_library(home, catalogue)
     assert catalogue.missing_paths() == []

@@ -44,8 +44,8 @@ def instance():
 
 def put(home: Home, *names: str, at: float = LONG_AGO) -> None:
     for name in names:
-        (home.library / name).write_bytes(name.encode())
-        os.utime(home.library / name, (at, at))
+        (Path(home.library) / name).write_bytes(name.encode())
+        os.utime(Path(home.library) / name, (at, at))
 
 
 def tick(instance: DagsterInstance) -> SensorResult | SkipReason:
