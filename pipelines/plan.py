@@ -140,8 +140,7 @@ class Planner:
             index = recommendations.index_spec(name, segments)
             specs = [index]
             if self.store.find(index.reference) is not None:
-                missing = self.catalogue.missing_paths()
-                specs.append(recommendations.recommendation_spec(self.store, name, missing))
+                specs.append(recommendations.recommendation_spec(self.store, self.catalogue, name))
             yield self._step("recommending", {"encoder": name}, specs)
 
     def dreaming(self) -> Iterator[Step]:
