@@ -208,9 +208,8 @@ class Catalogue:
     def batches(self) -> list[str]:
         """All batches, oldest first."""
         with self._open() as connection:
-            return [
-                batch for (batch,) in connection.execute("SELECT batch FROM batches ORDER BY 1")
-            ]
+            rows = connection.execute("SELECT batch FROM batches ORDER BY batch")
+            return [batch for (batch,) in rows]
 
     def unidentified_batches(self) -> list[str]:
         """Batches of which no file was identified yet, oldest first."""

@@ -49,7 +49,8 @@ class Difference:
 
     Attributes:
         known: what the catalogue knows, by path.
-        unlike: listed files that are unknown, or of another size or time than is known.
+        unlike: listed files that are unknown, or of another size or time than is known; and
+            those that are back, of which nobody knows which recording they were.
         returned: listed files that were not there, just as they were.
         gone: known to be there, and not listed.
     """
@@ -67,8 +68,8 @@ def difference(known: Mapping[str, Known], listing: Iterable[LibraryFile]) -> Di
         row = left.pop(file.path, None)
         if row is None or row.bytes != file.bytes or row.mtime_ns != file.mtime_ns:
             unlike.append(file)
-        elif row.state != HERE:
-            returned.append(file)
+        elif row.state != HERE:  # what was gone before it could be ingested comes anew
+            (unlike if row.track_id is None else returned).append(file)
     gone = [path for path, row in left.items() if row.state == HERE]
     return Difference(known, sorted(unlike), sorted(returned), sorted(gone))
 
