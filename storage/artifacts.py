@@ -98,6 +98,11 @@ class ArtifactStore:
 
     def current(self, asset: str, partition: str) -> Artifact | None:
         """The version last committed or reused for a partition, or None."""
+        reference = self.current_reference(asset, partition)
+        return self.find(reference) if reference is not None else None
+
+    def current_reference(self, asset: str, partition: str) -> Reference | None:
+        """Its name alone: the record, as long as its partition is, is not read."""
         pointer = self.home.artifacts / asset / partition / CURRENT
         try:
             version = pointer.read_bytes().decode(errors="replace").strip()
@@ -105,7 +110,8 @@ class ArtifactStore:
             return None
         if not _VERSION.fullmatch(version):  # damaged; producing the partition points it anew
             return None
-        return self.find(Reference(asset, partition, version))
+        reference = Reference(asset, partition, version)
+        return reference if (self.folder(reference) / RECORD_NAME).is_file() else None
 
     def need(self, asset: str, partition: str) -> Artifact:
         """The current version of a partition.
