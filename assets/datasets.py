@@ -16,6 +16,7 @@ from dagster import (
 )
 
 from assets import ingest
+from assets.live import STATE, library_state, live_tracks, state_of
 from assets.materialize import (
     Metadata,
     current_references,
@@ -47,20 +48,20 @@ def dataset_spec(store: ArtifactStore, catalogue: Catalogue, name: str) -> Spec:
     tracks = tuple(current_references(store, ingest.TRACKS))
     config = SPECS.datasets[name].model_dump()
     config["label_level"] = config["label_level"] or store.home.label_level
-    config["missing"] = catalogue.missing_paths()
+    config |= library_state(catalogue)
     fresh = Spec(DATASETS, name, STAGE, tracks, config, config["seed"])
     last = store.current(DATASETS, name)
     if last is None or not _same_question(last.record.spec, fresh):
         return fresh
     before = last.record.spec
-    if _of_tracks(before) == set(tracks) and before.config["missing"] == config["missing"]:
+    if _of_tracks(before) == set(tracks) and state_of(before.config) == state_of(config):
         return before
     return replace(fresh, inputs=(*tracks, last.reference))
 
 
 def _same_question(before: Spec, now: Spec) -> bool:
     """Whether only the library differs: then split assignments are kept, else they start anew."""
-    asked = [{k: v for k, v in spec.config.items() if k != "missing"} for spec in (before, now)]
+    asked = [{k: v for k, v in spec.config.items() if k not in STATE} for spec in (before, now)]
     return before.stage == now.stage and asked[0] == asked[1]
 
 
@@ -118,7 +119,7 @@ def _candidates(store: ArtifactStore, spec: Spec) -> pl.DataFrame:
             where=f"{spec.asset}/{spec.partition}",
             remedy="materialize `tracks` for at least one track batch first",
         )
-    table = ingest.live_tracks(batches, spec.config["missing"])
+    table = live_tracks(batches, spec.config)
     table = table.filter(pl.col("path").str.starts_with(spec.config["collection"]))
     return table.select("track_id", "path", "artist", "title", "genre", "duration_s", "batch")
 

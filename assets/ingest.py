@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from assets.ingest_pass import Examined, examine_all
-from storage.artifacts import Artifact, ArtifactStore, Work
+from storage.artifacts import ArtifactStore, Work
 from storage.catalogue import LibraryFile
 from storage.records import Recording, Reference, Spec
 from storage.tables import read_table, write_table
@@ -219,32 +219,6 @@ def _finish_tracks(work: Work, rows: list[dict[str, Any]]) -> None:
         Recording(row["track_id"], row["sha256"], row["path"])
         for row in table.iter_rows(named=True)
     ]
-
-
-def live_tracks(batches: Sequence[Artifact], missing: Sequence[str] = ()) -> pl.DataFrame:
-    """The good tracks of some batches as the library is now: each once, where it was first seen.
-
-    What was registered again under the same path, because the file changed, takes the place of what
-    was there before; a file that is missing takes its track with it.
-
-    Args:
-        batches: committed `tracks`, oldest first.
-        missing: paths that are gone.
-
-    Returns:
-        The columns of `tracks`, and `batch`.
-    """
-    tables = [
-        read_table(artifact.folder / TRACKS_TABLE).with_columns(
-            batch=pl.lit(artifact.reference.partition)
-        )
-        for artifact in batches
-    ]
-    if not tables:
-        return pl.DataFrame(schema={**TRACKS_SCHEMA, "batch": pl.String})
-    latest = pl.concat(tables).unique("path", keep="last", maintain_order=True)
-    good = latest.filter(pl.col("status") == "ok", ~pl.col("path").is_in(list(missing)))
-    return good.sort("batch", "path").unique("track_id", keep="first", maintain_order=True)
 
 
 def write_one(store: ArtifactStore, work: Work) -> None:

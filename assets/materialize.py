@@ -129,4 +129,5 @@ def input_of(store: ArtifactStore, spec: Spec, asset: str) -> Artifact:
 def current_references(store: ArtifactStore, asset: str, prefix: str = "") -> list[Reference]:
     """The current version of every partition of an asset (whose name starts with `prefix`)."""
     partitions = (name for name in store.partitions(asset) if name.startswith(prefix))
-    return [store.need(asset, name).reference for name in partitions]
+    found = ((name, store.current_reference(asset, name)) for name in partitions)
+    return [reference or store.need(asset, name).reference for name, reference in found]

@@ -152,8 +152,7 @@ class Planner:
             index = recommendations.index_spec(name, segments)
             specs = [index]
             if self.store.find(index.reference) is not None:
-                missing = self.catalogue.missing_paths()
-                specs.append(recommendations.recommendation_spec(self.store, name, missing))
+                specs.append(recommendations.recommendation_spec(self.store, self.catalogue, name))
             yield self._step("recommending", {"encoder": name}, specs)
 
     def dreaming(self) -> Iterator[Step]:
@@ -170,9 +169,8 @@ class Planner:
         yield self._step("publishing", {}, [pages_spec(self.store)])
 
     def _step(self, job: str, partition: dict[str, str], specs: list[Spec]) -> Step:
-        currents = (self.store.current(spec.asset, spec.partition) for spec in specs)
-        pairs = zip(specs, currents, strict=True)
-        if all(artifact and artifact.reference == spec.reference for spec, artifact in pairs):
+        current = self.store.current_reference
+        if all(current(spec.asset, spec.partition) == spec.reference for spec in specs):
             return Step(job, partition, "already there", needless=True)
         return Step(job, partition)
 

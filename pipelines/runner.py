@@ -1,6 +1,7 @@
 """The staged runner: launches the jobs in order, shows progress, ends with a summary."""
 
 import logging
+import math
 import os
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from assets.partitions import TRACK_BATCH, track_batches
 from pipelines.definitions import defs
 from pipelines.instance import open_instance
-from pipelines.intake import BATCH_SIZE, cut_batches, one_scanner, scan_library
+from pipelines.intake import BATCH_SIZE, cut_batches, one_scanner, reconcile, scan_library
 from pipelines.plan import Planner, Step
 from storage.artifacts import ArtifactStore
 from storage.catalogue import Catalogue
@@ -21,6 +22,7 @@ from storage.home import Home
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
+LOOK_AGAIN_S = 0.5  # between two looks at files that are younger than a minute
 DONE, THERE, SKIPPED, FAILED = "done", "already there", "skipped", "failed"
 
 
@@ -85,7 +87,15 @@ def run_stages(
     store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
     with open_instance(home) as instance, _quiet_libraries():
         with one_scanner(home):
-            scan = scan_library(home, catalogue, settle_s=settle_s)
+            reconcile(store, catalogue)
+            scan = scan_library(
+                home,
+                catalogue,
+                settle_s=settle_s,
+                look_again_s=LOOK_AGAIN_S,
+                compare_bytes=math.inf,  # to read a file costs less than to decode it again
+                compare_s=math.inf,
+            )
             batches = cut_batches(catalogue, scan, batch_size=batch_size)
         _line(out, "scan", f"{scan.sentence()}; {len(batches)} new batch(es)", None)
         instance.add_dynamic_partitions(str(track_batches.name), catalogue.batches())

@@ -22,7 +22,7 @@ from assets.pages.asset import SHOWN
 from assets.partitions import TRACK_BATCH, track_batches
 from assets.resources import HomeResource
 from pipelines import jobs
-from pipelines.intake import cut_batches, one_scanner, scan_library
+from pipelines.intake import cut_batches, one_scanner, reconcile, scan_library
 from storage.errors import StorageError
 
 BATCHES_PER_TICK = 8
@@ -39,14 +39,16 @@ SHOWN_JOBS = {
     description="Cuts new and changed files of the library into track batches and ingests them.",
 )
 def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorResult | SkipReason:
-    """List the library, register settled new files, request one run per batch.
+    """List the library, note what was moved or deleted, request a run per batch of new files.
 
-    A batch that was registered but whose run was never requested (a crash in between) is found
-    again: the catalogue, not a cursor, is the memory.
+    A file is taken when two ticks in a row saw it alike. A batch that was registered but whose run
+    was never requested (a crash in between) is found again: the catalogue, not a cursor, is the
+    memory.
     """
     try:
         catalogue = home.catalogue()
         with one_scanner(home.open()):
+            reconcile(home.store(), catalogue)
             scan = scan_library(home.open(), catalogue)
             cut_batches(catalogue, scan, most=BATCHES_PER_TICK)
     except StorageError as error:
@@ -54,7 +56,9 @@ def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorRe
     known = set(context.instance.get_dynamic_partitions(str(track_batches.name)))
     waiting = [batch for batch in catalogue.batches() if batch not in known][:BATCHES_PER_TICK]
     if not waiting:
-        return SkipReason(f"nothing to do: {scan.sentence()}")
+        what = "noted, and nothing to ingest" if scan.noted else "nothing to do"
+        return SkipReason(f"{what}: {scan.sentence()}")
+    context.log.info(f"{len(waiting)} batch(es) to ingest: {scan.sentence()}")
     return SensorResult(
         run_requests=[RunRequest(run_key=f"ingest {b}", partition_key=b) for b in waiting],
         dynamic_partitions_requests=[track_batches.build_add_request(waiting)],

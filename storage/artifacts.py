@@ -103,11 +103,17 @@ class ArtifactStore:
 
     def current(self, asset: str, partition: str) -> Artifact | None:
         """The version last committed or reused for a partition, or None."""
+        reference = self.current_reference(asset, partition)
+        return self.find(reference) if reference is not None else None
+
+    def current_reference(self, asset: str, partition: str) -> Reference | None:
+        """Its name alone: the record, as long as its partition is, is not read."""
         data = self.backend.read_pointer(asset, partition)
         version = (data or b"").decode(errors="replace").strip()
         if not _VERSION.fullmatch(version):  # damaged; producing the partition points it anew
             return None
-        return self.find(Reference(asset, partition, version))
+        reference = Reference(asset, partition, version)
+        return reference if self.backend.has_record(reference) else None
 
     def need(self, asset: str, partition: str) -> Artifact:
         """The current version of a partition.

@@ -22,6 +22,9 @@ class Backend(Protocol):
     def read_record(self, reference: Reference) -> bytes | None:
         """The bytes of a record; None where nothing is committed."""
 
+    def has_record(self, reference: Reference) -> bool:
+        """Whether a version is committed."""
+
     def read(self, record: Record, name: str) -> bytes:
         """One small file of an artifact, or FileNotFoundError."""
 

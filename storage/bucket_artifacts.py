@@ -48,6 +48,10 @@ class BucketArtifacts:
         except FileNotFoundError:
             return None
 
+    def has_record(self, reference: Reference) -> bool:
+        """Whether a version is committed; its record is kept, for it will be wanted."""
+        return self.read_record(reference) is not None
+
     def read(self, record: Record, name: str) -> bytes:
         """One small file of an artifact."""
         return self.bucket.read(f"{_files(record)}/{name}")

@@ -81,11 +81,16 @@ class BucketLibrary:
 
     def exists(self, path: str) -> bool:
         """Whether there is such an object."""
+        return self.look(path) is not None
+
+    def look(self, path: str) -> LibraryFile | None:
+        """Its size and time; None where it is not there."""
         try:
             with self._one_object(path):
-                return bool(self.bucket.status(path))
+                found = self.bucket.status(path)
         except FileNotFoundError:
-            return False
+            return None
+        return LibraryFile(path, found.bytes, found.mtime_ns)
 
     @contextmanager
     def _one_object(self, path: str) -> Iterator[None]:

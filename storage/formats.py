@@ -18,7 +18,7 @@ def check_formats(home: Home) -> None:
         NewerFormat: one of them is newer than this melgraph reads; the message names it.
     """
     if home.catalogue.is_file():
-        Catalogue(home.catalogue).batches()
+        Catalogue(home.catalogue).check_format()
     store = ArtifactStore(home)
     for asset in store.assets():
         for partition in store.partitions(asset):

@@ -65,6 +65,9 @@ class Library(Protocol):
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
 
+    def look(self, path: str) -> LibraryFile | None:
+        """A file as a listing would show it now; None where it is not there."""
+
     def where(self, path: str) -> str:
         """The address of a file, for people."""
 
@@ -106,6 +109,14 @@ class FolderLibrary:
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
         return (self.folder / path).is_file()
+
+    def look(self, path: str) -> LibraryFile | None:
+        """Its size and time; None where it is not there."""
+        try:
+            status = (self.folder / path).stat()
+        except OSError:
+            return None
+        return LibraryFile(path, status.st_size, status.st_mtime_ns)
 
     def check(self) -> None:
         """Refuse a library that cannot be used before anything is written.

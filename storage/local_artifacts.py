@@ -35,6 +35,10 @@ class LocalArtifacts:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def has_record(self, reference: Reference) -> bool:
+        """Whether a version is committed."""
+        return (self.folder(reference) / RECORD_NAME).is_file()
+
     def read(self, record: Record, name: str) -> bytes:
         """One small file of an artifact."""
         return (self.folder(record.spec.reference) / name).read_bytes()

@@ -2,6 +2,7 @@
 
 from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
 
+from assets.live import library_state, state_of
 from assets.materialize import (
     Metadata,
     current_references,
@@ -30,7 +31,7 @@ def pages_spec(store: ArtifactStore) -> Spec:
     config = {
         "library": library.name,
         "sample": is_sample_library(library),
-        "missing": Catalogue(home.catalogue).missing_paths() if known else [],
+        **(library_state(Catalogue(home.catalogue)) if known else state_of({})),
         "look": look(),
     }
     return Spec(PAGES, EVERYTHING, STAGE, tuple(inputs), config)

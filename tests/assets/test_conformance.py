@@ -67,9 +67,7 @@ SPEC_OF: dict[str, Callable[[ArtifactStore, Catalogue, str], Spec]] = {
     recommendations.INDEXES: lambda store, _, name: recommendations.index_spec(
         name, recommendations.segment_specs(store, name)
     ),
-    recommendations.RECOMMENDATIONS: lambda store, catalogue, name: (
-        recommendations.recommendation_spec(store, name, catalogue.missing_paths())
-    ),
+    recommendations.RECOMMENDATIONS: recommendations.recommendation_spec,
     dreams.DREAMS: lambda store, _, name: dreams.dream_spec(store, name),
     "pages": lambda store, _, name: pages_spec(store),
 }

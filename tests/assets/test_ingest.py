@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from assets import ingest
+from assets.live import live_tracks
 from storage.artifacts import Artifact, ArtifactStore, Production, file_sha256
 from storage.catalogue import LibraryFile
 from storage.home import Home
@@ -131,9 +132,9 @@ def test_a_duplicate_is_stored_once(store):
     assert made["tracks"].facts["duplicates"] == 1
     ids = [rows["a.wav"]["track_id"], rows["c.wav"]["track_id"]]
     assert stored_in(made["mel_spectrograms"]) == ids
-    live = ingest.live_tracks([made["tracks"]])
+    live = live_tracks([made["tracks"]])
     assert live["path"].to_list() == ["a.wav", "c.wav"]
-    gone = ingest.live_tracks([made["tracks"]], missing=["a.wav"])
+    gone = live_tracks([made["tracks"]], {"missing": ["a.wav"]})
     assert gone["path"].to_list() == ["b.wav", "c.wav"]  # the copy stands for the track
 
 
@@ -174,12 +175,12 @@ def test_a_changed_file_takes_the_place_of_the_old(store):
     first = ingest_files(store, "a.wav", "b.wav")["tracks"]
     tone(Path(store.home.library) / "a.wav", 500)
     second = ingest_files(store, "a.wav", batch="batch-000002")["tracks"]
-    live = ingest.live_tracks([first, second])
+    live = live_tracks([first, second])
     assert live.select("path", "batch").rows() == [
         ("b.wav", "batch-000001"),
         ("a.wav", "batch-000002"),
     ]
     (Path(store.home.library) / "a.wav").write_text("no longer audio")
     third = ingest_files(store, "a.wav", batch="batch-000003")["tracks"]
-    assert ingest.live_tracks([first, second, third])["path"].to_list() == ["b.wav"]
-    assert ingest.live_tracks([]).schema == pl.Schema({**ingest.TRACKS_SCHEMA, "batch": pl.String})
+    assert live_tracks([first, second, third])["path"].to_list() == ["b.wav"]
+    assert live_tracks([]).schema == pl.Schema({**ingest.TRACKS_SCHEMA, "batch": pl.String})

@@ -1,7 +1,9 @@
 """A home with an empty library, and the store of its artifacts; in the home, or in a bucket."""
 
 import shutil
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,19 @@ from storage.artifacts import ArtifactStore
 from storage.home import Home
 from storage.records import RECORD_NAME, Reference
 from tests.buckets import LoopbackBucket
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite in this process flushes nothing: what outlives a power cut is not tested here."""
+    connect = sqlite3.connect
+
+    def unflushed(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", unflushed)
 
 
 @pytest.fixture
