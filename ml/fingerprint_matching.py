@@ -20,9 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.fingerprints import N_BITS, SILENT, Fingerprints
+from ml.fingerprints import FRAMES_PER_SECOND, N_BITS, SILENT, Fingerprints
 
-FRAMES_PER_SECOND = 22050 / 512
 STEP = 4  # of the index: every fourth frame, 93 ms
 MAX_IN_TRACK = 8  # a code more often in one track is a stop word there: it tells no place
 MAX_IN_INDEX = 256  # a code more often in the index is a stop word: it tells no track
@@ -31,9 +30,9 @@ MIN_VOTES = 3  # fewer equal codes at one offset are chance
 PLACES = 3  # most offsets per pair that are looked at
 SEARCH_FRAMES = 4  # around a candidate offset
 
-MAX_ERROR = 0.20  # largest bit error rate of the whole overlap
-BLOCK_FRAMES = 128  # 3 s
-MAX_BLOCK_ERROR = 0.35  # ... and of its blocks, but for the worst tenth
+MAX_ERROR = 0.15  # largest bit error rate of the whole overlap
+BLOCK_FRAMES = 128
+MAX_BLOCK_ERROR = 0.25  # ... and of its blocks of three seconds, but for the worst tenth
 MIN_OVERLAP_S = 5.0  # ... of frames in which both say something
 MIN_OVERLAP_SHARE = 0.5  # of the shorter track
 MIN_TELLING_SHARE = 0.5  # of the overlap: frames in which both say something
@@ -77,21 +76,20 @@ class Index:
         telling = _few(codes, MAX_IN_INDEX) & _few(_pairs(codes, track), MAX_IN_TRACK)
         self.codes, self.track, self.frame = codes[telling], track[telling], frame[telling]
 
-    def matches(self, queries: Fingerprints, *, before: int | None = None) -> Iterator[Match]:
+    def matches(self, queries: Fingerprints, *, within: bool = False) -> Iterator[Match]:
         """Every query and reference that are of one recording.
 
         Args:
             queries: the tracks that ask.
-            before: absent: queries and references are different tracks. Else queries are the rows
-                of the references from `before` on, and each pair is looked at once.
+            within: the queries are the references themselves: each pair is looked at once.
         """
-        for query, reference, offset in self._candidates(queries, before):
+        for query, reference, offset in self._candidates(queries, within):
             found = compare(queries.track(query), self.references.track(reference), offset)
             if found is not None:
                 yield Match(query, reference, *found)
 
     def _candidates(
-        self, queries: Fingerprints, before: int | None
+        self, queries: Fingerprints, within: bool
     ) -> Iterator[tuple[int, int, list[int]]]:
         """Query, reference, and the likeliest offsets of each pair with enough votes."""
         lengths = np.diff(queries.offsets)
@@ -104,8 +102,8 @@ class Index:
         entry = np.arange(len(asked)) - np.repeat(np.cumsum(hits) - hits, hits) + left[asked]
         query, reference = track[asked], self.track[entry].astype(np.int64)
         offset = self.frame[entry] - frame[asked]
-        if before is not None:
-            once = query + before < reference
+        if within:
+            once = query < reference
             query, reference, offset = query[once], reference[once], offset[once]
         if not len(query):
             return
@@ -183,9 +181,7 @@ def _worse_blocks(errors: NDArray[np.uint8]) -> float:
     return float(np.quantile([block.mean() / N_BITS for block in blocks], 0.9))
 
 
-def _distinct(
-    query: NDArray[np.uint32], reference: NDArray[np.uint32], offset: int
-) -> int:
+def _distinct(query: NDArray[np.uint32], reference: NDArray[np.uint32], offset: int) -> int:
     """Different codes that say something, of the side that has fewer."""
     sides = (np.unique(side) for side in _aligned(query, reference, offset))
     return min(int((codes != SILENT).sum()) for codes in sides)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ml.errors import UserError
 
+FRAMES_PER_SECOND = 22050 / 512  # of the default `MelTransform`
 N_BITS = 32
 FIRST_MEL, MELS_PER_BAND = 12, 2  # 33 bands between 0.2 and 3.2 kHz: any codec keeps these
 MEAN_FRAMES = 16  # 372 ms, as the paper's frames
@@ -51,8 +52,8 @@ class Fingerprints:
         """The fingerprints of these tracks, in order."""
         offsets = np.zeros(len(tracks) + 1, np.int64)
         np.cumsum([len(codes) for codes in tracks], out=offsets[1:])
-        codes = np.concatenate(tracks) if tracks else np.zeros(0, np.uint32)
-        return Fingerprints(codes.astype(np.uint32, copy=False), offsets)
+        codes = np.concatenate([np.zeros(0, np.uint32), *tracks])
+        return Fingerprints(codes, offsets)
 
 
 def fingerprint(log_mel: NDArray[np.floating]) -> NDArray[np.uint32]:
@@ -83,7 +84,7 @@ def fingerprint(log_mel: NDArray[np.floating]) -> NDArray[np.uint32]:
     bands = power.reshape(len(log_mel), N_BITS + 1, MELS_PER_BAND).sum(axis=2, dtype=np.float64)
     sums = np.cumsum(np.concatenate([np.zeros((1, N_BITS + 1)), bands]), axis=0)
     means = sums[MEAN_FRAMES:] - sums[:-MEAN_FRAMES]
-    floor = max(float(means.max()) * 10 ** (-RANGE_DB / 10), np.finfo(np.float32).tiny)
+    floor = max(float(means.max()) * 10 ** (-RANGE_DB / 10), 1e-30)
     levels = 10 * np.log10(np.maximum(means, floor))
     steps = levels[:, :-1] - levels[:, 1:]
     changes = steps[LAG_FRAMES:] - steps[:-LAG_FRAMES]

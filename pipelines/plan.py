@@ -11,8 +11,10 @@ from assets import (
     cluster_reports,
     datasets,
     dreams,
+    duplicates,
     embeddings,
     encoders,
+    fingerprints,
     ingest,
     recommendations,
     trained_models,
@@ -63,7 +65,8 @@ class Planner:
     def stages(self) -> list[tuple[str, Callable[[], Iterator[Step]]]]:
         """Titles and plans, in order. Call each when the one before has run."""
         return [
-            ("tracks, spectrograms, features", self.ingest),
+            ("tracks, spectrograms, features, fingerprints", self.ingest),
+            ("duplicates", self.deduplication),
             ("dataset", self.datasets),
             ("training and evaluation", self.training),
             ("encoders", self.encoders),
@@ -75,12 +78,19 @@ class Planner:
         ]
 
     def ingest(self) -> Iterator[Step]:
-        """Every batch that lacks one of its three artifacts."""
+        """Every batch that lacks one of its four artifacts."""
         for batch in self.catalogue.batches():
             tracks = ingest.tracks_spec(batch, self.catalogue.batch_files(batch))
-            made_from_it = (ingest.mel_spec, ingest.features_spec)
-            specs = [tracks, *(make(tracks.reference) for make in made_from_it)]
+            mel = ingest.mel_spec(tracks.reference)
+            features = ingest.features_spec(tracks.reference)
+            specs = [tracks, mel, features, fingerprints.fingerprint_spec(mel.reference)]
             yield self._step("ingest", {TRACK_BATCH: batch}, specs)
+
+    def deduplication(self) -> Iterator[Step]:
+        """The duplicates of the library, where batches or missing files are new."""
+        spec = duplicates.duplicates_spec(self.store, self.catalogue)
+        if spec.inputs:
+            yield self._step("deduplication", {}, [spec])
 
     def datasets(self) -> Iterator[Step]:
         """Snapshots are kept until a refresh is asked for."""
