@@ -15,9 +15,11 @@ from assets import (
     cluster_reports,
     datasets,
     dreams,
+    duplicates,
     embeddings,
     encoders,
     evaluations,
+    fingerprints,
     ingest,
     recommendations,
     trained_models,
@@ -52,6 +54,10 @@ SPEC_OF: dict[str, Callable[[ArtifactStore, Catalogue, str], Spec]] = {
     ingest.TRACKS: lambda _, catalogue, name: ingest.tracks_spec(name, catalogue.batch_files(name)),
     ingest.MEL: _ingest(ingest.mel_spec),
     ingest.FEATURES: _ingest(ingest.features_spec),
+    fingerprints.FINGERPRINTS: lambda store, _, name: fingerprints.fingerprint_spec(
+        store.need(ingest.MEL, name).reference
+    ),
+    duplicates.DUPLICATES: lambda store, catalogue, _: duplicates.duplicates_spec(store, catalogue),
     datasets.DATASETS: datasets.dataset_spec,
     trained_models.TRAINED: lambda store, _, name: trained_models.training_spec(store, name),
     evaluations.EVALUATIONS: lambda store, _, name: evaluations.evaluation_spec(store, name),
