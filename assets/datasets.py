@@ -15,7 +15,8 @@ from dagster import (
     asset_check,
 )
 
-from assets import ingest
+from assets import ingest, recordings
+from assets.duplicates import DUPLICATES
 from assets.live import STATE, library_state, live_tracks, state_of
 from assets.materialize import (
     Metadata,
@@ -33,7 +34,7 @@ from storage.catalogue import Catalogue
 from storage.records import Reference, Spec
 from storage.tables import read_table, write_table
 
-STAGE = 1
+STAGE = 2
 DATASETS = "datasets"
 TABLE = "tracks.parquet"
 _NOBODY = {"", "unknown", "unknown artist", "various", "various artists", "va", "n/a", "none"}
@@ -49,14 +50,16 @@ def dataset_spec(store: ArtifactStore, catalogue: Catalogue, name: str) -> Spec:
     config = SPECS.datasets[name].model_dump()
     config["label_level"] = config["label_level"] or store.home.label_level
     config |= library_state(catalogue)
-    fresh = Spec(DATASETS, name, STAGE, tracks, config, config["seed"])
+    inputs = (*tracks, *recordings.duplicates_reference(store))
+    fresh = Spec(DATASETS, name, STAGE, inputs, config, config["seed"])
     last = store.current(DATASETS, name)
     if last is None or not _same_question(last.record.spec, fresh):
         return fresh
     before = last.record.spec
-    if _of_tracks(before) == set(tracks) and state_of(before.config) == state_of(config):
+    of_library = {reference for reference in before.inputs if reference.asset != DATASETS}
+    if of_library == set(inputs) and state_of(before.config) == state_of(config):
         return before
-    return replace(fresh, inputs=(*tracks, last.reference))
+    return replace(fresh, inputs=(*inputs, last.reference))
 
 
 def _same_question(before: Spec, now: Spec) -> bool:
@@ -79,12 +82,17 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
     table = table.with_columns(label=_labels(table, config))
     paths = table["path"].to_list()
     artists = [_artist(name) for name in table["artist"].to_list()]
-    groups = components(table.height, [*edges_from_keys(artists), *name_edges(paths)])
+    known = recordings.known_clusters(store, work.spec)
+    clusters = [known.get(track_id) for track_id in table["track_id"]]
+    table = table.with_columns(duplicate_cluster=pl.Series(clusters, dtype=pl.String))
+    edges = [*edges_from_keys(artists), *edges_from_keys(clusters), *name_edges(paths)]
+    groups = components(table.height, edges)
     parent = {}
     for snapshot in inputs_of(store, work.spec, DATASETS):
         before = read_table(snapshot.folder / TABLE)
         parent = dict(before.select("track_id", "split").iter_rows())
     splits, reasons, unusable = _split(table, groups, config, parent)
+    recordings.leave_out_repeats(table, splits, reasons, parent)
     table = table.with_columns(
         group=pl.Series(groups, dtype=pl.Int64),
         split=pl.Series(splits, dtype=pl.String),
@@ -101,7 +109,8 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
         artist_known=sum(artists[row] is not None for row, side in enumerate(splits) if side),
         classes=sorted(used["label"].unique().to_list()),
         counts=counts.to_dicts(),
-        left_out=dict(table["left_out"].drop_nulls().value_counts().sort("left_out").iter_rows()),
+        left_out=recordings.counted_reasons(reasons),
+        batches_not_searched=recordings.batches_not_searched(store, work.spec),
         leaks=len(leakage(splits, groups)),
         policy=config["split"],
         unusable=unusable,
@@ -201,7 +210,7 @@ def _why_no_labels(table: pl.DataFrame, config: Any) -> str:
 
 @asset(
     partitions_def=dataset_names,
-    deps=[AssetDep(ingest.TRACKS, partition_mapping=AllPartitionMapping())],
+    deps=[AssetDep(ingest.TRACKS, partition_mapping=AllPartitionMapping()), DUPLICATES],
     group_name="dataset",
     code_version=str(STAGE),
     kinds={"polars"},
@@ -209,9 +218,10 @@ def _why_no_labels(table: pl.DataFrame, config: Any) -> str:
 def datasets(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
     """A named, immutable snapshot: which tracks, with which labels, in which split.
 
-    Splits go by connected components of "same artist", "same bytes" and "one name extends the
-    other": no component is on two sides. Tracks keep their side in later snapshots. Parquet, one
-    row per track, with the reason for each that is left out.
+    Splits go by connected components of "same artist", "same recording" and "one name extends the
+    other": no component is on two sides; in validation and test a recording counts once. Tracks
+    keep their side in later snapshots. Parquet, one row per track, with the reason for each that is
+    left out.
     """
     with plain_failures():
         store = home.store()
@@ -235,6 +245,8 @@ def _show(artifact: Artifact) -> Metadata:
         shown["left out"] = markdown_table(reasons)
     if facts["artist_known"] < facts["used"]:
         shown["caution"] = artist_caution(facts)
+    if facts["batches_not_searched"]:
+        shown["track batches not searched for duplicates"] = facts["batches_not_searched"]
     if facts["unusable"]:
         shown["cannot be learned from"] = facts["unusable"]
     return shown
@@ -249,11 +261,14 @@ def artist_caution(facts: Metadata) -> str:
     )
 
 
-@asset_check(asset=datasets, blocking=True, description="No component is on two sides of a split.")
+@asset_check(asset=datasets, blocking=True, description="No group or recording is on two sides.")
 def no_leakage(home: HomeResource) -> AssetCheckResult:
-    """Recount, from the tables themselves, the groups found in more than one split."""
+    """Recount, from the tables themselves, what is found in more than one split.
+
+    Groups as the snapshot has them, and recordings as the `duplicates` it was made with have them.
+    """
     store = home.store()
-    leaks: dict[str, int] = {}
+    leaks, repeated = dict[str, int](), dict[str, int]()
     for name in store.partitions(DATASETS):
         snapshot = store.need(DATASETS, name)
         if snapshot.record.spec.config["split"] == "leaky":
@@ -261,7 +276,12 @@ def no_leakage(home: HomeResource) -> AssetCheckResult:
         table = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())
         sides = table.group_by("group").agg(pl.col("split").n_unique())
         leaks[name] = sides.filter(pl.col("split") > 1).height
-    return AssetCheckResult(passed=not any(leaks.values()), metadata={"leaking groups": leaks})
+        clusters = recordings.known_clusters(store, snapshot.record.spec)
+        repeated[name] = recordings.recordings_on_two_sides(table, clusters)
+    return AssetCheckResult(
+        passed=not any(leaks.values()) and not any(repeated.values()),
+        metadata={"leaking groups": leaks, "leaking recordings": repeated},
+    )
 
 
 def usable_dataset(store: ArtifactStore, name: str) -> Artifact:

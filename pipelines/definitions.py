@@ -6,9 +6,11 @@ from assets import (
     cluster_reports,
     datasets,
     dreams,
+    duplicates,
     embeddings,
     encoders,
     evaluations,
+    fingerprints,
     recommendations,
     representations,
     trained_models,
@@ -21,6 +23,8 @@ from pipelines import jobs, sensors
 defs = Definitions(
     assets=[
         representations.ingest_batch,
+        fingerprints.audio_fingerprints,
+        duplicates.duplicates,
         datasets.datasets,
         trained_models.trained_models,
         evaluations.evaluations,

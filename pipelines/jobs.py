@@ -13,9 +13,15 @@ from assets.partitions import (
 
 ingest = define_asset_job(
     "ingest",
-    AssetSelection.assets("tracks", "mel_spectrograms", "audio_features"),
+    AssetSelection.assets("tracks", "mel_spectrograms", "audio_features", "audio_fingerprints"),
     partitions_def=track_batches,
-    description="One decode of a track batch: catalogue, spectrograms, features.",
+    description="One decode of a track batch: catalogue, spectrograms, features, fingerprints.",
+)
+deduplication = define_asset_job(
+    "deduplication",
+    AssetSelection.assets("duplicates"),
+    tags={"melgraph/exclusive": "duplicates"},
+    description="Compare new tracks with all: which are the same recording.",
 )
 representing = define_asset_job(
     "representing",
@@ -75,6 +81,7 @@ publishing = define_asset_job(
 ALL = [
     ingest,
     representing,
+    deduplication,
     dataset,
     training,
     encoding,

@@ -11,8 +11,10 @@ from assets import (
     cluster_reports,
     datasets,
     dreams,
+    duplicates,
     embeddings,
     encoders,
+    fingerprints,
     ingest,
     recommendations,
     trained_models,
@@ -67,8 +69,9 @@ class Planner:
     def stages(self) -> list[tuple[str, Callable[[], Iterator[Step]]]]:
         """Titles and plans, in order. Call each when the one before has run."""
         return [
-            ("tracks, spectrograms, features", self.ingest),
+            ("tracks, spectrograms, features, fingerprints", self.ingest),
             ("representations on demand", self.on_demand),
+            ("duplicates", self.deduplication),
             ("dataset", self.datasets),
             ("training and evaluation", self.training),
             ("encoders", self.encoders),
@@ -80,10 +83,11 @@ class Planner:
         ]
 
     def ingest(self) -> Iterator[Step]:
-        """Every batch that lacks one of its three artifacts."""
+        """Every batch that lacks one of its four artifacts."""
         for batch in self.catalogue.batches():
             tracks = ingest.tracks_spec(batch, self.catalogue.batch_files(batch))
-            specs = [tracks, *ingest.representation_specs(self.store, tracks.reference)]
+            mel, features = ingest.representation_specs(self.store, tracks.reference)
+            specs = [tracks, mel, features, fingerprints.fingerprint_spec(mel.reference)]
             yield self._step("ingest", {TRACK_BATCH: batch}, specs)
 
     def on_demand(self) -> Iterator[Step]:
@@ -93,6 +97,12 @@ class Planner:
             specs = ingest.representation_specs(self.store, tracks, self.representations)
             step = self._step("representing", {TRACK_BATCH: batch}, specs)
             yield replace(step, assets=tuple(self.representations))
+
+    def deduplication(self) -> Iterator[Step]:
+        """The duplicates of the library, where batches or missing files are new."""
+        spec = duplicates.duplicates_spec(self.store, self.catalogue)
+        if spec.inputs:
+            yield self._step("deduplication", {}, [spec])
 
     def datasets(self) -> Iterator[Step]:
         """Snapshots are kept until a refresh is asked for."""

@@ -12,14 +12,14 @@ def write_table(table: pl.DataFrame, path: Path) -> None:
     table.write_parquet(path, compression="zstd", statistics=True)
 
 
-def read_table(path: Path) -> pl.DataFrame:
-    """Read a table.
+def read_table(path: Path, *, columns: list[str] | None = None) -> pl.DataFrame:
+    """Read a table, or some of its columns.
 
     Raises:
         ArtifactCorrupt: the file is missing or is not Parquet.
     """
     try:
-        return pl.read_parquet(path, use_pyarrow=False)
+        return pl.read_parquet(path, columns=columns, use_pyarrow=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ArtifactCorrupt(
             f"the table cannot be read ({error})",

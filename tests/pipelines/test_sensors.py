@@ -227,6 +227,13 @@ def test_without_an_encoder_nothing_is_embedded(home, instance):
     assert "no encoder is in service yet" in answer.skip_message
 
 
+def test_a_batch_is_searched_for_duplicates(instance):
+    tags = {"dagster/partition": "batch-000001"}
+    (answer,) = after(sensors.batch_to_compare, instance, "ingest", tags)
+    assert isinstance(answer, RunRequest)
+    assert answer.partition_key is None  # all that is new by then, in one run
+
+
 def test_an_embedded_batch_joins_its_encoders_index(instance):
     key = MultiPartitionKey({"encoder": "small-cnn", "track_batch": "batch-000002"})
     tags = {f"dagster/partition/{name}": value for name, value in key.keys_by_dimension.items()}
