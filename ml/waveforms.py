@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-_SCALE = 32768.0  # of full scale 1.0, as audio files have it: 16-bit audio at this rate is kept whole
+_SCALE = (
+    32768.0  # of full scale 1.0, as audio files have it: 16-bit audio at this rate is kept whole
+)
 
 
 @dataclass(frozen=True)

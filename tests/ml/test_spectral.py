@@ -8,8 +8,8 @@ import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.analysis import transform_from
 from ml.framing import TILE
+from ml.representations import MEL, from_attributes
 from ml.spectral import (
     FilterBank,
     MelTransform,
@@ -260,7 +260,7 @@ class TestTransform:
     )
     def test_the_attributes_bring_it_back(self, transform):
         stored = json.loads(json.dumps(transform.attributes()))
-        assert transform_from(stored) == transform
+        assert from_attributes(MEL, stored) == transform
         assert stored["mel_scale"] == "htk"
         assert stored["unit"] == "dB of power, re 1.0"
 
@@ -268,4 +268,4 @@ class TestTransform:
         stored = TRANSFORM.attributes()
         del stored["hop"]
         with pytest.raises(KeyError, match="hop"):
-            transform_from(stored)
+            from_attributes(MEL, stored)
