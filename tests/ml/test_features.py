@@ -176,11 +176,10 @@ class TestStream:
         """Two windows, each a whole number of tiles, with tunings and levels of their own."""
         frames = FeatureOptions(window_s=2.0).window_frames(RATE)
         assert frames == TILE
-        samples = frames * features.HOP
-        t = np.arange(2 * samples) / RATE
-        pitch = np.where(np.arange(2 * samples) < samples, 440.0, 452.0 * 2)
-        level = np.where(np.arange(2 * samples) < samples, 0.5, 1e-3)
-        mono = (level * np.sin(2 * np.pi * pitch * t)).astype(np.float32)
+        at = np.arange(2 * frames * features.HOP - 1)
+        second = at >= frames * features.HOP
+        pitch, level = np.where(second, 904.0, 440.0), np.where(second, 1e-3, 0.5)
+        mono = (level * np.sin(2 * np.pi * pitch * at / RATE)).astype(np.float32)
         spectrum = stft(mono, n_fft=2048, hop=512)
         parts = []
         for window in (slice(0, frames), slice(frames, None)):
@@ -250,7 +249,9 @@ class TestOptions:
         onsets = librosa.onset.onset_strength(
             S=librosa.power_to_db(mel), sr=RATE, aggregate=np.median
         )
-        expected = float(librosa.feature.tempo(onset_envelope=onsets, sr=RATE)[0])
+        expected = 0.0  # beat_track's, where there is no onset
+        if onsets.any():
+            expected = float(librosa.feature.tempo(onset_envelope=onsets, sr=RATE)[0])
         assert ours(mono, ALL)["tempo_bpm"] == pytest.approx(expected)
 
 
