@@ -9,6 +9,7 @@ from assets import (
     embeddings,
     encoders,
     evaluations,
+    exploration_reports,
     recommendations,
     representations,
     trained_models,
@@ -22,6 +23,7 @@ defs = Definitions(
     assets=[
         representations.ingest_batch,
         datasets.datasets,
+        exploration_reports.exploration_reports,
         trained_models.trained_models,
         evaluations.evaluations,
         encoders.encoders,
