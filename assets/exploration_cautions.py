@@ -64,8 +64,8 @@ def _artists(used: pl.DataFrame) -> Iterator[str]:
         yield f"{share:.0%} {where} is one artist, {artist!r}"
     if len(told) > MOST_CLASSES:
         yield f"in {len(told) - MOST_CLASSES} other classes one artist has more than half, too"
-    tracks = used["tracks"].sum()
-    if unknown := tracks - used["artist_known"].sum():
+    tracks = int(used["tracks"].sum())
+    if unknown := tracks - int(used["artist_known"].sum()):
         yield f"the artist of {unknown} of {tracks} tracks is not known"
 
 
