@@ -144,6 +144,7 @@ def boxes_by_class(
         _classes_down(ax, list(panel), size=8)
         ax.tick_params(labelleft=index % columns == 0)
         ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.xaxis.set_major_formatter(lambda value, _: _plainly(value))
         ax.tick_params(axis="x", labelsize=8)
         grid(ax, "x")
     return png(figure)
@@ -238,6 +239,13 @@ def _classes_down(ax: Axes, names: Sequence[str], size: float = 8.5) -> None:
     ax.set_yticks(range(len(names)), [_short(name) for name in names])
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0, labelsize=size)
+
+
+def _plainly(value: float) -> str:
+    """A number on an axis without an exponent: 0.25, 750, 30k, 1.5M."""
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:g}M"
+    return f"{value / 1e3:g}k" if abs(value) >= 1e4 else f"{value:g}"
 
 
 def _short(name: str) -> str:

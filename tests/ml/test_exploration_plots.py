@@ -70,3 +70,11 @@ def test_panels_fill_their_rows(count):
     rows = -(-count // across)
     assert 1 <= across <= 5
     assert rows * across - count < across / 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.25, "0.25"), (-750, "-750"), (9000, "9000"), (3e4, "30k"), (-1.5e6, "-1.5M")],
+)
+def test_axes_have_no_exponents(value, text):
+    assert plots._plainly(value) == text
