@@ -35,6 +35,12 @@ dataset = define_asset_job(
     partitions_def=dataset_names,
     description="A new snapshot of a dataset, as the library is now.",
 )
+exploration = define_asset_job(
+    "exploration",
+    AssetSelection.assets("exploration_reports"),
+    partitions_def=dataset_names,
+    description="What is in a dataset: classes, recordings, features, examples to listen to.",
+)
 training = define_asset_job(
     "training",
     AssetSelection.assets("trained_models", "evaluations"),
@@ -83,6 +89,7 @@ ALL = [
     representing,
     deduplication,
     dataset,
+    exploration,
     training,
     encoding,
     embedding,

@@ -20,6 +20,7 @@ from assets import (
     trained_models,
 )
 from assets.evaluations import evaluation_spec
+from assets.exploration_reports import exploration_spec
 from assets.pages.asset import pages_spec
 from assets.partitions import SPECS, TRACK_BATCH
 from ml.errors import UserError
@@ -73,6 +74,7 @@ class Planner:
             ("representations on demand", self.on_demand),
             ("duplicates", self.deduplication),
             ("dataset", self.datasets),
+            ("exploration", self.exploration),
             ("training and evaluation", self.training),
             ("encoders", self.encoders),
             ("embeddings", self.embeddings),
@@ -106,13 +108,23 @@ class Planner:
 
     def datasets(self) -> Iterator[Step]:
         """Snapshots are kept until a refresh is asked for."""
-        wanted = {SPECS.experiments[name].dataset for name in self.experiments}
-        wanted |= {encoder.dataset for encoder in SPECS.encoders.values()}
-        for name in sorted(wanted):
+        for name in self._wanted_datasets():
             yield self._kept("dataset", "dataset", datasets.DATASETS, name, self._dataset_specs)
+
+    def _wanted_datasets(self) -> list[str]:
+        wanted = {SPECS.experiments[name].dataset for name in self.experiments}
+        return sorted(wanted | {encoder.dataset for encoder in SPECS.encoders.values()})
 
     def _dataset_specs(self, name: str) -> list[Spec]:
         return [datasets.dataset_spec(self.store, self.catalogue, name)]
+
+    def exploration(self) -> Iterator[Step]:
+        """Datasets whose snapshot has no report; batches that are newer than it change nothing."""
+        for name in self._wanted_datasets():
+            yield self._try("exploration", {"dataset": name}, self._exploration_specs, name)
+
+    def _exploration_specs(self, name: str) -> list[Spec]:
+        return [exploration_spec(self.store, name)]
 
     def training(self) -> Iterator[Step]:
         """Experiments whose model, or its evaluation, is not there for the current snapshot."""

@@ -29,7 +29,14 @@ from storage.errors import StorageError
 BATCHES_PER_TICK = 8
 ENCODER, PARTITION, BACKFILL = "encoder", "dagster/partition", "dagster/backfill"
 SHOWN_JOBS = {
-    job.name for job in (jobs.training, jobs.clustering, jobs.recommending, jobs.dreaming)
+    job.name
+    for job in (
+        jobs.exploration,
+        jobs.training,
+        jobs.clustering,
+        jobs.recommending,
+        jobs.dreaming,
+    )
 }
 
 

@@ -6,6 +6,7 @@ from assets import ingest
 from assets.cluster_reports import CLUSTER_REPORTS, figure_rows
 from assets.dreams import DREAMS, sound_rows
 from assets.evaluations import EVALUATIONS, fold_sentence, sentence
+from assets.exploration_reports import EXPLORATION_REPORTS
 from assets.recommendations import RECOMMENDATIONS
 from assets.settings import is_sample_library
 from pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report
@@ -35,6 +36,9 @@ def _learned(home: Home) -> Iterator[str]:
     total = {key: sum(fact[key] for fact in facts) for key in keys}
     told = "{files} files: {ok} good ({duplicates} of them duplicates), {quarantined} quarantined"
     yield f"library: {told.format(**total)}; {sum(fact['hours'] for fact in facts):.2f} hours"
+    for name in store.partitions(EXPLORATION_REPORTS):
+        for caution in store.need(EXPLORATION_REPORTS, name).facts["cautions"]:
+            yield f"{name}: caution: {caution}"
     for name in store.partitions(EVALUATIONS):
         results = store.need(EVALUATIONS, name).facts
         yield f"{name}: {sentence(results)}"

@@ -18,7 +18,7 @@ from storage.artifacts import Artifact, ArtifactStore
 from storage.catalogue import Catalogue
 from storage.records import Spec
 
-STAGE = 1
+STAGE = 2
 PAGES, EVERYTHING = "pages", "all"
 
 
@@ -43,7 +43,7 @@ def pages_spec(store: ArtifactStore) -> Spec:
     code_version=str(STAGE),
 )
 def pages(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
-    """Pages with players: library, models, cluster maps, recommendations, dreams.
+    """Pages with players: library, exploration, models, cluster maps, recommendations, dreams.
 
     Plain files with relative links to the other artifacts and to the recordings; nothing is
     copied, nothing is fetched from elsewhere. `melgraph ui` serves them; a browser also opens them

@@ -19,6 +19,7 @@ from assets import (
     embeddings,
     encoders,
     evaluations,
+    exploration_reports,
     fingerprints,
     ingest,
     recommendations,
@@ -62,6 +63,9 @@ SPEC_OF: dict[str, Callable[[ArtifactStore, Catalogue, str], Spec]] = {
     ),
     duplicates.DUPLICATES: lambda store, catalogue, _: duplicates.duplicates_spec(store, catalogue),
     datasets.DATASETS: datasets.dataset_spec,
+    exploration_reports.EXPLORATION_REPORTS: lambda store, _, name: (
+        exploration_reports.exploration_spec(store, name)
+    ),
     trained_models.TRAINED: lambda store, _, name: trained_models.training_spec(store, name),
     evaluations.EVALUATIONS: lambda store, _, name: evaluations.evaluation_spec(store, name),
     encoders.ENCODERS: lambda store, _, name: encoders.encoder_spec(store, name),
