@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assets import datasets, embeddings, ingest, representations
-from assets.datasets import TABLE, _artist, dataset_spec, folder_label, usable_dataset
+from assets.dataset_labels import artist_key as _artist
+from assets.datasets import TABLE, dataset_spec, usable_dataset
 from assets.partitions import SPECS
 from assets.resources import HomeResource
+from ml.collections.folders import folder_label
 from ml.errors import UserError
 from storage.artifacts import ArtifactStore
 from storage.catalogue import Catalogue, LibraryFile
