@@ -72,11 +72,14 @@ def tracks_of(table: pl.DataFrame) -> list[Any]:
     ]
 
 
-def faulty_tracks(batches: Sequence[Artifact], missing: Sequence[str]) -> pl.DataFrame:
-    """The quarantined files of some batches that are still in the library."""
+def candidates(
+    batches: Sequence[Artifact], missing: Sequence[str]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The good tracks of some batches, each once, where it was first seen; and the quarantined."""
     tables = [read_table(batch.folder / ingest.TRACKS_TABLE) for batch in batches]
     latest = pl.concat(tables).unique("path", keep="last", maintain_order=True)
-    return latest.filter(pl.col("status") != "ok", ~pl.col("path").is_in(list(missing)))
+    faulty = latest.filter(pl.col("status") != "ok", ~pl.col("path").is_in(list(missing)))
+    return ingest.live_tracks(batches, missing), faulty
 
 
 def with_labels(table: pl.DataFrame, rows: Sequence[Any]) -> pl.DataFrame:

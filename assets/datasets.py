@@ -18,8 +18,8 @@ from assets import ingest
 from assets.dataset_labels import (
     annotations,
     artist_key,
+    candidates,
     collection_facts,
-    faulty_tracks,
     no_part,
     question,
     why_unusable,
@@ -143,12 +143,10 @@ def _candidates(store: ArtifactStore, spec: Spec) -> tuple[pl.DataFrame, pl.Data
             where=f"{spec.asset}/{spec.partition}",
             remedy="materialize `tracks` for at least one track batch first",
         )
-    missing = spec.config["missing"]
-    table = ingest.live_tracks(batches, missing)
+    good, faulty = candidates(batches, spec.config["missing"])
     inside = pl.col("path").str.starts_with(spec.config["collection"])
     columns = ("track_id", "path", "artist", "album", "title", "genre", "code", "duration_s")
-    faulty = faulty_tracks(batches, missing).filter(inside)
-    return table.filter(inside).select(*columns, "batch"), faulty
+    return good.filter(inside).select(*columns, "batch"), faulty.filter(inside)
 
 
 @asset(
