@@ -37,7 +37,7 @@ def question(home: Home, name: str) -> dict[str, Any]:
 
 
 def annotations(
-    home: Home, name: str, config: Mapping[str, Any], table: pl.DataFrame, faulty: pl.DataFrame
+    home: Home, name: str, config: Mapping[str, Any], table: pl.DataFrame, others: pl.DataFrame
 ) -> Any:
     """An `ml.collections` row for each row of `table`, and what is not as it should be.
 
@@ -46,7 +46,7 @@ def annotations(
         name: of the dataset.
         config: of `question`, as recorded.
         table: the good tracks.
-        faulty: the quarantined ones: they are in the library, and are not missed.
+        others: quarantined files and further paths: they are in the library, and are not missed.
 
     Raises:
         UserError: a list is not there, not the recorded one, or cannot be understood.
@@ -56,7 +56,7 @@ def annotations(
     from ml.collections import read
 
     files = _recorded_lists(home, name, config)
-    tracks = [*tracks_of(table), *tracks_of(faulty)]
+    tracks = [*tracks_of(table), *tracks_of(others)]
     found = read(tracks, files, _spec_of(config))
     return replace(found, rows=found.rows[: table.height])
 
@@ -75,16 +75,18 @@ def tracks_of(table: pl.DataFrame) -> list[Any]:
 def candidates(
     batches: Sequence[Artifact], missing: Sequence[str]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The good tracks of some batches, each once, where it was first seen; and the quarantined."""
+    """The good tracks of some batches, each once, where it was first seen; and the other files of
+    the library: the quarantined, and further paths of the same recordings.
+    """
     tables = [read_table(batch.folder / ingest.TRACKS_TABLE) for batch in batches]
     latest = pl.concat(tables).unique("path", keep="last", maintain_order=True)
-    faulty = latest.filter(pl.col("status") != "ok", ~pl.col("path").is_in(list(missing)))
-    return ingest.live_tracks(batches, missing), faulty
+    good = ingest.live_tracks(batches, missing)
+    there = latest.filter(~pl.col("path").is_in(list(missing)))
+    return good, there.join(good, on="path", how="anti")
 
 
 def with_labels(table: pl.DataFrame, rows: Sequence[Any]) -> pl.DataFrame:
     """The columns that come of the collection: `labels`, `official_split`, `artist_id`, ..."""
-    known = [row is not None for row in rows]
     text = {
         "official_split": [row.split if row else None for row in rows],
         "artist_id": [row.artist if row else None for row in rows],
@@ -95,7 +97,6 @@ def with_labels(table: pl.DataFrame, rows: Sequence[Any]) -> pl.DataFrame:
     return table.with_columns(
         pl.coalesce("title", titles).alias("title"),
         pl.Series("labels", labels, dtype=pl.List(pl.String)),
-        pl.Series("listed", known, dtype=pl.Boolean),
         *(pl.Series(name, values, dtype=pl.String) for name, values in text.items()),
     )
 

@@ -87,8 +87,8 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
     from ml.splits import leakage
 
     config = work.spec.config
-    table, faulty = _candidates(store, work.spec)
-    found = annotations(store.home, work.spec.partition, config, table, faulty)
+    table, others = _candidates(store, work.spec)
+    found = annotations(store.home, work.spec.partition, config, table, others)
     table = with_labels(table, found.rows)
     paths = table["path"].to_list()
     told = table.select(pl.coalesce("artist_id", "artist"))["artist_id"].to_list()
@@ -106,7 +106,7 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
               zip(sides.labels, splits, table["labels"].to_list(), strict=True)]  # fmt: skip
     single = [one[0] if one and not config["multi_label"] else None for one in labels]
     table = table.select(
-        pl.exclude("labels", "listed"),
+        pl.exclude("labels", "code"),
         label=pl.Series(single, dtype=pl.String),
         labels=pl.Series([list(one) for one in labels], dtype=pl.List(pl.String)),
         group=pl.Series(groups, dtype=pl.Int64),
@@ -135,7 +135,7 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
 
 
 def _candidates(store: ArtifactStore, spec: Spec) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Good tracks of the snapshot's batches, each once, where it was first seen; and the faulty."""
+    """Good tracks of the snapshot's batches, each once, where it was first seen; and other files."""
     batches = inputs_of(store, spec, ingest.TRACKS)
     if not batches:
         raise UserError(
@@ -143,10 +143,10 @@ def _candidates(store: ArtifactStore, spec: Spec) -> tuple[pl.DataFrame, pl.Data
             where=f"{spec.asset}/{spec.partition}",
             remedy="materialize `tracks` for at least one track batch first",
         )
-    good, faulty = candidates(batches, spec.config["missing"])
+    good, others = candidates(batches, spec.config["missing"])
     inside = pl.col("path").str.starts_with(spec.config["collection"])
     columns = ("track_id", "path", "artist", "album", "title", "genre", "code", "duration_s")
-    return good.filter(inside).select(*columns, "batch"), faulty.filter(inside)
+    return good.filter(inside).select(*columns, "batch"), others.filter(inside)
 
 
 @asset(

@@ -54,8 +54,8 @@ def _tracks(home: Home) -> tuple[list, bool]:
         batches = [store.need(ingest.TRACKS, name) for name in store.partitions(ingest.TRACKS)]
         if batches:
             missing = Catalogue(home.catalogue).missing_paths()
-            good, faulty = candidates(batches, missing)
-            return [*tracks_of(good), *tracks_of(faulty)], True
+            good, others = candidates(batches, missing)
+            return [*tracks_of(good), *tracks_of(others)], True
     check_library(home.library)
     files = list_library(home.library, AUDIO_SUFFIXES)
     if not files:

@@ -8,7 +8,7 @@ is not as it should be.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ml.collections.base import Adaptor, Annotations, Track
+from ml.collections.base import Adaptor, Annotations, Track, share_rows
 from ml.collections.fma import FMA
 from ml.collections.folders import FOLDERS, NONE
 from ml.collections.gtzan import GTZAN
@@ -34,14 +34,14 @@ def read(tracks: Sequence[Track], metadata: Mapping[str, Path], spec: DatasetSpe
     """What the collection of `spec` says about each track.
 
     Args:
-        tracks: files of the library.
+        tracks: files of the library; those of one id are one recording, whatever its path.
         metadata: name -> place of each of the collection's lists, of `find_metadata`.
         spec: the dataset's; `label_level` is resolved.
 
     Raises:
         UserError: a list cannot be understood; every problem of it is told.
     """
-    return ADAPTORS[spec.labels].annotate(tracks, metadata, spec)
+    return share_rows(tracks, ADAPTORS[spec.labels].annotate(tracks, metadata, spec))
 
 
 def find_metadata(spec: DatasetSpec, base: Path, *, where: str) -> dict[str, Path]:

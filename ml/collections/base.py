@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -153,6 +153,30 @@ def match(
         findings.append(Finding("warning", what))
     sizes = Counter(row.split for row in listed if row.split is not None)
     return Annotations(found, tuple(findings), len(listed), len(absent), dict(sizes))
+
+
+def share_rows(tracks: Sequence[Track], found: Annotations) -> Annotations:
+    """Where one recording lies at several paths, the row of one is that of all.
+
+    The first path that has a row counts; others that say something else are told.
+    """
+    first: dict[str, tuple[str, Row]] = {}
+    differing = []
+    for track, row in zip(tracks, found.rows, strict=True):
+        if row is None or not track.track_id:
+            continue
+        path, known = first.setdefault(track.track_id, (track.path, row))
+        if (row.labels, row.split) != (known.labels, known.split):
+            differing.append(f"{path} and {track.path}")
+    rows = tuple(
+        first[track.track_id][1] if track.track_id in first else row
+        for track, row in zip(tracks, found.rows, strict=True)
+    )
+    if not differing:
+        return replace(found, rows=rows)
+    what = f"{len(differing)} recording(s) at two paths, of which the lists say different things; "
+    told = Finding("warning", f"{what}the first counts: {examples(differing)}")
+    return replace(found, rows=rows, findings=(*found.findings, told))
 
 
 def examples(items: Sequence[str], most: int = SHOWN) -> str:

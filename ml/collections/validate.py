@@ -14,6 +14,7 @@ from ml.collections.base import Annotations, Finding, Row, Track, examples
 from ml.dataset_spec import DatasetSpec
 from ml.errors import UserError
 from ml.spec_base import SPLITS
+from ml.splits import TRAIN
 
 
 def validate(
@@ -92,14 +93,19 @@ def _classes(tracks: Sequence[Track], found: Annotations, spec: DatasetSpec) -> 
         if empty := [split for split in SPLITS if split not in there]:
             what = f"of the official split, no file is in {', '.join(empty)}"
             yield Finding("error", what)
+        trained = {label for row in rows if row.split == TRAIN for label in row.labels}
+        if trained and (strange := sorted(set(sizes) - trained)):
+            what = f"train has no file of {', '.join(strange)}: those are left out elsewhere, too"
+            yield Finding("warning", what)
 
 
 def _used(tracks: Sequence[Track], found: Annotations) -> list[Row]:
-    return [
-        row
-        for track, row in zip(tracks, found.rows, strict=True)
-        if row is not None and row.labels and row.reason is None and track.fault is None
-    ]
+    """The rows of good recordings, each recording once."""
+    good: dict[str, Row] = {}
+    for track, row in zip(tracks, found.rows, strict=True):
+        if row is not None and row.labels and row.reason is None and track.fault is None:
+            good.setdefault(track.track_id or track.path, row)
+    return list(good.values())
 
 
 def describe(tracks: Sequence[Track], found: Annotations, spec: DatasetSpec) -> list[str]:
