@@ -135,7 +135,7 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
 
 
 def _candidates(store: ArtifactStore, spec: Spec) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Good tracks of the snapshot's batches, each once, where it was first seen; and other files."""
+    """Good tracks of the snapshot's batches, each once, where first seen; and the other files."""
     batches = inputs_of(store, spec, ingest.TRACKS)
     if not batches:
         raise UserError(

@@ -133,7 +133,12 @@ def match(
     present = set(keys)
     listed = [row for row in rows if wanted(row)]
     absent = [row.key for row in listed if row.key not in present]
-    unknown = [track.path for track, row in zip(tracks, found, strict=True) if row is None]
+    known = {track.track_id for track, row in zip(tracks, found, strict=True) if row is not None}
+    unknown = [
+        track.path
+        for track, row in zip(tracks, found, strict=True)
+        if row is None and (not track.track_id or track.track_id not in known)
+    ]
     findings = []
     if tracks and len(unknown) == len(tracks):
         findings.append(
@@ -174,7 +179,7 @@ def share_rows(tracks: Sequence[Track], found: Annotations) -> Annotations:
     )
     if not differing:
         return replace(found, rows=rows)
-    what = f"{len(differing)} recording(s) at two paths, of which the lists say different things; "
+    what = f"{len(differing)} recording(s) at two paths, labelled or split differently; "
     told = Finding("warning", f"{what}the first counts: {examples(differing)}")
     return replace(found, rows=rows, findings=(*found.findings, told))
 
