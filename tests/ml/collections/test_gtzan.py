@@ -1,11 +1,12 @@
 import hashlib
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from ml.collections import find_metadata, read
 from ml.collections.gtzan import GENRES, LEFT_OUT, SHA256, SPLIT_SIZES, clip_of
-from ml.collections.validate import validate
+from ml.collections.validate import describe, validate
 from ml.dataset_spec import DatasetSpec
 from ml.errors import UserError
 from tests.ml.collections.layouts import tracks, write_gtzan
@@ -119,3 +120,10 @@ def test_the_real_lists(real_data):
     assert found.split_sizes == SPLIT_SIZES == {"train": 443, "validation": 197, "test": 290}
     assert Counter(row.split for row in found.rows) == {None: 70, **SPLIT_SIZES}
     assert {row.reason for row in found.rows if row.split is None} == {LEFT_OUT}
+
+    common = [replace(t, fault="undecodable" if "jazz.00054" in t.path else None) for t in whole]
+    found, (finding,) = validate(common, files, spec)
+    assert str(finding) == ("warning: 1 file(s) cannot be used: jazz/jazz.00054.wav (undecodable)")
+    assert "splits   train 442 of 443, validation 197 of 197, test 290 of 290 listed" in describe(
+        common, found, spec
+    )
