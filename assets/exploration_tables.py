@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 
 from assets import ingest
-from assets.datasets import DATASETS, TABLE, _artist
+from assets.dataset_labels import artist_key
+from assets.datasets import DATASETS, TABLE
 from assets.materialize import input_of, inputs_of
 from storage.artifacts import ArtifactStore
 from storage.records import Spec
@@ -153,7 +154,7 @@ def class_table(table: pl.DataFrame) -> pl.DataFrame:
 
 def _artists(spellings: Sequence[str | None]) -> dict[str, Any]:
     """How many artists some tracks are by, of how many tracks that is known, and the largest."""
-    known = [artist for artist in map(_artist, spellings) if artist]
+    known = [artist for artist in map(artist_key, spellings) if artist]
     return {
         "artists": len(set(known)),
         "artist_known": len(known),
@@ -163,11 +164,11 @@ def _artists(spellings: Sequence[str | None]) -> dict[str, Any]:
 
 def _largest(spellings: Sequence[str | None]) -> dict[str, Any]:
     """The artist with most of some tracks, and the share of all these tracks."""
-    counts = Counter(artist for artist in map(_artist, spellings) if artist)
+    counts = Counter(artist for artist in map(artist_key, spellings) if artist)
     if not counts:
         return {"largest_artist": None, "largest_artist_share": None}
     largest = min(counts, key=lambda artist: (-counts[artist], artist))
-    spelled = min(name for name in spellings if name and _artist(name) == largest)
+    spelled = min(name for name in spellings if name and artist_key(name) == largest)
     return {
         "largest_artist": spelled,
         "largest_artist_share": counts[largest] / len(spellings),

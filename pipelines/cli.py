@@ -84,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     ui = add("ui", _ui, "Open Dagster, MLflow and the pages on loopback.")
     ui.add_argument("--library", help="folder of audio, or s3://BUCKET/PREFIX (MELGRAPH_LIBRARY)")
     ui.add_argument("--port", type=int, default=3000, help="of Dagster; pages and MLflow follow it")
+    check = add("validate", _validate, "Do a dataset's lists and the library fit together?")
+    check.add_argument("dataset", help="name of a dataset: its TOML's")
+    check.add_argument("--library", help="the folder of audio (MELGRAPH_LIBRARY)")
     for name, command, text in (
         ("audit", _audit, "Print and verify the chain from an artifact to the source recordings."),
         ("reproduce", _reproduce, "Make an artifact again from its record, and compare the bytes."),
@@ -171,6 +174,13 @@ def _ui(options: argparse.Namespace) -> int:
     from pipelines.ui import serve
 
     return serve(options.port)
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from pipelines.validation import validate_dataset
+
+    _load_settings(options)
+    return validate_dataset(options.dataset)
 
 
 def _audit(options: argparse.Namespace) -> int:

@@ -134,11 +134,12 @@ class Home:
 
 
 def _holds_more_than_specs(folder: Path) -> bool:
-    """A user may put TOML files into `specs/` before the first run, and a creation that was killed
-    leaves its marker aside.
+    """A user may put TOML files into `specs/`, and lists of collections into `metadata/`, before
+    the first run, and a creation that was killed leaves its marker aside.
     """
     names = (path.name for path in folder.iterdir())
-    return any(name != "specs" and not name.startswith(f".{MARKER}.") for name in names)
+    theirs = ("specs", "metadata")
+    return any(name not in theirs and not name.startswith(f".{MARKER}.") for name in names)
 
 
 def read_marker(root: Path) -> dict | None:
