@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dagster import AssetExecutionContext, DataVersion, Failure, MaterializeResult, MetadataValue
+from dagster._core.errors import DagsterUserCodeProcessError
+from dagster._utils.error import SerializableErrorInfo
 
 from assets.settings import mlflow_url, pages_url
 from ml.errors import UserError
@@ -72,13 +74,25 @@ def result(
     )
 
 
+class PlainFailure(DagsterUserCodeProcessError, Failure):
+    """A failure of which the UI shows the message alone.
+
+    Of a `Failure`, Dagster shows every frame it went through, nearly all of them its own. What
+    failed in another process is taken as it was told, and here that is the message, without frames.
+    """
+
+    def __init__(self, message: str) -> None:
+        told = SerializableErrorInfo(message=message, stack=[], cls_name=None)
+        super().__init__(message, user_code_process_error_infos=[told], allow_retries=False)
+
+
 @contextmanager
 def plain_failures() -> Iterator[None]:
     """A user's mistake fails the step with its message alone: no traceback, no retry."""
     try:
         yield
     except (UserError, StorageError) as error:
-        raise Failure(description=str(error), allow_retries=False) from None
+        raise PlainFailure(str(error)) from None
 
 
 def picture(path: Path) -> Any:
