@@ -1,6 +1,7 @@
 """The one way an asset makes, or finds, its artifact and tells Dagster about it."""
 
 import base64
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from storage.records import Reference, Spec
 
 Write = Callable[[ArtifactStore, Work], None]
 Metadata = dict[str, Any]
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>|~$]")
 
 
 def materialize(
@@ -61,7 +63,7 @@ def result(
     outcome = "made" if made else "there already: nothing to do"
     metadata: Metadata = {
         "outcome": outcome,
-        **show(artifact),
+        **{name: _rounded(value) for name, value in show(artifact).items()},
         "artifact": MetadataValue.path(str(artifact.folder)),
         "record": f"{artifact.reference} (digest {artifact.record.digest[:16]})",
     }
@@ -111,8 +113,20 @@ def markdown_table(rows: Sequence[Mapping[str, object]]) -> Any:
         return MetadataValue.md("(none)")
     names = list(rows[0])
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join(str(row[name]) for name in names) + " |" for row in rows]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
     return MetadataValue.md("\n".join(lines))
+
+
+def _cell(value: object) -> str:
+    """A value as a cell: a dash for nothing, and no name of a file is taken for Markdown."""
+    if value is None:
+        return "-"
+    return _MARKDOWN.sub(r"\\\g<0>", " ".join(str(_rounded(value)).split()))
+
+
+def _rounded(value: Any) -> Any:
+    """Four decimals are enough to read; the exact figure lies in the artifact."""
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def mlflow_link(run: Mapping[str, str | None]) -> Any:
