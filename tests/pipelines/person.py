@@ -135,6 +135,11 @@ class Person:
             new = self.wait("a new tab", lambda: set(self.driver.window_handles) - before)
             self.driver.switch_to.window(new.pop())
 
+    def open_markdown(self, key: str) -> None:
+        """Open what Dagster's metadata hides behind "Show Markdown": pictures, long tables."""
+        row = f"//tr[.//*[normalize-space(text())='{key}']]"
+        self.press_what(f"{row}//*[contains(text(), 'Markdown')]", f"{key} to open")
+
     def press_play(self, sound: WebElement) -> None:
         """Click the play button of a native player: it lies at the left end."""
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", sound)

@@ -96,12 +96,11 @@ def _register_the_batch(made: MadeHome) -> None:
 
 
 @contextmanager
-def serving_ui(made: MadeHome, *, port: int = 3300, seconds: float = 180.0) -> Iterator[ServedUi]:
+def serving_ui(made: MadeHome, *, log: Path, seconds: float = 600.0) -> Iterator[ServedUi]:
     """Start it, wait until it says that all three servers answer, and stop it at the end."""
-    log = made.root.parent / "ui.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.cli", "ui", "--port", str(port)],
+            [sys.executable, "-m", "pipelines.cli", "ui", "--port", "3300"],
             env={**os.environ, "MELGRAPH_HOME": str(made.root)},
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -36,8 +36,8 @@ HEARD = """
 
 @pytest.fixture(scope="module")
 def ui(made_home, tmp_path_factory) -> Iterator[ServedUi]:
-    made = home_with_work_to_do(made_home, tmp_path_factory.mktemp("ui"))
-    with serving_ui(made) as served:
+    folder = tmp_path_factory.mktemp("ui")
+    with serving_ui(home_with_work_to_do(made_home, folder), log=folder / "ui.log") as served:
         yield served
 
 
@@ -88,10 +88,7 @@ def test_an_experiment_is_trained_and_its_confusion_matrix_shown(person, ui):
         assert store.need(asset, EXPERIMENT).record.run["dagster"] == run
     person.visit(f"{ui.dagster}/assets/evaluations?partition={EXPERIMENT}")
     person.see("made")
-    person.press_what(
-        "//tr[.//*[normalize-space(text())='confusion matrix']]//*[contains(text(), 'Markdown')]",
-        "the confusion matrix",
-    )
+    person.open_markdown("confusion matrix")
     picture = person.wait(
         "the picture", lambda: person.shown("//img[starts-with(@src, 'data:image/png')]")
     )
