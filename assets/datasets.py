@@ -274,6 +274,7 @@ def usable_dataset(store: ArtifactStore, name: str) -> Artifact:
         raise UserError(
             f"the dataset {name!r} cannot be learned from: {snapshot.facts['unusable']}",
             where=str(snapshot.folder),
-            remedy="put recordings into one folder per genre and name its level: --label-level N",
+            remedy="put recordings into one folder per genre and name its level (--label-level N), "
+            "or ask for less: min_tracks_per_class in specs/datasets",
         )
     return snapshot

@@ -93,6 +93,11 @@ def test_an_experiment_is_trained_and_its_confusion_matrix_shown(person, ui):
         "the picture", lambda: person.shown("//img[starts-with(@src, 'data:image/png')]")
     )
     assert person.driver.execute_script("return arguments[0].naturalWidth", picture) > 300
+    person.visit(f"{ui.dagster}/assets/trained_models?partition={EXPERIMENT}")
+    link = f"//a[starts-with(@href, '{ui.mlflow}/#/experiments/')]"
+    person.follow(person.wait("the link to MLflow", lambda: person.shown(link)))
+    for written in ("training.epochs", "validation_accuracy"):
+        person.see(written)
 
 
 def test_the_pages_are_published_and_play(person, ui):
