@@ -46,12 +46,23 @@ ARTISTS = ("The Quiet Hours", "Mira Vale", "Old Tin Roof", "Kestrel", "Ana Lund"
 class SmallHome:
     """Builds the home step by step; each step is an artifact kind."""
 
-    def __init__(self, root: Path, *, tracks: int = 24, classes: int = 3, sample: bool = True):
+    def __init__(
+        self,
+        root: Path,
+        *,
+        tracks: int = 24,
+        classes: int = 3,
+        sample: bool = True,
+        bucket: str | None = None,
+    ):
         self.library = root / "library of songs"
         self.library.mkdir(parents=True)
         if sample:
             (self.library / MARKER).write_text("{}")
-        self.home = Home((root / "home").resolve(), self.library.resolve()).create()
+        self.home = Home((root / "home").resolve(), str(self.library.resolve()))
+        if bucket is not None:  # its user puts the library there
+            self.home = Home(self.home.root, f"{bucket}/songs", artifact_store=f"{bucket}/made")
+        self.home.create()
         self.store = ArtifactStore(self.home)
         names = ("bossa #1", "rock", "ambient", "techno", "folk", "reggae", "jazz", "metal")
         self.classes = names[:classes]
