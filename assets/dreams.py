@@ -103,15 +103,15 @@ def _dream_one(
     hashes: Mapping[str, str],
 ) -> dict[str, Any]:
     from ml import plots
-    from ml.analysis import transform_from
     from ml.audio import decode, resample, to_mono
     from ml.generation.deep_dream import dream
     from ml.generation.dream_config import DreamConfig
     from ml.generation.resynthesis import apply_mel_delta, snr_db
+    from ml.representations import MEL, from_attributes
     from ml.spectral import log_mel, stft
 
     config = work.spec.config
-    transform = transform_from(meta["mel_transform"])
+    transform = from_attributes(MEL, meta["mel_transform"])
     source = _find_source(store.home, track, hashes[track["track_id"]])
     decoded = decode(source)
     rate = decoded.sample_rate

@@ -35,17 +35,17 @@ class GenreClassifier(PythonModel):
         Returns:
             A table: path, prediction, probability, one column per class, problem.
         """
-        from ml.analysis import analyse, transform_from
+        from ml.analysis import log_mel_of
         from ml.audio import BadAudio
         from ml.inference import predict_tracks
+        from ml.representations import MEL, from_attributes
 
-        transform = transform_from(self.meta["mel_transform"])
+        transform = from_attributes(MEL, self.meta["mel_transform"])
         rows: list[dict[str, Any]] = []
         for path in model_input:
             row: dict[str, Any] = {"path": path, "prediction": None, "probability": None}
             try:
-                mel = analyse(Path(path), transform=transform, want_features=False).log_mel
-                assert mel is not None
+                mel = log_mel_of(Path(path), transform)
                 (scores,) = predict_tracks(self.model, [mel], crop_frames=self.meta["crop_frames"])
                 by_class = dict(zip(self.meta["classes"], map(float, scores), strict=True))
                 best = max(by_class, key=by_class.__getitem__)

@@ -1,29 +1,30 @@
-"""One pass over the files of a track batch: identify, decode once, feed every representation."""
+"""`tracks` and the representations of a track batch: their specs, and how they are written.
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
-from typing import Any
+One pass over the files (`assets.ingest_pass`) feeds all that are made together.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
 
 import polars as pl
 
-from assets.progress import progress_bar
-from storage.artifacts import ArtifactStore, Work, file_sha256
-from storage.catalogue import LibraryFile
+from assets.ingest_pass import Examined, examine_all
+from storage.artifacts import ArtifactStore, Work
+from storage.catalogue import Catalogue, LibraryFile
 from storage.records import Recording, Reference, Spec
 from storage.tables import read_table, write_table
 
 TRACKS, MEL, FEATURES = "tracks", "mel_spectrograms", "audio_features"
-STAGES = {TRACKS: 1, MEL: 1, FEATURES: 1}
+STFT, WAVEFORMS, MFCC = "stft_spectrograms", "waveforms", "mfcc"
+DEFAULT = (MEL, FEATURES)  # made of every batch
+ON_DEMAND = (STFT, MFCC, WAVEFORMS)  # made when asked for
+STAGES = {TRACKS: 2, MEL: 2, FEATURES: 2, STFT: 1, WAVEFORMS: 1, MFCC: 1}
 TRACKS_TABLE, FEATURES_TABLE, STORE = (
     "tracks.parquet",
     "audio_features.parquet",
     "spectrograms.zarr",
 )
-WORKERS = 2
-AHEAD = 8  # files examined ahead of the one being written: bounds the memory
 
 TRACKS_SCHEMA = {
     "path": pl.String,
@@ -38,6 +39,7 @@ TRACKS_SCHEMA = {
     "sample_rate_hz": pl.Int32,
     "channels": pl.Int16,
     "codec": pl.String,
+    "container": pl.String,
     "peak_dbfs": pl.Float64,
     "rms_dbfs": pl.Float64,
     "warning": pl.String,
@@ -48,60 +50,67 @@ TRACKS_SCHEMA = {
 }
 
 
-def tracks_spec(batch: str, files: list[LibraryFile]) -> Spec:
+def tracks_spec(batch: str, files: Sequence[LibraryFile]) -> Spec:
     """The `tracks` of a batch: decided by the paths and sizes that were registered."""
     config = {"files": [[file.path, file.bytes] for file in files]}
     return Spec(TRACKS, batch, STAGES[TRACKS], config=config)
 
 
-def mel_spec(tracks: Reference) -> Spec:
-    """The `mel_spectrograms` of a batch, by the default transform."""
-    from ml.spectral import MelTransform
+def representation_specs(
+    store: ArtifactStore, tracks: Reference, names: Sequence[str] = DEFAULT
+) -> list[Spec]:
+    """Representations of a batch, as the home's `representations.toml` wants them now.
 
-    config = {"transform": MelTransform().attributes(), "codec": "none"}
-    return Spec(MEL, tracks.partition, STAGES[MEL], (tracks,), config)
+    Each names its own transform alone: a changed one makes nothing else stale.
 
+    Raises:
+        UserError: the file cannot be used.
+    """
+    from ml.representations import load_representations
 
-def features_spec(tracks: Reference) -> Spec:
-    """The `audio_features` of a batch."""
-    return Spec(FEATURES, tracks.partition, STAGES[FEATURES], (tracks,))
-
-
-@dataclass
-class Examined:
-    """One file after its one decode: its row of `tracks`, and what was computed from it."""
-
-    row: dict[str, Any]
-    analysis: Any = None  # ml.analysis.Analysis, or None where the file is quarantined
+    made_with = load_representations(store.home.specs / "representations.toml")
+    specs = []
+    for name in names:
+        how = made_with[name]
+        if name == FEATURES:
+            config: dict[str, Any] = {"options": asdict(how)}
+        else:
+            config = {"transform": how.attributes(), "codec": "none"}
+        specs.append(Spec(name, tracks.partition, STAGES[name], (tracks,), config))
+    return specs
 
 
 def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
-    """Write those of tracks, mel_spectrograms and audio_features that `works` asks for.
+    """Write those of `tracks` and the representations that `works` asks for.
 
     Bad audio becomes a quarantined row with a code and a reason. A file whose bytes are no longer
     those `tracks` recorded is left out of the representations, and counted in their facts.
     """
-    from ml.spectral import mel_frequencies
+    from ml.representations import from_attributes
 
     expected = None if TRACKS in works else _expected_hashes(store, works)
-    paths = expected if expected is not None else _registered_paths(works[TRACKS])
-    transform = _transform(works)
-    writer = None
-    if MEL in works:
-        from storage.spectrogram_store import SpectrogramWriter
-
-        writer = SpectrogramWriter(
-            works[MEL].folder / STORE,
-            frequency=mel_frequencies(transform),
-            attributes=transform.attributes(),
-            codec=works[MEL].spec.config["codec"],
-        )
+    paths = list(_registered_paths(works[TRACKS]) if expected is None else expected)
+    wanted = {
+        name: from_attributes(name, _made_with(work.spec))
+        for name, work in works.items()
+        if name != TRACKS
+    }
+    outputs: list[_Output] = [
+        _Tables(works[name], wanted[name])
+        if name == FEATURES
+        else _Store(works[name], wanted[name])
+        for name in wanted
+    ]
     rows: list[dict[str, Any]] = []
-    feature_rows: list[dict[str, Any]] = []
     left_out: list[str] = []
     first_path: dict[str, str] = {}
-    for item in _examine_all(store.home.library, paths, transform, MEL in works, FEATURES in works):
+    scratch = next(iter(works.values())).folder
+    places = _places(store, next(iter(works.values())).spec.partition)
+    now = [places.get(path, path) for path in paths]
+    examined = examine_all(store.home.library, now, wanted, scratch)
+    for path, item in zip(paths, examined, strict=True):
         row = item.row
+        row["path"] = path  # as it was registered, wherever the file is now
         rows.append(row)
         if row["status"] != "ok":
             left_out += [] if expected is None else [f"{row['path']}: {row['reason']}"]
@@ -113,29 +122,27 @@ def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
         if row["duplicate_of"] is not None:
             continue
         first_path[row["track_id"]] = row["path"]
-        if writer is not None:
-            writer.append(row["track_id"], item.analysis.log_mel)
-        if FEATURES in works:
-            feature_rows.append({"track_id": row["track_id"], **item.analysis.features})
+        for output in outputs:
+            output.add(row["track_id"], item)
     if TRACKS in works:
         _finish_tracks(works[TRACKS], rows)
-    if writer is not None:
-        writer.close()
-        frames = writer.frames_written
-        works[MEL].facts.update(tracks=len(first_path), frames=frames, left_out=left_out)
-    if FEATURES in works:
-        from ml.features import feature_names
-
-        schema = {"track_id": pl.String, **dict.fromkeys(feature_names(), pl.Float64)}
-        table = pl.DataFrame(feature_rows, schema=schema)
-        write_table(table, works[FEATURES].folder / FEATURES_TABLE)
-        works[FEATURES].facts.update(
-            tracks=table.height, features=table.width - 1, left_out=left_out
-        )
+    for output in outputs:
+        output.finish(tracks=len(first_path), left_out=left_out)
 
 
-def _registered_paths(work: Work) -> dict[str, None]:
-    return {path: None for path, _ in work.spec.config["files"]}
+def _places(store: ArtifactStore, batch: str) -> dict[str, str]:
+    """Where the files of a batch are now: what is made again must not lose those that moved."""
+    if not store.home.catalogue.is_file():
+        return {}
+    return Catalogue(store.home.catalogue).batch_places(batch)
+
+
+def _made_with(spec: Spec) -> Mapping[str, Any]:
+    return spec.config["options" if spec.asset == FEATURES else "transform"]
+
+
+def _registered_paths(work: Work) -> list[str]:
+    return [path for path, _ in work.spec.config["files"]]
 
 
 def _expected_hashes(store: ArtifactStore, works: Mapping[str, Work]) -> dict[str, str]:
@@ -145,58 +152,65 @@ def _expected_hashes(store: ArtifactStore, works: Mapping[str, Work]) -> dict[st
     return dict(good.select("path", "sha256").iter_rows())
 
 
-def _transform(works: Mapping[str, Work]) -> Any:
-    from ml.analysis import transform_from
-    from ml.spectral import MelTransform
+class _Output(Protocol):
+    """Where the good tracks of a batch go."""
 
-    return transform_from(works[MEL].spec.config["transform"]) if MEL in works else MelTransform()
+    def add(self, track_id: str, item: Examined) -> None:
+        """Take the next track."""
 
-
-def _examine_all(
-    library: Path, paths: Mapping[str, Any], transform: Any, want_mel: bool, want_features: bool
-) -> Iterator[Examined]:
-    """Examine files in parallel, in order, never more than `AHEAD` of them in memory."""
-    remaining = iter(paths)
-    with ThreadPoolExecutor(WORKERS) as pool, progress_bar(len(paths), "files") as bar:
-        window = [
-            pool.submit(_examine, library, path, transform, want_mel, want_features)
-            for path in islice(remaining, AHEAD)
-        ]
-        while window:
-            item = window.pop(0).result()
-            for path in islice(remaining, 1):
-                window.append(
-                    pool.submit(_examine, library, path, transform, want_mel, want_features)
-                )
-            bar.update()
-            yield item
+    def finish(self, *, tracks: int, left_out: Sequence[str]) -> None:
+        """All tracks are there."""
 
 
-def _examine(
-    library: Path, relative: str, transform: Any, want_mel: bool, want_features: bool
-) -> Examined:
-    from ml.analysis import analyse
-    from ml.audio import BadAudio, read_tags
+class _Store:
+    """Arrays, in a spectrogram store."""
 
-    path = library / relative
-    row: dict[str, Any] = dict.fromkeys(TRACKS_SCHEMA)
-    row.update(path=relative, status="quarantined")
-    try:
-        row["bytes"] = path.stat().st_size
-        row["sha256"] = file_sha256(path)
-        row["track_id"] = row["sha256"][:32]
-        analysis = analyse(
-            path, transform=transform, want_log_mel=want_mel, want_features=want_features
+    def __init__(self, work: Work, transform: Any) -> None:
+        from ml.representations import KINDS
+        from storage.spectrogram_store import SpectrogramWriter
+
+        kind = KINDS[work.spec.asset]
+        self._work = work
+        self._writer = SpectrogramWriter(
+            work.folder / STORE,
+            frequency=kind.frequency(transform) if kind.frequency else None,
+            bins=kind.bins(transform),
+            attributes=transform.attributes(),
+            arrays=kind.arrays,
+            codec=work.spec.config["codec"],
         )
-        row.update(status="ok", **analysis.info, **read_tags(path))
-        return Examined(row, analysis)
-    except BadAudio as bad:
-        row.update(code=bad.code, reason=bad.reason)
-    except FileNotFoundError:
-        row.update(code="vanished", reason="the file was registered and is no longer there")
-    except OSError as error:
-        row.update(code="unreadable", reason=f"the file cannot be read: {error.strerror or error}")
-    return Examined(row)
+
+    def add(self, track_id: str, item: Examined) -> None:
+        """Copy the track's arrays from where they were kept aside."""
+        self._writer.append(track_id, **item.arrays(self._work.spec.asset))
+
+    def finish(self, *, tracks: int, left_out: Sequence[str]) -> None:
+        """Write what is left, and the summary."""
+        self._writer.close()
+        frames = self._writer.frames_written
+        self._work.facts.update(tracks=tracks, frames=frames, left_out=list(left_out))
+
+
+class _Tables:
+    """Features, in a table."""
+
+    def __init__(self, work: Work, options: Any) -> None:
+        self._work, self._options = work, options
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, track_id: str, item: Examined) -> None:
+        """Take the next track's row."""
+        assert item.features is not None
+        self._rows.append({"track_id": track_id, **item.features})
+
+    def finish(self, *, tracks: int, left_out: Sequence[str]) -> None:
+        """Write the table and the summary."""
+        from ml.features import feature_names
+
+        names = feature_names(self._options)
+        schema = {"track_id": pl.String, **dict.fromkeys(names, pl.Float64)}
+        write_table(pl.DataFrame(self._rows, schema=schema), self._work.folder / FEATURES_TABLE)
+        self._work.facts.update(tracks=tracks, features=len(names), left_out=list(left_out))
 
 
 def _finish_tracks(work: Work, rows: list[dict[str, Any]]) -> None:
@@ -219,16 +233,6 @@ def _finish_tracks(work: Work, rows: list[dict[str, Any]]) -> None:
     ]
 
 
-def write_tracks(store: ArtifactStore, work: Work) -> None:
-    """`tracks` alone."""
-    write_batch(store, {TRACKS: work})
-
-
-def write_mel_spectrograms(store: ArtifactStore, work: Work) -> None:
-    """`mel_spectrograms` alone, of tracks that are there."""
-    write_batch(store, {MEL: work})
-
-
-def write_audio_features(store: ArtifactStore, work: Work) -> None:
-    """`audio_features` alone, of tracks that are there."""
-    write_batch(store, {FEATURES: work})
+def write_one(store: ArtifactStore, work: Work) -> None:
+    """One of these artifacts alone; a representation, of tracks that are there."""
+    write_batch(store, {work.spec.asset: work})

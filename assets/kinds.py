@@ -18,9 +18,7 @@ from assets.pages import site
 from storage.artifacts import Artifact, ArtifactStore, Work, file_digests
 
 KINDS: dict[str, Callable[[ArtifactStore, Work], None]] = {
-    ingest.TRACKS: ingest.write_tracks,
-    ingest.MEL: ingest.write_mel_spectrograms,
-    ingest.FEATURES: ingest.write_audio_features,
+    **dict.fromkeys((ingest.TRACKS, *ingest.DEFAULT, *ingest.ON_DEMAND), ingest.write_one),
     datasets.DATASETS: datasets.write_dataset,
     trained_models.TRAINED: trained_models.write_trained_model,
     evaluations.EVALUATIONS: evaluations.write_evaluation,

@@ -23,15 +23,16 @@ from storage.tables import read_table
 QUARANTINE_WARN_SHARE = 0.05
 
 
-def _spec(name: str, description: str, *, group: str, deps: tuple[str, ...] = ()) -> AssetSpec:
+def _spec(name: str, description: str) -> AssetSpec:
+    is_table = name in (ingest.TRACKS, ingest.FEATURES)
     return AssetSpec(
         name,
         description=description,
-        group_name=group,
-        deps=list(deps),
+        group_name="ingest" if name == ingest.TRACKS else "representations",
+        deps=[] if name == ingest.TRACKS else [ingest.TRACKS],
         partitions_def=track_batches,
         code_version=str(ingest.STAGES[name]),
-        kinds={"zarr"} if name == ingest.MEL else {"polars"},
+        kinds={"polars" if is_table else "zarr"},
     )
 
 
@@ -43,36 +44,48 @@ def _spec(name: str, description: str, *, group: str, deps: tuple[str, ...] = ()
             "Parquet, one row per file of the batch: identity (SHA-256), location, tags, duration "
             "(s), rate (Hz), channels, codec, levels (dBFS), and a status: `ok`, or `quarantined` "
             "with a code and a reason. Bad audio never stops a batch.",
-            group="ingest",
         ),
         _spec(
             ingest.MEL,
             "Zarr v3 store, float16 `[frame, mel]`: all good tracks of the batch along time, with "
             "`offsets`, `track_id` and `frequency` (Hz). 128 HTK mel bands at 22.05 kHz, hop 512 "
             "(23 ms), dB of power, never below -100 dB. Opens in plain zarr and xarray.",
-            group="representations",
-            deps=(ingest.TRACKS,),
         ),
         _spec(
             ingest.FEATURES,
             "Parquet, one row per good track: mean and variance of chroma, rms, spectral centroid, "
             "bandwidth, rolloff (Hz), zero-crossing rate and MFCC 1-20, as librosa computes them.",
-            group="representations",
-            deps=(ingest.TRACKS,),
+        ),
+        _spec(
+            ingest.STFT,
+            "On demand: 21 MB a minute. Zarr v3 store, float16 `[frame, bin]` twice: amplitude in "
+            "dB (`values`) and `phase` in radians, at 44.1 kHz, 2048 samples a window, hop 512. "
+            "Inverts to sound; 512 x 512 images are derived on read.",
+        ),
+        _spec(
+            ingest.MFCC,
+            "On demand. Zarr v3 store, float16 `[frame, coefficient]`: the first 20 cepstral "
+            "coefficients of the log-mel spectrogram.",
+        ),
+        _spec(
+            ingest.WAVEFORMS,
+            "On demand: 2 MB a minute. Zarr v3 store, int16 `[sample]`: mono at 16 kHz, what the "
+            "pretrained taggers listen to.",
         ),
     ],
 )
 def ingest_batch(context: AssetExecutionContext, home: HomeResource) -> Iterator[MaterializeResult]:
     """One decode of every file of a track batch feeds all that is selected."""
+    asked = context.op_execution_context.selected_output_names
     with plain_failures():
         store, catalogue, batch = home.store(), home.catalogue(), context.partition_key
-        tracks = ingest.tracks_spec(batch, catalogue.batch_files(batch))
-        if ingest.TRACKS not in context.op_execution_context.selected_output_names:
-            tracks = store.need(ingest.TRACKS, batch).record.spec
-        specs = (tracks, ingest.mel_spec(tracks.reference), ingest.features_spec(tracks.reference))
-        selected = [
-            s for s in specs if s.asset in context.op_execution_context.selected_output_names
-        ]
+        if ingest.TRACKS in asked:
+            tracks = ingest.tracks_spec(batch, catalogue.batch_files(batch))
+            selected = [tracks]
+        else:
+            tracks, selected = store.need(ingest.TRACKS, batch).record.spec, []
+        names = [name for name in (*ingest.DEFAULT, *ingest.ON_DEMAND) if name in asked]
+        selected += ingest.representation_specs(store, tracks.reference, names)
         with Production(store, selected) as production:
             if production.missing:
                 ingest.write_batch(store, production.missing)
@@ -90,10 +103,10 @@ def ingest_batch(context: AssetExecutionContext, home: HomeResource) -> Iterator
 def _show(artifact: Artifact) -> Metadata:
     if artifact.reference.asset == ingest.TRACKS:
         return _show_tracks(artifact)
-    if artifact.reference.asset == ingest.MEL:
-        return _show_mel(artifact)
-    facts = artifact.facts
-    return {"tracks": facts["tracks"], "features": facts["features"], **_left_out(artifact)}
+    if artifact.reference.asset == ingest.FEATURES:
+        facts = artifact.facts
+        return {"tracks": facts["tracks"], "features": facts["features"], **_left_out(artifact)}
+    return _show_store(artifact)
 
 
 def _show_tracks(artifact: Artifact) -> Metadata:
@@ -111,16 +124,21 @@ def _show_tracks(artifact: Artifact) -> Metadata:
     return shown
 
 
-def _show_mel(artifact: Artifact) -> Metadata:
-    from assets.pictures import first_spectrograms
-
-    return {
+def _show_store(artifact: Artifact) -> Metadata:
+    shown: Metadata = {
         "tracks": artifact.facts["tracks"],
         "frames": artifact.facts["frames"],
         "size (MB)": round(sum(size for _, size in artifact.record.files.values()) / 1e6, 1),
-        "first tracks": first_spectrograms(artifact.folder / ingest.STORE),
+        "made with": markdown_table(
+            [{"key": k, "value": v} for k, v in artifact.record.spec.config["transform"].items()]
+        ),
         **_left_out(artifact),
     }
+    if artifact.reference.asset == ingest.MEL:
+        from assets.pictures import first_spectrograms
+
+        shown["first tracks"] = first_spectrograms(artifact.folder / ingest.STORE)
+    return shown
 
 
 def _left_out(artifact: Artifact) -> Metadata:

@@ -5,6 +5,8 @@
 - `MELGRAPH_LABEL_LEVEL`: folder level of the label, or `none`. Default: as remembered, else 1.
 - `MELGRAPH_PAGES_URL`: where the pages are served. Default: `http://127.0.0.1:3001`.
 - `MELGRAPH_MLFLOW_URL`: where MLflow is served, for links to runs. Default: none are made.
+- `MELGRAPH_WORKERS`: files decoded at once, each by a process of its own. Default: one per core.
+- `MELGRAPH_BLOCK_SECONDS`: seconds of a file in the memory of such a process. Default: 60.
 """
 
 import os
@@ -56,6 +58,41 @@ def mlflow_url() -> str | None:
     """Where MLflow is served, if `melgraph ui` or the user said so in `MELGRAPH_MLFLOW_URL`."""
     url = os.environ.get("MELGRAPH_MLFLOW_URL")
     return url.rstrip("/") if url else None
+
+
+def worker_count() -> int:
+    """How many files are decoded at once.
+
+    Raises:
+        StorageError: the setting is not a number from 1 up.
+    """
+    from ml.workers import default_workers
+
+    return int(_positive("MELGRAPH_WORKERS", default_workers(), "the number of worker processes"))
+
+
+def block_seconds() -> float:
+    """How many seconds of a file a worker holds in memory.
+
+    Raises:
+        StorageError: the setting is not a number from 1 up.
+    """
+    return _positive("MELGRAPH_BLOCK_SECONDS", 60.0, "the seconds of audio in memory")
+
+
+def _positive(name: str, default: float, what: str) -> float:
+    setting = os.environ.get(name)
+    if setting is None:
+        return default
+    try:
+        value = float(setting)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value < float("inf"):
+        raise StorageError(
+            f"{what} cannot be {setting!r}", where=name, remedy="give a number from 1 up"
+        )
+    return value
 
 
 def _default_root(library: Path) -> Path:

@@ -48,9 +48,9 @@ class Spectrograms:
 
 def transform_of(store: SpectrogramStore) -> Any:
     """The MelTransform a store was made with."""
-    from ml.analysis import transform_from
+    from ml.representations import MEL, from_attributes
 
-    return transform_from(store.attributes)
+    return from_attributes(MEL, store.attributes)
 
 
 def mel_references(store: ArtifactStore, batches: Iterable[str]) -> tuple[Reference, ...]:

@@ -19,13 +19,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from ml import checkpoints
-from ml.analysis import transform_from
 from ml.audio import decode, resample, to_mono
 from ml.generation.deep_dream import dream, objective_value
 from ml.generation.dream_config import DreamConfig
 from ml.generation.resynthesis import apply_mel_delta, snr_db
 from ml.inference import predict_tracks
 from ml.models.base import SpectrogramClassifier
+from ml.representations import MEL, from_attributes
 from ml.spectral import MelTransform, log_mel, stft
 from storage.artifacts import ArtifactStore
 from storage.home import open_home
@@ -89,7 +89,7 @@ def main() -> None:
     store = ArtifactStore(open_home(options.home))
     trained = store.need("trained_models", options.experiment)
     model, meta = checkpoints.load(trained.folder / "checkpoint")
-    transform = transform_from(meta["mel_transform"])
+    transform = from_attributes(MEL, meta["mel_transform"])
     (snapshot,) = (r for r in trained.record.spec.inputs if r.asset == "datasets")
     table = read_table(store.get(snapshot).folder / "tracks.parquet")
     excerpts = held_out(table, store.home.library, transform, options.skip, options.tracks)

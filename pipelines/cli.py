@@ -72,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--experiment", action="append", metavar="NAME", help="train this one (repeatable)"
         )
+        sub.add_argument(
+            "--representation",
+            action="append",
+            choices=("stft_spectrograms", "mfcc", "waveforms"),
+            help="make this one as well, which is made on demand (repeatable)",
+        )
         sub.add_argument("--refresh", action="store_true", help="new dataset, models and reports")
         sub.add_argument("--batch-size", type=int, default=512, metavar="N")
     ui = add("ui", _ui, "Open Dagster, MLflow and the pages on loopback.")
@@ -133,7 +139,11 @@ def _run(options: argparse.Namespace) -> int:
 
     print(f"library: {home.library}\nhome:    {home.root}", flush=True)
     report = run_stages(
-        home, experiments=names, refresh=options.refresh, batch_size=options.batch_size
+        home,
+        experiments=names,
+        refresh=options.refresh,
+        representations=options.representation or (),
+        batch_size=options.batch_size,
     )
     print(summarise(home, report))
     return STEP_FAILED if report.failed else 0

@@ -17,6 +17,12 @@ ingest = define_asset_job(
     partitions_def=track_batches,
     description="One decode of a track batch: catalogue, spectrograms, features.",
 )
+representing = define_asset_job(
+    "representing",
+    AssetSelection.assets("stft_spectrograms", "mfcc", "waveforms"),
+    partitions_def=track_batches,
+    description="The representations that are made on demand, of a track batch.",
+)
 dataset = define_asset_job(
     "dataset",
     AssetSelection.assets("datasets"),
@@ -68,6 +74,7 @@ publishing = define_asset_job(
 
 ALL = [
     ingest,
+    representing,
     dataset,
     training,
     encoding,

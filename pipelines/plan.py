@@ -5,7 +5,7 @@ its artifact is not run again; what cannot be made says why.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assets import (
     cluster_reports,
@@ -36,12 +36,14 @@ class Step:
         partition: its key, by dimension where it has several; empty for none.
         why_not: why it is not run; None where it is.
         needless: the artifact is there already, which is good, not a gap.
+        assets: those of the job's that are to be made; empty for all.
     """
 
     job: str
     partition: dict[str, str]
     why_not: str | None = None
     needless: bool = False
+    assets: tuple[str, ...] = ()
 
 
 @dataclass
@@ -53,17 +55,20 @@ class Planner:
         catalogue: the batches.
         experiments: the experiments to train, and to dream with.
         refresh: make datasets, and all that names them, anew from the library as it is now.
+        representations: those to make that are made on demand.
     """
 
     store: ArtifactStore
     catalogue: Catalogue
     experiments: Sequence[str]
     refresh: bool = False
+    representations: Sequence[str] = ()
 
     def stages(self) -> list[tuple[str, Callable[[], Iterator[Step]]]]:
         """Titles and plans, in order. Call each when the one before has run."""
         return [
             ("tracks, spectrograms, features", self.ingest),
+            ("representations on demand", self.on_demand),
             ("dataset", self.datasets),
             ("training and evaluation", self.training),
             ("encoders", self.encoders),
@@ -78,9 +83,16 @@ class Planner:
         """Every batch that lacks one of its three artifacts."""
         for batch in self.catalogue.batches():
             tracks = ingest.tracks_spec(batch, self.catalogue.batch_files(batch))
-            made_from_it = (ingest.mel_spec, ingest.features_spec)
-            specs = [tracks, *(make(tracks.reference) for make in made_from_it)]
+            specs = [tracks, *ingest.representation_specs(self.store, tracks.reference)]
             yield self._step("ingest", {TRACK_BATCH: batch}, specs)
+
+    def on_demand(self) -> Iterator[Step]:
+        """The representations that were asked for, of every batch that lacks one."""
+        for batch in self.store.partitions(ingest.TRACKS) if self.representations else ():
+            tracks = self.store.need(ingest.TRACKS, batch).reference
+            specs = ingest.representation_specs(self.store, tracks, self.representations)
+            step = self._step("representing", {TRACK_BATCH: batch}, specs)
+            yield replace(step, assets=tuple(self.representations))
 
     def datasets(self) -> Iterator[Step]:
         """Snapshots are kept until a refresh is asked for."""

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
@@ -63,6 +63,7 @@ def run_stages(
     *,
     experiments: list[str],
     refresh: bool = False,
+    representations: Sequence[str] = (),
     batch_size: int = BATCH_SIZE,
     settle_s: float = 0.0,
     out: TextIO | None = None,
@@ -75,6 +76,7 @@ def run_stages(
         home: created where it is not there yet.
         experiments: which to train.
         refresh: make datasets, and all that names them, anew.
+        representations: those to make that are made on demand.
         batch_size: most files in a new batch.
         settle_s: a file younger than this is left for the next run.
         out: where progress goes; stdout when absent.
@@ -97,7 +99,7 @@ def run_stages(
             batches = cut_batches(catalogue, scan, batch_size=batch_size)
         _line(out, "scan", f"{scan.sentence()}; {len(batches)} new batch(es)", None)
         instance.add_dynamic_partitions(str(track_batches.name), catalogue.batches())
-        planner = Planner(store, catalogue, experiments, refresh)
+        planner = Planner(store, catalogue, experiments, refresh, representations)
         stages = planner.stages()
         for number, (title, plan) in enumerate(stages, start=1):
             print(f"[{number}/{len(stages)}] {title}", file=out, flush=True)
@@ -129,9 +131,12 @@ def _take(step: Step, instance: "DagsterInstance") -> Outcome:
 
 def _execute(step: Step, instance: "DagsterInstance") -> str | None:
     """Run a job in this process. Returns what went wrong, None where nothing did."""
+    from dagster import AssetKey
+
     result = defs.resolve_job_def(step.job).execute_in_process(
         instance=instance,
         partition_key=_partition_key(step.partition),
+        asset_selection=[AssetKey(name) for name in step.assets] or None,
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )

@@ -1,5 +1,7 @@
 """The errors of the storage room: each names the value, the place and the remedy."""
 
+from typing import Any
+
 
 class StorageError(Exception):
     """Something kept on disk, or asked of it, is not as it must be.
@@ -13,6 +15,10 @@ class StorageError(Exception):
     def __init__(self, what: str, *, where: object, remedy: str) -> None:
         super().__init__(f"{what}\n  where:  {where}\n  remedy: {remedy}")
         self.what, self.where, self.remedy = what, str(where), remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive the way back from a worker process."""
+        return _restored, (type(self), self.what, self.where, self.remedy)
 
 
 class ArtifactMissing(StorageError):
@@ -29,3 +35,7 @@ class ArtifactLocked(StorageError):
 
 class NewerFormat(StorageError):
     """The files were written by a newer melgraph than this one."""
+
+
+def _restored(kind: type[StorageError], what: str, where: str, remedy: str) -> StorageError:
+    return kind(what, where=where, remedy=remedy)

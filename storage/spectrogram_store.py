@@ -2,48 +2,45 @@
 
 Layout of the group (contiguous ragged array, CF conventions section 9.3.3):
 
-- `values` float16 `[frame, bin]`: the tracks one after another along time. Chunks of
-  `(1024, n_bins)`, packed into shard files of about 64 MB that are written whole, once.
+- `values` `[frame, bin]` (float16 for spectrograms; `[sample]`, int16, for waveforms): the tracks
+  one after another along time. Chunks of 1024 frames, packed into shard files of about 64 MB that
+  are written whole, once. A representation may have further arrays of the same rows (`phase`).
 - `offsets` int64 `[track + 1]`: track `i` is `values[offsets[i]:offsets[i + 1]]`.
-- `track_id` uint8 `[track, 16]`, `frequency` float32 `[bin]` in Hz.
+- `track_id` uint8 `[track, 16]`, `frequency` float32 `[bin]` in Hz where the bins have one.
 - attributes: the whole transform, so that a stranger can invert it.
-
-Without a codec every shard file is the plain bytes of its chunks followed by Zarr's index, so
-training reads it through a memory map: no decoding and no copy.
 """
 
 import re
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import ZstdCodec
 
 from storage.errors import ArtifactCorrupt, NewerFormat, StorageError
+from storage.ragged_array import CODECS, REMEDY, RaggedReader, RaggedWriter
 
 FORMAT = 1
 CHUNK_FRAMES = 1024
+CHUNK_SAMPLES = 2**20
 SHARD_BYTES = 64 * 2**20
-CODECS = ("none", "zstd")
 _TRACK_ID = re.compile(r"[0-9a-f]{32}")
-_REMEDY = "remove the artifact's folder, then materialize the representation of this batch again"
-_INDEX_ENTRY, _INDEX_CHECKSUM = 16, 4  # bytes of Zarr's shard index: (offset, size) each; crc32c
-
+_CHECKED_AT_ONCE = 2**22  # values: bounds the memory of a check
 
 # What zarr raises over damaged metadata: besides its own errors, whatever its parsing runs into.
 _UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, OverflowError)
 
 
 class SpectrogramWriter:
-    """Appends tracks to a new store; holds at most one shard (about 64 MB) in memory.
+    """Appends tracks to a new store; holds at most one shard of each array in memory.
 
     Args:
         folder: a folder that does not exist yet.
-        frequency: float32 `[bin]`, Hz.
+        frequency: float32 `[bin]`, Hz; None where the bins have none.
+        bins: number of bins; that of the frequencies when absent, 0 for a flat array of samples.
         attributes: the transform, JSON-ready.
+        arrays: name -> dtype of each array; `values` first.
         codec: `"none"`, or `"zstd"` for about a fifth less disk and no memory map.
         shard_bytes: size of a shard file.
     """
@@ -52,8 +49,10 @@ class SpectrogramWriter:
         self,
         folder: Path,
         *,
-        frequency: np.ndarray,
+        frequency: np.ndarray | None = None,
+        bins: int | None = None,
         attributes: Mapping[str, Any],
+        arrays: Mapping[str, str] | None = None,
         codec: str = "none",
         shard_bytes: int = SHARD_BYTES,
     ) -> None:
@@ -63,38 +62,49 @@ class SpectrogramWriter:
                 where=folder,
                 remedy=f"use one of: {', '.join(CODECS)}",
             )
-        self.n_bins = len(frequency)
-        chunks_per_shard = max(1, shard_bytes // (CHUNK_FRAMES * self.n_bins * 2))
-        self.shard_frames = chunks_per_shard * CHUNK_FRAMES
-        self.folder = folder
+        if bins is None:
+            if frequency is None:
+                raise ValueError("give the frequencies of the bins, or their number")
+            bins = len(frequency)
+        arrays = arrays or {"values": "float16"}
+        self.folder, self.bins = folder, bins
         self.group = zarr.create_group(
-            folder, zarr_format=3, attributes={"melgraph_format": FORMAT, **attributes}
+            folder,
+            zarr_format=3,
+            attributes={
+                "melgraph_format": FORMAT,
+                "arrays": list(arrays),
+                "bins": "index" if frequency is None else "frequency",
+                **attributes,
+            },
         )
-        self.values = self.group.create_array(
-            "values",
-            shape=(0, self.n_bins),
-            chunks=(CHUNK_FRAMES, self.n_bins),
-            shards=(self.shard_frames, self.n_bins),
-            dtype="float16",
-            compressors=None if codec == "none" else ZstdCodec(level=3),
-            dimension_names=("frame", "bin"),
-            # Zarr drops chunks that equal the fill value: silence would shorten the file.
-            config={"write_empty_chunks": True},
-        )
-        self._put("frequency", frequency.astype(np.float32), ("bin",))
-        self._buffer = np.empty((self.shard_frames, self.n_bins), np.float16)
-        self._buffered = 0
-        self._written = 0
+        self._arrays = {
+            name: RaggedWriter(
+                self.group,
+                name,
+                dtype=dtype,
+                width=bins,
+                chunk_rows=CHUNK_FRAMES if bins else CHUNK_SAMPLES,
+                shard_bytes=shard_bytes,
+                codec=codec,
+                dimensions=("frame", "bin") if bins else ("sample",),
+            )
+            for name, dtype in arrays.items()
+        }
+        if frequency is not None:
+            self._put("frequency", frequency.astype(np.float32), ("bin",))
         self._offsets = [0]
         self._track_ids: dict[str, None] = {}  # an ordered set
 
     @property
     def frames_written(self) -> int:
-        """Frames appended so far."""
+        """Frames (or samples) appended so far."""
         return self._offsets[-1]
 
-    def append(self, track_id: str, values: np.ndarray) -> None:
-        """Add one track: `values` `[frame, bin]`, zero frames allowed; stored as float16.
+    def append(self, track_id: str, values: np.ndarray, **others: np.ndarray) -> None:
+        """Add one track: `[frame, bin]` (or `[sample]`) per array, zero frames allowed.
+
+        The arrays may be memory maps: they are copied piece by piece.
 
         Raises:
             StorageError: the shape, a value or the track id does not fit the store.
@@ -105,42 +115,38 @@ class SpectrogramWriter:
                 where=self.folder,
                 remedy="append each track once, under its 32 lower-case hexadecimal digits",
             )
-        if values.ndim != 2 or values.shape[1] != self.n_bins:
+        given = {"values": values, **others}
+        if given.keys() != self._arrays.keys():
+            raise ValueError(f"the store has {list(self._arrays)}, given {list(given)}")
+        for array in given.values():
+            self._check(track_id, array, len(values))
+        for name, array in given.items():
+            self._arrays[name].append(array)
+        self._track_ids[track_id] = None
+        self._offsets.append(self._offsets[-1] + len(values))
+
+    def _check(self, track_id: str, array: np.ndarray, length: int) -> None:
+        if array.shape != ((length, self.bins) if self.bins else (length,)):
             raise StorageError(
-                f"a spectrogram of shape {values.shape} does not fit a store of {self.n_bins} bins",
+                f"an array of shape {array.shape} does not fit a store of {self.bins} bins",
                 where=self.folder,
-                remedy="append arrays of shape [frame, bin]",
+                remedy="append arrays of shape [frame, bin], all of one length",
             )
-        if not np.isfinite(values).all() or np.abs(values).max(initial=0) > np.finfo("f2").max:
+        if array.dtype.kind == "f" and not all(map(_fits_float16, _pieces(array))):
             raise StorageError(
                 f"the spectrogram of track {track_id} holds NaN, infinite or too large values",
                 where=self.folder,
                 remedy="quarantine the track: only finite values are stored",
             )
-        self._track_ids[track_id] = None
-        self._offsets.append(self._offsets[-1] + len(values))
-        while len(values):
-            room = self.shard_frames - self._buffered
-            head, values = values[:room], values[room:]
-            self._buffer[self._buffered : self._buffered + len(head)] = head
-            self._buffered += len(head)
-            if self._buffered == self.shard_frames:
-                self._write_shard()
 
     def close(self) -> None:
         """Write what is left and check the layout that memory maps rely on."""
-        if self._buffered:
-            self._write_shard()
+        for array in self._arrays.values():
+            array.close()
         ids = np.frombuffer(bytes.fromhex("".join(self._track_ids)), np.uint8).reshape(-1, 16)
         self._put("track_id", ids, ("track", "byte"))
         self._put("offsets", np.asarray(self._offsets, np.int64), ("track_boundary",))
         SpectrogramStore(self.folder).check_layout()
-
-    def _write_shard(self) -> None:
-        end = self._written + self._buffered
-        self.values.resize((end, self.n_bins))
-        self.values[self._written : end] = self._buffer[: self._buffered]
-        self._written, self._buffered = end, 0
 
     def _put(self, name: str, data: np.ndarray, dimensions: tuple[str, ...]) -> None:
         array = self.group.create_array(
@@ -156,14 +162,24 @@ class SpectrogramWriter:
             array[...] = data
 
 
+def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    rows = max(1, _CHECKED_AT_ONCE // max(1, int(np.prod(array.shape[1:]))))
+    return (array[start : start + rows] for start in range(0, len(array), rows))
+
+
+def _fits_float16(values: np.ndarray) -> bool:
+    return bool(np.isfinite(values).all() and np.abs(values).max(initial=0) <= np.finfo("f2").max)
+
+
 class SpectrogramStore:
     """A committed store, opened for reading.
 
     Attributes:
         attributes: the transform.
+        arrays: names of its arrays; `values` first.
         offsets: int64 `[track + 1]`.
         track_ids: hexadecimal, in order of the rows.
-        frequency: float32 `[bin]`, Hz.
+        frequency: float32 `[bin]`, Hz; None where the bins have none.
 
     Raises:
         NewerFormat: written by a newer melgraph.
@@ -185,20 +201,33 @@ class SpectrogramStore:
                 remedy="upgrade melgraph, or use another MELGRAPH_HOME",
             )
         try:
-            self._values = self.group["values"]
+            self.arrays = [str(name) for name in self.attributes.get("arrays", ["values"])]  # type: ignore[union-attr]
+            self._arrays = {
+                name: RaggedReader(self.group[name], folder / name) for name in self.arrays
+            }
             self.offsets = np.asarray(self.group["offsets"][...], np.int64)  # type: ignore[index]
             ids = np.asarray(self.group["track_id"][...], np.uint8)  # type: ignore[index]
-            self.frequency = np.asarray(self.group["frequency"][...])  # type: ignore[index]
-            self._shard_frames = self._values.shards[0]  # type: ignore[union-attr,index]
-            shape = (int(self.offsets[-1]), len(self.frequency))
-            fits = self._values.shape == shape and self._values.dtype == np.float16  # type: ignore[union-attr]
+            self.frequency = self._frequency()
+            fits = self._fits()
         except _UNREADABLE as error:
             raise _not_a_store(folder, repr(error)) from None
         if not fits or len(self.offsets) != len(ids) + 1 or (np.diff(self.offsets) < 0).any():
             raise _not_a_store(folder, "its arrays do not fit each other")
         self.track_ids = [row.tobytes().hex() for row in ids]
         self._rows = {track_id: row for row, track_id in enumerate(self.track_ids)}
-        self._mapped = not self._values.compressors  # type: ignore[union-attr]
+
+    def _frequency(self) -> np.ndarray | None:
+        if self.attributes.get("bins") == "index":
+            return None
+        return np.asarray(self.group["frequency"][...])  # type: ignore[index]
+
+    def _fits(self) -> bool:
+        shapes = {reader.shape for reader in self._arrays.values()}
+        shape = self._arrays["values"].shape
+        bins = shape[1:] if self.frequency is None else (len(self.frequency),)
+        dtypes = {reader.dtype.str for reader in self._arrays.values()}
+        known = dtypes <= ({"<f2"} if len(shape) == 2 else {"<i2"})
+        return known and shapes == {(int(self.offsets[-1]), *bins)}
 
     def __len__(self) -> int:
         return len(self.track_ids)
@@ -206,85 +235,33 @@ class SpectrogramStore:
     def __contains__(self, track_id: str) -> bool:
         return track_id in self._rows
 
-    def track(self, track_id: str) -> np.ndarray:
-        """float16 `[frame, bin]` of a track: a view of the memory map where the store allows it.
+    def track(self, track_id: str, array: str = "values") -> np.ndarray:
+        """`[frame, bin]` (or `[sample]`) of a track: a view of the memory map where there is one.
 
         Raises:
-            KeyError: the track is not in this store.
+            KeyError: the track, or the array, is not in this store.
         """
         row = self._rows[track_id]
-        return self.frames(int(self.offsets[row]), int(self.offsets[row + 1]))
+        return self.frames(int(self.offsets[row]), int(self.offsets[row + 1]), array)
 
-    def frames(self, start: int, stop: int) -> np.ndarray:
-        """float16 `[stop - start, bin]` of the concatenated frames.
+    def frames(self, start: int, stop: int, array: str = "values") -> np.ndarray:
+        """`[stop - start, ...]` of the concatenated frames.
 
         Raises:
             IndexError: the store has no such frames.
             ArtifactCorrupt: a shard file is missing or too short.
         """
-        if not 0 <= start <= stop <= self.offsets[-1]:
-            raise IndexError(f"frames {start}:{stop} of {self.offsets[-1]}")
-        if not self._mapped:
-            return np.asarray(self._values[start:stop])  # type: ignore[index]
-        if start == stop:
-            return np.empty((0, len(self.frequency)), np.float16)
-        first, last = start // self._shard_frames, (stop - 1) // self._shard_frames
-        pieces = []
-        for shard in range(first, last + 1):
-            base = shard * self._shard_frames
-            pieces.append(self._shard(shard)[max(0, start - base) : stop - base])
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-
-    @lru_cache(maxsize=64)  # noqa: B019 - a store lives as long as its maps
-    def _shard(self, shard: int) -> np.ndarray:
-        n_bins = len(self.frequency)
-        frames = min(self._shard_frames, int(self.offsets[-1]) - shard * self._shard_frames)
-        path = self._shard_path(shard)
-        try:
-            return np.memmap(path, np.dtype("<f2"), mode="r", shape=(frames, n_bins))
-        except (OSError, ValueError) as error:
-            raise ArtifactCorrupt(
-                f"the shard cannot be mapped ({error})", where=path, remedy=_REMEDY
-            ) from None
-
-    def _shard_path(self, shard: int) -> Path:
-        return self.folder / "values" / "c" / str(shard) / "0"
+        return self._arrays[array].rows(start, stop)
 
     def check_layout(self) -> None:
-        """Assert that each shard file is its chunks in order, without gaps, then the index.
+        """Assert that the files are what the memory maps expect.
 
         Raises:
-            ArtifactCorrupt: a file has another size or order than a memory map expects.
+            ArtifactCorrupt: a file has another size or order.
         """
-        if not self._mapped:
-            return
-        chunk_bytes = CHUNK_FRAMES * len(self.frequency) * 2
-        slots = self._shard_frames // CHUNK_FRAMES
-        index_bytes = slots * _INDEX_ENTRY + _INDEX_CHECKSUM
-        total = int(self.offsets[-1])
-        for shard in range(-(-total // self._shard_frames)):
-            frames = min(self._shard_frames, total - shard * self._shard_frames)
-            chunks = -(-frames // CHUNK_FRAMES)
-            path = self._shard_path(shard)
-            size = path.stat().st_size if path.exists() else 0
-            if size != chunks * chunk_bytes + index_bytes:
-                raise ArtifactCorrupt(
-                    f"the shard has {size} bytes, not those of "
-                    f"{chunks} chunks of {chunk_bytes} bytes and their index",
-                    where=path,
-                    remedy=_REMEDY,
-                )
-            with path.open("rb") as file:
-                file.seek(-index_bytes, 2)
-                index = np.frombuffer(file.read(slots * _INDEX_ENTRY), "<u8").reshape(slots, 2)
-            starts = np.arange(chunks, dtype=np.uint64) * np.uint64(chunk_bytes)
-            if (index[:chunks, 0] != starts).any() or (index[:chunks, 1] != chunk_bytes).any():
-                raise ArtifactCorrupt(
-                    "the chunks of the shard are not in order, one after another",
-                    where=path,
-                    remedy="report this with your zarr version; set the codec to 'zstd' meanwhile",
-                )
+        for reader in self._arrays.values():
+            reader.check_layout()
 
 
 def _not_a_store(folder: Path, why: str) -> ArtifactCorrupt:
-    return ArtifactCorrupt(f"this is not a spectrogram store ({why})", where=folder, remedy=_REMEDY)
+    return ArtifactCorrupt(f"this is not a spectrogram store ({why})", where=folder, remedy=REMEDY)

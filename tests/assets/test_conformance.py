@@ -34,8 +34,12 @@ from tests.conftest import MadeHome
 each_kind = pytest.mark.parametrize("kind", sorted(KINDS))
 
 
-def _ingest(make: Callable[..., Spec]) -> Callable[..., Spec]:
-    return lambda store, catalogue, batch: make(store.need(ingest.TRACKS, batch).reference)
+def _representation(asset: str) -> Callable[..., Spec]:
+    def spec_of(store: ArtifactStore, _: Catalogue, batch: str) -> Spec:
+        tracks = store.need(ingest.TRACKS, batch).reference
+        return ingest.representation_specs(store, tracks, [asset])[0]
+
+    return spec_of
 
 
 def _embedding(store: ArtifactStore, _: Catalogue, name: str) -> Spec:
@@ -50,8 +54,7 @@ def _segment(store: ArtifactStore, _: Catalogue, name: str) -> Spec:
 # Before the work: store, catalogue, partition -> Spec.
 SPEC_OF: dict[str, Callable[[ArtifactStore, Catalogue, str], Spec]] = {
     ingest.TRACKS: lambda _, catalogue, name: ingest.tracks_spec(name, catalogue.batch_files(name)),
-    ingest.MEL: _ingest(ingest.mel_spec),
-    ingest.FEATURES: _ingest(ingest.features_spec),
+    **{name: _representation(name) for name in (*ingest.DEFAULT, *ingest.ON_DEMAND)},
     datasets.DATASETS: datasets.dataset_spec,
     trained_models.TRAINED: lambda store, _, name: trained_models.training_spec(store, name),
     evaluations.EVALUATIONS: lambda store, _, name: evaluations.evaluation_spec(store, name),

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -37,11 +36,7 @@ def ingest_files(store: ArtifactStore, *paths: str, batch: str = "batch-000001")
     """The three artifacts of a batch, made in one pass. Files may be missing by now."""
     files = [LibraryFile(path, 1000, 1) for path in sorted(paths)]
     tracks = ingest.tracks_spec(batch, files)
-    specs = [
-        tracks,
-        ingest.mel_spec(tracks.reference),
-        ingest.features_spec(tracks.reference),
-    ]
+    specs = [tracks, *ingest.representation_specs(store, tracks.reference)]
     with Production(store, specs) as production:
         ingest.write_batch(store, production.missing)
     return production.artifacts
@@ -114,23 +109,6 @@ def test_a_file_one_may_not_read_is_quarantined(store):
     assert "Permission denied" in row["reason"]
 
 
-def test_a_disk_error_costs_one_file(store, monkeypatch):
-    tone(store.home.library / "a.wav")
-    tone(store.home.library / "b.wav", 880)
-    whole = ingest.file_sha256
-
-    def broken(path: Path) -> str:
-        if path.name == "a.wav":
-            raise OSError(5, "Input/output error", str(path))
-        return whole(path)
-
-    monkeypatch.setattr(ingest, "file_sha256", broken)
-    rows = rows_of(ingest_files(store, "a.wav", "b.wav")["tracks"])
-    assert rows["a.wav"]["code"] == "unreadable"
-    assert "Input/output error" in rows["a.wav"]["reason"]
-    assert rows["b.wav"]["status"] == "ok"
-
-
 def test_nothing_but_bad_files_is_a_batch_too(store):
     (store.home.library / "x.mp3").write_text("x")
     made = ingest_files(store, "x.mp3")
@@ -184,44 +162,11 @@ def test_a_file_that_changed_is_left_out_of_what_is_remade(store):
     tone(library / "b.wav", 999)  # other bytes under the same name
     (library / "c.wav").unlink()
     spec = made["mel_spectrograms"].record.spec
-    again, _ = store.produce(spec, lambda work: ingest.write_mel_spectrograms(store, work))
+    again, _ = store.produce(spec, lambda work: ingest.write_one(store, work))
     assert stored_in(again) == [rows_of(made["tracks"])["a.wav"]["track_id"]]
     changed, gone = again.facts["left_out"]
     assert changed == "b.wav: its bytes are no longer those in tracks"
     assert gone == "c.wav: the file was registered and is no longer there"
-
-
-def test_the_same_files_give_the_same_bytes_however_many_threads(store, monkeypatch):
-    for number in range(12):
-        tone(store.home.library / f"{number:02d}.wav", 200 + 40 * number, seconds=0.3)
-    names = [f"{number:02d}.wav" for number in range(12)]
-    first = ingest_files(store, *names)
-    shutil.rmtree(store.home.artifacts)
-    monkeypatch.setattr(ingest, "WORKERS", 1)
-    second = ingest_files(store, *names)
-    for asset in first:
-        assert first[asset].record.files == second[asset].record.files
-
-
-def test_no_more_than_a_few_files_are_in_memory(store, monkeypatch):
-    names = [f"{number:02d}.wav" for number in range(40)]
-    waiting, most, lock = 0, 0, threading.Lock()
-
-    def examine(library, relative, *_):
-        nonlocal waiting, most
-        with lock:
-            waiting += 1
-            most = max(most, waiting)
-        return ingest.Examined({"path": relative})
-
-    monkeypatch.setattr(ingest, "_examine", examine)
-    seen = []
-    for item in ingest._examine_all(Path(), dict.fromkeys(names), None, True, True):
-        seen.append(item.row["path"])
-        with lock:
-            waiting -= 1
-    assert seen == names  # in order
-    assert most <= ingest.AHEAD + 1
 
 
 def test_a_changed_file_takes_the_place_of_the_old(store):

@@ -222,6 +222,19 @@ def test_a_quarantined_file_that_moves_is_not_tried_again(music):
     assert (row["path"], row["gone"]) == ("bad/text.mp3", False)
 
 
+def test_what_is_made_again_is_read_where_it_is_now(music):
+    swap(music)
+    music.move("jazz/c.wav", "z.wav")
+    music.run()
+    before, live = music.batches()[0], music.live()
+    again = ingest.tracks_spec("batch-000001", music.catalogue.batch_files("batch-000001"))
+    shutil.rmtree(before.folder)
+    with Production(music.store, [again]) as production:
+        ingest.write_batch(music.store, production.missing)
+    assert music.batches()[0].record.files == before.record.files
+    assert music.live() == live
+
+
 def test_every_catalogued_file_is_listed_once(music):
     swap(music)
     music.move("jazz/c.wav", "rock/c.wav")

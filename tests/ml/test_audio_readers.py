@@ -70,7 +70,7 @@ def test_a_complete_flac_with_a_wrong_length_is_accepted(claimed: int, tmp_path:
     decoded = decode(with_total_samples(path, claimed * 2 * RATE))
     np.testing.assert_array_equal(decoded.samples, samples)
     if claimed:
-        assert f"the header promises {2 * claimed:.2f} s, 4.00 s decode" in str(decoded.warning)
+        assert f"the file promises {2 * claimed:.2f} s, 4.00 s decode" in str(decoded.warning)
     else:
         assert decoded.warning is None  # encoders that write to a pipe leave it open
 

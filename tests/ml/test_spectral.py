@@ -8,8 +8,18 @@ import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.analysis import transform_from
-from ml.spectral import MelTransform, istft, log_mel, mel_filterbank, mel_frequencies, stft
+from ml.framing import TILE
+from ml.representations import MEL, from_attributes
+from ml.spectral import (
+    FilterBank,
+    MelTransform,
+    StftStream,
+    istft,
+    log_mel,
+    mel_filterbank,
+    mel_frequencies,
+    stft,
+)
 
 TRANSFORM = MelTransform()
 RATE = TRANSFORM.sample_rate
@@ -62,6 +72,80 @@ class TestStft:
         before = mono.copy()
         stft(mono, n_fft=2048, hop=512)
         np.testing.assert_array_equal(mono, before)
+
+
+class TestStream:
+    """However a signal is cut, a stream gives the bits of the whole."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        data=st.data(),
+        n_fft=st.sampled_from([64, 100, 2048]),
+        hop=st.sampled_from([16, 32, 50, 64, 512]),
+        frames=st.integers(0, 3 * TILE),
+        more=st.integers(-3, 3),
+        silent=st.booleans(),
+    )
+    def test_the_bits_of_the_whole(self, data, n_fft, hop, frames, more, silent):
+        samples = max(0, frames * hop + more)
+        samples = data.draw(st.sampled_from([samples, 0, 1, n_fft // 2, n_fft // 2 + 1]))
+        mono = np.zeros(samples, np.float32) if silent else noise(samples)
+        cuts = sorted(data.draw(st.lists(st.integers(0, samples), max_size=6)))
+        whole = stft(mono, n_fft=n_fft, hop=hop)
+        stream = StftStream(n_fft, hop)
+        blocks = [stream.push(part) for part in np.split(mono, cuts)]
+        assert all(block.shape[1] % TILE == 0 for block in blocks)
+        blocks.append(stream.finish())
+        assert torch.equal(torch.cat(blocks, dim=1), whole)
+        transform = MelTransform(n_fft=n_fft, hop=hop, n_mels=20)
+        of_blocks = np.concatenate([log_mel(block, transform) for block in blocks])
+        np.testing.assert_array_equal(of_blocks, log_mel(whole, transform))
+
+    def test_sample_by_sample(self):
+        mono = noise(5000)
+        stream = StftStream(32, 16)
+        blocks = [stream.push(mono[i : i + 1]) for i in range(len(mono))]
+        found = torch.cat([*blocks, stream.finish()], dim=1)
+        assert torch.equal(found, stft(mono, n_fft=32, hop=16))
+
+    def test_a_block_may_be_reused_by_its_owner(self):
+        mono, stream = noise(2 * TILE * 512), StftStream(2048, 512)
+        buffer, blocks = np.empty(4096, np.float32), []
+        for start in range(0, len(mono), 4096):
+            buffer[:] = mono[start : start + 4096]
+            blocks.append(stream.push(buffer))
+        found = torch.cat([*blocks, stream.finish()], dim=1)
+        assert torch.equal(found, stft(mono, n_fft=2048, hop=512))
+
+    def test_it_holds_no_more_than_a_tile(self):
+        stream, block, most = StftStream(64, 32), noise(1000), 0
+        for _ in range(100):
+            stream.push(block)
+            most = max(most, sum(len(held) for held in stream._padded._held))
+        assert most <= TILE * 32 + 64 + 1000
+
+    def test_an_ended_signal_takes_no_more(self):
+        stream = StftStream(64, 32)
+        stream.finish()
+        with pytest.raises(ValueError, match="has ended"):
+            stream.push(noise(1))
+
+    def test_channels_are_refused(self):
+        with pytest.raises(ValueError, match=r"shape \(2, 9\)"):
+            StftStream(64, 32).push(np.zeros((2, 9), np.float32))
+        with pytest.raises(ValueError, match=r"shape \(2, 9\)"):
+            stft(np.zeros((2, 9), np.float32), n_fft=64, hop=32)
+
+
+def test_a_filter_bank_is_its_matrix():
+    """Bands without a bin (far more bands than bins) are zero."""
+    filters = mel_filterbank(MelTransform(n_fft=256, n_mels=200)).T
+    assert not filters.any(dim=0).all()
+    power = torch.rand(30, 129)
+    np.testing.assert_allclose(FilterBank(filters)(power), power @ filters, rtol=1e-5, atol=1e-6)
+    nothing = FilterBank(torch.zeros(129, 3))(power)
+    assert nothing.shape == (30, 3)
+    assert not nothing.any()
 
 
 class TestMelScale:
@@ -176,7 +260,7 @@ class TestTransform:
     )
     def test_the_attributes_bring_it_back(self, transform):
         stored = json.loads(json.dumps(transform.attributes()))
-        assert transform_from(stored) == transform
+        assert from_attributes(MEL, stored) == transform
         assert stored["mel_scale"] == "htk"
         assert stored["unit"] == "dB of power, re 1.0"
 
@@ -184,4 +268,4 @@ class TestTransform:
         stored = TRANSFORM.attributes()
         del stored["hop"]
         with pytest.raises(KeyError, match="hop"):
-            transform_from(stored)
+            from_attributes(MEL, stored)

@@ -143,10 +143,13 @@ def test_the_same_tracks_give_the_same_bytes(tmp_path):
 
 
 def test_shards_are_about_64_megabytes(tmp_path):
-    writer = SpectrogramWriter(
-        tmp_path / "store", frequency=np.zeros(128, np.float32), attributes={}
-    )
-    assert 0.99 * SHARD_BYTES < writer.shard_frames * 128 * 2 <= SHARD_BYTES
+    for bins, dtype in ((128, "float16"), (1025, "float16"), (20, "float16"), (0, "int16")):
+        writer = SpectrogramWriter(
+            tmp_path / f"{bins}", bins=bins, attributes={}, arrays={"values": dtype}
+        )
+        values = zarr.open_array(writer.folder / "values", mode="r")
+        shard_bytes = np.prod(values.shards) * values.dtype.itemsize
+        assert 0.96 * SHARD_BYTES < shard_bytes <= SHARD_BYTES
 
 
 def test_zstd_takes_less_space_and_no_map(tmp_path):
@@ -159,6 +162,62 @@ def test_zstd_takes_less_space_and_no_map(tmp_path):
         assert isinstance(store.track(track_id(0))[:1], np.memmap) is False or codec == "none"
         np.testing.assert_array_equal(store.track(track_id(0)), values)
     assert sizes["zstd"] < sizes["none"] / 5
+
+
+def test_several_arrays_share_their_rows(tmp_path):
+    writer = SpectrogramWriter(
+        tmp_path / "store",
+        frequency=FREQUENCY,
+        attributes={},
+        arrays={"values": "float16", "phase": "float16"},
+        shard_bytes=CHUNK_BYTES,
+    )
+    pairs = [(noise(n, seed=n), noise(n, seed=n + 1)) for n in (700, 0, 1500)]
+    for number, (values, phase) in enumerate(pairs):
+        writer.append(track_id(number), values, phase=phase)
+    with pytest.raises(StorageError, match="does not fit"):
+        writer.append(track_id(9), noise(5), phase=noise(6))
+    with pytest.raises(ValueError, match="phase"):
+        writer.append(track_id(9), noise(5))
+    writer.close()
+    store = SpectrogramStore(tmp_path / "store")
+    assert store.arrays == ["values", "phase"]
+    for number, (values, phase) in enumerate(pairs):
+        np.testing.assert_array_equal(store.track(track_id(number)), values, strict=True)
+        np.testing.assert_array_equal(store.track(track_id(number), "phase"), phase, strict=True)
+    with pytest.raises(KeyError):
+        store.track(track_id(0), "colour")
+    (tmp_path / "store" / "phase" / "c" / "1" / "0").unlink()
+    with pytest.raises(ArtifactCorrupt, match="0 bytes"):
+        store.check_layout()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 3000), max_size=4), st.sampled_from(["none", "zstd"]))
+def test_waveforms_are_flat(lengths, codec):
+    rng = np.random.default_rng(0)
+    sounds = [rng.integers(-32768, 32768, n, dtype=np.int16) for n in lengths]
+    with tempfile.TemporaryDirectory() as folder:
+        writer = SpectrogramWriter(
+            Path(folder) / "store", bins=0, attributes={}, arrays={"values": "int16"}, codec=codec
+        )
+        for number, sound in enumerate(sounds):
+            writer.append(track_id(number), sound)
+        writer.close()
+        store = SpectrogramStore(Path(folder) / "store")
+        assert store.frequency is None
+        for number, sound in enumerate(sounds):
+            np.testing.assert_array_equal(store.track(track_id(number)), sound, strict=True)
+        by_xarray = xarray.open_zarr(store.folder, consolidated=False)
+        assert by_xarray["values"].dims == ("sample",)
+
+
+def test_a_track_larger_than_the_memory_is_copied_from_its_map(tmp_path):
+    path = tmp_path / "scratch"
+    np.save(path.with_suffix(".npy"), noise(3 * CHUNK_FRAMES))
+    values = np.load(path.with_suffix(".npy"), mmap_mode="r")
+    store = write_store(tmp_path / "store", [values])
+    np.testing.assert_array_equal(store.track(track_id(0)), values)
 
 
 # ---- what is refused

@@ -1,0 +1,149 @@
+"""Samples, whole or as they stream by: levels, mono, another sample rate.
+
+What is computed here does not depend on how a signal was cut: `Levels` and `Resampler` cut what
+they are given into pieces of their own size, so a stream and a whole array give the same bits.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import soxr
+
+_NO_POWER_DBFS = -200.0  # what the level of digital silence is called: finite
+_RUN = 65536  # values or samples worked on at once; also what fits a processor's cache
+
+
+class Recutter:
+    """Cuts what is pushed into pieces of one size, however it came.
+
+    Args:
+        size: length of every piece but the last, along the first axis.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size, self._waiting, self._count = size, list[np.ndarray](), 0
+
+    def push(self, block: np.ndarray) -> Iterator[np.ndarray]:
+        """Take a block, which is not kept; give the pieces it completes, contiguous as it is."""
+        if self._count + len(block) < self._size:
+            if len(block):
+                self._waiting.append(block.copy())
+                self._count += len(block)
+            return
+        whole = np.concatenate([*self._waiting, block]) if self._waiting else block
+        end = len(whole) - len(whole) % self._size
+        self._waiting = [whole[end:].copy()] if end < len(whole) else []
+        self._count = len(whole) - end
+        for start in range(0, end, self._size):
+            yield whole[start : start + self._size]
+
+    def rest(self) -> Iterator[np.ndarray]:
+        """What waits for more: one shorter piece, or none. It goes on waiting."""
+        if self._waiting:
+            yield np.concatenate(self._waiting)
+
+
+class Levels:
+    """Peak and RMS level of a stream, over all channels, in dB re full scale 1.0.
+
+    Attributes:
+        samples: samples per channel so far.
+        not_finite: how many of the values are NaN or infinite.
+        peak: largest magnitude, full scale 1.0; NaN or infinite if any value is.
+    """
+
+    def __init__(self) -> None:
+        self.samples = self.not_finite = 0
+        self.peak = 0.0
+        self._power, self._values = 0.0, 0
+        self._runs = Recutter(_RUN)
+
+    def add(self, block: np.ndarray) -> None:
+        """Take the next samples: float32 `[sample, channel]`, contiguous."""
+        if not block.size:
+            return
+        peak = max(float(block.max()), -float(block.min()))  # NaN comes through
+        if not np.isfinite(peak):
+            self.not_finite += int(np.count_nonzero(~np.isfinite(block)))
+        self.peak = float(np.maximum(self.peak, peak))
+        self.samples += len(block)
+        self._values += block.size
+        for run in self._runs.push(block.reshape(-1)):
+            self._power += _power(run)
+
+    @property
+    def peak_dbfs(self) -> float:
+        """Peak level; -200 for digital silence, and where there are no samples."""
+        return _dbfs(self.peak)
+
+    @property
+    def rms_dbfs(self) -> float:
+        """RMS level; -200 for digital silence, and where there are no samples."""
+        power = sum(map(_power, self._runs.rest()), start=self._power)
+        return _dbfs(np.sqrt(power / max(self._values, 1)))
+
+
+def levels(samples: np.ndarray) -> tuple[float, float]:
+    """Peak and RMS level of float32 `[sample, channel]`, as `Levels` has them."""
+    found = Levels()
+    found.add(samples)
+    return found.peak_dbfs, found.rms_dbfs
+
+
+def _power(run: np.ndarray) -> float:
+    # float64 sums of short float32 runs: exact enough for hours, without a float64 copy
+    return float(np.dot(run, run))
+
+
+def _dbfs(level: float) -> float:
+    return float(20.0 * np.log10(np.maximum(level, 10.0 ** (_NO_POWER_DBFS / 20))))
+
+
+def to_mono(samples: np.ndarray) -> np.ndarray:
+    """Mean of the channels: float32 `[sample, channel]` -> contiguous float32 `[sample]`.
+
+    Channel by channel: ten times as fast as `mean(axis=1)` over two interleaved channels.
+    """
+    share = np.float32(1.0 / samples.shape[1])
+    mono = samples[:, 0] * share
+    for channel in range(1, samples.shape[1]):
+        mono += samples[:, channel] * share
+    return mono
+
+
+class Resampler:
+    """Changes the sample rate of a mono stream (soxr HQ, band-limited).
+
+    All that the pushes give, in one, is bit for bit what `resample` gives of the whole signal,
+    whatever the size of the pushes.
+
+    Args:
+        source_rate: Hz.
+        target_rate: Hz; where the two are equal, what is pushed comes back as it is.
+    """
+
+    def __init__(self, source_rate: int, target_rate: int) -> None:
+        self._stream = None
+        if source_rate != target_rate:
+            self._stream = soxr.ResampleStream(source_rate, target_rate, 1, "float32", "HQ")
+        self._runs = Recutter(_RUN)
+
+    def push(self, mono: np.ndarray, *, last: bool = False) -> np.ndarray:
+        """The next samples, float32 `[sample]` -> what is ready by now: the same.
+
+        Args:
+            mono: any number of samples, none included.
+            last: nothing follows: give all that is left.
+        """
+        if self._stream is None:
+            return mono
+        ready = [self._stream.resample_chunk(run) for run in self._runs.push(mono)]
+        if last:
+            ready += [self._stream.resample_chunk(run) for run in self._runs.rest()]
+            ready.append(self._stream.resample_chunk(mono[:0], last=True))
+        return ready[0] if len(ready) == 1 else np.concatenate([mono[:0], *ready])
+
+
+def resample(mono: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
+    """Change the sample rate, in Hz (soxr HQ, band-limited): float32 `[sample]` -> the same."""
+    return Resampler(source_rate, target_rate).push(mono, last=True)

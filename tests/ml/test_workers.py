@@ -1,0 +1,102 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ml.workers import isolated_map
+from tests.ml import crashing
+
+
+def run(items, **options):
+    options = {"workers": 2, "time_limit": lambda item: 1.0 if item == 5 else 60.0} | options
+    return isolated_map(crashing.answer, items, **options)
+
+
+def test_a_crash_a_hang_and_an_exit_cost_one_item_each_and_order_is_kept():
+    found = list(run([0, 1, 3, 4, 5, 6, 9, 8]))
+    assert [outcome.item for outcome in found] == [0, 1, 3, 4, 5, 6, 9, 8]
+    assert [outcome.value for outcome in found] == [0, 1, None, 16, None, 36, None, 64]
+    by_item = {outcome.item: outcome for outcome in found}
+    assert by_item[3].lost == "its process ended by SIGSEGV"
+    assert not by_item[3].hung
+    assert by_item[5].hung
+    assert "1 s" in by_item[5].lost
+    assert by_item[9].lost == "its process ended with exit status 3"
+
+
+def test_an_exception_of_the_function_is_raised_at_its_turn():
+    given = run([1, 2, 7, 8])
+    assert [next(given).value, next(given).value] == [1, 4]
+    with pytest.raises(TimeoutError, match="own"):
+        next(given)
+
+
+def test_the_victim_of_a_neighbour_is_tried_once_more(tmp_path):
+    marker = str(tmp_path / "tried")
+    (outcome,) = isolated_map(
+        crashing.crash_once, [marker], workers=1, time_limit=lambda item: 60.0
+    )
+    assert outcome.value == "done"
+
+
+def test_items_are_taken_only_as_they_are_needed():
+    taken = []
+
+    def items():
+        for item in range(100):
+            taken.append(item)
+            yield item * 10
+
+    given = run(items(), ahead=2)
+    next(given)
+    assert len(taken) <= 2 * 2 + 1
+    given.close()
+
+
+def test_the_work_is_done_elsewhere():
+    options = {"workers": 2, "time_limit": lambda item: 60.0}
+    ids = {outcome.value for outcome in isolated_map(crashing.process_id, range(8), **options)}
+    assert os.getpid() not in ids
+    assert 1 <= len(ids) <= 2
+
+
+def test_nothing_to_do():
+    assert list(run([])) == []
+
+
+def test_processes_end_with_a_caller_that_is_killed(tmp_path):
+    script = (
+        "import os, signal\n"
+        "from ml.workers import isolated_map\n"
+        "from tests.ml import crashing\n"
+        "ids = isolated_map(crashing.process_id, range(1000), workers=2,"
+        " time_limit=lambda item: 60.0)\n"
+        "print(next(ids).value, next(ids).value, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    code = "import sys; sys.path.insert(0, sys.argv[1])\nif __name__ == '__main__':\n" + "".join(
+        f"    {line}\n" for line in script.splitlines()
+    )
+    path = tmp_path / "killed.py"
+    path.write_text(code)
+    ran = subprocess.run(
+        [sys.executable, str(path), str(Path(__file__).parents[2])],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    ids = [int(word) for word in ran.stdout.split()]
+    assert ids, ran.stderr
+    end = time.monotonic() + 30
+    while any(_runs(process) for process in ids) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not any(_runs(process) for process in ids)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
