@@ -63,7 +63,9 @@ class Difference:
 
 def difference(known: Mapping[str, Known], listing: Iterable[LibraryFile]) -> Difference:
     """Compare by path, size and time. The one step that is as long as the library is."""
-    unlike, returned, left = [], [], dict(known)
+    unlike: list[LibraryFile] = []
+    returned: list[LibraryFile] = []
+    left = dict(known)
     for file in listing:
         row = left.pop(file.path, None)
         if row is None or row.bytes != file.bytes or row.mtime_ns != file.mtime_ns:

@@ -15,6 +15,7 @@ from assets import ingest
 from assets.datasets import dataset_spec, write_dataset
 from assets.live import library_files, library_state, live_tracks
 from assets.materialize import current_references
+from ml import workers
 from pipelines.intake import cut_batches, scan_library
 from storage.artifacts import ArtifactStore, Production, file_sha256
 from storage.catalogue import Catalogue
@@ -78,7 +79,12 @@ class Music:
 
 
 @pytest.fixture
-def music(tmp_path: Path) -> Music:
+def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Music:
+    """Three tones, ingested. In this process: what a crash costs is tested elsewhere."""
+    monkeypatch.setattr(
+        workers, "isolated_map",
+        lambda function, jobs, **_: (workers.Outcome(job, function(job)) for job in jobs),
+    )  # fmt: skip
     made = Music(tmp_path)
     for number, path in enumerate(("rock/a.wav", "rock/b.wav", "jazz/c.wav")):
         made.tone(path, 300 + 100 * number)
