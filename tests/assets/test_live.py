@@ -13,12 +13,14 @@ import soundfile
 
 from assets import ingest
 from assets.datasets import dataset_spec, write_dataset
+from assets.dreams import _find_source
 from assets.live import library_files, library_state, live_tracks
 from assets.materialize import current_references
 from ml import workers
 from pipelines.intake import cut_batches, scan_library
 from storage.artifacts import ArtifactStore, Production, file_sha256
 from storage.catalogue import Catalogue
+from storage.errors import ArtifactCorrupt
 from storage.home import Home
 from storage.lineage import trace
 from storage.tables import read_table
@@ -292,3 +294,15 @@ def test_the_audit_finds_what_moved(music):
     chain = trace(music.store, music.batches()[0], locate=music.catalogue.locations)
     assert chain.problems == []
     assert chain.moved == {"rock/a.wav": "Rock/a.wav", "rock/b.wav": "Rock/b.wav"}
+
+
+def test_the_source_of_a_dream_is_found_where_it_is_now(music):
+    batches = music.batches()
+    (row,) = live_tracks(batches).filter(pl.col("path") == "rock/a.wav").to_dicts()
+    music.move("rock/a.wav", "z.wav")
+    with pytest.raises(ArtifactCorrupt, match="gone"):
+        _find_source(music.home, row, row["sha256"])
+    music.run()
+    assert _find_source(music.home, row, row["sha256"]) == music.home.library / "z.wav"
+    music.tone("rock/a.wav", 999)  # another one, in its place
+    assert _find_source(music.home, row, row["sha256"]) == music.home.library / "z.wav"
