@@ -11,7 +11,7 @@ import polars as pl
 
 from assets.ingest_pass import Examined, examine_all
 from storage.artifacts import ArtifactStore, Work
-from storage.catalogue import LibraryFile
+from storage.catalogue import Catalogue, LibraryFile
 from storage.records import Recording, Reference, Spec
 from storage.tables import read_table, write_table
 
@@ -109,8 +109,12 @@ def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
     left_out: list[str] = []
     first_path: dict[str, str] = {}
     scratch = next(iter(works.values())).folder
-    for item in examine_all(store.home.open_library(), files, wanted, scratch):
+    places = _places(store, next(iter(works.values())).spec.partition)
+    now = [(places.get(path, path), size) for path, size in files]
+    examined = examine_all(store.home.open_library(), now, wanted, scratch)
+    for (path, _), item in zip(files, examined, strict=True):
         row = item.row
+        row["path"] = path  # as it was registered, wherever the file is now
         rows.append(row)
         if row["status"] != "ok":
             left_out += [] if expected is None else [f"{row['path']}: {row['reason']}"]
@@ -128,6 +132,13 @@ def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
         _finish_tracks(works[TRACKS], rows)
     for output in outputs:
         output.finish(tracks=len(first_path), left_out=left_out)
+
+
+def _places(store: ArtifactStore, batch: str) -> dict[str, str]:
+    """Where the files of a batch are now: what is made again must not lose those that moved."""
+    if not store.home.catalogue.is_file():
+        return {}
+    return Catalogue(store.home.catalogue).batch_places(batch)
 
 
 def _made_with(spec: Spec) -> Mapping[str, Any]:

@@ -57,7 +57,8 @@ def library_files(batches: Sequence[Artifact], state: Mapping[str, Any]) -> pl.D
     ]
     if not tables:
         return pl.DataFrame(schema={**schema, "gone": pl.Boolean})
-    rows = pl.concat(tables)
+    # A table that an earlier stage wrote may lack a column.
+    rows = pl.concat([pl.DataFrame(schema=schema), *tables], how="diagonal")
     moves = pl.DataFrame(
         [(path, batch, origin) for path, (batch, origin) in moved.items()],
         schema={"to": pl.String, "batch": pl.String, "path": pl.String},

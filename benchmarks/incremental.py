@@ -52,18 +52,22 @@ class Case:
 
     @property
     def catalogue(self) -> Catalogue:
+        """Its catalogue."""
         return Catalogue(self.home.catalogue)
 
     @property
     def store(self) -> ArtifactStore:
+        """Its artifacts."""
         return ArtifactStore(self.home)
 
     def time(self, what: str, act: Callable[[], object]) -> None:
+        """Note how long it takes."""
         started = time.perf_counter()
         act()
         self.seconds.setdefault(what, []).append(time.perf_counter() - started)
 
     def median(self, what: str) -> float:
+        """Over the rounds, s."""
         return statistics.median(self.seconds[what])
 
     def new_files(self) -> list[LibraryFile]:
@@ -112,8 +116,8 @@ def make_artifacts(case: Case, batch: str, lot: list[LibraryFile]) -> None:
 
     tracks = ingest.tracks_spec(batch, lot)
     case.store.produce(tracks, write_tracks)
-    for make in (ingest.mel_spec, ingest.features_spec):
-        case.store.produce(make(tracks.reference), lambda work: None)
+    for spec in ingest.representation_specs(case.store, tracks.reference):
+        case.store.produce(spec, lambda work: None)
 
 
 def measure(case: Case) -> None:

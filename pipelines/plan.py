@@ -21,6 +21,7 @@ from assets import (
 )
 from assets.evaluations import evaluation_spec
 from assets.exploration_reports import exploration_spec
+from assets.materialize import current_references
 from assets.pages.asset import pages_spec
 from assets.partitions import SPECS, TRACK_BATCH
 from ml.errors import UserError
@@ -94,10 +95,9 @@ class Planner:
 
     def on_demand(self) -> Iterator[Step]:
         """The representations that were asked for, of every batch that lacks one."""
-        for batch in self.store.partitions(ingest.TRACKS) if self.representations else ():
-            tracks = self.store.need(ingest.TRACKS, batch).reference
+        for tracks in current_references(self.store, ingest.TRACKS) if self.representations else ():
             specs = ingest.representation_specs(self.store, tracks, self.representations)
-            step = self._step("representing", {TRACK_BATCH: batch}, specs)
+            step = self._step("representing", {TRACK_BATCH: tracks.partition}, specs)
             yield replace(step, assets=tuple(self.representations))
 
     def deduplication(self) -> Iterator[Step]:

@@ -13,11 +13,14 @@ import soundfile
 
 from assets import ingest
 from assets.datasets import dataset_spec, write_dataset
+from assets.dreams import _find_source
 from assets.live import library_files, library_state, live_tracks
 from assets.materialize import current_references
+from ml import workers
 from pipelines.intake import cut_batches, scan_library
 from storage.artifacts import ArtifactStore, Production, file_sha256
 from storage.catalogue import Catalogue
+from storage.errors import ArtifactCorrupt
 from storage.home import Home
 from storage.lineage import trace
 from storage.tables import read_table
@@ -82,7 +85,12 @@ class Music:
 
 
 @pytest.fixture
-def music(tmp_path: Path) -> Music:
+def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Music:
+    """Three tones, ingested. In this process: what a crash costs is tested elsewhere."""
+    monkeypatch.setattr(
+        workers, "isolated_map",
+        lambda function, jobs, **_: (workers.Outcome(job, function(job)) for job in jobs),
+    )  # fmt: skip
     made = Music(tmp_path)
     for number, path in enumerate(("rock/a.wav", "rock/b.wav", "jazz/c.wav")):
         made.tone(path, 300 + 100 * number)
@@ -226,6 +234,19 @@ def test_a_quarantined_file_that_moves_is_not_tried_again(music):
     assert (row["path"], row["gone"]) == ("bad/text.mp3", False)
 
 
+def test_what_is_made_again_is_read_where_it_is_now(music):
+    swap(music)
+    music.move("jazz/c.wav", "z.wav")
+    music.run()
+    before, live = music.batches()[0], music.live()
+    again = ingest.tracks_spec("batch-000001", music.catalogue.batch_files("batch-000001"))
+    shutil.rmtree(before.folder)
+    with Production(music.store, [again]) as production:
+        ingest.write_batch(music.store, production.missing)
+    assert music.batches()[0].record.files == before.record.files
+    assert music.live() == live
+
+
 def test_every_catalogued_file_is_listed_once(music):
     swap(music)
     music.move("jazz/c.wav", "rock/c.wav")
@@ -277,3 +298,15 @@ def test_the_audit_finds_what_moved(music):
     chain = trace(music.store, music.batches()[0], locate=music.catalogue.locations)
     assert chain.problems == []
     assert chain.moved == {"rock/a.wav": "Rock/a.wav", "rock/b.wav": "Rock/b.wav"}
+
+
+def test_the_source_of_a_dream_is_found_where_it_is_now(music):
+    batches = music.batches()
+    (row,) = live_tracks(batches).filter(pl.col("path") == "rock/a.wav").to_dicts()
+    music.move("rock/a.wav", "z.wav")
+    with pytest.raises(ArtifactCorrupt, match="gone"):
+        _find_source(music.home, row, row["sha256"])
+    music.run()
+    assert _find_source(music.home, row, row["sha256"]) == music.home.library / "z.wav"
+    music.tone("rock/a.wav", 999)  # another one, in its place
+    assert _find_source(music.home, row, row["sha256"]) == music.home.library / "z.wav"

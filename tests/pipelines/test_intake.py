@@ -3,15 +3,17 @@
 import hashlib
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from pipelines import intake
-from pipelines.intake import Scan, cut_batches, reconcile, scan_library
+from pipelines.intake import Scan, cut_batches, one_scanner, reconcile, scan_library
 from storage.artifacts import ArtifactStore
 from storage.catalogue import Catalogue
-from storage.errors import StorageError
+from storage.errors import ArtifactLocked, StorageError
 from storage.home import Home
 from storage.library import FolderLibrary
 from storage.records import Recording, Spec
@@ -243,6 +245,25 @@ def test_what_changes_while_it_is_compared_is_not_called_the_same(home, catalogu
     monkeypatch.setattr(FolderLibrary, "sha256", hash_and_write)
     scan = look(home, catalogue)
     assert (scan.moved, paths(scan.new), scan.gone) == ([], ["b.mp3"], ["a.mp3"])
+
+
+def test_two_scanners_at_once_cut_each_file_once(home, catalogue):
+    put(home, *(f"{n:02d}.mp3" for n in range(40)))
+
+    def scanner() -> int:
+        cut, until = 0, time.monotonic() + 60
+        while len(catalogue.known()) < 40 and time.monotonic() < until:
+            with suppress(ArtifactLocked), one_scanner(home):
+                cut += len(cut_batches(catalogue, look(home, catalogue), batch_size=3, most=1))
+            time.sleep(0.001)
+        return cut
+
+    with ThreadPoolExecutor(2) as threads:
+        both = [threads.submit(scanner) for _ in range(2)]
+        counts = [one.result(timeout=60) for one in both]
+    registered = [path for b in catalogue.batches() for path in paths(catalogue.batch_files(b))]
+    assert sum(counts) == len(catalogue.batches()) == 14
+    assert sorted(registered) == [f"{n:02d}.mp3" for n in range(40)]
 
 
 def test_what_a_killed_ingest_did_not_say_is_made_good(home, catalogue):
