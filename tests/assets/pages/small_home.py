@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from unittest import mock
 
@@ -21,7 +21,7 @@ from assets.recommendations import RECOMMENDATIONS
 from assets.recommendations import TABLE as NEIGHBOURS
 from assets.trained_models import CURVES_PICTURE, TRAINED
 from ml import plots
-from ml.features import feature_names
+from ml.features import FeatureOptions, feature_names
 from ml.sample_library import MARKER
 from ml.specs import load_specs
 from ml.spectral import MelTransform, mel_frequencies
@@ -162,7 +162,8 @@ class SmallHome:
                 write_table(table, work.folder / ingest.FEATURES_TABLE)
 
             self.produce(ingest.MEL, tracks.partition, (tracks,), write_mel, config)
-            self.produce(ingest.FEATURES, tracks.partition, (tracks,), write_features)
+            made_with = {"options": asdict(FeatureOptions())}
+            self.produce(ingest.FEATURES, tracks.partition, (tracks,), write_features, made_with)
         return self
 
     def add_exploration(self) -> "SmallHome":
