@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from storage.bucket import is_bucket
 from storage.bucket_library import BucketLibrary
 from storage.catalogue import LibraryFile
 from storage.errors import StorageError
 from storage.files import file_sha256
+from storage.location import is_bucket
 
 
 class Library(Protocol):
