@@ -11,6 +11,7 @@ from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, Materi
 
 from assets import ingest
 from assets.datasets import DATASETS, TABLE
+from assets.live import library_files
 from assets.materialize import (
     Metadata,
     input_of,
@@ -26,7 +27,9 @@ from assets.resources import HomeResource
 from assets.trained_models import GPU_TAGS, TRAINED, checkpoint_of, write_json
 from ml.errors import UserError
 from storage.artifacts import Artifact, ArtifactStore, Work, file_sha256
+from storage.catalogue import Catalogue
 from storage.errors import ArtifactCorrupt
+from storage.home import Home
 from storage.records import Recording, Spec
 from storage.tables import read_table
 
@@ -57,7 +60,8 @@ def write_dreams(store: ArtifactStore, work: Work) -> None:
             sound = _dream_one(store, work, model, meta, track, name, hashes)
             sounds.append(sound)
             files = tuple(sound["files"].values())
-            recording = Recording(track["track_id"], hashes[track["path"]], track["path"], files)
+            sha256 = hashes[track["track_id"]]
+            recording = Recording(track["track_id"], sha256, track["path"], files)
             work.recordings.append(recording)
             bar.update()
     work.facts.update(sounds=sounds, recipe=work.spec.config["title"])
@@ -84,8 +88,9 @@ def _choose(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
 
 
 def _source_hashes(store: ArtifactStore, spec: Spec) -> dict[str, str]:
-    table = ingest.live_tracks(inputs_of(store, spec, ingest.TRACKS))
-    return dict(table.select("path", "sha256").iter_rows())
+    """Track id -> SHA-256; a path may be another by now."""
+    files = library_files(inputs_of(store, spec, ingest.TRACKS), {})
+    return dict(files.drop_nulls("track_id").select("track_id", "sha256").iter_rows())
 
 
 def _dream_one(
@@ -98,7 +103,7 @@ def _dream_one(
     hashes: Mapping[str, str],
 ) -> dict[str, Any]:
     from ml import plots
-    from ml.audio import decode, resample, to_mono
+    from ml.audio import resample, to_mono
     from ml.generation.deep_dream import dream
     from ml.generation.dream_config import DreamConfig
     from ml.generation.resynthesis import apply_mel_delta, snr_db
@@ -107,9 +112,7 @@ def _dream_one(
 
     config = work.spec.config
     transform = from_attributes(MEL, meta["mel_transform"])
-    source = store.home.library / track["path"]
-    _same_bytes(source, hashes[track["path"]])
-    decoded = decode(source)
+    decoded = _decode(store.home, track, hashes[track["track_id"]])
     rate = decoded.sample_rate
     start = min(int(config["start_s"] * rate), max(0, len(decoded.samples) - rate))
     samples = decoded.samples[start : start + int(config["excerpt_s"] * rate)]
@@ -174,13 +177,24 @@ def _finite(value: float) -> float | None:
     return round(float(value), 2) if np.isfinite(value) else None
 
 
-def _same_bytes(source: Path, expected: str) -> None:
-    if not source.is_file() or file_sha256(source) != expected:
-        raise ArtifactCorrupt(
-            "the recording is gone, or is no longer the one in the dataset",
-            where=source,
-            remedy="restore the file, or materialize the dataset and its experiment again",
-        )
+def _decode(home: Home, track: Mapping[str, Any], expected: str) -> Any:
+    """The recording, where the dataset says it is, or where it was seen since, if it moved."""
+    from ml.audio import decode
+
+    library = home.open_library()
+    places = [track["path"], *Catalogue(home.catalogue).locations(track["track_id"])]
+    for place in dict.fromkeys(places):
+        try:
+            with library.local(place) as source:
+                if file_sha256(source) == expected:
+                    return decode(source)
+        except OSError:
+            continue
+    raise ArtifactCorrupt(
+        "the recording is gone, or is no longer the one in the dataset",
+        where=library.where(track["path"]),
+        remedy="restore the file, or materialize the dataset and its experiment again",
+    )
 
 
 def _write_flac(

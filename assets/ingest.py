@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import polars as pl
 
 from assets.ingest_pass import Examined, examine_all
-from storage.artifacts import Artifact, ArtifactStore, Work
-from storage.catalogue import LibraryFile
+from storage.artifacts import ArtifactStore, Work
+from storage.catalogue import Catalogue, LibraryFile
 from storage.records import Recording, Reference, Spec
 from storage.tables import read_table, write_table
 
@@ -88,8 +88,12 @@ def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
     """
     from ml.representations import from_attributes
 
-    expected = None if TRACKS in works else _expected_hashes(store, works)
-    paths = list(_registered_paths(works[TRACKS]) if expected is None else expected)
+    known = None if TRACKS in works else _known(store, next(iter(works.values())).spec)
+    if known is None:
+        files, expected = works[TRACKS].spec.config["files"], None
+    else:
+        files = known.select("path", "bytes").rows()
+        expected = dict(known.select("path", "sha256").iter_rows())
     wanted = {
         name: from_attributes(name, _made_with(work.spec))
         for name, work in works.items()
@@ -105,8 +109,12 @@ def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
     left_out: list[str] = []
     first_path: dict[str, str] = {}
     scratch = next(iter(works.values())).folder
-    for item in examine_all(store.home.library, paths, wanted, scratch):
+    places = _places(store, next(iter(works.values())).spec.partition)
+    now = [(places.get(path, path), size) for path, size in files]
+    examined = examine_all(store.home.open_library(), now, wanted, scratch)
+    for (path, _), item in zip(files, examined, strict=True):
         row = item.row
+        row["path"] = path  # as it was registered, wherever the file is now
         rows.append(row)
         if row["status"] != "ok":
             left_out += [] if expected is None else [f"{row['path']}: {row['reason']}"]
@@ -126,19 +134,21 @@ def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
         output.finish(tracks=len(first_path), left_out=left_out)
 
 
+def _places(store: ArtifactStore, batch: str) -> dict[str, str]:
+    """Where the files of a batch are now: what is made again must not lose those that moved."""
+    if not store.home.catalogue.is_file():
+        return {}
+    return Catalogue(store.home.catalogue).batch_places(batch)
+
+
 def _made_with(spec: Spec) -> Mapping[str, Any]:
     return spec.config["options" if spec.asset == FEATURES else "transform"]
 
 
-def _registered_paths(work: Work) -> list[str]:
-    return [path for path, _ in work.spec.config["files"]]
-
-
-def _expected_hashes(store: ArtifactStore, works: Mapping[str, Work]) -> dict[str, str]:
-    reference = next(iter(works.values())).spec.inputs[0]
-    table = read_table(store.get(reference).folder / TRACKS_TABLE)
-    good = table.filter(pl.col("status") == "ok", pl.col("duplicate_of").is_null())
-    return dict(good.select("path", "sha256").iter_rows())
+def _known(store: ArtifactStore, spec: Spec) -> pl.DataFrame:
+    """The good tracks that a representation is made of, each once."""
+    table = read_table(store.get(spec.inputs[0]).folder / TRACKS_TABLE)
+    return table.filter(pl.col("status") == "ok", pl.col("duplicate_of").is_null())
 
 
 class _Output(Protocol):
@@ -220,32 +230,6 @@ def _finish_tracks(work: Work, rows: list[dict[str, Any]]) -> None:
         Recording(row["track_id"], row["sha256"], row["path"])
         for row in table.iter_rows(named=True)
     ]
-
-
-def live_tracks(batches: Sequence[Artifact], missing: Sequence[str] = ()) -> pl.DataFrame:
-    """The good tracks of some batches as the library is now: each once, where it was first seen.
-
-    What was registered again under the same path, because the file changed, takes the place of what
-    was there before; a file that is missing takes its track with it.
-
-    Args:
-        batches: committed `tracks`, oldest first.
-        missing: paths that are gone.
-
-    Returns:
-        The columns of `tracks`, and `batch`.
-    """
-    tables = [
-        read_table(artifact.folder / TRACKS_TABLE).with_columns(
-            batch=pl.lit(artifact.reference.partition)
-        )
-        for artifact in batches
-    ]
-    if not tables:
-        return pl.DataFrame(schema={**TRACKS_SCHEMA, "batch": pl.String})
-    latest = pl.concat(tables).unique("path", keep="last", maintain_order=True)
-    good = latest.filter(pl.col("status") == "ok", ~pl.col("path").is_in(list(missing)))
-    return good.sort("batch", "path").unique("track_id", keep="first", maintain_order=True)
 
 
 def write_one(store: ArtifactStore, work: Work) -> None:

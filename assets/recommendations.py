@@ -16,8 +16,8 @@ from dagster import (
 
 from assets import ingest
 from assets.cluster_reports import vectors_of
-from assets.datasets import folder_label
 from assets.embeddings import EMBEDDINGS, TRACK_VECTORS
+from assets.live import library_state, live_tracks
 from assets.materialize import (
     Metadata,
     current_references,
@@ -29,7 +29,9 @@ from assets.materialize import (
 )
 from assets.partitions import by_encoder, encoder_names
 from assets.resources import HomeResource
+from ml.collections.folders import folder_label
 from storage.artifacts import Artifact, ArtifactStore, Work
+from storage.catalogue import Catalogue
 from storage.records import Spec
 from storage.tables import read_table, write_table
 from storage.vector_index import VectorIndex, write_segment
@@ -71,14 +73,14 @@ def open_index(store: ArtifactStore, index: Artifact) -> VectorIndex:
     return VectorIndex([s.folder for s in inputs_of(store, index.record.spec, SEGMENTS)])
 
 
-def recommendation_spec(store: ArtifactStore, encoder: str, missing: list[str]) -> Spec:
-    """The snapshot of neighbours over the current index; `missing` paths are not recommended."""
+def recommendation_spec(store: ArtifactStore, catalogue: Catalogue, encoder: str) -> Spec:
+    """The snapshot of neighbours over the current index, as the library is now."""
     index = store.need(INDEXES, encoder)
     vectors = tuple(current_references(store, EMBEDDINGS, f"{encoder}+"))
     tracks = tuple(current_references(store, ingest.TRACKS))
     config = {
         "neighbours": NEIGHBOURS,
-        "missing": missing,
+        **library_state(catalogue),
         "label_level": store.home.label_level,
     }
     inputs = (index.reference, *vectors, *tracks)
@@ -141,7 +143,7 @@ _NAMES = {"track_id": pl.String, "path": pl.String, "artist": pl.String, "title"
 def _names(store: ArtifactStore, spec: Spec) -> dict[str, dict[str, Any]]:
     """Track id -> where it is and what it is called, for tracks that are still there."""
     batches = inputs_of(store, spec, ingest.TRACKS)
-    table = ingest.live_tracks(batches, spec.config["missing"])
+    table = live_tracks(batches, spec.config)
     rows = table.select(*_NAMES)
     return {row["track_id"]: row for row in rows.iter_rows(named=True)}
 
@@ -182,8 +184,7 @@ def recommendations(context: AssetExecutionContext, home: HomeResource) -> Mater
     """Parquet: the ten nearest tracks of every track in the encoder's space, with similarities."""
     with plain_failures():
         store = home.store()
-        missing = home.catalogue().missing_paths()
-        spec = recommendation_spec(store, context.partition_key, missing)
+        spec = recommendation_spec(store, home.catalogue(), context.partition_key)
     return materialize(context, store, spec, write_recommendations, _show)
 
 

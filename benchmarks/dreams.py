@@ -19,13 +19,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from ml import checkpoints
-from ml.representations import MEL, from_attributes
 from ml.audio import decode, resample, to_mono
 from ml.generation.deep_dream import dream, objective_value
 from ml.generation.dream_config import DreamConfig
 from ml.generation.resynthesis import apply_mel_delta, snr_db
 from ml.inference import predict_tracks
 from ml.models.base import SpectrogramClassifier
+from ml.representations import MEL, from_attributes
 from ml.spectral import MelTransform, log_mel, stft
 from storage.artifacts import ArtifactStore
 from storage.home import open_home

@@ -1,5 +1,7 @@
 """Sound by FFmpeg: all that libsndfile does not take."""
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
@@ -8,7 +10,7 @@ from typing import Any, BinaryIO
 import av
 
 from ml.audio_errors import BadAudio
-from ml.audio_headers import caf_seconds
+from ml.audio_headers import asf_seconds, caf_seconds
 from ml.audio_source import Source
 
 # What FFmpeg may take a file for. Without it, a playlist renamed to .mp3 would open other files.
@@ -33,7 +35,7 @@ def open_ffmpeg(file: BinaryIO, closing: ExitStack) -> Source:
     try:
         options = {"format_whitelist": _CONTAINERS}
         container = closing.enter_context(
-            av.open(file, mode="r", metadata_errors="replace", options=options)
+            av.open(_Nameless(file), mode="r", metadata_errors="replace", options=options)
         )
     except (av.error.FFmpegError, ValueError) as error:
         reason = f"no decoder takes it for audio ({_first_line(error)})"
@@ -61,6 +63,25 @@ def open_ffmpeg(file: BinaryIO, closing: ExitStack) -> Source:
     return source
 
 
+class _Nameless:
+    """The file as FFmpeg gets it: without a name to guess from, and with seeks that may fail.
+
+    A header can point before the beginning of the file: not an error of reading.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.read, self.tell, self.seekable = file.read, file.tell, file.seekable
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOVERFLOW):
+                raise
+            return -1
+
+
 class _Reader:
     """The frames of a stream, stepping over packets that do not decode, as players do."""
 
@@ -81,7 +102,8 @@ class _Reader:
                 self.last_error = _first_line(error)
                 continue
             for frame in frames:
-                self.hole |= self.damaged > 0  # sound after damage
+                # sound after damage, and not what was still in the decoder at the end
+                self.hole |= self.damaged > 0 and packet.size > 0
                 sounded = True
                 yield frame
         if self.damaged and not sounded:
@@ -119,6 +141,8 @@ def _promise(container: av.container.InputContainer, stream: Any, file: BinaryIO
         return None
     if name == "caf" and (stated := caf_seconds(file)) is not None:
         return stated  # FFmpeg shortens it to the size of the file
+    if name == "asf":  # of which FFmpeg guesses one from the size, if it differs
+        return asf_seconds(file)
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     alone = len(container.streams) == 1  # else the longest stream decides

@@ -38,10 +38,9 @@ class Recutter:
             yield whole[start : start + self._size]
 
     def rest(self) -> Iterator[np.ndarray]:
-        """What is left: one shorter piece, or none."""
+        """What waits for more: one shorter piece, or none. It goes on waiting."""
         if self._waiting:
             yield np.concatenate(self._waiting)
-        self._waiting, self._count = [], 0
 
 
 class Levels:
@@ -68,8 +67,9 @@ class Levels:
             self.not_finite += int(np.count_nonzero(~np.isfinite(block)))
         self.peak = float(np.maximum(self.peak, peak))
         self.samples += len(block)
+        self._values += block.size
         for run in self._runs.push(block.reshape(-1)):
-            self._add_power(run)
+            self._power += _power(run)
 
     @property
     def peak_dbfs(self) -> float:
@@ -79,14 +79,8 @@ class Levels:
     @property
     def rms_dbfs(self) -> float:
         """RMS level; -200 for digital silence, and where there are no samples."""
-        for run in self._runs.rest():
-            self._add_power(run)
-        return _dbfs(np.sqrt(self._power / max(self._values, 1)))
-
-    def _add_power(self, run: np.ndarray) -> None:
-        # float64 sums of short runs: exact enough for hours, without a float64 copy
-        self._power += float(np.dot(run, run))
-        self._values += len(run)
+        power = sum(map(_power, self._runs.rest()), start=self._power)
+        return _dbfs(np.sqrt(power / max(self._values, 1)))
 
 
 def levels(samples: np.ndarray) -> tuple[float, float]:
@@ -94,6 +88,11 @@ def levels(samples: np.ndarray) -> tuple[float, float]:
     found = Levels()
     found.add(samples)
     return found.peak_dbfs, found.rms_dbfs
+
+
+def _power(run: np.ndarray) -> float:
+    # float64 sums of short float32 runs: exact enough for hours, without a float64 copy
+    return float(np.dot(run, run))
 
 
 def _dbfs(level: float) -> float:

@@ -33,7 +33,7 @@ class AudioStream:
         channels: how many.
         codec: 'FLAC/PCM_16', 'MP3', 'AAC'.
         container: 'FLAC', 'WAV', 'MOV'.
-        samples_read: samples per channel given out so far.
+        samples_read: samples per channel decoded so far.
         warning: after the end: the file is accepted, but a person may want to know.
     """
 

@@ -8,7 +8,7 @@ import mutagen
 
 _TAGS = {  # our name -> names to look for: mutagen's easy ones; ID3 frames (WAV, AIFF); ASF; APE
     "artist": ("artist", "TPE1", "Author", "albumartist", "album_artist", "TPE2", "Album Artist"),
-    "title": ("title", "TIT2"),
+    "title": ("title", "TIT2", "Title"),
     "album": ("album", "TALB", "WM/AlbumTitle"),
     "genre": ("genre", "TCON", "WM/Genre"),
 }

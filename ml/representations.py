@@ -17,7 +17,10 @@ import torch
 
 from ml.errors import UserError
 from ml.features import FeatureOptions
+from ml.mfcc import MfccTransform, mfcc_from_log_mel
 from ml.spectral import MelTransform, log_mel, mel_frequencies
+from ml.stft_values import StftTransform, amplitude_and_phase
+from ml.waveforms import WaveformTransform, quantise
 
 MEL, FEATURES = "mel_spectrograms", "audio_features"
 STFT, WAVEFORMS, MFCC = "stft_spectrograms", "waveforms", "mfcc"
@@ -50,10 +53,35 @@ def _mel_rows(how: MelTransform, signal: np.ndarray, spectrum: torch.Tensor) -> 
     return {"values": log_mel(spectrum, how).astype(np.float16)}
 
 
+def _stft_rows(how: StftTransform, signal: np.ndarray, spectrum: torch.Tensor) -> Rows:
+    amplitude, phase = amplitude_and_phase(spectrum, how)
+    return {"values": amplitude, "phase": phase}
+
+
+def _stft_frequencies(how: StftTransform) -> np.ndarray:
+    return np.arange(how.n_bins) * (how.sample_rate / how.n_fft)
+
+
+def _mfcc_rows(how: MfccTransform, signal: np.ndarray, spectrum: torch.Tensor) -> Rows:
+    return {"values": mfcc_from_log_mel(log_mel(spectrum, how.mel), how)}
+
+
+def _waveform_rows(how: WaveformTransform, signal: np.ndarray, spectrum: None) -> Rows:
+    return {"values": quantise(signal)[0]}
+
+
+_ONE_FLOAT16 = {"values": "float16"}
 KINDS: dict[str, Kind] = {
-    MEL: Kind(
-        MelTransform, _mel_rows, {"values": "float16"}, lambda how: how.n_mels, mel_frequencies
+    MEL: Kind(MelTransform, _mel_rows, _ONE_FLOAT16, lambda how: how.n_mels, mel_frequencies),
+    STFT: Kind(
+        StftTransform,
+        _stft_rows,
+        {"values": "float16", "phase": "float16"},
+        lambda how: how.n_bins,
+        _stft_frequencies,
     ),
+    MFCC: Kind(MfccTransform, _mfcc_rows, _ONE_FLOAT16, lambda how: how.n_mfcc),
+    WAVEFORMS: Kind(WaveformTransform, _waveform_rows, {"values": "int16"}, lambda how: 0),
 }
 TRANSFORMS: dict[str, type] = {
     **{name: kind.transform for name, kind in KINDS.items()},

@@ -1,37 +1,56 @@
-"""Intake: what a scan of the library found becomes track batches in the catalogue."""
+"""Intake: what a scan of the library found becomes facts and track batches in the catalogue."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from assets.ingest import TRACKS
 from ml.audio import AUDIO_SUFFIXES
+from storage.artifacts import ArtifactStore
 from storage.catalogue import Catalogue, LibraryFile
+from storage.comparison import Changes, difference, resolve
 from storage.home import Home
-from storage.library import check_library, list_library
+from storage.library import Library
 from storage.locks import Lock
 
 BATCH_SIZE = 512
 SETTLE_S = 5.0  # a file younger than this may still be being written
+YOUNG_S = 60.0  # one younger than this is looked at twice, however it is scanned
+COMPARE_BYTES = 2_000_000_000  # most that a scan by the sensor reads to compare
+COMPARE_S = 20.0  # and the longest it reads: a tick of a sensor has 60 s
 
 
 @dataclass
-class Scan:
-    """What a scan of the library saw."""
+class Scan(Changes):
+    """What a scan of the library saw.
 
-    listed: int
-    arrived: list[LibraryFile]  # new or changed, and settled
-    unsettled: list[str]  # too young to be taken
-    missing: list[str]  # gone since the last scan
-    unreadable: list[str] = field(default_factory=list)  # folders and names it could not use
+    Attributes:
+        listed: how many audio files there are.
+        unreadable: folders and names it could not use.
+    """
+
+    listed: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def noted(self) -> bool:
+        """Whether it found out anything about files that are catalogued already."""
+        return bool(self.moved or self.touched or self.returned or self.gone)
 
     def sentence(self) -> str:
         """For people."""
-        parts = [f"{self.listed} audio files listed", f"{len(self.arrived)} new or changed"]
-        if self.unsettled:
-            parts.append(f"{len(self.unsettled)} still being written")
-        if self.missing:
-            parts.append(f"{len(self.missing)} gone")
+        kinds: dict[str, Sized] = {
+            "changed": self.changed,
+            "moved": self.moved,
+            "touched": self.touched,
+            "returned": self.returned,
+            "gone": self.gone,
+            "still being written": self.unsettled,
+            "not compared yet": self.waiting,
+        }
+        parts = [f"{self.listed} audio files listed", f"{len(self.new)} new"]
+        parts += [f"{len(files)} {kind}" for kind, files in kinds.items() if files]
         if self.unreadable:
             parts.append(f"{len(self.unreadable)} unreadable: {', '.join(self.unreadable[:5])}")
         return ", ".join(parts)
@@ -52,28 +71,110 @@ def one_scanner(home: Home) -> Iterator[None]:
         lock.release()
 
 
-def scan_library(home: Home, catalogue: Catalogue, *, settle_s: float = SETTLE_S) -> Scan:
+def reconcile(store: ArtifactStore, catalogue: Catalogue) -> list[str]:
+    """Note which tracks the batches hold whose ingest was killed before it could say so.
+
+    Costs a look at each batch that is not ingested yet. Returns the batches it made good.
+    """
+    healed = []
+    for batch in catalogue.unidentified_batches():
+        tracks = store.current(TRACKS, batch)
+        found = tracks.record.recordings if tracks is not None else ()
+        if track_ids := {r.path: r.track_id for r in found if r.track_id}:
+            catalogue.identify(batch, track_ids)
+            healed.append(batch)
+    return healed
+
+
+def scan_library(
+    home: Home,
+    catalogue: Catalogue,
+    *,
+    settle_s: float = SETTLE_S,
+    look_again_s: float | None = None,
+    compare_bytes: float = COMPARE_BYTES,
+    compare_s: float = COMPARE_S,
+) -> Scan:
     """Compare the library with the catalogue. Changes neither.
+
+    A file is taken when two looks in a row found it alike, and it is older than `settle_s`.
+
+    Args:
+        home: its library is listed.
+        catalogue: what is known, and what the last scan saw.
+        settle_s: a file younger than this is left for the next scan, s.
+        look_again_s: where given, files of less than a minute are looked at again after so many
+            seconds, and older ones are taken at first sight: for who does not scan again and
+            again. Else a file is taken when the last scan saw it as it is now.
+        compare_bytes: most bytes to read in order to tell moved and touched files from new ones.
+            What is more waits for the next scan; one file is read, however large.
+        compare_s: do not begin to read another file after this, s.
 
     Raises:
         StorageError: the library cannot be used.
     """
-    check_library(home.library)
+    library = home.open_library()
+    library.check()
     unreadable: list[str] = []
-    listing = list_library(home.library, AUDIO_SUFFIXES, unreadable=unreadable)
-    changes = catalogue.changes(listing)
-    now, settle_ns = time.time_ns(), int(settle_s * 1e9)
-
-    def is_settled(file: LibraryFile) -> bool:  # one dated far ahead would else never be
-        return abs(now - file.mtime_ns) >= settle_ns
-
-    return Scan(
-        listed=len(listing),
-        arrived=[file for file in changes.arrived if is_settled(file)],
-        unsettled=[file.path for file in changes.arrived if not is_settled(file)],
-        missing=_really_gone(changes.missing, unreadable),
-        unreadable=unreadable,
+    listing = library.list(AUDIO_SUFFIXES, unreadable=unreadable)
+    found = difference(catalogue.known(), listing)
+    found.gone = _really_gone(found.gone, unreadable)
+    settled = _settled(library, catalogue, found.unlike, settle_s, look_again_s)
+    changes = resolve(
+        found,
+        is_settled=settled.__contains__,
+        has_room=_room(compare_bytes, compare_s),
+        track_id_of=lambda file: _track_id(library, file),
     )
+    return Scan(**vars(changes), listed=len(listing), unreadable=unreadable)
+
+
+def _settled(
+    library: Library,
+    catalogue: Catalogue,
+    files: list[LibraryFile],
+    settle_s: float,
+    look_again_s: float | None,
+) -> set[LibraryFile]:
+    """Those of the files that nobody is writing to, as far as one can see."""
+    if not files:
+        return set()
+    now, seen = time.time_ns(), catalogue.last_look()
+
+    def age_s(file: LibraryFile) -> float:  # one dated far ahead would else never be old enough
+        return abs(now - file.mtime_ns) / 1e9
+
+    old = [file for file in files if age_s(file) >= settle_s]
+    settled = {file for file in old if seen.get(file.path) == file}
+    if look_again_s is not None:
+        settled |= {file for file in old if age_s(file) >= YOUNG_S}
+        rest = [file for file in old if file not in settled]
+        if rest:
+            time.sleep(look_again_s)
+            settled |= {file for file in rest if library.look(file.path) == file}
+    return settled
+
+
+def _track_id(library: Library, file: LibraryFile) -> str | None:
+    """Of a file as it was listed; None where it cannot be read, or is another by now."""
+    try:
+        sha256 = library.sha256(file.path)
+    except OSError:
+        return None
+    return sha256[:32] if library.look(file.path) == file else None
+
+
+def _room(most_bytes: float, most_s: float) -> Callable[[LibraryFile], bool]:
+    started, taken = time.monotonic(), 0
+
+    def has_room(file: LibraryFile) -> bool:
+        nonlocal taken
+        if taken and (taken + file.bytes > most_bytes or time.monotonic() - started > most_s):
+            return False
+        taken += max(file.bytes, 1)
+        return True
+
+    return has_room
 
 
 def _really_gone(missing: list[str], unreadable: list[str]) -> list[str]:
@@ -86,7 +187,7 @@ def _really_gone(missing: list[str], unreadable: list[str]) -> list[str]:
 def cut_batches(
     catalogue: Catalogue, scan: Scan, *, batch_size: int = BATCH_SIZE, most: int | None = None
 ) -> list[str]:
-    """Register what arrived as new batches, and note what is gone. Returns the new keys.
+    """Note what was found out, and register what arrived as new batches. Returns the new keys.
 
     Args:
         catalogue: receives the facts.
@@ -94,9 +195,12 @@ def cut_batches(
         batch_size: most files in a batch.
         most: most batches to cut now; the rest arrive again at the next scan.
     """
-    catalogue.note_missing(scan.missing)
-    starts = range(0, len(scan.arrived), batch_size)
-    return [
-        catalogue.register_batch(scan.arrived[start : start + batch_size])
-        for start in list(starts)[:most]
-    ]
+    catalogue.note(
+        moved=scan.moved, touched=scan.touched, returned=scan.returned, missing=scan.gone
+    )
+    arrived = scan.arrived
+    lots = [arrived[start : start + batch_size] for start in range(0, len(arrived), batch_size)]
+    keys = [catalogue.register_batch(lot) for lot in lots[:most]]
+    left = [file for lot in lots[len(keys) :] for file in lot]
+    catalogue.remember_look([*left, *scan.unsettled, *scan.waiting])
+    return keys

@@ -5,19 +5,23 @@ its artifact is not run again; what cannot be made says why.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assets import (
     cluster_reports,
     datasets,
     dreams,
+    duplicates,
     embeddings,
     encoders,
+    fingerprints,
     ingest,
     recommendations,
     trained_models,
 )
 from assets.evaluations import evaluation_spec
+from assets.exploration_reports import exploration_spec
+from assets.materialize import current_references
 from assets.pages.asset import pages_spec
 from assets.partitions import SPECS, TRACK_BATCH
 from ml.errors import UserError
@@ -36,12 +40,14 @@ class Step:
         partition: its key, by dimension where it has several; empty for none.
         why_not: why it is not run; None where it is.
         needless: the artifact is there already, which is good, not a gap.
+        assets: those of the job's that are to be made; empty for all.
     """
 
     job: str
     partition: dict[str, str]
     why_not: str | None = None
     needless: bool = False
+    assets: tuple[str, ...] = ()
 
 
 @dataclass
@@ -53,18 +59,23 @@ class Planner:
         catalogue: the batches.
         experiments: the experiments to train, and to dream with.
         refresh: make datasets, and all that names them, anew from the library as it is now.
+        representations: those to make that are made on demand.
     """
 
     store: ArtifactStore
     catalogue: Catalogue
     experiments: Sequence[str]
     refresh: bool = False
+    representations: Sequence[str] = ()
 
     def stages(self) -> list[tuple[str, Callable[[], Iterator[Step]]]]:
         """Titles and plans, in order. Call each when the one before has run."""
         return [
-            ("tracks, spectrograms, features", self.ingest),
+            ("tracks, spectrograms, features, fingerprints", self.ingest),
+            ("representations on demand", self.on_demand),
+            ("duplicates", self.deduplication),
             ("dataset", self.datasets),
+            ("exploration", self.exploration),
             ("training and evaluation", self.training),
             ("encoders", self.encoders),
             ("embeddings", self.embeddings),
@@ -75,21 +86,45 @@ class Planner:
         ]
 
     def ingest(self) -> Iterator[Step]:
-        """Every batch that lacks one of its three artifacts."""
+        """Every batch that lacks one of its four artifacts."""
         for batch in self.catalogue.batches():
             tracks = ingest.tracks_spec(batch, self.catalogue.batch_files(batch))
-            specs = [tracks, *ingest.representation_specs(self.store, tracks.reference)]
+            mel, features = ingest.representation_specs(self.store, tracks.reference)
+            specs = [tracks, mel, features, fingerprints.fingerprint_spec(mel.reference)]
             yield self._step("ingest", {TRACK_BATCH: batch}, specs)
+
+    def on_demand(self) -> Iterator[Step]:
+        """The representations that were asked for, of every batch that lacks one."""
+        for tracks in current_references(self.store, ingest.TRACKS) if self.representations else ():
+            specs = ingest.representation_specs(self.store, tracks, self.representations)
+            step = self._step("representing", {TRACK_BATCH: tracks.partition}, specs)
+            yield replace(step, assets=tuple(self.representations))
+
+    def deduplication(self) -> Iterator[Step]:
+        """The duplicates of the library, where batches or missing files are new."""
+        spec = duplicates.duplicates_spec(self.store, self.catalogue)
+        if spec.inputs:
+            yield self._step("deduplication", {}, [spec])
 
     def datasets(self) -> Iterator[Step]:
         """Snapshots are kept until a refresh is asked for."""
-        wanted = {SPECS.experiments[name].dataset for name in self.experiments}
-        wanted |= {encoder.dataset for encoder in SPECS.encoders.values()}
-        for name in sorted(wanted):
+        for name in self._wanted_datasets():
             yield self._kept("dataset", "dataset", datasets.DATASETS, name, self._dataset_specs)
+
+    def _wanted_datasets(self) -> list[str]:
+        wanted = {SPECS.experiments[name].dataset for name in self.experiments}
+        return sorted(wanted | {encoder.dataset for encoder in SPECS.encoders.values()})
 
     def _dataset_specs(self, name: str) -> list[Spec]:
         return [datasets.dataset_spec(self.store, self.catalogue, name)]
+
+    def exploration(self) -> Iterator[Step]:
+        """Datasets whose snapshot has no report; batches that are newer than it change nothing."""
+        for name in self._wanted_datasets():
+            yield self._try("exploration", {"dataset": name}, self._exploration_specs, name)
+
+    def _exploration_specs(self, name: str) -> list[Spec]:
+        return [exploration_spec(self.store, name)]
 
     def training(self) -> Iterator[Step]:
         """Experiments whose model, or its evaluation, is not there for the current snapshot."""
@@ -139,8 +174,7 @@ class Planner:
             index = recommendations.index_spec(name, segments)
             specs = [index]
             if self.store.find(index.reference) is not None:
-                missing = self.catalogue.missing_paths()
-                specs.append(recommendations.recommendation_spec(self.store, name, missing))
+                specs.append(recommendations.recommendation_spec(self.store, self.catalogue, name))
             yield self._step("recommending", {"encoder": name}, specs)
 
     def dreaming(self) -> Iterator[Step]:
@@ -157,9 +191,8 @@ class Planner:
         yield self._step("publishing", {}, [pages_spec(self.store)])
 
     def _step(self, job: str, partition: dict[str, str], specs: list[Spec]) -> Step:
-        currents = (self.store.current(spec.asset, spec.partition) for spec in specs)
-        pairs = zip(specs, currents, strict=True)
-        if all(artifact and artifact.reference == spec.reference for spec, artifact in pairs):
+        current = self.store.current_reference
+        if all(current(spec.asset, spec.partition) == spec.reference for spec in specs):
             return Step(job, partition, "already there", needless=True)
         return Step(job, partition)
 

@@ -1,10 +1,11 @@
 """The staged runner: launches the jobs in order, shows progress, ends with a summary."""
 
 import logging
+import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from assets.partitions import TRACK_BATCH, track_batches
 from pipelines.definitions import defs
 from pipelines.instance import open_instance
-from pipelines.intake import BATCH_SIZE, cut_batches, one_scanner, scan_library
+from pipelines.intake import BATCH_SIZE, cut_batches, one_scanner, reconcile, scan_library
 from pipelines.plan import Planner, Step
 from storage.artifacts import ArtifactStore
 from storage.catalogue import Catalogue
@@ -21,6 +22,7 @@ from storage.home import Home
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
+LOOK_AGAIN_S = 0.5  # between two looks at files that are younger than a minute
 DONE, THERE, SKIPPED, FAILED = "done", "already there", "skipped", "failed"
 
 
@@ -61,6 +63,7 @@ def run_stages(
     *,
     experiments: list[str],
     refresh: bool = False,
+    representations: Sequence[str] = (),
     batch_size: int = BATCH_SIZE,
     settle_s: float = 0.0,
     out: TextIO | None = None,
@@ -73,6 +76,7 @@ def run_stages(
         home: created where it is not there yet.
         experiments: which to train.
         refresh: make datasets, and all that names them, anew.
+        representations: those to make that are made on demand.
         batch_size: most files in a new batch.
         settle_s: a file younger than this is left for the next run.
         out: where progress goes; stdout when absent.
@@ -83,11 +87,19 @@ def run_stages(
     store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
     with open_instance(home) as instance, _quiet_libraries():
         with one_scanner(home):
-            scan = scan_library(home, catalogue, settle_s=settle_s)
+            reconcile(store, catalogue)
+            scan = scan_library(
+                home,
+                catalogue,
+                settle_s=settle_s,
+                look_again_s=LOOK_AGAIN_S,
+                compare_bytes=math.inf,  # to read a file costs less than to decode it again
+                compare_s=math.inf,
+            )
             batches = cut_batches(catalogue, scan, batch_size=batch_size)
         _line(out, "scan", f"{scan.sentence()}; {len(batches)} new batch(es)", None)
         instance.add_dynamic_partitions(str(track_batches.name), catalogue.batches())
-        planner = Planner(store, catalogue, experiments, refresh)
+        planner = Planner(store, catalogue, experiments, refresh, representations)
         stages = planner.stages()
         for number, (title, plan) in enumerate(stages, start=1):
             print(f"[{number}/{len(stages)}] {title}", file=out, flush=True)
@@ -119,9 +131,12 @@ def _take(step: Step, instance: "DagsterInstance") -> Outcome:
 
 def _execute(step: Step, instance: "DagsterInstance") -> str | None:
     """Run a job in this process. Returns what went wrong, None where nothing did."""
+    from dagster import AssetKey
+
     result = defs.resolve_job_def(step.job).execute_in_process(
         instance=instance,
         partition_key=_partition_key(step.partition),
+        asset_selection=[AssetKey(name) for name in step.assets] or None,
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )

@@ -1,7 +1,8 @@
 """Sensors: new files become a batch; a batch's run is followed by those that depend on it.
 
 Only these start runs by themselves. Each batch goes tracks -> embeddings for the encoders in
-service -> their index and recommendations. Datasets, models and reports are made when asked for.
+service -> their index and recommendations, and is searched for duplicates. Datasets, models and
+reports are made when asked for.
 """
 
 from dagster import (
@@ -22,13 +23,20 @@ from assets.pages.asset import SHOWN
 from assets.partitions import TRACK_BATCH, track_batches
 from assets.resources import HomeResource
 from pipelines import jobs
-from pipelines.intake import cut_batches, one_scanner, scan_library
+from pipelines.intake import cut_batches, one_scanner, reconcile, scan_library
 from storage.errors import StorageError
 
 BATCHES_PER_TICK = 8
 ENCODER, PARTITION, BACKFILL = "encoder", "dagster/partition", "dagster/backfill"
 SHOWN_JOBS = {
-    job.name for job in (jobs.training, jobs.clustering, jobs.recommending, jobs.dreaming)
+    job.name
+    for job in (
+        jobs.exploration,
+        jobs.training,
+        jobs.clustering,
+        jobs.recommending,
+        jobs.dreaming,
+    )
 }
 
 
@@ -39,14 +47,16 @@ SHOWN_JOBS = {
     description="Cuts new and changed files of the library into track batches and ingests them.",
 )
 def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorResult | SkipReason:
-    """List the library, register settled new files, request one run per batch.
+    """List the library, note what was moved or deleted, request a run per batch of new files.
 
-    A batch that was registered but whose run was never requested (a crash in between) is found
-    again: the catalogue, not a cursor, is the memory.
+    A file is taken when two ticks in a row saw it alike. A batch that was registered but whose run
+    was never requested (a crash in between) is found again: the catalogue, not a cursor, is the
+    memory.
     """
     try:
         catalogue = home.catalogue()
         with one_scanner(home.open()):
+            reconcile(home.store(), catalogue)
             scan = scan_library(home.open(), catalogue)
             cut_batches(catalogue, scan, most=BATCHES_PER_TICK)
     except StorageError as error:
@@ -54,7 +64,9 @@ def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorRe
     known = set(context.instance.get_dynamic_partitions(str(track_batches.name)))
     waiting = [batch for batch in catalogue.batches() if batch not in known][:BATCHES_PER_TICK]
     if not waiting:
-        return SkipReason(f"nothing to do: {scan.sentence()}")
+        what = "noted, and nothing to ingest" if scan.noted else "nothing to do"
+        return SkipReason(f"{what}: {scan.sentence()}")
+    context.log.info(f"{len(waiting)} batch(es) to ingest: {scan.sentence()}")
     return SensorResult(
         run_requests=[RunRequest(run_key=f"ingest {b}", partition_key=b) for b in waiting],
         dynamic_partitions_requests=[track_batches.build_add_request(waiting)],
@@ -78,6 +90,18 @@ def batch_ingested(context: RunStatusSensorContext, home: HomeResource):
         key = MultiPartitionKey({ENCODER: encoder, TRACK_BATCH: batch})
         run_key = f"embed {encoder} {batch} after {context.dagster_run.run_id}"
         yield RunRequest(run_key=run_key, partition_key=key)
+
+
+@run_status_sensor(
+    run_status=DagsterRunStatus.SUCCESS,
+    monitored_jobs=[jobs.ingest],
+    request_job=jobs.deduplication,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Compares a freshly ingested batch with all tracks, for duplicates.",
+)
+def batch_to_compare(context: RunStatusSensorContext):
+    """One run of the duplicates, which takes in every batch that is new by then."""
+    yield RunRequest(run_key=f"compare after {context.dagster_run.run_id}")
 
 
 @run_status_sensor(
@@ -110,4 +134,4 @@ def something_to_show(context: RunStatusSensorContext):
         yield RunRequest(run_key=f"pages after {run.run_id}")
 
 
-ALL = [new_tracks, batch_ingested, batch_embedded, something_to_show]
+ALL = [new_tracks, batch_ingested, batch_to_compare, batch_embedded, something_to_show]

@@ -1,8 +1,8 @@
 """The catalogue: the one place for facts that change, append-only.
 
-Every fact is an event about a path of the library: `registered` (it is part of a batch, with the
-size and time it had), `identified` (its bytes are this track), `missing` (a scan did not find it).
-Nothing is ever updated or deleted; the state of the library at any moment is a query.
+Every fact is an event about a path of the library (`storage.catalogue_state.Event`): registered,
+changed, identified, moved, touched, missing, returned. No event is ever updated or deleted. What
+the library is now follows from them, and is read without reading the history.
 """
 
 import sqlite3
@@ -11,31 +11,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
+from storage import catalogue_state
+from storage.catalogue_state import ELSEWHERE, FORMAT, HERE, MOVED, Event
 from storage.errors import NewerFormat, StorageError
-
-FORMAT = 1
-# The last word on each path: registered in a batch, or missing.
-_STATE = (
-    "SELECT path, bytes, mtime_ns, batch, event FROM events AS e"
-    " WHERE event != 'identified' AND seq ="
-    " (SELECT max(seq) FROM events WHERE path = e.path AND event != 'identified')"
-)
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    at TEXT NOT NULL,
-    event TEXT NOT NULL CHECK (event IN ('registered', 'identified', 'missing')),
-    path TEXT NOT NULL,
-    bytes INTEGER,
-    mtime_ns INTEGER,
-    batch TEXT,
-    track_id TEXT
-);
-CREATE INDEX IF NOT EXISTS events_by_path ON events (path, seq);
-CREATE INDEX IF NOT EXISTS events_by_batch ON events (batch, seq);
-CREATE INDEX IF NOT EXISTS events_by_track ON events (track_id) WHERE track_id IS NOT NULL;
-"""
 
 
 @dataclass(frozen=True, order=True)
@@ -53,12 +33,37 @@ class LibraryFile:
     mtime_ns: int
 
 
-@dataclass(frozen=True)
-class Changes:
-    """What a listing holds that the catalogue does not, and the other way round."""
+class Known(NamedTuple):
+    """What the catalogue knows of a path.
 
-    arrived: list[LibraryFile]  # new, or changed since they were registered
-    missing: list[str]  # registered, and no longer there
+    Attributes:
+        path: relative to the library.
+        bytes: size of what it holds, or held last.
+        mtime_ns: modification time of it.
+        state: `here`, `missing`, or `moved`: what it held is at another path now.
+        batch: the batch whose `tracks` describes these bytes.
+        origin: the path under which that table has them.
+        track_id: which recording it is; None until its batch is ingested.
+    """
+
+    path: str
+    bytes: int
+    mtime_ns: int
+    state: str
+    batch: str
+    origin: str
+    track_id: str | None
+
+
+@dataclass(frozen=True, order=True)
+class Move:
+    """A file that was renamed: the same bytes, at another path."""
+
+    file: LibraryFile  # as it is now
+    source: Known  # where it was
+
+
+_KNOWN = f"SELECT {', '.join(Known._fields)} FROM files"
 
 
 class Catalogue:
@@ -84,108 +89,171 @@ class Catalogue:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self.path, timeout=30)) as connection:
-            written_format = connection.execute("PRAGMA user_version").fetchone()[0]
-            if written_format > FORMAT:
-                raise NewerFormat(
-                    f"the catalogue has format {written_format}, "
-                    f"this melgraph reads up to {FORMAT}",
-                    where=self.path,
-                    remedy="upgrade melgraph, or use another MELGRAPH_HOME",
-                )
-            if written_format == 0:
-                connection.executescript(_SCHEMA)
-                connection.execute(f"PRAGMA user_version = {FORMAT}")
+            if self._check_format(connection) < FORMAT:
+                catalogue_state.prepare(connection)
             with connection:  # one transaction
                 yield connection
 
-    def changes(self, listing: Iterable[LibraryFile]) -> Changes:
-        """Compare a listing of the library with what is registered."""
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._open() as connection:
-            known = {
-                path: (size, mtime_ns, event)
-                for path, size, mtime_ns, _, event in connection.execute(_STATE)
-            }
-        listed = {file.path: file for file in listing}
-        arrived = [
-            file
-            for path, file in listed.items()
-            if known.get(path, ())[:2] != (file.bytes, file.mtime_ns)
-        ]
-        gone = (path for path, (_, _, event) in known.items() if event != "missing")
-        return Changes(sorted(arrived), sorted(path for path in gone if path not in listed))
+            connection.execute("BEGIN IMMEDIATE")  # the second of two sees what the first did
+            yield connection
+
+    def check_format(self) -> None:
+        """Look at the format of the file, and write nothing.
+
+        Raises:
+            NewerFormat: a newer melgraph wrote it. StorageError: it is damaged.
+        """
+        try:
+            with closing(sqlite3.connect(self.path, timeout=30)) as connection:
+                self._check_format(connection)
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"the catalogue cannot be used ({error})",
+                where=self.path,
+                remedy="restore the file from a backup, or start a new home",
+            ) from error
+
+    def _check_format(self, connection: sqlite3.Connection) -> int:
+        written_format = connection.execute("PRAGMA user_version").fetchone()[0]
+        if written_format > FORMAT:
+            raise NewerFormat(
+                f"the catalogue has format {written_format}, this melgraph reads up to {FORMAT}",
+                where=self.path,
+                remedy="upgrade melgraph, or use another MELGRAPH_HOME",
+            )
+        return written_format
+
+    # -- facts ------------------------------------------------------------------------------------
 
     def register_batch(self, files: Iterable[LibraryFile]) -> str:
         """Cut a new batch of these files, in one transaction. Returns its key, `batch-000001`."""
         now, files = _now(), sorted(files)
         if not files:
             raise ValueError("a batch holds at least one file")
-        with self._open() as connection:
-            connection.execute("BEGIN IMMEDIATE")  # two cutters at once get two numbers
-            last = connection.execute(
-                "SELECT batch FROM events WHERE event = 'registered' ORDER BY batch DESC LIMIT 1"
-            ).fetchone()
-            number = int(last[0].removeprefix("batch-")) + 1 if last else 1
+        with self._writing() as connection:  # two cutters at once get two numbers
+            (last,) = connection.execute("SELECT max(batch) FROM batches").fetchone()
+            number = int(last.removeprefix("batch-")) + 1 if last else 1
             batch = f"batch-{number:06d}"
-            connection.executemany(
-                "INSERT INTO events (at, event, path, bytes, mtime_ns, batch)"
-                " VALUES (?, 'registered', ?, ?, ?, ?)",
-                [(now, f.path, f.bytes, f.mtime_ns, batch) for f in files],
-            )
+            state = "SELECT state FROM files WHERE path = ?"
+            events = []
+            for file in files:
+                known = connection.execute(state, (file.path,)).fetchone()
+                kind = "registered" if known is None or known[0] == MOVED else "changed"
+                events.append(Event(now, kind, file.path, file.bytes, file.mtime_ns, batch))
+            catalogue_state.append(connection, events)
         return batch
 
-    def note_missing(self, paths: Iterable[str]) -> None:
-        """Note that a scan did not find these registered files."""
-        now = _now()
-        with self._open() as connection:
-            connection.executemany(
-                "INSERT INTO events (at, event, path) VALUES (?, 'missing', ?)",
-                [(now, path) for path in paths],
-            )
-
     def identify(self, batch: str, track_ids: Mapping[str, str]) -> None:
-        """Note which track the bytes at each path of a batch are. Known facts are not repeated."""
+        """Note which track the bytes are that were registered in a batch, by their path there.
+
+        Known facts are not repeated.
+        """
         now = _now()
-        with self._open() as connection:
-            connection.execute("BEGIN IMMEDIATE")  # two at once do not note a fact twice
+        with self._writing() as connection:
             known = dict(
                 connection.execute(
-                    "SELECT path, track_id FROM events WHERE batch = ? AND event = 'identified'",
+                    "SELECT path, track_id FROM events"
+                    " WHERE batch = ? AND event = 'identified' ORDER BY seq",
                     (batch,),
                 )
             )
-            connection.executemany(
-                "INSERT INTO events (at, event, path, batch, track_id)"
-                " VALUES (?, 'identified', ?, ?, ?)",
-                [(now, p, batch, t) for p, t in track_ids.items() if known.get(p) != t],
+            catalogue_state.append(
+                connection,
+                [
+                    Event(now, "identified", path, batch=batch, track_id=track_id)
+                    for path, track_id in track_ids.items()
+                    if known.get(path) != track_id
+                ],
             )
+
+    def note(
+        self,
+        *,
+        moved: Iterable[Move] = (),
+        touched: Iterable[LibraryFile] = (),
+        returned: Iterable[LibraryFile] = (),
+        missing: Iterable[str] = (),
+    ) -> None:
+        """Note what a scan found out about registered files, in one transaction."""
+        now = _now()
+        events = [
+            Event(now, "moved", f.path, f.bytes, f.mtime_ns, s.batch, s.track_id, s.path, s.origin)
+            for f, s in ((move.file, move.source) for move in moved)
+        ]
+        for kind, files in (("touched", touched), ("returned", returned)):
+            events += [Event(now, kind, file.path, file.bytes, file.mtime_ns) for file in files]
+        events += [Event(now, "missing", path) for path in missing]
+        if events:
+            with self._writing() as connection:
+                catalogue_state.append(connection, events)
+
+    def note_missing(self, paths: Iterable[str]) -> None:
+        """Note that a scan did not find these registered files."""
+        self.note(missing=paths)
+
+    # -- the state now ----------------------------------------------------------------------------
+
+    def known(self) -> dict[str, Known]:
+        """Everything known of every path. As long as the library is."""
+        with self._open() as connection:
+            return {row[0]: Known._make(row) for row in connection.execute(_KNOWN)}
+
+    def live_files(self) -> dict[str, Known]:
+        """What is known of the paths that are there."""
+        return {path: row for path, row in self.known().items() if row.state == HERE}
 
     def batches(self) -> list[str]:
         """All batches, oldest first."""
         with self._open() as connection:
-            rows = connection.execute("SELECT DISTINCT batch FROM events WHERE event='registered'")
-            return sorted(batch for (batch,) in rows)
+            rows = connection.execute("SELECT batch FROM batches ORDER BY batch")
+            return [batch for (batch,) in rows]
+
+    def unidentified_batches(self) -> list[str]:
+        """Batches of which no file was identified yet, oldest first."""
+        with self._open() as connection:
+            query = "SELECT batch FROM batches WHERE identified = 0 ORDER BY batch"
+            return [batch for (batch,) in connection.execute(query)]
 
     def batch_files(self, batch: str) -> list[LibraryFile]:
         """The files of a batch as they were registered, by path."""
         with self._open() as connection:
             rows = connection.execute(
                 "SELECT path, bytes, mtime_ns FROM events"
-                " WHERE batch = ? AND event = 'registered' ORDER BY path",
+                " WHERE batch = ? AND event IN ('registered', 'changed') ORDER BY path",
                 (batch,),
             )
             return [LibraryFile(*row) for row in rows]
 
-    def live_batches(self) -> dict[str, str]:
-        """Path -> the batch it was last registered in, for files that were not found missing."""
+    def batch_places(self, batch: str) -> dict[str, str]:
+        """Where the files of a batch are now: path as registered -> path, for those still there."""
         with self._open() as connection:
-            rows = connection.execute(_STATE)
-            return {path: batch for path, _, _, batch, event in rows if event == "registered"}
+            rows = connection.execute(
+                "SELECT origin, path FROM files WHERE batch = ? AND state = 'here'"
+                " ORDER BY origin, path = origin, path DESC",  # the last word wins
+                (batch,),
+            )
+            return dict(rows)
 
     def missing_paths(self) -> list[str]:
-        """Registered paths that the last scan did not find, sorted."""
+        """Registered paths that hold nothing now, sorted: the file is gone, or elsewhere."""
         with self._open() as connection:
-            rows = connection.execute(_STATE)
-            return sorted(path for path, _, _, _, event in rows if event == "missing")
+            rows = connection.execute(
+                f"SELECT path FROM files WHERE {ELSEWHERE}"
+                " AND state != 'here' AND registered_in IS NOT NULL ORDER BY path"
+            )
+            return [path for (path,) in rows]
+
+    def moved_paths(self) -> dict[str, list[str]]:
+        """Paths that hold what was registered elsewhere -> `[batch, path as registered]`."""
+        with self._open() as connection:
+            rows = connection.execute(
+                f"SELECT path, batch, origin FROM files WHERE {ELSEWHERE}"
+                " AND state = 'here' ORDER BY path"
+            )
+            return {path: [batch, origin] for path, batch, origin in rows}
 
     def locations(self, track_id: str) -> list[str]:
         """Every path at which these bytes were ever seen, newest first."""
@@ -196,6 +264,22 @@ class Catalogue:
                 (track_id,),
             )
             return [path for path, _ in rows]
+
+    # -- the memory of a scan ---------------------------------------------------------------------
+
+    def last_look(self) -> dict[str, LibraryFile]:
+        """The files that the last scan saw and did not take."""
+        with self._open() as connection:
+            rows = connection.execute("SELECT path, bytes, mtime_ns FROM looks")
+            return {row[0]: LibraryFile(*row) for row in rows}
+
+    def remember_look(self, files: Iterable[LibraryFile]) -> None:
+        """Remember these instead."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM looks")
+            connection.executemany(
+                "INSERT INTO looks VALUES (?, ?, ?)", [(f.path, f.bytes, f.mtime_ns) for f in files]
+            )
 
 
 def _now() -> str:

@@ -12,11 +12,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+
+from tests.buckets import bucket, bucket_server  # noqa: F401 - fixtures
 
 if TYPE_CHECKING:
     from storage.artifacts import ArtifactStore
@@ -29,7 +32,7 @@ os.environ.update(
     dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 )
 REAL_DATA = "MELGRAPH_REAL_DATA"
-SETTINGS = ("MELGRAPH_", "MLFLOW_", "DAGSTER_")
+SETTINGS = ("MELGRAPH_", "MLFLOW_", "DAGSTER_", "AWS_")
 KEPT = (REAL_DATA, "MELGRAPH_UPDATE_SNAPSHOT")  # settings of the tests themselves
 
 EXPERIMENT = """\
@@ -146,29 +149,35 @@ def _make(home: MadeHome) -> None:
         path = home.root / "specs" / f"{name}.toml"
         path.parent.mkdir(parents=True)
         path.write_text(text)
-    ran = home.melgraph("run", "--library", str(home.library), "--experiment", "small-cnn")
+    on_demand = ("stft_spectrograms", "mfcc", "waveforms")
+    ran = home.melgraph(
+        "run", "--library", str(home.library), "--experiment", "small-cnn",
+        *(word for name in on_demand for word in ("--representation", name)),
+    )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
     home.output_file.write_text(ran.stdout)
+
+
+def copy_home(made: MadeHome, folder: Path, *, library: bool = False) -> MadeHome:
+    """A copy in `folder` of a made home, and of its library where that is to change too."""
+    root = folder / "home"
+    shutil.copytree(made.root, root, symlinks=True)
+    if not library:
+        return MadeHome(root, made.library, made.output_file)
+    shutil.copytree(made.library, folder / "library")
+    marker = root / "melgraph.json"
+    kept = json.loads(marker.read_text())
+    marker.write_text(json.dumps(kept | {"library": str(folder / "library")}))
+    link = root / "library"
+    link.unlink()
+    link.symlink_to(folder / "library", target_is_directory=True)
+    return MadeHome(root, folder / "library", made.output_file)
 
 
 @pytest.fixture
 def home_copy(made_home: MadeHome, tmp_path: Path) -> Callable[..., MadeHome]:
     """`home_copy()` is a copy of the made home to change; `library=True` copies its library too."""
-
-    def copy(*, library: bool = False) -> MadeHome:
-        shutil.copytree(made_home.root, tmp_path / "home", symlinks=True)
-        if not library:
-            return MadeHome(tmp_path / "home", made_home.library, made_home.output_file)
-        shutil.copytree(made_home.library, tmp_path / "library")
-        marker = tmp_path / "home" / "melgraph.json"
-        kept = json.loads(marker.read_text())
-        marker.write_text(json.dumps(kept | {"library": str(tmp_path / "library")}))
-        link = tmp_path / "home" / "library"
-        link.unlink()
-        link.symlink_to(tmp_path / "library", target_is_directory=True)
-        return MadeHome(tmp_path / "home", tmp_path / "library", made_home.output_file)
-
-    return copy
+    return partial(copy_home, made_home, tmp_path)
 
 
 @pytest.fixture

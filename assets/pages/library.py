@@ -6,7 +6,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from assets.datasets import DATASETS, TABLE
-from assets.ingest import TRACKS, TRACKS_TABLE
+from assets.ingest import TRACKS
+from assets.live import library_files
 from assets.materialize import inputs_of
 from assets.pages.links import quote_path
 from storage.artifacts import ArtifactStore
@@ -64,12 +65,10 @@ class Library:
 
 def read_library(store: ArtifactStore, spec: Spec) -> Library:
     """The library, from the `tracks` and `datasets` that a spec of pages names."""
-    by_path: dict[str, dict[str, Any]] = {}
-    for batch in inputs_of(store, spec, TRACKS):  # a path that changed is in a later batch again
-        for row in read_table(batch.folder / TRACKS_TABLE).iter_rows(named=True):
-            by_path[row["path"]] = row
-    _settle_status(by_path.values(), set(spec.config["missing"]))
-    rows = [by_path[path] for path in sorted(by_path)]
+    files = library_files(inputs_of(store, spec, TRACKS), spec.config)
+    rows = list(files.iter_rows(named=True))
+    _settle_status(rows)
+    rows.sort(key=lambda row: row["path"])
     snapshots = {
         snapshot.reference.partition: read_table(snapshot.folder / TABLE)
         for snapshot in inputs_of(store, spec, DATASETS)
@@ -86,11 +85,11 @@ def read_library(store: ArtifactStore, spec: Spec) -> Library:
     return Library(rows, list(known))
 
 
-def _settle_status(rows: Iterable[dict[str, Any]], missing: set[str]) -> None:
+def _settle_status(rows: Iterable[dict[str, Any]]) -> None:
     """Tell files that are gone, and duplicates of one that came earlier, from good ones."""
     first: dict[str, str] = {}
     for row in rows:
-        if row["path"] in missing:
+        if row["gone"]:
             row.update(status="gone", reason="no longer in the library")
         elif row["status"] == "ok":
             same = first.setdefault(row["track_id"], row["path"])

@@ -15,9 +15,12 @@ from assets import (
     cluster_reports,
     datasets,
     dreams,
+    duplicates,
     embeddings,
     encoders,
     evaluations,
+    exploration_reports,
+    fingerprints,
     ingest,
     recommendations,
     trained_models,
@@ -34,8 +37,12 @@ from tests.conftest import MadeHome
 each_kind = pytest.mark.parametrize("kind", sorted(KINDS))
 
 
-def _ingest(make: Callable[..., Spec]) -> Callable[..., Spec]:
-    return lambda store, catalogue, batch: make(store.need(ingest.TRACKS, batch).reference)
+def _representation(asset: str) -> Callable[..., Spec]:
+    def spec_of(store: ArtifactStore, _: Catalogue, batch: str) -> Spec:
+        tracks = store.need(ingest.TRACKS, batch).reference
+        return ingest.representation_specs(store, tracks, [asset])[0]
+
+    return spec_of
 
 
 def _embedding(store: ArtifactStore, _: Catalogue, name: str) -> Spec:
@@ -50,9 +57,15 @@ def _segment(store: ArtifactStore, _: Catalogue, name: str) -> Spec:
 # Before the work: store, catalogue, partition -> Spec.
 SPEC_OF: dict[str, Callable[[ArtifactStore, Catalogue, str], Spec]] = {
     ingest.TRACKS: lambda _, catalogue, name: ingest.tracks_spec(name, catalogue.batch_files(name)),
-    ingest.MEL: _ingest(ingest.mel_spec),
-    ingest.FEATURES: _ingest(ingest.features_spec),
+    **{name: _representation(name) for name in (*ingest.DEFAULT, *ingest.ON_DEMAND)},
+    fingerprints.FINGERPRINTS: lambda store, _, name: fingerprints.fingerprint_spec(
+        store.need(ingest.MEL, name).reference
+    ),
+    duplicates.DUPLICATES: lambda store, catalogue, _: duplicates.duplicates_spec(store, catalogue),
     datasets.DATASETS: datasets.dataset_spec,
+    exploration_reports.EXPLORATION_REPORTS: lambda store, _, name: (
+        exploration_reports.exploration_spec(store, name)
+    ),
     trained_models.TRAINED: lambda store, _, name: trained_models.training_spec(store, name),
     evaluations.EVALUATIONS: lambda store, _, name: evaluations.evaluation_spec(store, name),
     encoders.ENCODERS: lambda store, _, name: encoders.encoder_spec(store, name),
@@ -64,9 +77,7 @@ SPEC_OF: dict[str, Callable[[ArtifactStore, Catalogue, str], Spec]] = {
     recommendations.INDEXES: lambda store, _, name: recommendations.index_spec(
         name, recommendations.segment_specs(store, name)
     ),
-    recommendations.RECOMMENDATIONS: lambda store, catalogue, name: (
-        recommendations.recommendation_spec(store, name, catalogue.missing_paths())
-    ),
+    recommendations.RECOMMENDATIONS: recommendations.recommendation_spec,
     dreams.DREAMS: lambda store, _, name: dreams.dream_spec(store, name),
     "pages": lambda store, _, name: pages_spec(store),
 }

@@ -12,7 +12,8 @@ import pytest
 
 from assets import trained_models
 from assets.datasets import DATASETS
-from assets.ingest import MEL, STORE, TRACKS, live_tracks
+from assets.ingest import MEL, STORE, TRACKS
+from assets.live import live_tracks
 from assets.tracking import Tracker, _flat
 from ml import checkpoints
 from storage.artifacts import Work

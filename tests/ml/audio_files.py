@@ -1,5 +1,6 @@
 """Audio files made for tests, whole and broken."""
 
+import struct
 from pathlib import Path
 
 import av
@@ -13,28 +14,77 @@ RATE = 44100
 SECONDS = 4
 
 
-def tone(seconds: float = SECONDS, rate: int = RATE) -> np.ndarray:
-    """Stereo, float32 `[sample, channel]`; the noise keeps codecs from compressing it away."""
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 8: "7.1"}
+
+
+def tone(seconds: float = SECONDS, rate: int = RATE, channels: int = 2) -> np.ndarray:
+    """float32 `[sample, channel]`; the noise keeps codecs from compressing it away.
+
+    Two channels have the same tone; of more, each has its own.
+    """
     t = np.arange(int(seconds * rate)) / rate
-    noise = 0.05 * np.random.default_rng(3).standard_normal((len(t), 2))
-    return (0.3 * np.sin(2 * np.pi * 440 * t)[:, None] + noise).astype(np.float32)
+    noise = 0.05 * np.random.default_rng(3).standard_normal((len(t), channels))
+    pitches = 440.0 * np.ones(2) if channels == 2 else 440.0 + 110.0 * np.arange(channels)
+    return (0.3 * np.sin(2 * np.pi * t[:, None] * pitches) + noise).astype(np.float32)
 
 
-def encode(path: Path, codec: str, container: str, *, rate: int = RATE, **options: str) -> Path:
-    """Write `tone` with FFmpeg, or with soundfile where that is the codec."""
+def encode(
+    path: Path,
+    codec: str,
+    container: str,
+    *,
+    rate: int = RATE,
+    samples: np.ndarray | None = None,
+    bit_rate: int = 0,
+    form: str = "",
+    frame_size: int = 960,
+    **options: str,
+) -> Path:
+    """Write `samples` (absent: `tone`) with FFmpeg, or with soundfile where that is the codec.
+
+    `form` is FFmpeg's name of the sample format, where not the encoder's first.
+    """
+    samples = tone(rate=rate) if samples is None else samples
     if codec == "soundfile":
-        sf.write(path, tone(rate=rate), rate)
+        sf.write(path, samples, rate)
         return path
+    layout = LAYOUTS[samples.shape[1]]
     with av.open(str(path), "w", format=container, options=options) as out:
-        stream = out.add_stream(codec, rate=rate, layout="stereo")
-        planar = np.ascontiguousarray(tone(rate=rate).T)
-        frame = av.AudioFrame.from_ndarray(planar, format="fltp", layout="stereo")
-        frame.sample_rate = rate
+        stream = out.add_stream(codec, rate=rate, layout=layout)
+        if bit_rate:
+            stream.bit_rate = bit_rate
+        if form:
+            stream.codec_context.format = form
         form = stream.codec_context.format.name
-        split = av.AudioResampler(format=form, layout="stereo", rate=rate, frame_size=960)
-        for piece in [*split.resample(frame), *split.resample(None)]:
+        split = av.AudioResampler(format=form, layout=layout, rate=rate, frame_size=frame_size)
+        for start in range(0, len(samples), 1 << 16):
+            part = samples[start : start + (1 << 16)].reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(part, format="flt", layout=layout)
+            frame.sample_rate = rate
+            for piece in split.resample(frame):
+                out.mux(stream.encode(piece))
+        for piece in split.resample(None):
             out.mux(stream.encode(piece))
         out.mux(stream.encode(None))
+    return path
+
+
+def wav_bytes(
+    data: bytes, *, rate: int = 8000, channels: int = 1, bits: int = 16, align: int | None = None
+) -> bytes:
+    """A WAV of these bytes that claims whatever one likes."""
+    align = channels * bits // 8 if align is None else align
+    form = struct.pack("<IHHIIHH", 16, 1, channels, rate, rate * align % 2**32, align, bits)
+    body = b"WAVEfmt " + form + b"data" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def with_zeros_inside(path: Path, start: float, stop: float) -> Path:
+    """Overwrite a part of the file, from one share of it to another."""
+    content = bytearray(path.read_bytes())
+    begin, end = int(start * len(content)), int(stop * len(content))
+    content[begin:end] = bytes(end - begin)
+    path.write_bytes(content)
     return path
 
 

@@ -5,19 +5,23 @@ import pytest
 import soundfile as sf
 
 from ml import analysis
-from ml.analysis import analyse
-from ml.audio import BadAudio, decode, resample, to_mono
-from ml.features import feature_names
+from ml.analysis import analyse, log_mel_of
+from ml.audio import BadAudio, decode, open_audio, resample, to_mono
+from ml.features import FeatureOptions, feature_names, track_features
+from ml.mfcc import mfcc_from_log_mel
+from ml.representations import FEATURES, KINDS, MEL, MFCC, STFT, TRANSFORMS, WAVEFORMS
 from ml.spectral import MelTransform, log_mel, stft
+from ml.stft_values import amplitude_and_phase
+from ml.waveforms import quantise
 
-TRANSFORM = MelTransform()
+ALL = {name: transform() for name, transform in TRANSFORMS.items()}
 
 
 @pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of stereo at 44.1 kHz."""
+    """Seven seconds of stereo at 44.1 kHz."""
     rng = np.random.default_rng(0)
-    t = np.arange(2 * 44100) / 44100
+    t = np.arange(7 * 44100) / 44100
     tone = 0.3 * np.sin(2 * np.pi * 440 * t)[:, None] + 0.01 * rng.standard_normal((len(t), 2))
     path = tmp_path_factory.mktemp("songs") / "song.flac"
     sf.write(path, tone, 44100)
@@ -25,42 +29,68 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_everything_of_one_file(song):
-    found = analyse(song, transform=TRANSFORM)
+    found = analyse(song, ALL)
     assert found.info == {
-        "duration_s": 2.0,
+        "duration_s": 7.0,
         "sample_rate_hz": 44100,
         "channels": 2,
         "codec": "FLAC/PCM_16",
+        "container": "FLAC",
         "peak_dbfs": pytest.approx(-9.4, abs=0.5),
         "rms_dbfs": pytest.approx(-13.5, abs=0.1),
         "warning": None,
     }
-    mono = resample(to_mono(decode(song).samples), 44100, 22050)
-    expected = log_mel(stft(mono, n_fft=2048, hop=512), TRANSFORM)
-    assert found.log_mel.dtype == np.float16
-    np.testing.assert_array_equal(found.log_mel, expected.astype(np.float16))
-    assert list(found.features) == feature_names()
-    assert np.isfinite(list(found.features.values())).all()
+    mono = to_mono(decode(song).samples)
+    at_22k = resample(mono, 44100, 22050)
+    spectrum = stft(at_22k, n_fft=2048, hop=512)
+    expected_mel = log_mel(spectrum, MelTransform())
+    amplitude, phase = amplitude_and_phase(stft(mono, n_fft=2048, hop=512), ALL[STFT])
+    expected = {
+        MEL: {"values": expected_mel.astype(np.float16)},
+        STFT: {"values": amplitude, "phase": phase},
+        MFCC: {"values": mfcc_from_log_mel(expected_mel, ALL[MFCC])},
+        WAVEFORMS: {"values": quantise(resample(mono, 44100, 16000))[0]},
+    }
+    assert found.arrays.keys() == expected.keys() == KINDS.keys()
+    for name, arrays in expected.items():
+        assert found.arrays[name].keys() == arrays.keys() == KINDS[name].arrays.keys()
+        for array, values in arrays.items():
+            assert values.dtype == KINDS[name].arrays[array]
+            np.testing.assert_array_equal(found.arrays[name][array], values, strict=True)
+    assert found.features == track_features(at_22k, spectrum, sample_rate=22050)
 
 
-@pytest.mark.parametrize(("mel", "features"), [(True, False), (False, True), (False, False)])
-def test_only_what_is_wanted_in_one_decode(song, mel, features, monkeypatch):
-    whole = analyse(song, transform=TRANSFORM)
-    decoded = []
-    monkeypatch.setattr(analysis, "decode", lambda path: decoded.append(path) or decode(path))
-    found = analyse(song, transform=TRANSFORM, want_log_mel=mel, want_features=features)
-    assert decoded == [song]
+@pytest.mark.parametrize("block_s", [0.01, 0.7, 3.0])
+def test_blocks_change_no_bit(song, block_s):
+    whole, cut = analyse(song, ALL), analyse(song, ALL, block_s=block_s)
+    assert cut.info == whole.info
+    assert cut.features == whole.features
+    for name, arrays in whole.arrays.items():
+        for array, values in arrays.items():
+            np.testing.assert_array_equal(cut.arrays[name][array], values, strict=True)
+
+
+@pytest.mark.parametrize("names", [(MEL,), (FEATURES,), (WAVEFORMS, MFCC), ()])
+def test_only_what_is_wanted_in_one_decode(song, names, monkeypatch):
+    whole = analyse(song, ALL)
+    opened = []
+    monkeypatch.setattr(
+        analysis, "open_audio", lambda path, **how: opened.append(path) or open_audio(path, **how)
+    )
+    found = analyse(song, {name: ALL[name] for name in names})
+    assert opened == [song]
     assert found.info == whole.info
-    assert found.features == (whole.features if features else None)
-    assert (found.log_mel is not None) == mel
-    if mel:
-        np.testing.assert_array_equal(found.log_mel, whole.log_mel)
+    assert found.features == (whole.features if FEATURES in names else None)
+    assert set(found.arrays) == {name for name in names if name != FEATURES}
+    for name in found.arrays:
+        np.testing.assert_array_equal(found.arrays[name]["values"], whole.arrays[name]["values"])
 
 
 def test_the_transform_decides_the_shape(song):
     coarse = MelTransform(n_mels=40, hop=1024)
-    found = analyse(song, transform=coarse, want_features=False)
-    assert found.log_mel.shape == (1 + 44100 // 1024, 40)
+    assert log_mel_of(song, coarse).shape == (1 + 7 * 22050 // 1024, 40)
+    more = analyse(song, {FEATURES: FeatureOptions(tempo=True)}).features
+    assert list(more) == feature_names(FeatureOptions(tempo=True))
 
 
 @pytest.mark.parametrize(
@@ -70,5 +100,5 @@ def test_bad_audio_is_told(samples, code, tmp_path):
     path = tmp_path / "bad.wav"
     sf.write(path, samples, 44100)
     with pytest.raises(BadAudio) as caught:
-        analyse(path, transform=TRANSFORM)
+        analyse(path, ALL)
     assert caught.value.code == code

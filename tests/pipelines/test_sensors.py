@@ -1,5 +1,6 @@
 """The sensors, tick by tick."""
 
+import hashlib
 import os
 import shutil
 import time
@@ -44,11 +45,18 @@ def instance():
 
 def put(home: Home, *names: str, at: float = LONG_AGO) -> None:
     for name in names:
-        (home.library / name).write_bytes(name.encode())
-        os.utime(home.library / name, (at, at))
+        (Path(home.library) / name).write_bytes(name.encode())
+        os.utime(Path(home.library) / name, (at, at))
 
 
 def tick(instance: DagsterInstance) -> SensorResult | SkipReason:
+    """An evaluation after one that saw what is new: a file is taken at the second look."""
+    if isinstance(answer := tick_once(instance), SensorResult):
+        return answer
+    return tick_once(instance)
+
+
+def tick_once(instance: DagsterInstance) -> SensorResult | SkipReason:
     """One evaluation; what it asks of the instance is done, as the daemon does it."""
     with build_sensor_context(instance=instance, resources={"home": HomeResource()}) as context:
         answer = sensors.new_tracks(context)
@@ -79,10 +87,43 @@ def test_new_files_are_requested_once(home, instance):
 
     again = tick(instance)
     assert isinstance(again, SkipReason)
-    assert again.skip_message == "nothing to do: 2 audio files listed, 0 new or changed"
+    assert again.skip_message == "nothing to do: 2 audio files listed, 0 new"
 
     put(home, "c.mp3")
     assert requested(tick(instance)) == ["batch-000002"]
+
+
+def test_a_file_is_taken_when_two_ticks_saw_it_alike(home, instance):
+    put(home, "a.mp3")
+    answer = tick_once(instance)
+    assert isinstance(answer, SkipReason)
+    assert answer.skip_message == (
+        "nothing to do: 1 audio files listed, 0 new, 1 still being written"
+    )
+    assert requested(tick_once(instance)) == ["batch-000001"]
+
+
+def test_what_became_of_known_files_is_noted_and_starts_nothing(home, instance):
+    put(home, "a.mp3", "deleted.mp3")
+    assert requested(tick(instance)) == ["batch-000001"]
+    catalogue = Catalogue(home.catalogue)
+    catalogue.identify(
+        "batch-000001",
+        {name: hashlib.sha256(name.encode()).hexdigest()[:32] for name in ("a.mp3", "deleted.mp3")},
+    )
+    (home.library / "a.mp3").rename(home.library / "c.mp3")
+    (home.library / "deleted.mp3").unlink()
+    first, second = tick_once(instance), tick_once(instance)
+    assert isinstance(first, SkipReason)
+    assert isinstance(second, SkipReason)
+    assert first.skip_message == (
+        "noted, and nothing to ingest: 1 audio files listed, 0 new, 1 gone, 1 still being written"
+    )
+    assert second.skip_message == (
+        "noted, and nothing to ingest: 1 audio files listed, 0 new, 1 moved"
+    )
+    assert catalogue.moved_paths() == {"c.mp3": ["batch-000001", "a.mp3"]}
+    assert catalogue.missing_paths() == ["a.mp3", "deleted.mp3"]
 
 
 def test_an_unsettled_file_is_left_for_later(home, instance):
@@ -118,6 +159,7 @@ def test_many_files_are_spread_over_ticks(home, instance, monkeypatch):
         ),
     )  # fmt: skip
     put(home, *(f"{n}.mp3" for n in range(5)))
+    assert isinstance(tick_once(instance), SkipReason)
     assert [len(requested(tick(instance))) for _ in range(3)] == [2, 2, 1]
     assert isinstance(tick(instance), SkipReason)
 
@@ -125,7 +167,7 @@ def test_many_files_are_spread_over_ticks(home, instance, monkeypatch):
 def test_what_melgraph_run_has_ingested_is_not_requested(home, instance):
     put(home, "a.mp3")
     catalogue = Catalogue(home.create().catalogue)
-    keys = cut_batches(catalogue, scan_library(home, catalogue))
+    keys = cut_batches(catalogue, scan_library(home, catalogue, look_again_s=0.0))
     instance.add_dynamic_partitions(str(track_batches.name), keys)
     assert isinstance(tick(instance), SkipReason)
 
@@ -183,6 +225,13 @@ def test_without_an_encoder_nothing_is_embedded(home, instance):
     (answer,) = after(sensors.batch_ingested, instance, "ingest", tags, home=HomeResource())
     assert isinstance(answer, SkipReason)
     assert "no encoder is in service yet" in answer.skip_message
+
+
+def test_a_batch_is_searched_for_duplicates(instance):
+    tags = {"dagster/partition": "batch-000001"}
+    (answer,) = after(sensors.batch_to_compare, instance, "ingest", tags)
+    assert isinstance(answer, RunRequest)
+    assert answer.partition_key is None  # all that is new by then, in one run
 
 
 def test_an_embedded_batch_joins_its_encoders_index(instance):

@@ -1,18 +1,22 @@
+"""Facts are only ever added; the state beside them is what follows from them."""
+
+import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from storage.catalogue import _STATE, FORMAT, Catalogue, LibraryFile
+from storage import catalogue_state
+from storage.catalogue import Catalogue, Known, LibraryFile, Move
+from storage.catalogue_state import FORMAT
+from storage.comparison import difference
 from storage.errors import NewerFormat, StorageError
 
 A, B, C = (LibraryFile(f"{name}.mp3", 1000 + n, 10**18 + n) for n, name in enumerate("abc"))
@@ -29,46 +33,152 @@ def rows(catalogue: Catalogue, query: str = "SELECT * FROM events ORDER BY seq")
         return connection.execute(query).fetchall()
 
 
+def arrived(catalogue: Catalogue, *listing: LibraryFile) -> list[LibraryFile]:
+    return difference(catalogue.known(), listing).unlike
+
+
+def tables(catalogue: Catalogue) -> list[list[tuple]]:
+    """The derived state."""
+    return [rows(catalogue, f"SELECT * FROM {name} ORDER BY 1") for name in ("files", "batches")]
+
+
+def rebuilt(catalogue: Catalogue) -> list[list[tuple]]:
+    """What follows from the events alone."""
+    with closing(sqlite3.connect(catalogue.path)) as connection:
+        catalogue_state.rebuild(connection)
+        found = [
+            connection.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall()
+            for name in ("files", "batches")
+        ]
+        connection.rollback()
+    return found
+
+
 def test_an_empty_catalogue(catalogue):
-    assert catalogue.batches() == []
-    assert catalogue.live_batches() == {}
+    assert catalogue.batches() == catalogue.unidentified_batches() == []
+    assert catalogue.known() == catalogue.live_files() == {}
     assert catalogue.missing_paths() == []
+    assert catalogue.moved_paths() == catalogue.last_look() == {}
     assert catalogue.batch_files("batch-000001") == []
     assert catalogue.locations("00" * 16) == []
-    assert catalogue.changes([]).arrived == catalogue.changes([]).missing == []
 
 
 def test_new_files_arrive_until_they_are_registered(catalogue):
-    assert catalogue.changes([C, A]).arrived == [A, C]
+    assert arrived(catalogue, C, A) == [A, C]
     assert catalogue.register_batch([C, A]) == "batch-000001"
-    assert catalogue.changes([C, A]).arrived == []
-    assert catalogue.changes([C, A, B]).arrived == [B]
+    assert arrived(catalogue, C, A) == []
+    assert arrived(catalogue, C, A, B) == [B]
     assert catalogue.batch_files("batch-000001") == [A, C]
 
 
 @pytest.mark.parametrize(
     "changed", [LibraryFile(A.path, A.bytes + 1, A.mtime_ns), LibraryFile(A.path, A.bytes, 5)]
 )
-def test_a_changed_file_arrives_again(catalogue, changed):
+def test_a_changed_file_is_told_from_a_new_one(catalogue, changed):
     catalogue.register_batch([A, B])
-    assert catalogue.changes([changed, B]).arrived == [changed]
-    assert catalogue.register_batch([changed]) == "batch-000002"
-    assert catalogue.changes([changed, B]).arrived == []
-    assert catalogue.changes([A, B]).arrived == [A]  # put back as it was: changed once more
-    assert catalogue.live_batches() == {A.path: "batch-000002", B.path: "batch-000001"}
+    assert arrived(catalogue, changed, B) == [changed]
+    assert catalogue.register_batch([changed, C]) == "batch-000002"
+    assert arrived(catalogue, changed, B, C) == []
+    assert arrived(catalogue, A, B, C) == [A]  # put back as it was: changed once more
+    live = catalogue.live_files()
+    assert {path: row.batch for path, row in live.items()} == {
+        A.path: "batch-000002", B.path: "batch-000001", C.path: "batch-000002",
+    }  # fmt: skip
     assert catalogue.batch_files("batch-000001") == [A, B]  # never re-cut
+    assert rows(catalogue, "SELECT event, path FROM events WHERE batch = 'batch-000002'") == [
+        ("changed", A.path), ("registered", C.path),
+    ]  # fmt: skip
 
 
-def test_a_missing_file_is_noted_once_and_arrives_when_it_is_restored(catalogue):
-    catalogue.register_batch([A, B])
-    assert catalogue.changes([B]).missing == [A.path]
+def test_a_missing_file_returns(catalogue):
+    catalogue.identify(catalogue.register_batch([A, B]), {A.path: "aa" * 16})
+    assert difference(catalogue.known(), [B]).gone == [A.path]
     catalogue.note_missing([A.path])
-    assert catalogue.changes([B]).missing == []
+    assert difference(catalogue.known(), [B]).gone == []
     assert catalogue.missing_paths() == [A.path]
-    assert catalogue.live_batches() == {B.path: "batch-000001"}
-    assert catalogue.changes([A, B]).arrived == [A]
+    assert set(catalogue.live_files()) == {B.path}
+    found = difference(catalogue.known(), [A, B])
+    assert (found.returned, found.unlike) == ([A], [])
+    catalogue.note(returned=[A])
+    assert catalogue.missing_paths() == []
+    assert set(catalogue.live_files()) == {A.path, B.path}
+    assert catalogue.batches() == ["batch-000001"]
+
+
+def test_what_was_gone_before_it_was_ingested_comes_anew(catalogue):
     catalogue.register_batch([A])
-    assert catalogue.changes([A, B]).arrived == catalogue.missing_paths() == []
+    catalogue.note_missing([A.path])
+    assert arrived(catalogue, A) == [A]
+    catalogue.register_batch([A])
+    assert catalogue.live_files()[A.path].batch == "batch-000002"
+
+
+def test_a_move_is_a_fact_about_two_paths(catalogue):
+    catalogue.identify(catalogue.register_batch([A, B]), {A.path: "aa" * 16, B.path: "bb" * 16})
+    there = LibraryFile("new/a.mp3", A.bytes, A.mtime_ns)
+    catalogue.note(moved=[Move(there, catalogue.known()[A.path])])
+    assert catalogue.live_files()[there.path] == Known(
+        there.path, A.bytes, A.mtime_ns, "here", "batch-000001", A.path, "aa" * 16
+    )
+    assert catalogue.missing_paths() == [A.path]
+    assert catalogue.moved_paths() == {there.path: ["batch-000001", A.path]}
+    assert catalogue.locations("aa" * 16) == [there.path, A.path]
+    assert catalogue.batch_places("batch-000001") == {A.path: there.path, B.path: B.path}
+    event = "SELECT event, from_path, path, track_id FROM events ORDER BY seq DESC LIMIT 1"
+    assert rows(catalogue, event) == [("moved", A.path, there.path, "aa" * 16)]
+    catalogue.note_missing(
+        [there.path]
+    )  # it was never registered there, and is in no batch's table
+    assert catalogue.missing_paths() == [A.path]
+    assert catalogue.moved_paths() == {}
+    catalogue.note(moved=[Move(A, catalogue.known()[there.path])])  # home again
+    assert (catalogue.missing_paths(), catalogue.moved_paths()) == ([], {})
+    # What comes to a place that was left is new there, not a change of what had been there.
+    catalogue.note(moved=[Move(there, catalogue.known()[A.path])])
+    catalogue.register_batch([LibraryFile(A.path, 5, 5)])
+    assert rows(catalogue, "SELECT event FROM events ORDER BY seq DESC LIMIT 1") == [
+        ("registered",)
+    ]
+    assert catalogue.missing_paths() == []
+    assert catalogue.moved_paths() == {there.path: ["batch-000001", A.path]}
+
+
+def test_two_that_swap_their_names_are_two_moves(catalogue):
+    catalogue.identify(catalogue.register_batch([A, B]), {A.path: "aa" * 16, B.path: "bb" * 16})
+    known = catalogue.known()
+    there, back = LibraryFile(B.path, 1000, 1), LibraryFile(A.path, 1001, 2)
+    catalogue.note(moved=[Move(there, known[A.path]), Move(back, known[B.path])])
+    live = catalogue.live_files()
+    assert {path: row.track_id for path, row in live.items()} == {
+        A.path: "bb" * 16, B.path: "aa" * 16,
+    }  # fmt: skip
+    assert catalogue.missing_paths() == []
+    assert catalogue.moved_paths() == {
+        A.path: ["batch-000001", B.path], B.path: ["batch-000001", A.path],
+    }  # fmt: skip
+
+
+def test_a_touched_file_has_another_time(catalogue):
+    catalogue.register_batch([A])
+    touched = LibraryFile(A.path, A.bytes, 7)
+    catalogue.note(touched=[touched])
+    assert arrived(catalogue, touched) == []
+    assert catalogue.batch_files("batch-000001") == [A]
+
+
+def test_a_batch_waits_to_be_identified(catalogue):
+    first, second = catalogue.register_batch([A]), catalogue.register_batch([B])
+    catalogue.identify(second, {B.path: "bb" * 16})
+    assert catalogue.unidentified_batches() == [first]
+
+
+def test_the_memory_of_a_scan_is_no_fact(catalogue):
+    before = rows(catalogue) if catalogue.batches() else []
+    catalogue.remember_look([A, B])
+    assert catalogue.last_look() == {A.path: A, B.path: B}
+    catalogue.remember_look([C])
+    assert catalogue.last_look() == {C.path: C}
+    assert rows(catalogue) == before
 
 
 def test_identifying_twice_notes_a_fact_once(catalogue):
@@ -80,7 +190,8 @@ def test_identifying_twice_notes_a_fact_once(catalogue):
     assert rows(catalogue) == before
     catalogue.identify(batch, {A.path: "cc" * 16})  # the bytes were others, after all
     assert len(rows(catalogue)) == len(before) + 1
-    assert catalogue.changes([A, B]).arrived == []  # no word on whether the file is there
+    assert arrived(catalogue, A, B) == []  # no word on whether the file is there
+    assert catalogue.known()[A.path].track_id == "cc" * 16
 
 
 def test_the_locations_of_a_track_are_newest_first(catalogue):
@@ -179,121 +290,165 @@ def test_the_second_of_two_writers_sees_what_the_first_did(catalogue, act):
             second = threads.submit(catalogue.identify, "batch-000001", {A.path: "aa" * 16})
         time.sleep(0.1)  # it waits for us now
         assert not second.done()
-        first.execute(
-            "INSERT INTO events (at, event, path, batch) VALUES ('', 'registered', ?, ?)",
-            (B.path, "batch-000002"),
-        )
-        first.execute(
-            "INSERT INTO events (at, event, path, batch, track_id) VALUES ('', 'identified',?,?,?)",
-            (A.path, "batch-000001", "aa" * 16),
+        event = catalogue_state.Event
+        catalogue_state.append(
+            first,
+            [
+                event("", "registered", B.path, 1, 1, "batch-000002"),
+                event("", "identified", A.path, batch="batch-000001", track_id="aa" * 16),
+            ],
         )
         first.commit()
         assert second.result(timeout=60) == ("batch-000003" if act == "register" else None)
     assert len(rows(catalogue, "SELECT 1 FROM events WHERE event = 'identified'")) == 1
 
 
-def test_the_state_of_many_files_is_read_by_the_index(catalogue):
-    files = [LibraryFile(f"{n:05d}.mp3", n, n) for n in range(5000)]
-    for start in range(0, 5000, 1000):
-        lot = files[start : start + 1000]
-        catalogue.identify(catalogue.register_batch(lot), {f.path: "00" * 16 for f in lot})
-    plan = " | ".join(row[3] for row in rows(catalogue, f"EXPLAIN QUERY PLAN {_STATE}"))
-    assert "SEARCH events USING INDEX events_by_path (path=?)" in plan
-    assert "AUTOMATIC" not in plan
-    new = [LibraryFile(f"new/{n}.mp3", n, n) for n in range(10)]
-    changes = catalogue.changes([*files[1:], *new])
-    assert (changes.arrived, changes.missing) == (new, ["00000.mp3"])
+# -- the state beside the events ------------------------------------------------------------------
+
+FORMAT_1 = Path(__file__).with_name("catalogue_format_1.sql").read_text()
+
+
+@pytest.fixture
+def format_1(catalogue) -> Catalogue:
+    catalogue.path.parent.mkdir()
+    with closing(sqlite3.connect(catalogue.path)) as connection:
+        connection.executescript(FORMAT_1)
+    return catalogue
+
+
+def test_a_catalogue_of_format_1_is_brought_up_to_date_in_place(format_1):
+    before = rows(format_1)
+    live = format_1.live_files()
+    assert {path: (row.batch, row.track_id) for path, row in live.items()} == {
+        "jazz/a.mp3": ("batch-000001", "aa" * 16),
+        "jazz/b.mp3": ("batch-000002", "b2" * 16),
+        "rock/c.mp3": ("batch-000003", None),
+    }
+    assert format_1.missing_paths() == ["rock/d.mp3"]
+    assert format_1.batches() == ["batch-000001", "batch-000002", "batch-000003"]
+    assert format_1.unidentified_batches() == ["batch-000003"]
+    assert format_1.locations("bb" * 16) == ["jazz/b.mp3"]
+    assert [row[: len(before[0])] for row in rows(format_1)] == before  # every event, as it was
+    assert rows(format_1, "PRAGMA user_version") == [(FORMAT,)]
+    assert tables(format_1) == rebuilt(format_1)
+    assert format_1.register_batch([A]) == "batch-000004"
+    assert rows(format_1)[-1][0] == len(before) + 1
+
+
+def test_looking_at_the_format_changes_nothing(format_1):
+    before = format_1.path.read_bytes()
+    format_1.check_format()
+    assert format_1.path.read_bytes() == before
+
+
+def test_who_is_killed_while_bringing_it_up_to_date_leaves_it_as_it_was(format_1, monkeypatch):
+    def killed(connection):
+        raise KeyboardInterrupt
+
+    before = rows(format_1)
+    with monkeypatch.context() as patch:
+        patch.setattr(catalogue_state, "rebuild", killed)
+        with pytest.raises(KeyboardInterrupt):
+            format_1.batches()
+    assert rows(format_1, "PRAGMA user_version") == [(1,)]
+    assert rows(format_1) == before
+    assert len(format_1.batches()) == 3
 
 
 paths = st.sampled_from([f"{name}.mp3" for name in ("a", "b", "ä", "d/e", "d/é")])
+files = st.builds(LibraryFile, paths, st.integers(0, 2), st.integers(0, 3))
+events = st.one_of(
+    st.tuples(st.just("register"), st.lists(files, min_size=1, unique_by=lambda file: file.path)),
+    st.tuples(st.just("identify"), st.integers(1, 5), paths, st.sampled_from(["aa", "bb"])),
+    st.tuples(st.sampled_from(["missing", "touched", "returned"]), files),
+    st.tuples(st.just("moved"), files, paths),
+)
 
 
-class Library(RuleBasedStateMachine):
-    """Arrivals, changes, deletions and restorations, against plain dictionaries."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.on_disk: dict[str, LibraryFile] = {}
-        self.registered: dict[str, LibraryFile] = {}  # the last word on each path
-        self.missing: set[str] = set()
-        self.batches: dict[str, list[LibraryFile]] = {}
-        self.identified: dict[tuple[str, str], str] = {}
-        self.locations: dict[str, list[str]] = {}  # oldest first
-        self.time = 0
-        self.folder = tempfile.TemporaryDirectory()
-        self.catalogue = Catalogue(Path(self.folder.name) / "catalogue.sqlite")
-        assert self.catalogue.batches() == []  # which makes the file
-        self.seen = rows(self.catalogue)
-
-    @rule(path=paths, size=st.integers(0, 2))
-    def write_file(self, path: str, size: int) -> None:
-        self.time += 1
-        self.on_disk[path] = LibraryFile(path, size, self.time)
-
-    @rule(path=paths)
-    def restore_file_as_it_was_registered(self, path: str) -> None:
-        if path in self.registered:
-            self.on_disk[path] = self.registered[path]
-
-    @rule(path=paths)
-    def delete_file(self, path: str) -> None:
-        self.on_disk.pop(path, None)
-
-    def live(self) -> dict[str, LibraryFile]:
-        return {p: f for p, f in self.registered.items() if p not in self.missing}
-
-    @rule(most=st.integers(1, 5))
-    def scan(self, most: int) -> None:
-        changes = self.catalogue.changes(self.on_disk.values())
-        live = self.live()
-        assert changes.arrived == sorted(
-            file for path, file in self.on_disk.items() if live.get(path) != file
-        )
-        assert changes.missing == sorted(set(live) - set(self.on_disk))
-        self.catalogue.note_missing(changes.missing)
-        self.missing |= set(changes.missing)
-        for start in range(0, len(changes.arrived), most):
-            lot = changes.arrived[start : start + most]
-            batch = self.catalogue.register_batch(lot)
-            assert batch == f"batch-{len(self.batches) + 1:06d}"
-            self.batches[batch] = lot
-            self.registered |= {file.path: file for file in lot}
-            self.missing -= {file.path for file in lot}
-        again = self.catalogue.changes(self.on_disk.values())
-        assert again.arrived == again.missing == []
-
-    @rule(choice=st.randoms(use_true_random=False))
-    def identify(self, choice) -> None:
-        if not self.batches:
-            return
-        batch = choice.choice(sorted(self.batches))
-        tracks = {f.path: f"{f.bytes:032x}" for f in self.batches[batch]}
-        self.catalogue.identify(batch, tracks)
-        for path, track_id in tracks.items():
-            if self.identified.get((batch, path)) != track_id:
-                self.identified[batch, path] = track_id
-                known = self.locations.setdefault(track_id, [])
-                self.locations[track_id] = [p for p in known if p != path] + [path]
-
-    @invariant()
-    def the_catalogue_agrees(self) -> None:
-        assert self.catalogue.batches() == sorted(self.batches)
-        assert all(self.catalogue.batch_files(b) == f for b, f in self.batches.items())
-        assert self.catalogue.missing_paths() == sorted(self.missing)
-        last = {file.path: batch for batch, files in self.batches.items() for file in files}
-        assert self.catalogue.live_batches() == {p: last[p] for p in self.live()}
-        for track_id, places in self.locations.items():
-            assert self.catalogue.locations(track_id) == places[::-1]
-
-    @invariant()
-    def nothing_is_ever_taken_back(self) -> None:
-        events = rows(self.catalogue)
-        assert events[: len(self.seen)] == self.seen
-        self.seen = events
-
-    def teardown(self) -> None:
-        self.folder.cleanup()
+@given(st.lists(events, max_size=25))
+@settings(max_examples=30, deadline=None)
+def test_the_state_follows_from_the_events(tmp_path_factory, happened):
+    """Whatever the order of facts, sensible or not."""
+    catalogue = Catalogue(tmp_path_factory.mktemp("catalogue") / "catalogue.sqlite")
+    assert catalogue.batches() == []
+    for kind, *what in happened:
+        match kind:
+            case "register":
+                catalogue.register_batch(what[0])
+            case "identify":
+                catalogue.identify(f"batch-{what[0]:06d}", {what[1]: what[2] * 16})
+            case "missing":
+                catalogue.note_missing([what[0].path])
+            case "moved":
+                source = catalogue.known().get(what[1])
+                if source is not None:
+                    catalogue.note(moved=[Move(what[0], source)])
+            case _:
+                catalogue.note(**{kind: what})
+    assert tables(catalogue) == rebuilt(catalogue)
 
 
-TestLibrary = Library.TestCase
-TestLibrary.settings = settings(max_examples=12, stateful_step_count=15, deadline=None)
+@pytest.fixture(scope="module")
+def catalogues_of_many(tmp_path_factory) -> list[Path]:
+    """Catalogues of 100 and of 3,000 files, six to a batch."""
+    folder, made = tmp_path_factory.mktemp("many"), []
+    for many in (100, 3000):
+        catalogue = Catalogue(folder / f"{many}.sqlite")
+        assert catalogue.batches() == []
+        event, written = catalogue_state.Event, []
+        for n in range(many):
+            path, batch = f"{n:05d}.mp3", f"batch-{n // 6 + 1:06d}"
+            written.append(event("", "registered", path, n, n, batch))
+            written.append(event("", "identified", path, None, None, batch, f"{n:032x}"))
+        with closing(sqlite3.connect(catalogue.path)) as connection, connection:
+            catalogue_state.append(connection, written)
+        made.append(catalogue.path)
+    return made
+
+
+@pytest.fixture
+def many_files(catalogues_of_many, tmp_path) -> list[Catalogue]:
+    return [Catalogue(Path(shutil.copy(path, tmp_path / path.name))) for path in catalogues_of_many]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda catalogue: catalogue.register_batch([LibraryFile("new.mp3", 1, 1)]),
+        lambda catalogue: catalogue.identify("batch-000002", {"00007.mp3": "11" * 16}),
+        lambda catalogue: catalogue.note_missing(["00003.mp3"]),
+        lambda catalogue: catalogue.note(returned=[LibraryFile("00003.mp3", 3, 3)]),
+        lambda catalogue: catalogue.note(
+            moved=[Move(LibraryFile("x.mp3", 5, 5), Known("00005.mp3", 5, 5, "here",
+                                                          "batch-000001", "00005.mp3", "00"))]
+        ),
+        lambda catalogue: catalogue.batch_files("batch-000002"),
+        lambda catalogue: catalogue.batch_places("batch-000002"),
+        lambda catalogue: catalogue.unidentified_batches(),
+        lambda catalogue: catalogue.missing_paths(),
+        lambda catalogue: catalogue.moved_paths(),
+        lambda catalogue: catalogue.locations("11" * 16),
+    ],
+)  # fmt: skip
+def test_what_is_asked_of_a_few_files_does_not_read_the_many(many_files, monkeypatch, act):
+    """Counted in steps of SQLite's machine: the same for 100 files and for 3,000."""
+    steps = []
+    for one in many_files:
+        taken = 0
+
+        def step() -> None:
+            nonlocal taken
+            taken += 1
+
+        connect = sqlite3.connect
+
+        def counting(*args, connect=connect, step=step, **options):
+            connection = connect(*args, **options)
+            connection.set_progress_handler(step, 10)
+            return connection
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite3, "connect", counting)
+            act(one)
+        steps.append(taken)
+    assert steps[1] <= 1.5 * steps[0] + 20, steps

@@ -1,0 +1,213 @@
+"""What ten new tracks cost in a library of 1,000, 10,000 and 100,000: does it follow what is new?
+
+    python benchmarks/incremental.py [--sizes 1000,10000,100000] [--rounds 5] [--folder FOLDER]
+
+Makes, for each size, a library of empty files and a home whose batches hold made-up rows, in a
+temporary folder (about 1 GB of small files for all three), and prints a Markdown table. Times are
+medians over the rounds; in each round the sizes take turns. No sound is decoded: ingest of the ten
+is the same whatever the library holds.
+"""
+
+import argparse
+import hashlib
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from assets import ingest
+from assets.live import library_state, live_tracks
+from assets.materialize import current_references
+from ml.audio import AUDIO_SUFFIXES
+from pipelines.intake import BATCH_SIZE, reconcile
+from pipelines.plan import Planner
+from storage.artifacts import ArtifactStore, Work
+from storage.catalogue import Catalogue, LibraryFile
+from storage.comparison import difference
+from storage.home import Home
+from storage.library import open_library
+from storage.records import Recording
+from storage.tables import write_table
+
+NEW = 10
+LONG_AGO = 1_600_000_000
+
+
+@dataclass
+class Case:
+    """A library of some size, and the seconds that each thing took in each round."""
+
+    files: int
+    home: Home
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    added: int = 0
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Its catalogue."""
+        return Catalogue(self.home.catalogue)
+
+    @property
+    def store(self) -> ArtifactStore:
+        """Its artifacts."""
+        return ArtifactStore(self.home)
+
+    def time(self, what: str, act: Callable[[], object]) -> None:
+        """Note how long it takes."""
+        started = time.perf_counter()
+        act()
+        self.seconds.setdefault(what, []).append(time.perf_counter() - started)
+
+    def median(self, what: str) -> float:
+        """Over the rounds, s."""
+        return statistics.median(self.seconds[what])
+
+    def new_files(self) -> list[LibraryFile]:
+        """Ten more, that are not on the disk."""
+        self.added += NEW
+        first = self.files + self.added
+        return [LibraryFile(f"new/{n:07d}.mp3", n, n) for n in range(first, first + NEW)]
+
+
+def track_id(path: str) -> str:
+    return hashlib.sha256(path.encode()).hexdigest()[:32]
+
+
+def make_case(folder: Path, files: int) -> Case:
+    """A library of empty files, all of them catalogued and, by name, ingested."""
+    library = folder / f"library-{files}"
+    for n in range(files):
+        if n % 100 == 0:
+            (library / f"album {n // 100:05d}").mkdir(parents=True)
+        path = library / f"album {n // 100:05d}" / f"{n % 100:02d}.mp3"
+        path.touch()
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    case = Case(files, Home(folder / f"home-{files}", library).create())
+    listing = open_library(str(library)).list(AUDIO_SUFFIXES)
+    for start in range(0, files, BATCH_SIZE):
+        lot = listing[start : start + BATCH_SIZE]
+        batch = case.catalogue.register_batch(lot)
+        case.catalogue.identify(batch, {file.path: track_id(file.path) for file in lot})
+        make_artifacts(case, batch, lot)
+    return case
+
+
+def make_artifacts(case: Case, batch: str, lot: list[LibraryFile]) -> None:
+    """Records and tables of a batch as an ingest leaves them."""
+
+    def write_tracks(work: Work) -> None:
+        rows = []
+        for file in lot:
+            row = dict.fromkeys(ingest.TRACKS_SCHEMA) | {"path": file.path, "status": "ok"}
+            sha256 = track_id(file.path) * 2
+            row |= {"bytes": file.bytes, "sha256": sha256, "track_id": sha256[:32]}
+            rows.append(row)
+            work.recordings.append(Recording(sha256[:32], sha256, file.path))
+        table = pl.DataFrame(rows, schema=ingest.TRACKS_SCHEMA)
+        write_table(table, work.folder / ingest.TRACKS_TABLE)
+
+    tracks = ingest.tracks_spec(batch, lot)
+    case.store.produce(tracks, write_tracks)
+    for spec in ingest.representation_specs(case.store, tracks.reference):
+        case.store.produce(spec, lambda work: None)
+
+
+def measure(case: Case) -> None:
+    """One round."""
+    home, catalogue, store = case.home, case.catalogue, case.store
+    case.time("list", lambda: home.open_library().list(AUDIO_SUFFIXES))
+    listing = [*home.open_library().list(AUDIO_SUFFIXES), *case.new_files()]
+    case.time("compare", lambda: difference(catalogue.known(), listing))
+
+    new = case.new_files()
+
+    def register() -> None:
+        batch = catalogue.register_batch(new)
+        catalogue.identify(batch, {file.path: track_id(file.path) for file in new})
+
+    case.time("register", register)
+    catalogue.note_missing([file.path for file in new])  # they are on no disk
+    batch = catalogue.batches()[-1]
+    make_artifacts(case, batch, new)
+    case.time("few", lambda: [catalogue.batch_files(batch), catalogue.locations(track_id("x"))])
+    case.time("state", lambda: library_state(catalogue))
+    case.time("reconcile", lambda: reconcile(store, catalogue))
+    case.time("plan", lambda: list(Planner(store, catalogue, []).ingest()))
+    case.time("references", lambda: current_references(store, ingest.TRACKS))
+    references = current_references(store, ingest.TRACKS)
+    batches = [store.get(reference) for reference in references]
+    case.time("live", lambda: live_tracks(batches, library_state(catalogue)))
+
+
+def tick(case: Case) -> None:
+    """The sensor, twice: at the first look new files wait, at the second they become a batch."""
+    from dagster import DagsterInstance, SensorResult, build_sensor_context
+
+    from assets.partitions import track_batches
+    from assets.resources import HomeResource
+    from pipelines import sensors
+
+    os.environ["MELGRAPH_HOME"] = str(case.home.root)
+    os.environ["MELGRAPH_LIBRARY"] = str(case.home.library)
+    for n in range(NEW):
+        path = case.home.library / f"{n}.mp3"
+        path.touch()
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    with DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(str(track_batches.name), case.catalogue.batches())
+        answers = []
+        for what in ("first tick", "second tick"):
+            resources = {"home": HomeResource()}
+            with build_sensor_context(instance=instance, resources=resources) as context:
+                case.time(what, lambda context=context: answers.append(sensors.new_tracks(context)))
+    assert isinstance(answers[1], SensorResult), answers
+    assert len(answers[1].run_requests or []) == 1
+
+
+ROWS: dict[str, tuple[str, str]] = {
+    "compare": ("listing against catalogue, as long as the library", "ms"),
+    "register": ("register and identify the ten", "ms"),
+    "few": ("files of a batch, locations of a track", "ms"),
+    "state": ("moved and missing paths, for specs", "ms"),
+    "reconcile": ("look for batches that were not identified", "ms"),
+    "plan": ("plan the ingest stage", "ms"),
+    "references": ("current versions of all batches", "ms"),
+    "live": ("the live library, for a dataset", "ms"),
+    "first tick": ("sensor tick that sees the ten", "s"),
+    "second tick": ("sensor tick that cuts their batch", "s"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", default="1000,10000,100000")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path, help="where to make it all; default: a temporary")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        cases = [make_case(Path(folder).resolve(), int(n)) for n in arguments.sizes.split(",")]
+        for _ in range(arguments.rounds):
+            for case in cases:
+                measure(case)
+        for case in cases:
+            tick(case)
+    print("| | " + " | ".join(f"{case.files:,} tracks" for case in cases) + " |")
+    print("|---|" + "---|" * len(cases))
+    rates = (f"{case.files / case.median('list'):,.0f} files/s" for case in cases)
+    print("| listing of empty files on disk | " + " | ".join(rates) + " |")
+    for what, (title, unit) in ROWS.items():
+        scale = 1000 if unit == "ms" else 1
+        values = (f"{scale * case.median(what):,.1f} {unit}" for case in cases)
+        print(f"| {title} | " + " | ".join(values) + " |")
+
+
+if __name__ == "__main__":
+    main()
