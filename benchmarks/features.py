@@ -193,7 +193,7 @@ HPSS = ("harmony_mean", "harmony_var", "perceptr_mean", "perceptr_var")
 def without_the_end(spectrum, n_samples: int) -> list[float]:
     """The columns of `HPSS` where the samples after the last whole hop are zero.
 
-    So `librosa.effects.hpss` left them until 0.7: it inverted whole hops and filled up with zeros.
+    So the librosa that made the table left them: it inverted whole hops and filled up with zeros.
     """
     from ml.harmonic_percussive import HarmonicPercussive
     from ml.spectral import power_of, spectrum_tiles
