@@ -2,7 +2,7 @@
 
 A 10 s chunk of `ml.stft_values` (1025 bins, 862 frames) becomes a 512 x 512 image in [0, 1], as in
 "Dreaming in Music". What shrinking takes cannot be brought back by enlarging: sound from an
-enlarged image keeps some 9 dB of signal-to-noise ratio even with the original phase. So an edit
+enlarged image keeps 7 dB of signal-to-noise ratio even with the original phase. So an edit
 comes back as the *difference* of the edited and the unedited image, enlarged and added to the
 amplitude or phase it was derived from. No edit then changes nothing, bit for bit.
 """
