@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from typing import Any
 
 import polars as pl
 from dagster import (
@@ -15,8 +14,20 @@ from dagster import (
     asset_check,
 )
 
-from assets import ingest
-from assets.live import STATE, library_state, live_tracks, state_of
+from assets import ingest, recordings
+from assets.dataset_labels import (
+    annotations,
+    artist_key,
+    candidates,
+    collection_facts,
+    no_part,
+    question,
+    why_unusable,
+    with_labels,
+)
+from assets.dataset_splits import take_sides
+from assets.duplicates import DUPLICATES
+from assets.live import STATE, library_state, state_of
 from assets.materialize import (
     Metadata,
     current_references,
@@ -25,7 +36,7 @@ from assets.materialize import (
     materialize,
     plain_failures,
 )
-from assets.partitions import SPECS, dataset_names
+from assets.partitions import dataset_names
 from assets.resources import HomeResource
 from ml.errors import UserError
 from storage.artifacts import Artifact, ArtifactStore, Work
@@ -33,35 +44,40 @@ from storage.catalogue import Catalogue
 from storage.records import Reference, Spec
 from storage.tables import read_table, write_table
 
-STAGE = 1
+STAGE = 2
 DATASETS = "datasets"
 TABLE = "tracks.parquet"
-_NOBODY = {"", "unknown", "unknown artist", "various", "various artists", "va", "n/a", "none"}
 
 
 def dataset_spec(store: ArtifactStore, catalogue: Catalogue, name: str) -> Spec:
-    """The snapshot of a dataset as the library is now.
+    """The snapshot of a dataset as the library, and the lists of its collection, are now.
 
     Where nothing it depends on has changed since the last snapshot, this is that snapshot's spec.
-    Otherwise the last snapshot is its parent, whose split assignments stay.
+    Otherwise the last snapshot is its parent, whose split assignments stay; a published split has
+    no parent, as its lists decide alone.
     """
     tracks = tuple(current_references(store, ingest.TRACKS))
-    config = SPECS.datasets[name].model_dump()
-    config["label_level"] = config["label_level"] or store.home.label_level
-    config |= library_state(catalogue)
-    fresh = Spec(DATASETS, name, STAGE, tracks, config, config["seed"])
+    config = question(store.home, name) | library_state(catalogue)
+    inputs = (*tracks, *recordings.duplicates_reference(store))
+    fresh = Spec(DATASETS, name, STAGE, inputs, config, config["seed"])
     last = store.current(DATASETS, name)
-    if last is None or not _same_question(last.record.spec, fresh):
+    if last is None or config["split"] == "official" or not _same_question(last.record.spec, fresh):
         return fresh
     before = last.record.spec
-    if _of_tracks(before) == set(tracks) and state_of(before.config) == state_of(config):
+    of_library = {reference for reference in before.inputs if reference.asset != DATASETS}
+    same_lists = before.config["metadata"] == config["metadata"]
+    same_state = state_of(before.config) == state_of(config)
+    if of_library == set(inputs) and same_lists and same_state:
         return before
-    return replace(fresh, inputs=(*tracks, last.reference))
+    return replace(fresh, inputs=(*inputs, last.reference))
 
 
 def _same_question(before: Spec, now: Spec) -> bool:
-    """Whether only the library differs: then split assignments are kept, else they start anew."""
-    asked = [{k: v for k, v in spec.config.items() if k not in STATE} for spec in (before, now)]
+    """Whether only the library, or the lists that grow with it, differ: then split assignments are
+    kept, else they start anew.
+    """
+    grows = (*STATE, "metadata")
+    asked = [{k: v for k, v in spec.config.items() if k not in grows} for spec in (before, now)]
     return before.stage == now.stage and asked[0] == asked[1]
 
 
@@ -75,43 +91,62 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
     from ml.splits import leakage
 
     config = work.spec.config
-    table = _candidates(store, work.spec)
-    table = table.with_columns(label=_labels(table, config))
+    table, others = _candidates(store, work.spec)
+    found = annotations(store.home, work.spec.partition, config, table, others)
+    table = with_labels(table, found.rows)
     paths = table["path"].to_list()
-    artists = [_artist(name) for name in table["artist"].to_list()]
-    groups = components(table.height, [*edges_from_keys(artists), *name_edges(paths)])
+    told = table.select(pl.coalesce("artist_id", "artist"))["artist_id"].to_list()
+    artists = [artist_key(name) for name in told]
+    joined = [row.group if row else None for row in found.rows]
+    known = recordings.known_clusters(store, work.spec)
+    clusters = [known.get(track_id) for track_id in table["track_id"]]
+    table = table.with_columns(duplicate_cluster=pl.Series(clusters, dtype=pl.String))
+    keys = (artists, joined, clusters)
+    edges = [*(edge for each in keys for edge in edges_from_keys(each)), *name_edges(paths)]
+    groups = components(table.height, edges)
     parent = {}
     for snapshot in inputs_of(store, work.spec, DATASETS):
         before = read_table(snapshot.folder / TABLE)
         parent = dict(before.select("track_id", "split").iter_rows())
-    splits, reasons, unusable = _split(table, groups, config, parent)
-    table = table.with_columns(
+    sides = take_sides(table, groups, no_part(found.rows), config, parent)
+    if config["split"] != "official":  # which stays as it was published
+        recordings.leave_out_repeats(table, sides.splits, sides.reasons, parent)
+    splits, unusable = sides.splits, sides.unusable or why_unusable(table, sides.splits, config)
+    labels = [own if side else tuple(listed) for own, side, listed in
+              zip(sides.labels, splits, table["labels"].to_list(), strict=True)]  # fmt: skip
+    single = [one[0] if one and not config["multi_label"] else None for one in labels]
+    table = table.select(
+        pl.exclude("labels", "code"),
+        label=pl.Series(single, dtype=pl.String),
+        labels=pl.Series([list(one) for one in labels], dtype=pl.List(pl.String)),
         group=pl.Series(groups, dtype=pl.Int64),
         split=pl.Series(splits, dtype=pl.String),
-        left_out=pl.Series(reasons, dtype=pl.String),
+        left_out=pl.Series(sides.reasons, dtype=pl.String),
     )
     write_table(table, work.folder / TABLE)
     used = table.filter(pl.col("split").is_not_null())
-    counts = used.group_by("label", "split").len().sort("label", "split")
+    counts = used.explode("labels").group_by(label="labels", split="split").len()
     work.facts.update(
         tracks=table.height,
-        labelled=table["label"].count(),
+        labelled=int((table["labels"].list.len() > 0).sum()),
         used=used.height,
         groups=used["group"].n_unique(),
         artist_known=sum(artists[row] is not None for row, side in enumerate(splits) if side),
-        classes=sorted(used["label"].unique().to_list()),
-        counts=counts.to_dicts(),
-        left_out=dict(table["left_out"].drop_nulls().value_counts().sort("left_out").iter_rows()),
+        classes=sorted(used["labels"].explode().unique().to_list()),
+        counts=counts.sort("label", "split").to_dicts(),
+        left_out=recordings.counted_reasons(sides.reasons),
+        batches_not_searched=recordings.batches_not_searched(store, work.spec),
         leaks=len(leakage(splits, groups)),
         policy=config["split"],
         unusable=unusable,
         snapshot_of=[reference.partition for reference in sorted(_of_tracks(work.spec))],
+        collection=collection_facts(config, found, sides),
     )
     (work.folder / "spec.json").write_text(json.dumps(dict(config), indent=1, sort_keys=True))
 
 
-def _candidates(store: ArtifactStore, spec: Spec) -> pl.DataFrame:
-    """Good tracks of the snapshot's batches, each once, where it was first seen."""
+def _candidates(store: ArtifactStore, spec: Spec) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Good tracks of the snapshot's batches, each once, where first seen; and the other files."""
     batches = inputs_of(store, spec, ingest.TRACKS)
     if not batches:
         raise UserError(
@@ -119,89 +154,15 @@ def _candidates(store: ArtifactStore, spec: Spec) -> pl.DataFrame:
             where=f"{spec.asset}/{spec.partition}",
             remedy="materialize `tracks` for at least one track batch first",
         )
-    table = live_tracks(batches, spec.config)
-    table = table.filter(pl.col("path").str.starts_with(spec.config["collection"]))
-    return table.select("track_id", "path", "artist", "title", "genre", "duration_s", "batch")
-
-
-def _labels(table: pl.DataFrame, config: Any) -> pl.Series:
-    if config["labels"] == "tag":
-        values: list[str | None] = table["genre"].to_list()
-    elif config["labels"] == "none" or config["label_level"] is None:
-        values = [None] * table.height
-    else:
-        values = [folder_label(path, config["label_level"]) for path in table["path"].to_list()]
-    return pl.Series(values, dtype=pl.String)
-
-
-def folder_label(path: str, level: int | None) -> str | None:
-    """The name of the folder at `level` (1 = directly below the library), if the path has one."""
-    folders = path.split("/")[:-1]
-    return folders[level - 1] if level is not None and len(folders) >= level else None
-
-
-def _artist(name: str | None) -> str | None:
-    spelled = " ".join((name or "").casefold().split())
-    return None if spelled in _NOBODY else spelled
-
-
-def _split(
-    table: pl.DataFrame, groups: Any, config: Any, parent: dict[str, str | None]
-) -> tuple[list[str | None], list[str | None], str | None]:
-    """Splits and reasons per row, and why the snapshot cannot be learned from, if it cannot."""
-    from ml.splits import grouped_split, min_groups_per_class, random_split
-
-    splits: list[str | None] = [None] * table.height
-    reasons: list[str | None] = [None] * table.height
-    sizes = dict(table["label"].drop_nulls().value_counts().iter_rows())
-    for row, label in enumerate(table["label"].to_list()):
-        if label is None:
-            reasons[row] = "no label"
-        elif sizes[label] < config["min_tracks_per_class"]:
-            reasons[row] = (
-                f"class {label!r} has {sizes[label]} tracks, "
-                f"{config['min_tracks_per_class']} are needed"
-            )
-    rows = [row for row, reason in enumerate(reasons) if reason is None]
-    if not rows:
-        return splits, reasons, _why_no_labels(table, config)
-    labels = [table["label"][row] for row in rows]
-    try:
-        too_few = min_groups_per_class(labels, groups[rows], minimum=config["min_groups_per_class"])
-    except UserError as error:
-        for row in rows:
-            reasons[row] = "fewer than two classes can be split"
-        return splits, reasons, error.what
-    for row, reason in zip(rows, too_few, strict=True):
-        reasons[row] = reason
-    rows = [row for row in rows if reasons[row] is None]
-    policy = random_split if config["split"] == "leaky" else grouped_split
-    answer = policy(
-        [table["label"][row] for row in rows],
-        groups[rows],
-        track_ids=[table["track_id"][row] for row in rows],
-        fractions={part: config[part] for part in ("train", "validation", "test")},
-        seed=config["seed"],
-        parent=parent,
-    )
-    for row, split, reason in zip(rows, answer.splits, answer.reasons, strict=True):
-        splits[row], reasons[row] = split, reason
-    return splits, reasons, None
-
-
-def _why_no_labels(table: pl.DataFrame, config: Any) -> str:
-    if table["label"].count():
-        return f"no class has {config['min_tracks_per_class']} tracks or more"
-    if config["labels"] == "tag":
-        return "no track has a genre tag"
-    if config["labels"] == "none" or config["label_level"] is None:
-        return "the library has no labels (label level: none)"
-    return f"no track lies {config['label_level']} folder level(s) below the library"
+    good, others = candidates(batches, spec.config)
+    inside = pl.col("path").str.starts_with(spec.config["collection"])
+    columns = ("track_id", "path", "artist", "album", "title", "genre", "code", "duration_s")
+    return good.filter(inside).select(*columns, "batch"), others.filter(inside)
 
 
 @asset(
     partitions_def=dataset_names,
-    deps=[AssetDep(ingest.TRACKS, partition_mapping=AllPartitionMapping())],
+    deps=[AssetDep(ingest.TRACKS, partition_mapping=AllPartitionMapping()), DUPLICATES],
     group_name="dataset",
     code_version=str(STAGE),
     kinds={"polars"},
@@ -209,9 +170,11 @@ def _why_no_labels(table: pl.DataFrame, config: Any) -> str:
 def datasets(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
     """A named, immutable snapshot: which tracks, with which labels, in which split.
 
-    Splits go by connected components of "same artist", "same bytes" and "one name extends the
-    other": no component is on two sides. Tracks keep their side in later snapshots. Parquet, one
-    row per track, with the reason for each that is left out.
+    Labels come of the collection's adaptor: folders, tags, a table, or the lists of a published
+    collection. Splits go by connected components of "same artist", "same recording" and "one name
+    extends the other": no component is on two sides; in validation and test a recording counts
+    once. Tracks keep their side in later snapshots. A published split stays as it is, less what
+    would leak into its test. Parquet, one row per track, with the reason for each that is left out.
     """
     with plain_failures():
         store = home.store()
@@ -229,12 +192,20 @@ def _show(artifact: Artifact) -> Metadata:
         for c, row in table.items()
     ]
     shown: Metadata = {name: facts[name] for name in ("tracks", "used", "groups", "policy")}
+    told = {k: v for k, v in facts["collection"].items() if k not in ("findings", "listed")}
+    shown |= {name.replace("_", " "): value for name, value in told.items()}
+    if facts["collection"]["findings"]:
+        shown["findings"] = markdown_table(
+            [{"finding": f} for f in facts["collection"]["findings"]]
+        )
     shown["split"] = markdown_table(rows)
     if facts["left_out"]:
         reasons = [{"reason": r, "tracks": n} for r, n in facts["left_out"].items()]
         shown["left out"] = markdown_table(reasons)
     if facts["artist_known"] < facts["used"]:
         shown["caution"] = artist_caution(facts)
+    if facts["batches_not_searched"]:
+        shown["track batches not searched for duplicates"] = facts["batches_not_searched"]
     if facts["unusable"]:
         shown["cannot be learned from"] = facts["unusable"]
     return shown
@@ -249,11 +220,14 @@ def artist_caution(facts: Metadata) -> str:
     )
 
 
-@asset_check(asset=datasets, blocking=True, description="No component is on two sides of a split.")
+@asset_check(asset=datasets, blocking=True, description="No group or recording is on two sides.")
 def no_leakage(home: HomeResource) -> AssetCheckResult:
-    """Recount, from the tables themselves, the groups found in more than one split."""
+    """Recount, from the tables themselves, what is found in more than one split.
+
+    Groups as the snapshot has them, and recordings as the `duplicates` it was made with have them.
+    """
     store = home.store()
-    leaks: dict[str, int] = {}
+    leaks, repeated = dict[str, int](), dict[str, int]()
     for name in store.partitions(DATASETS):
         snapshot = store.need(DATASETS, name)
         if snapshot.record.spec.config["split"] == "leaky":
@@ -261,7 +235,19 @@ def no_leakage(home: HomeResource) -> AssetCheckResult:
         table = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())
         sides = table.group_by("group").agg(pl.col("split").n_unique())
         leaks[name] = sides.filter(pl.col("split") > 1).height
-    return AssetCheckResult(passed=not any(leaks.values()), metadata={"leaking groups": leaks})
+        clusters = recordings.known_clusters(store, snapshot.record.spec)
+        repeated[name] = recordings.recordings_on_two_sides(table, clusters)
+    return AssetCheckResult(
+        passed=not any(leaks.values()) and not any(repeated.values()),
+        metadata={"leaking groups": leaks, "leaking recordings": repeated},
+    )
+
+
+_CHECK = "`melgraph validate` says what its collection lacks; docs/collections.md, what it needs"
+_REMEDIES = {
+    labels: "put recordings into one folder per genre and name its level: --label-level N"
+    for labels in ("folder", "none")
+}
 
 
 def usable_dataset(store: ArtifactStore, name: str) -> Artifact:
@@ -275,6 +261,6 @@ def usable_dataset(store: ArtifactStore, name: str) -> Artifact:
         raise UserError(
             f"the dataset {name!r} cannot be learned from: {snapshot.facts['unusable']}",
             where=str(snapshot.folder),
-            remedy="put recordings into one folder per genre and name its level: --label-level N",
+            remedy=_REMEDIES.get(snapshot.record.spec.config["labels"], _CHECK),
         )
     return snapshot

@@ -103,7 +103,7 @@ def _dream_one(
     hashes: Mapping[str, str],
 ) -> dict[str, Any]:
     from ml import plots
-    from ml.audio import decode, resample, to_mono
+    from ml.audio import resample, to_mono
     from ml.generation.deep_dream import dream
     from ml.generation.dream_config import DreamConfig
     from ml.generation.resynthesis import apply_mel_delta, snr_db
@@ -112,8 +112,7 @@ def _dream_one(
 
     config = work.spec.config
     transform = from_attributes(MEL, meta["mel_transform"])
-    source = _find_source(store.home, track, hashes[track["track_id"]])
-    decoded = decode(source)
+    decoded = _decode(store.home, track, hashes[track["track_id"]])
     rate = decoded.sample_rate
     start = min(int(config["start_s"] * rate), max(0, len(decoded.samples) - rate))
     samples = decoded.samples[start : start + int(config["excerpt_s"] * rate)]
@@ -178,15 +177,22 @@ def _finite(value: float) -> float | None:
     return round(float(value), 2) if np.isfinite(value) else None
 
 
-def _find_source(home: Home, track: Mapping[str, Any], expected: str) -> Path:
-    """Where the recording is: as the dataset says, or where it was seen since, if it moved."""
+def _decode(home: Home, track: Mapping[str, Any], expected: str) -> Any:
+    """The recording, where the dataset says it is, or where it was seen since, if it moved."""
+    from ml.audio import decode
+
+    library = home.open_library()
     places = [track["path"], *Catalogue(home.catalogue).locations(track["track_id"])]
-    for source in (home.library / place for place in dict.fromkeys(places)):
-        if source.is_file() and file_sha256(source) == expected:
-            return source
+    for place in dict.fromkeys(places):
+        try:
+            with library.local(place) as source:
+                if file_sha256(source) == expected:
+                    return decode(source)
+        except OSError:
+            continue
     raise ArtifactCorrupt(
         "the recording is gone, or is no longer the one in the dataset",
-        where=home.library / track["path"],
+        where=library.where(track["path"]),
         remedy="restore the file, or materialize the dataset and its experiment again",
     )
 

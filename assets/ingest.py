@@ -88,8 +88,12 @@ def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
     """
     from ml.representations import from_attributes
 
-    expected = None if TRACKS in works else _expected_hashes(store, works)
-    paths = list(_registered_paths(works[TRACKS]) if expected is None else expected)
+    known = None if TRACKS in works else _known(store, next(iter(works.values())).spec)
+    if known is None:
+        files, expected = works[TRACKS].spec.config["files"], None
+    else:
+        files = known.select("path", "bytes").rows()
+        expected = dict(known.select("path", "sha256").iter_rows())
     wanted = {
         name: from_attributes(name, _made_with(work.spec))
         for name, work in works.items()
@@ -106,9 +110,9 @@ def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
     first_path: dict[str, str] = {}
     scratch = next(iter(works.values())).folder
     places = _places(store, next(iter(works.values())).spec.partition)
-    now = [places.get(path, path) for path in paths]
-    examined = examine_all(store.home.library, now, wanted, scratch)
-    for path, item in zip(paths, examined, strict=True):
+    now = [(places.get(path, path), size) for path, size in files]
+    examined = examine_all(store.home.open_library(), now, wanted, scratch)
+    for (path, _), item in zip(files, examined, strict=True):
         row = item.row
         row["path"] = path  # as it was registered, wherever the file is now
         rows.append(row)
@@ -141,15 +145,10 @@ def _made_with(spec: Spec) -> Mapping[str, Any]:
     return spec.config["options" if spec.asset == FEATURES else "transform"]
 
 
-def _registered_paths(work: Work) -> list[str]:
-    return [path for path, _ in work.spec.config["files"]]
-
-
-def _expected_hashes(store: ArtifactStore, works: Mapping[str, Work]) -> dict[str, str]:
-    reference = next(iter(works.values())).spec.inputs[0]
-    table = read_table(store.get(reference).folder / TRACKS_TABLE)
-    good = table.filter(pl.col("status") == "ok", pl.col("duplicate_of").is_null())
-    return dict(good.select("path", "sha256").iter_rows())
+def _known(store: ArtifactStore, spec: Spec) -> pl.DataFrame:
+    """The good tracks that a representation is made of, each once."""
+    table = read_table(store.get(spec.inputs[0]).folder / TRACKS_TABLE)
+    return table.filter(pl.col("status") == "ok", pl.col("duplicate_of").is_null())
 
 
 class _Output(Protocol):

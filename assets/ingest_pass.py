@@ -1,8 +1,8 @@
 """The pass over the files of a batch: identify, decode once, compute; each file apart.
 
-Every file is examined in a process of its own kind of isolation: what crashes or hangs a decoder
-costs that one file. Arrays are kept aside on disk until their turn to be written comes, so memory
-is bounded by seconds of audio, not by files or their length.
+Every file is examined in another process: what crashes or hangs a decoder costs that one file.
+Arrays are kept aside on disk until their turn to be written comes, so memory is bounded by seconds
+of audio, not by files or their length.
 """
 
 import shutil
@@ -17,8 +17,9 @@ import numpy as np
 
 from assets.progress import progress_bar
 from assets.settings import block_seconds, worker_count
-from storage.artifacts import file_sha256
 from storage.errors import StorageError
+from storage.files import file_sha256
+from storage.library import Library
 
 PRELOAD = ("ml.analysis", "ml.representations", "assets.ingest_pass")
 _LEAST_RATE = 50_000  # bytes per second: slower than this, a file hangs
@@ -30,15 +31,17 @@ class Job:
     """What a worker is to do with one file.
 
     Attributes:
-        library: the folder of audio.
+        library: where the file is.
         path: of the file, relative to the library.
+        bytes: its size when it was registered.
         wanted: representation -> its transform or options.
         aside: prefix of the files that receive the arrays.
         block_s: seconds of audio in memory at once.
     """
 
-    library: Path
+    library: Library
     path: str
+    bytes: int
     wanted: Mapping[str, Any]
     aside: str
     block_s: float
@@ -112,13 +115,16 @@ class Examined:
 
 
 def examine_all(
-    library: Path, paths: Sequence[str], wanted: Mapping[str, Any], work_folder: Path
+    library: Library,
+    files: Sequence[tuple[str, int]],
+    wanted: Mapping[str, Any],
+    work_folder: Path,
 ) -> Iterator[Examined]:
     """Examine files by several processes, in order; each result is good until the next is taken.
 
     Args:
-        library: the folder of audio.
-        paths: relative to it.
+        library: where the files are.
+        files: path and size of each.
         wanted: representation -> its transform or options.
         work_folder: what is kept aside lies beside it.
     """
@@ -127,15 +133,16 @@ def examine_all(
     aside = work_folder.with_name(f"{work_folder.name}.aside")
     shutil.rmtree(aside, ignore_errors=True)  # of a writer that died
     aside.mkdir(parents=True)
+    block_s = block_seconds()
     # a name of its own: a process of a writer that died may still be at work in the old one
     own = tempfile.mkdtemp(dir=aside)
     jobs = (
-        Job(library, path, wanted, f"{own}/{number}.", block_seconds())
-        for number, path in enumerate(paths)
+        Job(library, path, size, wanted, f"{own}/{number}.", block_s)
+        for number, (path, size) in enumerate(files)
     )
-    workers = max(1, min(worker_count(), len(paths)))
+    workers = max(1, min(worker_count(), len(files)))
     try:
-        with progress_bar(len(paths), "files") as bar:
+        with progress_bar(len(files), "files") as bar:
             for outcome in isolated_map(
                 examine, jobs, workers=workers, time_limit=time_limit, preload=PRELOAD
             ):
@@ -148,11 +155,7 @@ def examine_all(
 
 def time_limit(job: Job) -> float:
     """Seconds after which a file counts as hung."""
-    try:
-        size = (job.library / job.path).stat().st_size
-    except OSError:
-        size = 0
-    return _PATIENCE_S + size / _LEAST_RATE
+    return _PATIENCE_S + job.bytes / _LEAST_RATE
 
 
 def _clear(job: Job) -> None:
@@ -164,8 +167,7 @@ def _clear(job: Job) -> None:
 def _lost(job: Job, why: str | None, hung: bool) -> Examined:
     code = "hung" if hung else "crashed"
     row = _quarantined(job, code, f"decoding it failed twice: {why}" if not hung else str(why))
-    path = job.library / job.path
-    with suppress(OSError):
+    with suppress(OSError), job.library.local(job.path) as path:
         row.update(bytes=path.stat().st_size, sha256=file_sha256(path))
         row["track_id"] = row["sha256"][:32]
     return Examined(row)
@@ -179,28 +181,22 @@ def examine(job: Job) -> Examined:
     """Identify a file, decode it once, compute what is wanted. Runs in a worker."""
     import torch
 
-    from ml.analysis import analyse
     from ml.audio import BadAudio, read_tags
 
     torch.set_num_threads(
         1
     )  # the workers share the cores; and the bits are the same for any number
-    path = job.library / job.path
     row: dict[str, Any] = {"path": job.path}
     try:
-        before = path.stat()
-        row.update(bytes=before.st_size, sha256=file_sha256(path))
-        row["track_id"] = row["sha256"][:32]
-        with ExitStack() as stack:
-
-            def aside(name: str) -> _Aside:
-                return stack.enter_context(closing(_Aside(job.aside + name)))
-
-            analysis = analyse(path, job.wanted, sink=aside, block_s=job.block_s)
-        after = path.stat()
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise BadAudio("changed", "its bytes changed while it was being read")
-        row.update(status="ok", **analysis.info, **read_tags(path))
+        with job.library.local(job.path) as path:
+            before = path.stat()
+            row.update(bytes=before.st_size, sha256=file_sha256(path))
+            row["track_id"] = row["sha256"][:32]
+            analysis = _analyse(path, job)
+            after = path.stat()
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                raise BadAudio("changed", "its bytes changed while it was being read")
+            row.update(status="ok", **analysis.info, **read_tags(path))
         return Examined(row, analysis.arrays, analysis.features)
     except BadAudio as bad:
         return Examined(row | _quarantined(job, bad.code, bad.reason))
@@ -210,3 +206,14 @@ def examine(job: Job) -> Examined:
     except OSError as error:
         reason = f"the file cannot be read: {error.strerror or error}"
         return Examined(row | _quarantined(job, "unreadable", reason))
+
+
+def _analyse(path: Path, job: Job) -> Any:
+    from ml.analysis import analyse
+
+    with ExitStack() as stack:
+
+        def aside(name: str) -> _Aside:
+            return stack.enter_context(closing(_Aside(job.aside + name)))
+
+        return analyse(path, job.wanted, sink=aside, block_s=job.block_s)

@@ -7,9 +7,12 @@ from assets import (
     cluster_reports,
     datasets,
     dreams,
+    duplicates,
     embeddings,
     encoders,
     evaluations,
+    exploration_reports,
+    fingerprints,
     ingest,
     recommendations,
     trained_models,
@@ -19,7 +22,10 @@ from storage.artifacts import Artifact, ArtifactStore, Work, file_digests
 
 KINDS: dict[str, Callable[[ArtifactStore, Work], None]] = {
     **dict.fromkeys((ingest.TRACKS, *ingest.DEFAULT, *ingest.ON_DEMAND), ingest.write_one),
+    fingerprints.FINGERPRINTS: fingerprints.write_fingerprints,
+    duplicates.DUPLICATES: duplicates.write_duplicates,
     datasets.DATASETS: datasets.write_dataset,
+    exploration_reports.EXPLORATION_REPORTS: exploration_reports.write_exploration_report,
     trained_models.TRAINED: trained_models.write_trained_model,
     evaluations.EVALUATIONS: evaluations.write_evaluation,
     encoders.ENCODERS: encoders.write_encoder,

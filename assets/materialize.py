@@ -60,7 +60,7 @@ def result(
     metadata: Metadata = {
         "outcome": outcome,
         **show(artifact),
-        "artifact": MetadataValue.path(str(artifact.folder)),
+        "artifact": MetadataValue.path(artifact.location),
         "record": f"{artifact.reference} (digest {artifact.record.digest[:16]})",
     }
     if mlflow_run := artifact.record.run.get("mlflow"):

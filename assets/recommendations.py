@@ -16,7 +16,6 @@ from dagster import (
 
 from assets import ingest
 from assets.cluster_reports import vectors_of
-from assets.datasets import folder_label
 from assets.embeddings import EMBEDDINGS, TRACK_VECTORS
 from assets.live import library_state, live_tracks
 from assets.materialize import (
@@ -30,6 +29,7 @@ from assets.materialize import (
 )
 from assets.partitions import by_encoder, encoder_names
 from assets.resources import HomeResource
+from ml.collections.folders import folder_label
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.catalogue import Catalogue
 from storage.records import Spec

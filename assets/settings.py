@@ -1,7 +1,10 @@
 """Which library, which home: from the environment, and from what the home itself remembers.
 
-- `MELGRAPH_LIBRARY`: the folder of audio. Default: what the home remembers, else the sample.
+- `MELGRAPH_LIBRARY`: the folder of audio, or `s3://BUCKET/PREFIX`. Default: what the home
+  remembers, else the sample.
 - `MELGRAPH_HOME`: where everything made is kept. Default: `.melgraph/home/<name of the library>`.
+- `MELGRAPH_STORE`: `s3://BUCKET/PREFIX` for the artifacts. Default: as remembered, else the home.
+- `MELGRAPH_CACHE_GB`: most gigabytes of such artifacts to keep in the home too. Default: 50.
 - `MELGRAPH_LABEL_LEVEL`: folder level of the label, or `none`. Default: as remembered, else 1.
 - `MELGRAPH_PAGES_URL`: where the pages are served. Default: `http://127.0.0.1:3001`.
 - `MELGRAPH_MLFLOW_URL`: where MLflow is served, for links to runs. Default: none are made.
@@ -12,8 +15,10 @@
 import os
 from pathlib import Path
 
+from storage.bucket import is_bucket, tidy_location
 from storage.errors import StorageError
 from storage.home import Home, read_marker
+from storage.library import Library, open_library
 
 BASE = Path(".melgraph")
 SAMPLE_LIBRARY = BASE / "sample-library"
@@ -27,26 +32,29 @@ def current_home() -> Home:
     """
     library_setting = os.environ.get("MELGRAPH_LIBRARY")
     home_setting = os.environ.get("MELGRAPH_HOME")
-    library = Path(library_setting or SAMPLE_LIBRARY).resolve()
+    library = tidy_location(
+        library_setting or str(SAMPLE_LIBRARY), where="--library, or MELGRAPH_LIBRARY"
+    )
     root = Path(home_setting).resolve() if home_setting else _default_root(library)
     marker = read_marker(root) or {}
     if not library_setting and "library" in marker:
-        library = Path(marker["library"])
-    if root.is_relative_to(library):
+        library = marker["library"]
+    if not is_bucket(library) and root.is_relative_to(library):
         raise StorageError(
             f"the home would lie inside the library {library}, which is read-only to melgraph",
             where=root,
             remedy="choose a folder elsewhere: --home FOLDER, or MELGRAPH_HOME",
         )
     label_level = _label_level(os.environ.get("MELGRAPH_LABEL_LEVEL"), marker.get("label_level", 1))
-    return Home(root, library, label_level)
+    store = _artifact_store(os.environ.get("MELGRAPH_STORE"), marker.get("store"))
+    return Home(root, library, label_level, store)
 
 
-def is_sample_library(library: Path) -> bool:
-    """Whether a folder is the sample library: what is learned from it is labelled so."""
+def is_sample_library(library: Library) -> bool:
+    """Whether it is the sample library: what is learned from it is labelled so."""
     from ml.sample_library import MARKER
 
-    return (library / MARKER).is_file()
+    return library.exists(MARKER)
 
 
 def pages_url() -> str:
@@ -95,8 +103,21 @@ def _positive(name: str, default: float, what: str) -> float:
     return value
 
 
-def _default_root(library: Path) -> Path:
-    return (BASE / "home" / library.name).resolve()
+def _default_root(library: str) -> Path:
+    return (BASE / "home" / open_library(library).name).resolve()
+
+
+def _artifact_store(setting: str | None, remembered: str | None) -> str | None:
+    if not setting:
+        return remembered
+    location = tidy_location(setting, where=(where := "--store, or MELGRAPH_STORE"))
+    if not is_bucket(location):
+        raise StorageError(
+            f"the artifact store {setting!r} is no bucket",
+            where=where,
+            remedy="name s3://BUCKET/PREFIX; or leave it out, and the artifacts lie in the home",
+        )
+    return location
 
 
 def _label_level(setting: str | None, remembered: int | None) -> int | None:

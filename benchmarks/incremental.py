@@ -33,7 +33,7 @@ from storage.artifacts import ArtifactStore, Work
 from storage.catalogue import Catalogue, LibraryFile
 from storage.comparison import difference
 from storage.home import Home
-from storage.library import list_library
+from storage.library import open_library
 from storage.records import Recording
 from storage.tables import write_table
 
@@ -90,8 +90,8 @@ def make_case(folder: Path, files: int) -> Case:
         path = library / f"album {n // 100:05d}" / f"{n % 100:02d}.mp3"
         path.touch()
         os.utime(path, (LONG_AGO, LONG_AGO))
-    case = Case(files, Home(folder / f"home-{files}", library).create())
-    listing = list_library(library, AUDIO_SUFFIXES)
+    case = Case(files, Home(folder / f"home-{files}", str(library)).create())
+    listing = open_library(str(library)).list(AUDIO_SUFFIXES)
     for start in range(0, files, BATCH_SIZE):
         lot = listing[start : start + BATCH_SIZE]
         batch = case.catalogue.register_batch(lot)
@@ -123,8 +123,8 @@ def make_artifacts(case: Case, batch: str, lot: list[LibraryFile]) -> None:
 def measure(case: Case) -> None:
     """One round."""
     home, catalogue, store = case.home, case.catalogue, case.store
-    case.time("list", lambda: list_library(home.library, AUDIO_SUFFIXES))
-    listing = [*list_library(home.library, AUDIO_SUFFIXES), *case.new_files()]
+    case.time("list", lambda: home.open_library().list(AUDIO_SUFFIXES))
+    listing = [*home.open_library().list(AUDIO_SUFFIXES), *case.new_files()]
     case.time("compare", lambda: difference(catalogue.known(), listing))
 
     new = case.new_files()
@@ -156,9 +156,9 @@ def tick(case: Case) -> None:
     from pipelines import sensors
 
     os.environ["MELGRAPH_HOME"] = str(case.home.root)
-    os.environ["MELGRAPH_LIBRARY"] = str(case.home.library)
+    os.environ["MELGRAPH_LIBRARY"] = case.home.library
     for n in range(NEW):
-        path = case.home.library / f"{n}.mp3"
+        path = Path(case.home.library) / f"{n}.mp3"
         path.touch()
         os.utime(path, (LONG_AGO, LONG_AGO))
     with DagsterInstance.ephemeral() as instance:

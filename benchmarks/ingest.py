@@ -57,13 +57,14 @@ def ours(representations: Sequence[str]) -> Contender:
         from storage.artifacts import ArtifactStore, Production
         from storage.catalogue import Catalogue
         from storage.home import Home
-        from storage.library import list_library
 
         library = Path(os.path.commonpath([file.parent for file in files]))
-        home = Home(folder / "home", library).create()
+        home = Home(folder / "home", str(library)).create()
         store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
         wanted = {file.relative_to(library).as_posix() for file in files}
-        listed = [f for f in list_library(library, {f.suffix for f in files}) if f.path in wanted]
+        listed = [
+            f for f in home.open_library().list({f.suffix for f in files}) if f.path in wanted
+        ]
         batch = catalogue.register_batch(listed)
         tracks = ingest.tracks_spec(batch, catalogue.batch_files(batch))
         specs = [tracks, *ingest.representation_specs(store, tracks.reference, representations)]

@@ -12,8 +12,13 @@ import mutagen.flac
 import mutagen.mp3
 import numpy as np
 
-_LARGEST_OGG_PAGE = 27 + 255 + 255 * 255  # bytes
+_OGG_HEAD = 27  # bytes
+_LARGEST_OGG_PAGE = _OGG_HEAD + 255 + 255 * 255  # bytes
 _END_OF_STREAM = 0x04
+_XING_OFFSETS = (13, 15, 21, 23, 36, 38)  # from the frame it is in: by version, channels, checksum
+_XING_FRAMES, _XING_BYTES = 0x01, 0x02  # flags: which numbers follow
+_MOST_CHUNKS = 1000  # of a CAF, before its sound
+_LEFT_OVER = 4096  # bytes: 0.1 s of the densest mp3
 
 
 def mp3_states_length(name: str) -> bool:
@@ -26,37 +31,80 @@ def mp3_states_length(name: str) -> bool:
     return info.bitrate_mode != mutagen.mp3.BitrateMode.UNKNOWN
 
 
+def mp3_goes_on(file: BinaryIO) -> bool:
+    """Does sound follow where the Xing header says that it ends? So it is after joining files."""
+    head = os.pread(file.fileno(), 10, 0)
+    start = 0
+    if len(head) == 10 and head[:3] == b"ID3":
+        start = 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9])
+    first = os.pread(file.fileno(), 4096, start)
+    xing = min((at for at in (first.find(b"Xing"), first.find(b"Info")) if at > 0), default=0)
+    frames = [xing - offset for offset in _XING_OFFSETS if _is_frame(first, xing - offset)]
+    if not frames or len(first) < xing + 16:
+        return False
+    flags, *values = struct.unpack(">III", first[xing + 4 : xing + 16])
+    if not flags & _XING_BYTES:
+        return False
+    end = start + frames[0] + (values[1] if flags & _XING_FRAMES else values[0])
+    if _size(file) - end < _LEFT_OVER:
+        return False
+    behind = os.pread(file.fileno(), 4, end)
+    like_first = _is_frame(behind, 0) and behind[1] == first[frames[0] + 1]
+    return like_first or behind[:3] == b"ID3"
+
+
+def _is_frame(data: bytes, at: int) -> bool:
+    return 0 <= at < len(data) - 1 and data[at] == 0xFF and data[at + 1] & 0xE0 == 0xE0
+
+
 def ogg_is_cut(file: BinaryIO) -> bool:
     """Is the last page of an Ogg not marked as the end of its stream, or itself incomplete?"""
-    size = os.fstat(file.fileno()).st_size
+    page = _last_page(file)
+    if len(page) < _OGG_HEAD:
+        return True
+    segments = page[26]
+    length = _OGG_HEAD + segments + sum(page[_OGG_HEAD : _OGG_HEAD + segments])
+    return length > len(page) or not page[5] & _END_OF_STREAM
+
+
+def ogg_is_chained(file: BinaryIO) -> bool:
+    """Does another stream follow the first in an Ogg? So it is after joining files."""
+    serials = [head[14:18] for head in (os.pread(file.fileno(), 18, 0), _last_page(file))]
+    return len(serials[1]) == 4 and serials[0] != serials[1]
+
+
+def _last_page(file: BinaryIO) -> bytes:
+    size = _size(file)
     # a stranger's tag may follow the last page; two pages hold the last whole one for certain
     start = max(0, size - 2 * _LARGEST_OGG_PAGE)
     tail = os.pread(file.fileno(), size - start, start)  # leaves the position alone
     page = tail.rfind(b"OggS\0")
-    if page < 0 or page + 27 > len(tail):
-        return True
-    segments = tail[page + 26]
-    body = sum(tail[page + 27 : page + 27 + segments])
-    whole = page + 27 + segments + body <= len(tail)
-    return not (whole and tail[page + 5] & _END_OF_STREAM)
+    return tail[page:] if page >= 0 else b""
+
+
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 def caf_seconds(file: BinaryIO) -> float | None:
     """The length that a CAF's header promises, if its packets are all alike; else None."""
-    position, per_second = 8, None
-    while len(head := os.pread(file.fileno(), 12, position)) == 12:
+    position, per_second = 8, 0.0  # bytes
+    for _ in range(_MOST_CHUNKS):
+        head = os.pread(file.fileno(), 12, position)
+        if len(head) < 12:
+            break
         kind, size = struct.unpack(">4sq", head)
         position += 12
         if kind == b"desc":
             description = os.pread(file.fileno(), 24, position)
             if len(description) < 24:
-                return None
+                break
             rate, _, _, packet_bytes, packet_samples = struct.unpack(">d4sIII", description)
-            per_second = rate * packet_bytes / packet_samples if packet_samples else None
+            per_second = rate * packet_bytes / max(packet_samples, 1)
         if kind == b"data":  # behind 4 bytes that count edits
-            return (size - 4) / per_second if per_second and size > 4 else None
-        if size < 0:
-            return None
+            return (size - 4) / per_second if per_second > 0.0 and size > 4 else None
+        if not 0 <= size < _size(file):
+            break
         position += size
     return None
 

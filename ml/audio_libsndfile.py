@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile as sf
 
-from ml.audio_headers import mp3_states_length
+from ml.audio_headers import mp3_goes_on, mp3_states_length, ogg_is_chained
 from ml.audio_source import Source
 
 _PIECE = 65536  # samples read at once: a header that lies about the length claims no memory
@@ -50,6 +50,10 @@ def open_libsndfile(file: BinaryIO, closing: ExitStack) -> Source:
         raise _refused(error) from error
     if sound.format == "MP3" and not mp3_states_length(file.name):
         raise NotForLibsndfile  # which stops at its guess of the length
+    if sound.format == "MP3" and mp3_goes_on(file):
+        raise NotForLibsndfile("sound follows where the header says that it ends")
+    if sound.format == "OGG" and ogg_is_chained(file):
+        raise NotForLibsndfile("several streams, one after another")
     if sound.subtype == "OPUS":
         raise NotForLibsndfile  # which leaves the encoder's delay in, and takes three times as long
     if sound.frames > _UNKNOWN_LENGTH:

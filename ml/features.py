@@ -93,6 +93,12 @@ def feature_names(options: FeatureOptions | None = None) -> list[str]:
     return names
 
 
+def published_name(name: str) -> str:
+    """What the feature table published with GTZAN calls a column of ours, where it has it."""
+    plain = name.removesuffix("_hz").removesuffix("_hz2").removesuffix("_bpm")
+    return plain.replace("mfcc_0", "mfcc").replace("mfcc_", "mfcc").replace("spectral_r", "r")
+
+
 class FeatureStream:
     """`track_features` of a track that arrives in blocks.
 

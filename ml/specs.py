@@ -13,43 +13,15 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ml.dataset_spec import DatasetSpec, contradictions
 from ml.errors import UserError
 from ml.generation.dream_config import DreamConfig
+from ml.spec_base import Spec
 from ml.training_config import TrainingConfig
 
 SHIPPED = Path(__file__).parent
-SPLITS = ("train", "validation", "test")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")  # names partitions, folders and models
 T = TypeVar("T", bound="Spec")
-
-
-class Spec(BaseModel):
-    """What every spec has. Unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: str = Field(description="one line for people")
-
-
-class DatasetSpec(Spec):
-    """A named snapshot of the library: which tracks, which labels, which split."""
-
-    labels: Literal["folder", "tag", "none"] = Field(
-        "folder", description="where a track's label comes from: a folder name, its genre tag"
-    )
-    label_level: int | None = Field(
-        None, ge=1, description="folder level of the label; the library's own setting when absent"
-    )
-    collection: str = Field("", description="only paths that start with this")
-    min_tracks_per_class: int = Field(4, ge=1, description="smaller classes are left out")
-    min_groups_per_class: int = Field(3, ge=1, description="artists (or lone tracks) a class needs")
-    split: Literal["grouped", "leaky"] = Field(
-        "grouped", description="grouped: no artist or duplicate on two sides; leaky: at random"
-    )
-    train: float = Field(0.6, gt=0, lt=1, description="share of each class")
-    validation: float = Field(0.15, gt=0, lt=1, description="share of each class")
-    test: float = Field(0.25, gt=0, lt=1, description="share of each class")
-    seed: int = Field(0, ge=0, description="breaks ties between equal components")
 
 
 class ModelSpec(BaseModel):
@@ -257,6 +229,4 @@ def _check_names(
                 known = ", ".join(sorted(found[target])) or "(none)"
                 problems.append(f"{path}: {key}: {value!r} is not one of the {target}: {known}")
     for path, table in tables["datasets"].values():
-        parts = [table.get(part, DatasetSpec.model_fields[part].default) for part in SPLITS]
-        if all(isinstance(part, int | float) for part in parts) and abs(sum(parts) - 1) > 1e-6:
-            problems.append(f"{path}: train + validation + test must be 1 (got {sum(parts):g})")
+        problems += [f"{path}: {problem}" for problem in contradictions(table)]

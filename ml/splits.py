@@ -30,6 +30,9 @@ from numpy.typing import NDArray
 from ml.errors import UserError
 from ml.quotas import Component, Quotas, place
 
+Labels = Sequence[str] | Sequence[tuple[str, ...]]
+"""The class of each track, or the classes of each where a track has several."""
+
 TRAIN = "train"
 """The split that must know every class which is asked for elsewhere."""
 
@@ -54,13 +57,13 @@ class SplitResult:
     Attributes:
         splits: the split's name, or None for a track that was left out.
         reasons: why a track was left out; None for every track that has a split.
-        policy: `grouped`, or `leaky` where components were ignored.
+        policy: `grouped`, `leaky` where components were ignored, `official` of a published list.
         leaks: `leakage(splits, groups)`. Under `grouped` these can only come from the parent.
     """
 
     splits: tuple[str | None, ...]
     reasons: tuple[str | None, ...]
-    policy: Literal["grouped", "leaky"]
+    policy: Literal["grouped", "leaky", "official"]
     leaks: tuple[Leak, ...]
 
     def counts(self, labels: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -135,7 +138,7 @@ def min_groups_per_class(
 
 
 def grouped_split(
-    labels: Sequence[str],
+    labels: Labels,
     groups: NDArray[np.int64],
     *,
     track_ids: Sequence[str],
@@ -156,7 +159,7 @@ def grouped_split(
       left out where the component bridges two splits (see the module's description).
 
     Args:
-        labels: class of each track.
+        labels: class of each track, or classes (at least one), each with a quota of its own.
         groups: int [n], component of each track; the numbers themselves do not matter.
         track_ids: a stable id per track, no two alike.
         fractions: split -> share of the tracks, positive, of sum 1; one split is called `train`.
@@ -173,7 +176,7 @@ def grouped_split(
 
 
 def random_split(
-    labels: Sequence[str],
+    labels: Labels,
     groups: NDArray[np.int64],
     *,
     track_ids: Sequence[str],
@@ -192,7 +195,7 @@ def random_split(
 
 
 def _split(
-    labels: Sequence[str],
+    labels: Labels,
     groups: NDArray[np.int64],
     track_ids: Sequence[str],
     fractions: Mapping[str, float],
@@ -207,7 +210,9 @@ def _split(
     splits: list[str | None] = [frozen.get(track) for track in track_ids]
     reasons: list[str | None] = [None] * len(track_ids)
 
-    classes = {label: number for number, label in enumerate(sorted(set(labels)))}
+    sets = [(label,) if isinstance(label, str) else label for label in labels]
+    every = sorted({label for one in sets for label in one})
+    classes = {label: number for number, label in enumerate(every)}
     free: list[Component] = []
     state = Quotas(len(classes), list(fractions.values()), names.index(TRAIN))
     for part in _gather(groups, track_ids, frozen):
@@ -220,23 +225,32 @@ def _split(
             for row in newcomers:
                 splits[row] = next(iter(part.frozen))
         else:
-            part.sizes = sorted(Counter(classes[labels[row]] for row in part.rows).items())
+            part.sizes = _sizes(part.rows, sets, classes)
             free.append(part)
         for name in part.frozen:
-            held = Counter(classes[labels[row]] for row in part.rows if splits[row] == name)
-            state.put(sorted(held.items()), names.index(name))
+            held = [row for row in part.rows if splits[row] == name]
+            state.put(_sizes(held, sets, classes), names.index(name))
 
     place(free, state, seed)
     for part in free:
         for row in part.rows:
             splits[row] = names[part.split]
 
-    trained = {label for label, split in zip(labels, splits, strict=True) if split == TRAIN}
+    in_train = (one for one, split in zip(sets, splits, strict=True) if split == TRAIN)
+    trained = {label for one in in_train for label in one}
     for row, track in enumerate(track_ids):
-        if splits[row] is not None and labels[row] not in trained and track not in frozen:
-            reasons[row] = f"belongs to tracks in {splits[row]}, and {TRAIN} has no {labels[row]!r}"
+        if splits[row] is not None and trained.isdisjoint(sets[row]) and track not in frozen:
+            lacking = " or ".join(map(repr, sets[row]))
+            reasons[row] = f"belongs to tracks in {splits[row]}, and {TRAIN} has no {lacking}"
             splits[row] = None
     return tuple(splits), tuple(reasons)
+
+
+def _sizes(
+    rows: Sequence[int], sets: Sequence[tuple[str, ...]], classes: Mapping[str, int]
+) -> list[tuple[int, int]]:
+    """(class, tracks) of some rows, sorted; a track counts in each of its classes."""
+    return sorted(Counter(classes[label] for row in rows for label in sets[row]).items())
 
 
 def _gather(
@@ -254,7 +268,7 @@ def _gather(
 
 
 def _check_arguments(
-    labels: Sequence[str],
+    labels: Labels,
     groups: NDArray[np.int64],
     track_ids: Sequence[str],
     fractions: Mapping[str, float],

@@ -39,6 +39,8 @@ class TempoEstimate:
 
     def add(self, decibels: np.ndarray) -> None:
         """The mel decibels of one window: float32 `[frame, mel]`."""
+        if not len(decibels):
+            return
         onsets = onset_strength(decibels)
         half = self._span // 2
         padded = np.pad(onsets, (half, half), mode="linear_ramp", end_values=0)

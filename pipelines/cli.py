@@ -62,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = add("demo", _demo, "Run everything on the embedded sample library (synthetic music).")
     run = add("run", _run, "Run everything on a folder of audio; again, only on what is new.")
-    run.add_argument("--library", help="the folder of audio (MELGRAPH_LIBRARY)")
+    run.add_argument("--library", help="folder of audio, or s3://BUCKET/PREFIX (MELGRAPH_LIBRARY)")
+    run.add_argument("--store", help="s3://BUCKET/PREFIX for the artifacts (MELGRAPH_STORE)")
     run.add_argument(
         "--label-level",
         metavar="N",
@@ -81,8 +82,11 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--refresh", action="store_true", help="new dataset, models and reports")
         sub.add_argument("--batch-size", type=int, default=512, metavar="N")
     ui = add("ui", _ui, "Open Dagster, MLflow and the pages on loopback.")
-    ui.add_argument("--library", help="the folder of audio (MELGRAPH_LIBRARY)")
+    ui.add_argument("--library", help="folder of audio, or s3://BUCKET/PREFIX (MELGRAPH_LIBRARY)")
     ui.add_argument("--port", type=int, default=3000, help="of Dagster; pages and MLflow follow it")
+    check = add("validate", _validate, "Do a dataset's lists and the library fit together?")
+    check.add_argument("dataset", help="name of a dataset: its TOML's")
+    check.add_argument("--library", help="the folder of audio (MELGRAPH_LIBRARY)")
     for name, command, text in (
         ("audit", _audit, "Print and verify the chain from an artifact to the source recordings."),
         ("reproduce", _reproduce, "Make an artifact again from its record, and compare the bytes."),
@@ -121,15 +125,15 @@ def _run(options: argparse.Namespace) -> int:
     from assets.settings import current_home
     from ml.audio import AUDIO_SUFFIXES
     from storage.formats import check_formats
-    from storage.library import check_library, list_library
 
     home = current_home()
-    check_library(home.library)
-    if not list_library(home.library, AUDIO_SUFFIXES):
+    library = home.open_library()
+    library.check()
+    if not library.list(AUDIO_SUFFIXES):
         raise StorageError(
             "the library holds no audio files",
             where=home.library,
-            remedy="name a folder that does, with files such as "
+            remedy="name one that does, with files such as "
             + " ".join(sorted(AUDIO_SUFFIXES)[:8]) + " ...: --library FOLDER",
         )  # fmt: skip
     check_formats(home)
@@ -138,6 +142,8 @@ def _run(options: argparse.Namespace) -> int:
     from pipelines.summary import summarise
 
     print(f"library: {home.library}\nhome:    {home.root}", flush=True)
+    if home.artifact_store is not None:
+        print(f"store:   {home.artifact_store}", flush=True)
     report = run_stages(
         home,
         experiments=names,
@@ -170,6 +176,13 @@ def _ui(options: argparse.Namespace) -> int:
     return serve(options.port)
 
 
+def _validate(options: argparse.Namespace) -> int:
+    from pipelines.validation import validate_dataset
+
+    _load_settings(options)
+    return validate_dataset(options.dataset)
+
+
 def _audit(options: argparse.Namespace) -> int:
     from pipelines.audit import audit
 
@@ -189,11 +202,12 @@ def _load_settings(options: argparse.Namespace) -> None:
     for option, variable in (
         ("home", "MELGRAPH_HOME"),
         ("library", "MELGRAPH_LIBRARY"),
+        ("store", "MELGRAPH_STORE"),
         ("label_level", "MELGRAPH_LABEL_LEVEL"),
     ):
         value = getattr(options, option, None)
         if value is not None:
-            is_path = option != "label_level"
+            is_path = option in ("home", "library") and "://" not in value
             os.environ[variable] = str(Path(value).absolute()) if is_path else value
 
 

@@ -6,9 +6,12 @@ from assets import (
     cluster_reports,
     datasets,
     dreams,
+    duplicates,
     embeddings,
     encoders,
     evaluations,
+    exploration_reports,
+    fingerprints,
     recommendations,
     representations,
     trained_models,
@@ -21,7 +24,10 @@ from pipelines import jobs, sensors
 defs = Definitions(
     assets=[
         representations.ingest_batch,
+        fingerprints.audio_fingerprints,
+        duplicates.duplicates,
         datasets.datasets,
+        exploration_reports.exploration_reports,
         trained_models.trained_models,
         evaluations.evaluations,
         encoders.encoders,

@@ -42,7 +42,9 @@ def prepare(home: Home) -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # as Dagster's, above
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     os.environ["MELGRAPH_HOME"] = str(home.root)
-    os.environ["MELGRAPH_LIBRARY"] = str(home.library)
+    os.environ["MELGRAPH_LIBRARY"] = home.library
+    if home.artifact_store is not None:
+        os.environ["MELGRAPH_STORE"] = home.artifact_store
     os.environ["MELGRAPH_LABEL_LEVEL"] = str(home.label_level or "none")
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from assets.ingest import TRACKS
 from ml.audio import AUDIO_SUFFIXES
-from storage.artifacts import ArtifactStore, file_sha256
+from storage.artifacts import ArtifactStore
 from storage.catalogue import Catalogue, LibraryFile
 from storage.comparison import Changes, difference, resolve
 from storage.home import Home
-from storage.library import check_library, list_library
+from storage.library import Library
 from storage.locks import Lock
 
 BATCH_SIZE = 512
@@ -113,23 +113,24 @@ def scan_library(
     Raises:
         StorageError: the library cannot be used.
     """
-    check_library(home.library)
+    library = home.open_library()
+    library.check()
     unreadable: list[str] = []
-    listing = list_library(home.library, AUDIO_SUFFIXES, unreadable=unreadable)
+    listing = library.list(AUDIO_SUFFIXES, unreadable=unreadable)
     found = difference(catalogue.known(), listing)
     found.gone = _really_gone(found.gone, unreadable)
-    settled = _settled(home, catalogue, found.unlike, settle_s, look_again_s)
+    settled = _settled(library, catalogue, found.unlike, settle_s, look_again_s)
     changes = resolve(
         found,
         is_settled=settled.__contains__,
         has_room=_room(compare_bytes, compare_s),
-        track_id_of=lambda file: _track_id(home, file),
+        track_id_of=lambda file: _track_id(library, file),
     )
     return Scan(**vars(changes), listed=len(listing), unreadable=unreadable)
 
 
 def _settled(
-    home: Home,
+    library: Library,
     catalogue: Catalogue,
     files: list[LibraryFile],
     settle_s: float,
@@ -150,25 +151,17 @@ def _settled(
         rest = [file for file in old if file not in settled]
         if rest:
             time.sleep(look_again_s)
-            settled |= {file for file in rest if _look(home, file.path) == file}
+            settled |= {file for file in rest if library.look(file.path) == file}
     return settled
 
 
-def _look(home: Home, path: str) -> LibraryFile | None:
-    try:
-        status = (home.library / path).stat()
-    except OSError:
-        return None
-    return LibraryFile(path, status.st_size, status.st_mtime_ns)
-
-
-def _track_id(home: Home, file: LibraryFile) -> str | None:
+def _track_id(library: Library, file: LibraryFile) -> str | None:
     """Of a file as it was listed; None where it cannot be read, or is another by now."""
     try:
-        sha256 = file_sha256(home.library / file.path)
+        sha256 = library.sha256(file.path)
     except OSError:
         return None
-    return sha256[:32] if _look(home, file.path) == file else None
+    return sha256[:32] if library.look(file.path) == file else None
 
 
 def _room(most_bytes: float, most_s: float) -> Callable[[LibraryFile], bool]:

@@ -13,9 +13,15 @@ from assets.partitions import (
 
 ingest = define_asset_job(
     "ingest",
-    AssetSelection.assets("tracks", "mel_spectrograms", "audio_features"),
+    AssetSelection.assets("tracks", "mel_spectrograms", "audio_features", "audio_fingerprints"),
     partitions_def=track_batches,
-    description="One decode of a track batch: catalogue, spectrograms, features.",
+    description="One decode of a track batch: catalogue, spectrograms, features, fingerprints.",
+)
+deduplication = define_asset_job(
+    "deduplication",
+    AssetSelection.assets("duplicates"),
+    tags={"melgraph/exclusive": "duplicates"},
+    description="Compare new tracks with all: which are the same recording.",
 )
 representing = define_asset_job(
     "representing",
@@ -28,6 +34,12 @@ dataset = define_asset_job(
     AssetSelection.assets("datasets"),
     partitions_def=dataset_names,
     description="A new snapshot of a dataset, as the library is now.",
+)
+exploration = define_asset_job(
+    "exploration",
+    AssetSelection.assets("exploration_reports"),
+    partitions_def=dataset_names,
+    description="What is in a dataset: classes, recordings, features, examples to listen to.",
 )
 training = define_asset_job(
     "training",
@@ -75,7 +87,9 @@ publishing = define_asset_job(
 ALL = [
     ingest,
     representing,
+    deduplication,
     dataset,
+    exploration,
     training,
     encoding,
     embedding,

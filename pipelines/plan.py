@@ -11,13 +11,16 @@ from assets import (
     cluster_reports,
     datasets,
     dreams,
+    duplicates,
     embeddings,
     encoders,
+    fingerprints,
     ingest,
     recommendations,
     trained_models,
 )
 from assets.evaluations import evaluation_spec
+from assets.exploration_reports import exploration_spec
 from assets.materialize import current_references
 from assets.pages.asset import pages_spec
 from assets.partitions import SPECS, TRACK_BATCH
@@ -68,9 +71,11 @@ class Planner:
     def stages(self) -> list[tuple[str, Callable[[], Iterator[Step]]]]:
         """Titles and plans, in order. Call each when the one before has run."""
         return [
-            ("tracks, spectrograms, features", self.ingest),
+            ("tracks, spectrograms, features, fingerprints", self.ingest),
             ("representations on demand", self.on_demand),
+            ("duplicates", self.deduplication),
             ("dataset", self.datasets),
+            ("exploration", self.exploration),
             ("training and evaluation", self.training),
             ("encoders", self.encoders),
             ("embeddings", self.embeddings),
@@ -81,10 +86,11 @@ class Planner:
         ]
 
     def ingest(self) -> Iterator[Step]:
-        """Every batch that lacks one of its three artifacts."""
+        """Every batch that lacks one of its four artifacts."""
         for batch in self.catalogue.batches():
             tracks = ingest.tracks_spec(batch, self.catalogue.batch_files(batch))
-            specs = [tracks, *ingest.representation_specs(self.store, tracks.reference)]
+            mel, features = ingest.representation_specs(self.store, tracks.reference)
+            specs = [tracks, mel, features, fingerprints.fingerprint_spec(mel.reference)]
             yield self._step("ingest", {TRACK_BATCH: batch}, specs)
 
     def on_demand(self) -> Iterator[Step]:
@@ -94,15 +100,31 @@ class Planner:
             step = self._step("representing", {TRACK_BATCH: tracks.partition}, specs)
             yield replace(step, assets=tuple(self.representations))
 
+    def deduplication(self) -> Iterator[Step]:
+        """The duplicates of the library, where batches or missing files are new."""
+        spec = duplicates.duplicates_spec(self.store, self.catalogue)
+        if spec.inputs:
+            yield self._step("deduplication", {}, [spec])
+
     def datasets(self) -> Iterator[Step]:
         """Snapshots are kept until a refresh is asked for."""
-        wanted = {SPECS.experiments[name].dataset for name in self.experiments}
-        wanted |= {encoder.dataset for encoder in SPECS.encoders.values()}
-        for name in sorted(wanted):
+        for name in self._wanted_datasets():
             yield self._kept("dataset", "dataset", datasets.DATASETS, name, self._dataset_specs)
+
+    def _wanted_datasets(self) -> list[str]:
+        wanted = {SPECS.experiments[name].dataset for name in self.experiments}
+        return sorted(wanted | {encoder.dataset for encoder in SPECS.encoders.values()})
 
     def _dataset_specs(self, name: str) -> list[Spec]:
         return [datasets.dataset_spec(self.store, self.catalogue, name)]
+
+    def exploration(self) -> Iterator[Step]:
+        """Datasets whose snapshot has no report; batches that are newer than it change nothing."""
+        for name in self._wanted_datasets():
+            yield self._try("exploration", {"dataset": name}, self._exploration_specs, name)
+
+    def _exploration_specs(self, name: str) -> list[Spec]:
+        return [exploration_spec(self.store, name)]
 
     def training(self) -> Iterator[Step]:
         """Experiments whose model, or its evaluation, is not there for the current snapshot."""

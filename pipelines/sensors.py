@@ -1,7 +1,8 @@
 """Sensors: new files become a batch; a batch's run is followed by those that depend on it.
 
 Only these start runs by themselves. Each batch goes tracks -> embeddings for the encoders in
-service -> their index and recommendations. Datasets, models and reports are made when asked for.
+service -> their index and recommendations, and is searched for duplicates. Datasets, models and
+reports are made when asked for.
 """
 
 from dagster import (
@@ -28,7 +29,14 @@ from storage.errors import StorageError
 BATCHES_PER_TICK = 8
 ENCODER, PARTITION, BACKFILL = "encoder", "dagster/partition", "dagster/backfill"
 SHOWN_JOBS = {
-    job.name for job in (jobs.training, jobs.clustering, jobs.recommending, jobs.dreaming)
+    job.name
+    for job in (
+        jobs.exploration,
+        jobs.training,
+        jobs.clustering,
+        jobs.recommending,
+        jobs.dreaming,
+    )
 }
 
 
@@ -86,6 +94,18 @@ def batch_ingested(context: RunStatusSensorContext, home: HomeResource):
 
 @run_status_sensor(
     run_status=DagsterRunStatus.SUCCESS,
+    monitored_jobs=[jobs.ingest],
+    request_job=jobs.deduplication,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Compares a freshly ingested batch with all tracks, for duplicates.",
+)
+def batch_to_compare(context: RunStatusSensorContext):
+    """One run of the duplicates, which takes in every batch that is new by then."""
+    yield RunRequest(run_key=f"compare after {context.dagster_run.run_id}")
+
+
+@run_status_sensor(
+    run_status=DagsterRunStatus.SUCCESS,
     monitored_jobs=[jobs.embedding],
     request_job=jobs.recommending,
     default_status=DefaultSensorStatus.RUNNING,
@@ -114,4 +134,4 @@ def something_to_show(context: RunStatusSensorContext):
         yield RunRequest(run_key=f"pages after {run.run_id}")
 
 
-ALL = [new_tracks, batch_ingested, batch_embedded, something_to_show]
+ALL = [new_tracks, batch_ingested, batch_to_compare, batch_embedded, something_to_show]

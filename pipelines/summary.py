@@ -6,6 +6,7 @@ from assets import ingest
 from assets.cluster_reports import CLUSTER_REPORTS, figure_rows
 from assets.dreams import DREAMS, sound_rows
 from assets.evaluations import EVALUATIONS, fold_sentence, sentence
+from assets.exploration_reports import EXPLORATION_REPORTS
 from assets.recommendations import RECOMMENDATIONS
 from assets.settings import is_sample_library
 from pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report
@@ -28,13 +29,16 @@ def summarise(home: Home, report: Report) -> str:
 
 def _learned(home: Home) -> Iterator[str]:
     store = ArtifactStore(home)
-    if is_sample_library(home.library):
+    if is_sample_library(home.open_library()):
         yield "(sample library, synthetic: these figures say nothing about real music)"
     facts = [store.need(ingest.TRACKS, name).facts for name in store.partitions(ingest.TRACKS)]
     keys = ("files", "ok", "duplicates", "quarantined")
     total = {key: sum(fact[key] for fact in facts) for key in keys}
     told = "{files} files: {ok} good ({duplicates} of them duplicates), {quarantined} quarantined"
     yield f"library: {told.format(**total)}; {sum(fact['hours'] for fact in facts):.2f} hours"
+    for name in store.partitions(EXPLORATION_REPORTS):
+        for caution in store.need(EXPLORATION_REPORTS, name).facts["cautions"]:
+            yield f"{name}: caution: {caution}"
     for name in store.partitions(EVALUATIONS):
         results = store.need(EVALUATIONS, name).facts
         yield f"{name}: {sentence(results)}"
@@ -63,6 +67,6 @@ def _places(home: Home) -> Iterator[str]:
     for name in store.partitions(DREAMS):
         dream = store.need(DREAMS, name)
         sound = dream.facts["sounds"][0]["files"]["dream"] if dream.facts["sounds"] else ""
-        yield f"sounds   {dream.folder}"
-        yield f"audit    melgraph audit {dream.folder / sound}"
+        yield f"sounds   {dream.location}"
+        yield f"audit    melgraph audit {f'{dream.location}/{sound}'.rstrip('/')}"
     yield f"live     MELGRAPH_HOME={home.root} melgraph ui      (Dagster, MLflow, the pages)"

@@ -14,7 +14,6 @@ from pathlib import Path
 from assets.settings import current_home
 from pipelines.instance import prepare
 from storage.home import Home
-from storage.library import check_library
 
 LOOPBACK = "127.0.0.1"
 WAIT_S = 120.0
@@ -30,7 +29,7 @@ def serve(first_port: int) -> int:
     Returns:
         1 when a server stopped by itself, else 0.
     """
-    check_library(current_home().library)
+    current_home().open_library().check()
     home = current_home().create()
     home.mlflow.mkdir(exist_ok=True)
     prepare(home)

@@ -1,46 +1,35 @@
 """The artifact store: begin, write aside, commit; find, verify. Standard library and filelock only.
 
 One mechanism for every kind of artifact. `begin` takes the lock of the (asset, partition) and
-hands out a folder aside; `commit` hashes and flushes the files, renames the folder into place and
-writes the record last. Whatever happens in between, a reader sees all of an artifact or none.
+hands out a folder aside; `commit` hashes the files, and the backend (folders of the home, or a
+bucket) puts them into place and writes the record last. Whatever happens in between, a reader sees
+all of an artifact or none.
 """
 
-import hashlib
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from storage.artifact import Artifact
 from storage.environment import environment
 from storage.errors import ArtifactCorrupt, ArtifactMissing, StorageError
-from storage.home import Home, sync_folder, write_aside
+from storage.files import file_digests, verify_folder
+from storage.files import file_sha256 as file_sha256  # where callers look for it
+from storage.home import Home
+from storage.local_artifacts import CURRENT as CURRENT
+from storage.local_artifacts import LocalArtifacts
 from storage.locks import Lock
 from storage.records import RECORD_NAME, Record, Recording, Reference, Spec, parse_record
 
-CURRENT = "current"
+if TYPE_CHECKING:
+    from storage.backend import Backend
+    from storage.bucket_artifacts import BucketArtifacts
+
 _VERSION = re.compile(r"[0-9a-f]{32}")
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A committed artifact: a folder of files and its record."""
-
-    folder: Path
-    record: Record
-
-    @property
-    def reference(self) -> Reference:
-        """`asset/partition/version`."""
-        return self.record.spec.reference
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The summary its record holds."""
-        return dict(self.record.facts)
 
 
 @dataclass
@@ -56,30 +45,46 @@ class Work:
 
 
 class ArtifactStore:
-    """All artifacts of one home."""
+    """All artifacts of one home, wherever it keeps them."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
+        self.bucket: BucketArtifacts | None = None
+        if home.artifact_store is not None:
+            from storage.bucket_artifacts import open_artifacts
+
+            self.bucket = open_artifacts(home)
+        self.backend: Backend = self.bucket or LocalArtifacts(home.artifacts)
+
+    @property
+    def root(self) -> Path:
+        """`<asset>/<partition>/<version>/`, as far as it is on this machine."""
+        return self.backend.root
+
+    @property
+    def location(self) -> str:
+        """Where the artifacts are kept, for people."""
+        kept_in = self.home.artifact_store
+        return f"{kept_in}/artifacts" if kept_in is not None else str(self.home.artifacts)
 
     def folder(self, reference: Reference) -> Path:
-        """Where a version is, or would be, kept."""
-        return self.home.artifacts / reference.asset / reference.partition / reference.version
+        """Where a version is, or would be, on this machine."""
+        return self.backend.folder(reference)
 
     def find(self, reference: Reference) -> Artifact | None:
         """The committed artifact, or None. Reads its record, not its bytes."""
-        path = self.folder(reference) / RECORD_NAME
-        try:
-            data = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        data = self.backend.read_record(reference)
+        if data is None:
             return None
-        record = parse_record(data, where=path)
+        where = f"{self.backend.where(reference)}/{RECORD_NAME}"
+        record = parse_record(data, where=where)
         if record.spec.reference != reference:
             raise ArtifactCorrupt(
                 f"the record is of {record.spec.reference}, not of {reference}",
-                where=path,
+                where=where,
                 remedy="remove this folder and materialize the asset again",
             )
-        return Artifact(path.parent, record)
+        return Artifact(self.folder(reference), record, self.bucket)
 
     def get(self, reference: Reference) -> Artifact:
         """The committed artifact.
@@ -91,7 +96,7 @@ class ArtifactStore:
         if artifact is None:
             raise ArtifactMissing(
                 f"{reference} does not exist",
-                where=self.folder(reference),
+                where=self.backend.where(reference),
                 remedy=f"materialize {reference.asset} for {reference.partition}",
             )
         return artifact
@@ -103,15 +108,12 @@ class ArtifactStore:
 
     def current_reference(self, asset: str, partition: str) -> Reference | None:
         """Its name alone: the record, as long as its partition is, is not read."""
-        pointer = self.home.artifacts / asset / partition / CURRENT
-        try:
-            version = pointer.read_bytes().decode(errors="replace").strip()
-        except FileNotFoundError:
-            return None
+        data = self.backend.read_pointer(asset, partition)
+        version = (data or b"").decode(errors="replace").strip()
         if not _VERSION.fullmatch(version):  # damaged; producing the partition points it anew
             return None
         reference = Reference(asset, partition, version)
-        return reference if (self.folder(reference) / RECORD_NAME).is_file() else None
+        return reference if self.backend.has_record(reference) else None
 
     def need(self, asset: str, partition: str) -> Artifact:
         """The current version of a partition.
@@ -123,14 +125,26 @@ class ArtifactStore:
         if artifact is None:
             raise ArtifactMissing(
                 f"{asset} has not been materialized for {partition!r}",
-                where=self.home.artifacts / asset,
+                where=f"{self.location}/{asset}",
                 remedy=f"materialize {asset} for {partition!r} first",
             )
         return artifact
 
     def partitions(self, asset: str) -> list[str]:
         """Partitions that have a current version, sorted."""
-        return sorted(p.parent.name for p in (self.home.artifacts / asset).glob(f"*/{CURRENT}"))
+        return self.backend.partitions(asset)
+
+    def assets(self) -> list[str]:
+        """Assets that have a current version of anything, sorted."""
+        return self.backend.assets()
+
+    def read(self, artifact: Artifact, name: str) -> bytes:
+        """One small file of an artifact, without fetching the others.
+
+        Raises:
+            FileNotFoundError: it holds none of this name.
+        """
+        return self.backend.read(artifact.record, name)
 
     def produce(self, spec: Spec, write: Callable[[Work], None]) -> tuple[Artifact, bool]:
         """The artifact of `spec`, made by `write` unless it is there already.
@@ -148,30 +162,18 @@ class ArtifactStore:
 
     def set_current(self, reference: Reference) -> None:
         """Make a committed version the one readers get."""
-        pointer = self.folder(reference).parent / CURRENT
         version = reference.version.encode()
-        if not pointer.is_file() or pointer.read_bytes() != version:
-            write_aside(pointer, version)
+        if self.backend.read_pointer(reference.asset, reference.partition) != version:
+            self.backend.write_pointer(reference.asset, reference.partition, version)
 
     def verify(self, artifact: Artifact) -> list[str]:
-        """Compare every byte with the record. Returns the problems, a line each; empty is good."""
-        problems = []
-        found = set(_files(artifact.folder))
-        for name, (sha256, size) in artifact.record.files.items():
-            path = artifact.folder / name
-            if name not in found:
-                problems.append(f"{path}: missing")
-                continue
-            try:
-                if path.stat().st_size != size:
-                    problems.append(f"{path}: {path.stat().st_size} bytes, recorded {size}")
-                elif file_sha256(path) != sha256:
-                    problems.append(f"{path}: content differs from its recorded SHA-256")
-            except OSError as error:  # a failing disk, or no permission
-                problems.append(f"{path}: cannot be read ({error.strerror})")
-        for name in sorted(found - set(artifact.record.files)):
-            problems.append(f"{artifact.folder / name}: not in the record")
-        return problems
+        """Compare every byte with the record. Returns the problems, a line each; empty is good.
+
+        Of a bucket's artifact it is the bucket that is read, whatever the cache holds.
+        """
+        if artifact.bucket is not None:
+            return artifact.bucket.verify(artifact.record)
+        return verify_folder(artifact.kept, artifact.record)
 
 
 class Production:
@@ -197,6 +199,8 @@ class Production:
                 lock = Lock(self.store.home, spec.asset, spec.partition)
                 lock.acquire()
                 self._locks.append(lock)
+                # The lock is ours, so whatever lies here was left by a writer that died.
+                shutil.rmtree(_pending(self.store.home, spec), ignore_errors=True)
                 artifact = self.store.find(spec.reference)
                 if artifact is None:
                     self.missing[spec.asset] = _begin(self.store.home, spec)
@@ -212,37 +216,44 @@ class Production:
             if error_type is None:
                 for spec in self.specs:
                     if spec.asset in self.missing:
-                        self.artifacts[spec.asset] = _commit(self.store, self.missing[spec.asset])
+                        artifact, is_ours = _commit(self.store, self.missing[spec.asset])
+                        self.artifacts[spec.asset] = artifact
+                        if not is_ours:
+                            self._discard(self.missing.pop(spec.asset))
                     self.store.set_current(spec.reference)
         finally:
             self._clean_up()
 
     def _clean_up(self) -> None:
         for work in self.missing.values():
-            shutil.rmtree(work.folder, ignore_errors=True)
+            self._discard(work)
         for lock in self._locks:
             lock.release()
         self._locks.clear()
 
+    @staticmethod
+    def _discard(work: Work) -> None:
+        shutil.rmtree(work.folder, ignore_errors=True)
+
+
+def _pending(home: Home, spec: Spec) -> Path:
+    return home.pending / spec.asset / spec.partition
+
 
 def _begin(home: Home, spec: Spec) -> Work:
-    # The lock is ours, so whatever lies here was left by a writer that died.
-    folder = home.pending / spec.asset / spec.partition
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = _pending(home, spec)
     folder.mkdir(parents=True)
     return Work(spec, folder)
 
 
-def _commit(store: ArtifactStore, work: Work) -> Artifact:
-    final = store.folder(work.spec.reference)
+def _commit(store: ArtifactStore, work: Work) -> tuple[Artifact, bool]:
+    """The committed artifact, and whether it is ours: another machine may have been faster."""
     if (work.folder / RECORD_NAME).exists():
         raise StorageError(
             f"an artifact cannot hold a file of its own called {RECORD_NAME}",
             where=work.spec.reference,
             remedy="give the file another name in the asset's code",
         )
-    for name in _files(work.folder):
-        _flush(work.folder / name)
     record = Record(
         spec=work.spec,
         files=file_digests(work.folder),
@@ -254,42 +265,9 @@ def _commit(store: ArtifactStore, work: Work) -> Artifact:
         started_at=work.started_at,
         finished_at=_now(),
     )
-    data = record.to_bytes()
-    if final.exists():  # a rename without its record: never committed
-        shutil.rmtree(final)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    for written, _, _ in os.walk(work.folder):
-        sync_folder(Path(written))
-    work.folder.replace(final)
-    for folder in (final.parent, final.parent.parent, store.home.artifacts):
-        sync_folder(folder)  # the two upper ones may be new
-    write_aside(final / RECORD_NAME, data)
-    return Artifact(final, record)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def file_digests(folder: Path) -> dict[str, tuple[str, int]]:
-    """(SHA-256, size in bytes) of every file below a folder, by relative path."""
-    return {
-        name: (file_sha256(folder / name), (folder / name).stat().st_size)
-        for name in _files(folder)
-    }
-
-
-def _files(folder: Path) -> list[str]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    names = (path.relative_to(folder).as_posix() for path in paths)
-    return sorted(name for name in names if name != RECORD_NAME)
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    if store.backend.commit(record, work.folder):
+        return Artifact(store.folder(work.spec.reference), record, store.bucket), True
+    return store.get(work.spec.reference), False
 
 
 def _now() -> str:

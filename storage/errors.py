@@ -37,5 +37,21 @@ class NewerFormat(StorageError):
     """The files were written by a newer melgraph than this one."""
 
 
+class BucketTrouble(StorageError):
+    """A bucket cannot be reached, is not there, or refuses.
+
+    Attributes:
+        refused: it answered, and the keys do not open it (or this object of it).
+    """
+
+    def __init__(self, what: str, *, where: object, remedy: str, refused: bool = False) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.refused = refused
+
+
+class UnusableKey(StorageError):
+    """An object of a bucket has a key that cannot be written as a path."""
+
+
 def _restored(kind: type[StorageError], what: str, where: str, remedy: str) -> StorageError:
     return kind(what, where=where, remedy=remedy)

@@ -1,8 +1,10 @@
 """Formats: a home of which any part was written by a newer melgraph is refused before any work."""
 
 import json
+from contextlib import suppress
+from pathlib import PurePosixPath
 
-from storage.artifacts import CURRENT, ArtifactStore
+from storage.artifacts import ArtifactStore
 from storage.catalogue import Catalogue
 from storage.errors import NewerFormat
 from storage.home import Home
@@ -18,13 +20,14 @@ def check_formats(home: Home) -> None:
     if home.catalogue.is_file():
         Catalogue(home.catalogue).check_format()
     store = ArtifactStore(home)
-    for pointer in sorted(home.artifacts.glob(f"*/*/{CURRENT}")):
-        asset, partition = pointer.parent.parent.name, pointer.parent.name
-        artifact = store.current(asset, partition)
-        if artifact is None:
-            continue
-        for description in artifact.folder.glob("*.zarr/zarr.json"):
-            _check_spectrograms(description.read_bytes(), where=description)
+    for asset in store.assets():
+        for partition in store.partitions(asset):
+            artifact = store.current(asset, partition)
+            for name in artifact.record.files if artifact else ():
+                if artifact and PurePosixPath(name).match("*.zarr/zarr.json"):
+                    with suppress(FileNotFoundError):  # damaged: whoever opens it says so
+                        description = store.read(artifact, name)
+                        _check_spectrograms(description, where=f"{artifact.location}/{name}")
 
 
 def _check_spectrograms(description: bytes, *, where: object) -> None:

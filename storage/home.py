@@ -6,9 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.bucket import is_bucket
 from storage.errors import NewerFormat, StorageError
+from storage.library import Library, open_library
 
-FORMAT = 1
+FORMAT = 2  # of the marker: 1 knows folders only; a home without buckets is still written as 1
 MARKER = "melgraph.json"
 
 
@@ -18,19 +20,33 @@ class Home:
 
     Attributes:
         root: absolute path of the home.
-        library: absolute path of the folder of audio; read-only to us.
+        library: absolute path of the folder of audio, or `s3://bucket/prefix`; read-only to us.
         label_level: folder level (1 = directly below the library) whose name is a track's label;
             None where folder names mean nothing.
+        artifact_store: `s3://bucket/prefix` where committed artifacts are kept; None: in the home.
     """
 
     root: Path
-    library: Path
+    library: str
     label_level: int | None = 1
+    artifact_store: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "library", os.fspath(self.library))
+
+    def open_library(self) -> Library:
+        """The library, to list and read."""
+        return open_library(self.library)
 
     @property
     def artifacts(self) -> Path:
         """`<asset>/<partition>/<version>/` below this folder."""
         return self.root / "artifacts"
+
+    @property
+    def cache(self) -> Path:
+        """What was fetched from a bucket; may be deleted whenever nothing runs."""
+        return self.root / "cache"
 
     @property
     def pending(self) -> Path:
@@ -66,45 +82,64 @@ class Home:
         """Make the folder on disk, or adopt an existing one of the same library.
 
         Raises:
-            StorageError: the folder belongs to another library, or is not a melgraph home.
+            StorageError: the folder belongs to another library, keeps its artifacts elsewhere, or
+                is not a melgraph home.
             NewerFormat: it was written by a newer melgraph.
         """
         kept = read_marker(self.root)
-        if kept is not None and Path(kept["library"]) != self.library:
-            raise StorageError(
-                f"this home belongs to the library {kept['library']}, not to {self.library}",
-                where=self.root / MARKER,
-                remedy="give each library its own home: --home FOLDER, or MELGRAPH_HOME",
-            )
-        if kept is None and self.root.exists() and _holds_more_than_specs(self.root):
+        if kept is not None:
+            self._refuse_another(kept)
+        elif self.root.exists() and _holds_more_than_specs(self.root):
             raise StorageError(
                 "the folder is not empty and is not a melgraph home",
                 where=self.root,
                 remedy="choose a new or empty folder: --home FOLDER, or MELGRAPH_HOME",
             )
-        marker = {
-            "format": FORMAT,
-            "library": str(self.library),
-            "label_level": self.label_level,
-        }
+        marker = self._marker()
         if kept != marker:
             self.root.mkdir(parents=True, exist_ok=True)
             write_aside(
                 self.root / MARKER, json.dumps(marker, indent=1, ensure_ascii=False).encode()
             )
         link = self.root / "library"  # so that pages reach the recordings by relative links
-        if not link.is_symlink():
+        if not is_bucket(self.library) and not link.is_symlink():
             with suppress(FileExistsError):  # another process was faster
                 link.symlink_to(self.library, target_is_directory=True)
         return self
 
+    def _refuse_another(self, kept: dict) -> None:
+        if kept["library"] != self.library:
+            raise StorageError(
+                f"this home belongs to the library {kept['library']}, not to {self.library}",
+                where=self.root / MARKER,
+                remedy="give each library its own home: --home FOLDER, or MELGRAPH_HOME",
+            )
+        if kept.get("store") != self.artifact_store:
+            here = "the home itself"
+            raise StorageError(
+                f"this home keeps its artifacts in {kept.get('store') or here}, "
+                f"not in {self.artifact_store or here}",
+                where=self.root / MARKER,
+                remedy="give each store its own home: --home FOLDER, or MELGRAPH_HOME",
+            )
+
+    def _marker(self) -> dict[str, object]:
+        with_buckets = self.artifact_store is not None or is_bucket(self.library)
+        marker: dict[str, object] = {
+            "format": FORMAT if with_buckets else 1,
+            "library": self.library,
+            "label_level": self.label_level,
+        }
+        return marker | ({"store": self.artifact_store} if self.artifact_store else {})
+
 
 def _holds_more_than_specs(folder: Path) -> bool:
-    """A user may put TOML files into `specs/` before the first run, and a creation that was killed
-    leaves its marker aside.
+    """A user may put TOML files into `specs/`, and lists of collections into `metadata/`, before
+    the first run, and a creation that was killed leaves its marker aside.
     """
     names = (path.name for path in folder.iterdir())
-    return any(name != "specs" and not name.startswith(f".{MARKER}.") for name in names)
+    theirs = ("specs", "metadata")
+    return any(name not in theirs and not name.startswith(f".{MARKER}.") for name in names)
 
 
 def read_marker(root: Path) -> dict | None:
@@ -118,7 +153,7 @@ def read_marker(root: Path) -> dict | None:
         marker = json.loads(path.read_bytes())
         written_format = int(marker["format"])
         if written_format <= FORMAT:
-            _ = Path(marker["library"]), marker["label_level"]  # both must be there
+            _ = Path(marker["library"]), marker["label_level"]  # both must be there, one a path
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, OverflowError) as error:
@@ -150,7 +185,7 @@ def open_home(root: Path) -> Home:
             remedy="run `melgraph demo` or `melgraph run --library FOLDER` first, "
             "or name the home: --home FOLDER, or MELGRAPH_HOME",
         )
-    return Home(root.resolve(), Path(marker["library"]), marker["label_level"])
+    return Home(root.resolve(), marker["library"], marker["label_level"], marker.get("store"))
 
 
 def enclosing_home(path: Path) -> Home | None:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from storage.artifacts import Artifact, ArtifactStore, file_sha256
+from storage.artifacts import Artifact, ArtifactStore
 from storage.errors import ArtifactMissing, StorageError
-from storage.home import Home
+from storage.library import Library
 from storage.records import RECORD_NAME, Recording, Reference, parse_record
 
 
@@ -68,8 +68,9 @@ def trace(
     for link in _walk(store, start.reference, "", 0, seen, start):
         chain.links.append(link)
         on_link(link)
+    library = store.home.open_library()
     for recording in _sources(chain, start, file):
-        place, problems = _verify_source(store.home, recording, locate)
+        place, problems = _verify_source(library, recording, locate)
         chain.sources.append((recording, problems))
         if place is not None and place != recording.path:
             chain.moved[recording.path] = place
@@ -96,7 +97,7 @@ def _walk(
     problems = [] if repeated else store.verify(artifact)
     if digest and artifact.record.digest != digest:
         # Made again since, with other bytes: the record of the user names what it was made from.
-        problems.append(f"{artifact.folder}: not the bytes the artifact above was made from")
+        problems.append(f"{artifact.location}: not the bytes the artifact above was made from")
     yield Link(reference, depth, artifact, problems, repeated)
     if not repeated:
         for parent in artifact.record.spec.inputs:
@@ -119,7 +120,7 @@ def _sources(chain: Chain, start: Artifact, file: str | None) -> list[Recording]
 
 
 def _verify_source(
-    home: Home, recording: Recording, locate: Callable[[str], list[str]]
+    library: Library, recording: Recording, locate: Callable[[str], list[str]]
 ) -> tuple[str | None, list[str]]:
     """Where in the library the recorded bytes are now, and what is wrong, if they are nowhere."""
     if recording.sha256 is None:
@@ -129,15 +130,14 @@ def _verify_source(
         places += [path for path in locate(recording.track_id) if path != recording.path]
     state = "missing"
     for place in places:
-        path = home.library / place
         try:
-            if file_sha256(path) == recording.sha256:
+            if library.sha256(place) == recording.sha256:
                 return place, []
             if place == recording.path:
                 state = "changed since: its SHA-256 is not the recorded one"
         except OSError:
             continue
-    return None, [f"{home.library / recording.path}: {state}"]
+    return None, [f"{library.where(recording.path)}: {state}"]
 
 
 def find_artifact(store: ArtifactStore, text: str) -> tuple[Artifact, str | None]:
@@ -150,31 +150,45 @@ def find_artifact(store: ArtifactStore, text: str) -> tuple[Artifact, str | None
         ArtifactMissing: nothing answers to it. ArtifactCorrupt: its record is damaged.
     """
     path = Path(os.path.abspath(text))  # noqa: PTH100 - Path keeps `..`
-    place = _place(store, path) if path.exists() else []
+    place = _place_in_bucket(store, text) or (_place(store, path) if path.exists() else [])
     if path.exists() and not place and (copy := _copy_around(path)) is not None:
         return copy
     parts = place or text.strip("/").split("/")
     artifact, file = _artifact_at(store, parts), "/".join(parts[3:])
-    if artifact is None or not (artifact.folder / file).exists():
-        assets = store.home.artifacts
-        known = sorted(
-            f"{p.parent.parent.name}/{p.parent.name}" for p in assets.glob("*/*/current")
-        )
+    if artifact is None or not _holds(artifact, file):
+        known = [f"{asset}/{name}" for asset in store.assets() for name in store.partitions(asset)]
         raise ArtifactMissing(
             f"no artifact answers to {text!r}",
-            where=assets,
+            where=store.location,
             remedy="name a file or folder below it, or one of: "
             + (", ".join(known) or "(none yet)"),
         )
-    is_part = file != RECORD_NAME and (artifact.folder / file).is_file()
-    return artifact, file if is_part else None
+    return artifact, file if file in artifact.record.files else None
+
+
+def _holds(artifact: Artifact, file: str) -> bool:
+    """Whether an artifact has a file or folder of this name; nothing is fetched to find out."""
+    if artifact.bucket is None:
+        return (artifact.folder / file).exists()
+    names = (*artifact.record.files, RECORD_NAME)
+    return not file or any(name == file or name.startswith(f"{file}/") for name in names)
+
+
+def _place_in_bucket(store: ArtifactStore, text: str) -> list[str]:
+    """`_place` of the address of something in the store's bucket."""
+    if store.bucket is None or not text.startswith(f"{store.location}/"):
+        return []
+    parts = text[len(store.location) + 1 :].strip("/").split("/")
+    if len(parts) > 3 and parts[3] != RECORD_NAME:
+        del parts[3]  # the digest that the files lie below
+    return parts
 
 
 def _place(store: ArtifactStore, path: Path) -> list[str]:
     """`[asset, partition, version, file...]` of a path below the store, as far as it goes."""
     for spelling in (path, path.resolve()):
-        if spelling.is_relative_to(store.home.artifacts):
-            return list(spelling.relative_to(store.home.artifacts).parts)
+        if spelling.is_relative_to(store.root):
+            return list(spelling.relative_to(store.root).parts)
     return []
 
 

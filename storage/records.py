@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from storage.errors import ArtifactCorrupt, NewerFormat, StorageError
@@ -173,7 +172,7 @@ def parse_reference(text: str) -> Reference:
     return Reference(asset, partition, version)
 
 
-def parse_record(data: bytes, *, where: Path) -> Record:
+def parse_record(data: bytes, *, where: object) -> Record:
     """The record in `data`, checked against itself.
 
     Raises:

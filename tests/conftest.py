@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
+from tests.buckets import bucket, bucket_server  # noqa: F401 - fixtures
+
 if TYPE_CHECKING:
     from storage.artifacts import ArtifactStore
     from storage.catalogue import Catalogue
@@ -29,7 +31,7 @@ os.environ.update(
     dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 )
 REAL_DATA = "MELGRAPH_REAL_DATA"
-SETTINGS = ("MELGRAPH_", "MLFLOW_", "DAGSTER_")
+SETTINGS = ("MELGRAPH_", "MLFLOW_", "DAGSTER_", "AWS_")
 KEPT = (REAL_DATA, "MELGRAPH_UPDATE_SNAPSHOT")  # settings of the tests themselves
 
 EXPERIMENT = """\

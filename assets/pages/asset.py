@@ -18,7 +18,7 @@ from storage.artifacts import Artifact, ArtifactStore
 from storage.catalogue import Catalogue
 from storage.records import Spec
 
-STAGE = 1
+STAGE = 2
 PAGES, EVERYTHING = "pages", "all"
 
 
@@ -26,10 +26,11 @@ def pages_spec(store: ArtifactStore) -> Spec:
     """The pages about everything that is current now; what does not exist is left out."""
     home = store.home
     inputs = [reference for name in SHOWN for reference in current_references(store, name)]
+    library = home.open_library()
     known = home.catalogue.is_file()
     config = {
-        "library": home.library.name,
-        "sample": is_sample_library(home.library),
+        "library": library.name,
+        "sample": is_sample_library(library),
         **(library_state(Catalogue(home.catalogue)) if known else state_of({})),
         "look": look(),
     }
@@ -42,7 +43,7 @@ def pages_spec(store: ArtifactStore) -> Spec:
     code_version=str(STAGE),
 )
 def pages(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
-    """Pages with players: library, models, cluster maps, recommendations, dreams.
+    """Pages with players: library, exploration, models, cluster maps, recommendations, dreams.
 
     Plain files with relative links to the other artifacts and to the recordings; nothing is
     copied, nothing is fetched from elsewhere. `melgraph ui` serves them; a browser also opens them

@@ -10,6 +10,7 @@ from assets.cluster_reports import CLUSTER_REPORTS, MAP, figure_rows
 from assets.datasets import DATASETS, artist_caution
 from assets.dreams import DREAMS, sound_rows
 from assets.evaluations import CONFUSION, EVALUATIONS, PREDICTIONS, fold_sentence, sentence
+from assets.exploration_reports import EXPLORATION_REPORTS
 from assets.ingest import TRACKS
 from assets.materialize import inputs_of
 from assets.pages.library import Library
@@ -22,7 +23,16 @@ from storage.records import Spec
 from storage.tables import read_table
 
 # What the pages are about, in the order in which it is made.
-SHOWN = (TRACKS, DATASETS, TRAINED, EVALUATIONS, CLUSTER_REPORTS, RECOMMENDATIONS, DREAMS)
+SHOWN = (
+    TRACKS,
+    DATASETS,
+    EXPLORATION_REPORTS,
+    TRAINED,
+    EVALUATIONS,
+    CLUSTER_REPORTS,
+    RECOMMENDATIONS,
+    DREAMS,
+)
 LIMIT = 5000  # rows, points or tracks a page holds; more would be slow to open
 WRONG_ANSWERS = 200
 

@@ -6,6 +6,9 @@ home (databases, catalogue, locks) nothing is served.
 
 import mimetypes
 import os
+import threading
+from collections import OrderedDict
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,8 +22,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from storage.artifacts import ArtifactStore
+from storage.bucket import is_bucket
+from storage.errors import BucketTrouble, UnusableKey
 from storage.home import Home
+from storage.library import Library
+from storage.records import RECORD_NAME, Reference
 
+RECORDINGS_KEPT = 32  # of a library in a bucket, in temporary files while the server runs
 PAGES, EVERYTHING = "pages", "all"
 # Where Python, or the system, does not know them: a browser plays only what it is told is audio.
 _AUDIO_TYPES = {
@@ -69,6 +77,60 @@ class Recordings(Folder):
             return "", None
 
 
+class FetchedArtifacts(Folder):
+    """Artifacts of a bucket: fetched into the home's cache when they are first asked for."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        super().__init__(directory=store.root, check_dir=False)
+        self.store = store
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """The cached file a path means, or nothing. Runs in a thread."""
+        asset, partition, version, *parts = [*path.split("/"), "", "", ""]
+        name = "/".join(part for part in parts if part)
+        if not name or not asset or asset.startswith("."):
+            return "", None
+        artifact = self.store.find(Reference(asset, partition, version))
+        if artifact is None or name not in (*artifact.record.files, RECORD_NAME):
+            return "", None
+        file = artifact.folder / name
+        return str(file), file.stat()
+
+
+class FetchedRecordings(Folder):
+    """The library in a bucket: the recordings played last, each fetched whole for its ranges."""
+
+    def __init__(self, library: Library) -> None:
+        super().__init__(check_dir=False)
+        self.library = library
+        self.fetched: OrderedDict[str, tuple[Path, ExitStack]] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """The fetched file a path means, or nothing. Runs in a thread."""
+        from ml.audio import AUDIO_SUFFIXES
+
+        hidden = any(part.startswith(".") or not part for part in path.split("/"))
+        if hidden or Path(path).suffix.lower() not in AUDIO_SUFFIXES:
+            return "", None
+        with self.lock:
+            try:
+                file = self._fetch(path)
+            except OSError:
+                return "", None
+            return str(file), file.stat()
+
+    def _fetch(self, path: str) -> Path:
+        if path not in self.fetched:
+            stack = ExitStack()
+            self.fetched[path] = stack.enter_context(self.library.local(path)), stack
+            if len(self.fetched) > RECORDINGS_KEPT:
+                _, (_, oldest) = self.fetched.popitem(last=False)
+                oldest.close()
+        self.fetched.move_to_end(path)
+        return self.fetched[path][0]
+
+
 def build_app(home: Home) -> Starlette:
     """The server of a home's pages.
 
@@ -92,17 +154,23 @@ def build_app(home: Home) -> Starlette:
             f"/artifacts/{current.reference}/{name}.html", headers={"Cache-Control": "no-store"}
         )
 
+    artifacts: Folder = Folder(directory=home.artifacts, check_dir=False)
+    if store.bucket is not None:
+        artifacts = FetchedArtifacts(store)
+    recordings: Folder = Recordings(directory=home.library, check_dir=False)
+    if is_bucket(home.library):
+        recordings = FetchedRecordings(home.open_library())
     hosts = {"127.0.0.1", "localhost", "[::1]", "::1", urlsplit(pages_url()).hostname or ""}
     return Starlette(
         routes=[
             Route("/", open_page),
             Route("/pages/", open_page),
             Route("/pages/{name}.html", open_page),
-            Mount("/artifacts", Folder(directory=home.artifacts, check_dir=False)),
-            Mount("/library", Recordings(directory=home.library, check_dir=False)),
+            Mount("/artifacts", artifacts),
+            Mount("/library", recordings),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts))],
-        exception_handlers={404: _not_found},
+        exception_handlers={404: _not_found, UnusableKey: _not_found, BucketTrouble: _no_answer},
     )
 
 
@@ -113,10 +181,17 @@ _NO_PAGES = (
 
 
 def _not_found(request: Request, error: Exception) -> Response:
+    detail = getattr(error, "detail", "")
+    return _say("Nothing is served here." if detail in ("", "Not Found") else detail, 404)
+
+
+def _no_answer(request: Request, error: Exception) -> Response:
+    return _say(str(error), 503)
+
+
+def _say(text: str, status: int) -> Response:
     from jinja2 import Environment, FileSystemLoader
 
-    detail = getattr(error, "detail", "")
     templates = FileSystemLoader(Path(__file__).parent / "templates")
     template = Environment(loader=templates, autoescape=True).get_template("missing.html")
-    text = "Nothing is served here." if detail in ("", "Not Found") else detail
-    return HTMLResponse(template.render(text=text), status_code=404)
+    return HTMLResponse(template.render(text=text), status_code=status)

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from assets.pages import results
+from assets.pages.exploration import explorations
 from assets.pages.library import Library, read_library
 from assets.pages.links import LIBRARY, audit_command
 from storage.artifacts import ArtifactStore, Work
@@ -22,6 +23,7 @@ TEMPLATES, STATIC = HERE / "templates", HERE / "static"
 PAGES = {
     "index": "Overview",
     "tracks": "Tracks",
+    "exploration": "Exploration",
     "models": "Models",
     "clusters": "Clusters",
     "recommendations": "Recommendations",
@@ -57,6 +59,7 @@ def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
     datasets = results.datasets(store, spec)
     made = {
         "datasets": datasets,
+        "explorations": explorations(store, spec, library),
         "models": results.models(store, spec, library),
         "clusters": clusters,
         "recommendations": recommendations,

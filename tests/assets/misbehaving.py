@@ -31,7 +31,7 @@ def _broken(path: Path) -> str:
 
 
 def _changing(job: Job) -> Examined:
-    path = job.library / job.path
+    path = Path(job.library.location) / job.path
     whole = ingest_pass.file_sha256
 
     def hash_then_touch(path: Path) -> str:

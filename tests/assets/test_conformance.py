@@ -15,9 +15,12 @@ from assets import (
     cluster_reports,
     datasets,
     dreams,
+    duplicates,
     embeddings,
     encoders,
     evaluations,
+    exploration_reports,
+    fingerprints,
     ingest,
     recommendations,
     trained_models,
@@ -55,7 +58,14 @@ def _segment(store: ArtifactStore, _: Catalogue, name: str) -> Spec:
 SPEC_OF: dict[str, Callable[[ArtifactStore, Catalogue, str], Spec]] = {
     ingest.TRACKS: lambda _, catalogue, name: ingest.tracks_spec(name, catalogue.batch_files(name)),
     **{name: _representation(name) for name in (*ingest.DEFAULT, *ingest.ON_DEMAND)},
+    fingerprints.FINGERPRINTS: lambda store, _, name: fingerprints.fingerprint_spec(
+        store.need(ingest.MEL, name).reference
+    ),
+    duplicates.DUPLICATES: lambda store, catalogue, _: duplicates.duplicates_spec(store, catalogue),
     datasets.DATASETS: datasets.dataset_spec,
+    exploration_reports.EXPLORATION_REPORTS: lambda store, _, name: (
+        exploration_reports.exploration_spec(store, name)
+    ),
     trained_models.TRAINED: lambda store, _, name: trained_models.training_spec(store, name),
     evaluations.EVALUATIONS: lambda store, _, name: evaluations.evaluation_spec(store, name),
     encoders.ENCODERS: lambda store, _, name: encoders.encoder_spec(store, name),

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assets import datasets, embeddings, ingest, representations
-from assets.datasets import TABLE, _artist, dataset_spec, folder_label, usable_dataset
+from assets.dataset_labels import artist_key
+from assets.datasets import TABLE, dataset_spec, usable_dataset
 from assets.partitions import SPECS
 from assets.resources import HomeResource
 from ml.errors import UserError
@@ -20,34 +21,18 @@ from storage.records import Spec
 from storage.tables import read_table, write_table
 
 
-@pytest.mark.parametrize(
-    ("path", "level", "label"),
-    [
-        ("rock/a.mp3", 1, "rock"),
-        ("rock/b/a.mp3", 1, "rock"),
-        ("rock/b/a.mp3", 2, "b"),
-        ("rock/a.mp3", 2, None),
-        ("a.mp3", 1, None),
-        ("été/日本/a.mp3", 2, "日本"),
-        ("rock/a.mp3", None, None),
-    ],
-)
-def test_folder_label(path, level, label):
-    assert folder_label(path, level) == label
-
-
 def test_nobody_is_no_artist():
     for name in (None, "", "  ", "Unknown", "unknown  ARTIST", "Various Artists", "VA", "n/a"):
-        assert _artist(name) is None
-    assert _artist("The  Beatles ") == _artist("the beatles") == "the beatles"
-    assert _artist("Unknown Mortal Orchestra") == "unknown mortal orchestra"
-    assert _artist("STRASSE") == _artist("Straße")
+        assert artist_key(name) is None
+    assert artist_key("The  Beatles ") == artist_key("the beatles") == "the beatles"
+    assert artist_key("Unknown Mortal Orchestra") == "unknown mortal orchestra"
+    assert artist_key("STRASSE") == artist_key("Straße")
 
 
 @given(st.text())
 def test_an_artist_is_spelled_one_way(name):
-    spelled = _artist(name)
-    assert spelled is None or _artist(spelled) == spelled
+    spelled = artist_key(name)
+    assert spelled is None or artist_key(spelled) == spelled
 
 
 # -- snapshots of a library of names; no sound is needed ------------------------------------------

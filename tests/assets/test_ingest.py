@@ -53,13 +53,13 @@ def stored_in(mel: Artifact) -> list[str]:
 
 
 def test_one_pass_feeds_all_three(store):
-    tone(store.home.library / "a.wav", 440)
-    tone(store.home.library / "b.flac", 880, seconds=2)
+    tone(Path(store.home.library) / "a.wav", 440)
+    tone(Path(store.home.library) / "b.flac", 880, seconds=2)
     made = ingest_files(store, "a.wav", "b.flac")
     rows = rows_of(made["tracks"])
     assert {path: row["status"] for path, row in rows.items()} == {"a.wav": "ok", "b.flac": "ok"}
     for path, row in rows.items():
-        assert row["sha256"] == file_sha256(store.home.library / path)
+        assert row["sha256"] == file_sha256(Path(store.home.library) / path)
         assert row["track_id"] == row["sha256"][:32]
         assert row["sample_rate_hz"] == RATE
     assert rows["b.flac"]["duration_s"] == pytest.approx(2.0)
@@ -73,7 +73,7 @@ def test_one_pass_feeds_all_three(store):
 
 
 def test_bad_audio_never_stops_a_batch(store):
-    library = store.home.library
+    library = Path(store.home.library)
     tone(library / "good.wav")
     (library / "text.mp3").write_text("no music at all")
     (library / "empty.wav").write_bytes(b"")
@@ -102,15 +102,15 @@ def test_bad_audio_never_stops_a_batch(store):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_file_one_may_not_read_is_quarantined(store):
-    tone(store.home.library / "locked.wav")
-    (store.home.library / "locked.wav").chmod(0)
+    tone(Path(store.home.library) / "locked.wav")
+    (Path(store.home.library) / "locked.wav").chmod(0)
     row = rows_of(ingest_files(store, "locked.wav")["tracks"])["locked.wav"]
     assert row["code"] == "unreadable"
     assert "Permission denied" in row["reason"]
 
 
 def test_nothing_but_bad_files_is_a_batch_too(store):
-    (store.home.library / "x.mp3").write_text("x")
+    (Path(store.home.library) / "x.mp3").write_text("x")
     made = ingest_files(store, "x.mp3")
     assert made["tracks"].facts["ok"] == 0
     assert stored_in(made["mel_spectrograms"]) == []
@@ -120,7 +120,7 @@ def test_nothing_but_bad_files_is_a_batch_too(store):
 
 
 def test_a_duplicate_is_stored_once(store):
-    library = store.home.library
+    library = Path(store.home.library)
     tone(library / "a.wav")
     shutil.copy(library / "a.wav", library / "b.wav")
     tone(library / "c.wav", 880)
@@ -147,14 +147,14 @@ def test_names_in_any_script(store):
         "é.wav",
     )
     for number, name in enumerate(names):
-        tone(store.home.library / name, 300 + 50 * number, seconds=0.5)
+        tone(Path(store.home.library) / name, 300 + 50 * number, seconds=0.5)
     rows = rows_of(ingest_files(store, *names)["tracks"])
     assert set(rows) == set(names)
     assert {row["status"] for row in rows.values()} == {"ok"}
 
 
 def test_a_file_that_changed_is_left_out_of_what_is_remade(store):
-    library = store.home.library
+    library = Path(store.home.library)
     for number, name in enumerate(("a.wav", "b.wav", "c.wav")):
         tone(library / name, 300 + 100 * number)
     made = ingest_files(store, "a.wav", "b.wav", "c.wav")
@@ -170,17 +170,17 @@ def test_a_file_that_changed_is_left_out_of_what_is_remade(store):
 
 
 def test_a_changed_file_takes_the_place_of_the_old(store):
-    tone(store.home.library / "a.wav", 300)
-    tone(store.home.library / "b.wav", 400)
+    tone(Path(store.home.library) / "a.wav", 300)
+    tone(Path(store.home.library) / "b.wav", 400)
     first = ingest_files(store, "a.wav", "b.wav")["tracks"]
-    tone(store.home.library / "a.wav", 500)
+    tone(Path(store.home.library) / "a.wav", 500)
     second = ingest_files(store, "a.wav", batch="batch-000002")["tracks"]
     live = live_tracks([first, second])
     assert live.select("path", "batch").rows() == [
         ("b.wav", "batch-000001"),
         ("a.wav", "batch-000002"),
     ]
-    (store.home.library / "a.wav").write_text("no longer audio")
+    (Path(store.home.library) / "a.wav").write_text("no longer audio")
     third = ingest_files(store, "a.wav", batch="batch-000003")["tracks"]
     assert live_tracks([first, second, third])["path"].to_list() == ["b.wav"]
     assert live_tracks([]).schema == pl.Schema({**ingest.TRACKS_SCHEMA, "batch": pl.String})

@@ -56,7 +56,10 @@ def test_the_length_that_caf_and_asf_promise(tmp_path: Path) -> None:
             with ExitStack() as closing:
                 file = closing.enter_context(caf.open("rb", buffering=0))
                 assert caf_seconds(file) == expected
-    for broken in (content[:30], content[:8], b"caff" + bytes(4) + b"data" + b"\xff" * 8):
+    endless = b"caff" + bytes(4) + b"free" + b"\x7f" + b"\xff" * 7
+    no_rate = content[:20] + b"\x7f\xf8" + bytes(6) + content[28:]  # NaN
+    headless = b"caff" + bytes(4) + b"data" + b"\xff" * 8
+    for broken in (content[:30], content[:8], headless, endless, no_rate, bytes(50_000)):
         caf.write_bytes(broken)
         with caf.open("rb", buffering=0) as file:
             assert caf_seconds(file) is None

@@ -108,3 +108,25 @@ def test_a_name_in_no_encoding_is_no_obstacle(tmp_path: Path) -> None:
         pytest.skip("this file system takes no such names")
     assert decode(path).seconds == SECONDS
     assert decode(encode(tmp_path / "x", "aac", "ipod").rename(path)).codec == "AAC"
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "ogg", "opus", "flac"])
+def test_joined_files_are_heard_to_their_end(suffix: str, tmp_path: Path) -> None:
+    """As `cat` joins them: the header of the first knows of its own length only."""
+    codec, rate = {"mp3": ("libmp3lame", RATE), "opus": ("libopus", 48000)}.get(
+        suffix, ("soundfile", RATE)
+    )
+    parts = [
+        encode(tmp_path / f"{n}.{suffix}", codec, suffix, rate=rate, samples=tone(seconds, rate))
+        for n, seconds in enumerate((3.0, 2.0))
+    ]
+    both = tmp_path / f"both.{suffix}"
+    for tag in (b"", b"ID3\x04\0\0\0\0\x01\x00" + bytes(128)) if suffix == "mp3" else (b"",):
+        both.write_bytes(tag + b"".join(path.read_bytes() for path in parts))
+        found = decode(both)
+        assert found.seconds == pytest.approx(5.0, abs=0.15)
+        assert found.warning is not None or suffix == "opus"
+        first = decode(parts[0]).samples
+        np.testing.assert_allclose(found.samples[: len(first)], first, atol=1e-5)
+    alone = decode(parts[0])
+    assert (alone.seconds, alone.warning) == (3.0, None)

@@ -247,6 +247,63 @@ class TestGroupedSplit:
             grouped_split(labels, np.array([0, 1]), track_ids=ids, fractions=FRACTIONS, seed=0)
 
 
+# Each track with one or two of four labels, and its artist.
+several = st.lists(
+    st.tuples(
+        st.lists(st.sampled_from("abcd"), min_size=1, max_size=2, unique=True).map(tuple),
+        st.integers(0, 9),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+class TestSeveralLabels:
+    @settings(deadline=None)
+    @given(several, several, st.integers(0, 3))
+    def test_never_a_leak_and_growth_moves_nobody(self, old, new, seed):
+        _, groups, ids = unpack(old)
+        first = grouped_split(
+            [one for one, _ in old], groups, track_ids=ids, fractions=FRACTIONS, seed=seed
+        )
+        assert first.leaks == ()
+        assert None not in first.splits
+        rows = old + new
+        _, groups, ids = unpack(rows)
+        parent = dict(zip(ids, first.splits, strict=False))
+        second = grouped_split(
+            [one for one, _ in rows], groups, track_ids=ids, fractions=FRACTIONS, seed=seed + 1,
+            parent=parent,
+        )  # fmt: skip
+        assert second.splits[: len(old)] == first.splits
+        assert second.leaks == ()
+        trained = {label for (one, _), split in zip(rows, second.splits, strict=True)
+                   if split == "train" for label in one}  # fmt: skip
+        for (one, _), split, reason in zip(rows, second.splits, second.reasons, strict=True):
+            assert (split is None) == (reason is not None)
+            assert split is None or trained & set(one)
+
+    @given(libraries, st.integers(0, 3))
+    @settings(deadline=None)
+    def test_one_label_each_is_the_same_however_it_is_written(self, rows, seed):
+        labels, groups, ids = unpack(rows)
+        options = {"track_ids": ids, "fractions": FRACTIONS, "seed": seed}
+        single = grouped_split(labels, groups, **options)
+        assert grouped_split([(label,) for label in labels], groups, **options) == single
+
+    def test_every_label_has_its_share_of_every_split(self):
+        rng = np.random.default_rng(0)
+        labels = [tuple(rng.choice(list("abc"), 2, replace=False)) for _ in range(200)]
+        ids = [f"t{i}" for i in range(200)]
+        found = grouped_split(
+            labels, np.arange(200) // 2, track_ids=ids, fractions=FRACTIONS, seed=0
+        )
+        for label in "abc":
+            sides = Counter(s for one, s in zip(labels, found.splits, strict=True) if label in one)
+            for split, share in FRACTIONS.items():
+                assert abs(sides[split] / sides.total() - share) < 0.03
+
+
 class TestRandomSplit:
     def test_is_labelled_and_lists_its_leaks(self):
         labels, groups = ["a"] * 60, np.repeat(np.arange(6), 10)

@@ -15,6 +15,7 @@ from storage.artifacts import ArtifactStore
 from storage.catalogue import Catalogue
 from storage.errors import ArtifactLocked, StorageError
 from storage.home import Home
+from storage.library import FolderLibrary
 from storage.records import Recording, Spec
 
 LONG_AGO = 1_600_000_000
@@ -33,7 +34,7 @@ def catalogue(home: Home) -> Catalogue:
 
 def put(home: Home, *names: str, at: float = LONG_AGO, content: bytes = b"la") -> None:
     for name in names:
-        path = home.library / name
+        path = Path(home.library) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         os.utime(path, (at, at))
@@ -54,7 +55,7 @@ def take(home: Home, catalogue: Catalogue) -> Scan:
     for batch in cut_batches(catalogue, scan):
         found = {}
         for file in catalogue.batch_files(batch):
-            data = (home.library / file.path).read_bytes()
+            data = (Path(home.library) / file.path).read_bytes()
             found[file.path] = hashlib.sha256(data).hexdigest()[:32]
         catalogue.identify(batch, found)
     return scan
@@ -115,7 +116,7 @@ def test_a_young_file_is_looked_at_twice(home, catalogue, monkeypatch):
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
-        with (home.library / "growing.mp3").open("ab") as file:
+        with (Path(home.library) / "growing.mp3").open("ab") as file:
             file.write(b"more")
 
     monkeypatch.setattr(intake.time, "sleep", sleep)
@@ -126,7 +127,7 @@ def test_a_young_file_is_looked_at_twice(home, catalogue, monkeypatch):
     cut_batches(catalogue, scan)
     slept.clear()
     assert look(home, catalogue).unsettled != []
-    (home.library / "growing.mp3").unlink()
+    (Path(home.library) / "growing.mp3").unlink()
     assert scan_library(home, catalogue, look_again_s=0.25).arrived == []
     assert len(slept) <= 1
 
@@ -149,9 +150,9 @@ def test_each_kind_of_change_is_told(home, catalogue):
         put(home, f"{n}.mp3", content=b"la" * (n + 1), at=LONG_AGO + n)
     put(home, "7.mp3", content=b"lu", at=LONG_AGO)
     take(home, catalogue)
-    (home.library / "7.mp3").unlink()
+    (Path(home.library) / "7.mp3").unlink()
     assert take(home, catalogue).sentence() == "7 audio files listed, 0 new, 1 gone"
-    library = home.library
+    library = Path(home.library)
     (library / "0.mp3").rename(library / "moved.mp3")
     put(home, "1.mp3", content=b"other bytes, more of them")
     put(home, "2.mp3", content=b"LALALA")  # as many
@@ -198,7 +199,7 @@ def test_a_renamed_folder_is_only_noted(home, catalogue):
     for n in range(100):
         put(home, f"old name/{n:03d}.mp3", content=b"%d" % n, at=LONG_AGO)  # all of one time
     take(home, catalogue)
-    (home.library / "old name").rename(home.library / "new name")
+    (Path(home.library) / "old name").rename(Path(home.library) / "new name")
     scan = take(home, catalogue)
     assert scan.sentence() == "100 audio files listed, 0 new, 100 moved"
     assert catalogue.batches() == ["batch-000001"]
@@ -210,7 +211,7 @@ def test_what_is_too_much_to_compare_now_is_compared_later(home, catalogue):
     for n in range(6):
         put(home, f"a/{n}.mp3", content=b"%04d" % n)
     take(home, catalogue)
-    (home.library / "a").rename(home.library / "b")
+    (Path(home.library) / "a").rename(Path(home.library) / "b")
     moved = []
     for left in (4, 2, 0):
         scan = scan_library(home, catalogue, look_again_s=0.0, compare_bytes=8)
@@ -233,15 +234,15 @@ def test_one_file_is_compared_however_large(home, catalogue, limit):
 def test_what_changes_while_it_is_compared_is_not_called_the_same(home, catalogue, monkeypatch):
     put(home, "a.mp3")
     take(home, catalogue)
-    (home.library / "a.mp3").rename(home.library / "b.mp3")
-    whole = intake.file_sha256
+    (Path(home.library) / "a.mp3").rename(Path(home.library) / "b.mp3")
+    whole = FolderLibrary.sha256
 
-    def hash_and_write(path: Path) -> str:
-        found = whole(path)
-        path.write_bytes(b"other")
+    def hash_and_write(library, path: str) -> str:
+        found = whole(library, path)
+        (library.folder / path).write_bytes(b"other")
         return found
 
-    monkeypatch.setattr(intake, "file_sha256", hash_and_write)
+    monkeypatch.setattr(FolderLibrary, "sha256", hash_and_write)
     scan = look(home, catalogue)
     assert (scan.moved, paths(scan.new), scan.gone) == ([], ["b.mp3"], ["a.mp3"])
 
@@ -284,7 +285,7 @@ def test_what_a_killed_ingest_did_not_say_is_made_good(home, catalogue):
 def test_a_file_that_is_gone_is_noted_and_may_come_back(home, catalogue):
     put(home, "a.mp3", "b.mp3")
     take(home, catalogue)
-    (home.library / "a.mp3").unlink()
+    (Path(home.library) / "a.mp3").unlink()
     scan = look(home, catalogue)
     assert scan.gone == ["a.mp3"]
     assert "1 gone" in scan.sentence()
@@ -301,30 +302,30 @@ def test_a_file_that_is_gone_is_noted_and_may_come_back(home, catalogue):
 def test_what_cannot_be_listed_just_now_is_not_gone(home, catalogue, monkeypatch):
     put(home, "jazz/a.mp3", "rock/b.mp3")
     cut_batches(catalogue, look(home, catalogue))
-    whole = intake.list_library
+    whole = FolderLibrary.list
 
-    def partly(folder, suffixes, *, unreadable):
+    def partly(library, suffixes, *, unreadable):
         unreadable.append("jazz")
-        return [f for f in whole(folder, suffixes) if not f.path.startswith("jazz/")]
+        return [f for f in whole(library, suffixes) if not f.path.startswith("jazz/")]
 
-    monkeypatch.setattr(intake, "list_library", partly)
-    (home.library / "rock" / "b.mp3").unlink()
+    monkeypatch.setattr(FolderLibrary, "list", partly)
+    (Path(home.library) / "rock" / "b.mp3").unlink()
     scan = look(home, catalogue)
     assert scan.gone == ["rock/b.mp3"]
     assert scan.sentence().endswith("1 unreadable: jazz")
 
-    def not_at_all(folder, suffixes, *, unreadable):
+    def not_at_all(library, suffixes, *, unreadable):
         unreadable.append(".")
         return []
 
-    monkeypatch.setattr(intake, "list_library", not_at_all)
+    monkeypatch.setattr(FolderLibrary, "list", not_at_all)
     assert look(home, catalogue).gone == []
 
 
 def test_a_library_that_is_not_mounted_loses_nothing(home, catalogue):
     put(home, "a.mp3")
     cut_batches(catalogue, look(home, catalogue))
-    home.library.rename(home.library.with_name("elsewhere"))
+    Path(home.library).rename(Path(home.library).with_name("elsewhere"))
     with pytest.raises(StorageError, match="does not exist"):
         look(home, catalogue)
     assert catalogue.missing_paths() == []

@@ -92,7 +92,7 @@ def test_three_new_files_cost_three_files(home_copy):
     assert (report.failed, report.count(SKIPPED)) == (0, 0)
     assert done(report) == sorted(
         ["batch-000002", "mel-statistics batch-000002", "small-cnn batch-000002",
-         "mel-statistics", "small-cnn", "publishing"]
+         "mel-statistics", "small-cnn", "deduplication", "publishing"]
     )  # fmt: skip
     new_files = files(home)
     rewritten = [name for name, at in old_files.items() if new_files.get(name) != at]
@@ -100,12 +100,13 @@ def test_three_new_files_cost_three_files(home_copy):
     after = records(home)
     made = sorted(name.rsplit("/", 1)[0] for name in after.keys() - before.keys())
     assert made == sorted(
-        [f"{asset}/batch-000002" for asset in ("tracks", "mel_spectrograms", "audio_features")]
+        [f"{asset}/batch-000002" for asset in
+           ("tracks", "mel_spectrograms", "audio_features", "audio_fingerprints")]
         + [f"{asset}/{encoder}+batch-000002" for asset in ("embeddings", "index_segments")
            for encoder in ("mel-statistics", "small-cnn")]
         + [f"{asset}/{encoder}" for asset in ("recommendation_indexes", "recommendations")
            for encoder in ("mel-statistics", "small-cnn")]
-        + ["pages/all"]
+        + ["duplicates/all", "pages/all"]
     )  # fmt: skip
     for encoder in ("mel-statistics", "small-cnn"):
         table = recommended(home, encoder)
@@ -123,7 +124,7 @@ def test_a_file_that_is_gone_is_not_recommended(home_copy, monkeypatch):
     (home.library / gone).unlink()
     report = run(home)
     assert report.failed == 0
-    assert done(report) == ["mel-statistics", "publishing", "small-cnn"]
+    assert done(report) == ["deduplication", "mel-statistics", "publishing", "small-cnn"]
     for encoder in ("mel-statistics", "small-cnn"):
         assert gone not in mentioned(home, encoder)
     assert home.store.need(DATASETS, "genres").reference == snapshot.reference

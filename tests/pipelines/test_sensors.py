@@ -45,8 +45,8 @@ def instance():
 
 def put(home: Home, *names: str, at: float = LONG_AGO) -> None:
     for name in names:
-        (home.library / name).write_bytes(name.encode())
-        os.utime(home.library / name, (at, at))
+        (Path(home.library) / name).write_bytes(name.encode())
+        os.utime(Path(home.library) / name, (at, at))
 
 
 def tick(instance: DagsterInstance) -> SensorResult | SkipReason:
@@ -225,6 +225,13 @@ def test_without_an_encoder_nothing_is_embedded(home, instance):
     (answer,) = after(sensors.batch_ingested, instance, "ingest", tags, home=HomeResource())
     assert isinstance(answer, SkipReason)
     assert "no encoder is in service yet" in answer.skip_message
+
+
+def test_a_batch_is_searched_for_duplicates(instance):
+    tags = {"dagster/partition": "batch-000001"}
+    (answer,) = after(sensors.batch_to_compare, instance, "ingest", tags)
+    assert isinstance(answer, RunRequest)
+    assert answer.partition_key is None  # all that is new by then, in one run
 
 
 def test_an_embedded_batch_joins_its_encoders_index(instance):

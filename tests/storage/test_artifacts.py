@@ -5,14 +5,35 @@ from pathlib import Path
 
 import pytest
 
-from storage import artifacts
-from storage.artifacts import CURRENT, ArtifactStore, Production, Work, file_sha256
+from storage import artifacts, files, local_artifacts
+from storage.artifacts import ArtifactStore, Production, Work, file_sha256
 from storage.errors import ArtifactCorrupt, ArtifactLocked, ArtifactMissing, StorageError
-from storage.home import Home
+from storage.home import open_home
 from storage.records import RECORD_NAME, Recording, Reference, Spec
+from tests.storage.conftest import InBucket, InFolders
 
 SPEC = Spec("tracks", "batch-000001", 1, config={"rate": 22050})
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(params=["folders", "bucket"])
+def store(request, home) -> ArtifactStore:
+    """One conformance suite for both backends."""
+    is_local = request.param == "folders"
+    return ArtifactStore(home) if is_local else request.getfixturevalue("bucket_store")
+
+
+@pytest.fixture
+def kept(request, store) -> InFolders | InBucket:
+    """What the store keeps, behind its back."""
+    is_local = store.bucket is None
+    return InFolders(store) if is_local else InBucket(request.getfixturevalue("bucket"))
+
+
+@pytest.fixture
+def only_in_folders(store) -> None:
+    if store.bucket is not None:
+        pytest.skip("about the disk")
 
 
 def write(work: Work) -> None:
@@ -32,10 +53,6 @@ def files_below(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in paths}
 
 
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in files_below(folder)}
-
-
 def assert_free(store: ArtifactStore, spec: Spec = SPEC) -> None:
     with Production(store, [spec]):
         pass
@@ -44,16 +61,17 @@ def assert_free(store: ArtifactStore, spec: Spec = SPEC) -> None:
 # ---- produce, find, current, need
 
 
-def test_nothing_is_there_before_it_is_made(store):
+def test_nothing_is_there_before_it_is_made(store, kept):
     assert store.find(SPEC.reference) is None
     assert store.current("tracks", "batch-000001") is None
     assert store.partitions("tracks") == []
     with pytest.raises(ArtifactMissing, match="does not exist") as caught:
         store.get(SPEC.reference)
-    assert str(store.folder(SPEC.reference)) in str(caught.value)
+    assert store.backend.where(SPEC.reference) in str(caught.value)
     with pytest.raises(ArtifactMissing, match="materialize tracks for 'batch-000001' first"):
         store.need("tracks", "batch-000001")
-    assert not store.home.artifacts.exists()  # asking writes nothing
+    assert kept.snapshot() == {}
+    assert not store.root.exists()  # asking writes nothing
 
 
 def test_an_artifact_is_made_found_and_verified(store):
@@ -78,13 +96,13 @@ def test_an_artifact_is_made_found_and_verified(store):
     assert files_below(store.home.locks) == {"tracks/batch-000001.lock"}  # and no holder's note
 
 
-def test_made_twice_is_written_once(store):
+def test_made_twice_is_written_once(store, kept):
     first, _ = store.produce(SPEC, write)
-    before = snapshot(store.home.artifacts)
+    before = kept.snapshot()
     second, is_new = store.produce(SPEC, refuse)
     assert not is_new
     assert second == first
-    assert snapshot(store.home.artifacts) == before
+    assert kept.snapshot() == before
 
 
 def test_going_back_to_an_older_version_makes_it_current_again(store):
@@ -103,12 +121,12 @@ def test_an_input_is_recorded_with_its_content_digest(store):
     assert child.record.input_digests == {str(parent.reference): parent.record.digest}
 
 
-def test_an_input_that_does_not_exist_commits_nothing(store):
+def test_an_input_that_does_not_exist_commits_nothing(store, kept):
     spec = Spec("features", "batch-000001", 1, (SPEC.reference,))
     with pytest.raises(ArtifactMissing, match="tracks/batch-000001"):
         store.produce(spec, write)
     assert store.find(spec.reference) is None
-    assert files_below(store.home.artifacts) | files_below(store.home.pending) == set()
+    assert set(kept.snapshot()) | files_below(store.home.pending) == set()
 
 
 def test_a_file_called_as_the_record_is_refused(store):
@@ -121,19 +139,18 @@ def test_a_file_called_as_the_record_is_refused(store):
 
 
 @pytest.mark.parametrize("pointer", [b"", b"\xff\xfe", b"\0" * 32, b"../../x", b"0" * 32])
-def test_a_damaged_pointer_is_put_right_by_producing_again(store, pointer):
+def test_a_damaged_pointer_is_put_right_by_producing_again(store, kept, pointer):
     made, _ = store.produce(SPEC, write)
-    (made.folder.parent / CURRENT).write_bytes(pointer)
+    kept.set_pointer(made, pointer)
     assert store.current("tracks", "batch-000001") is None
     store.produce(SPEC, refuse)
     assert store.need("tracks", "batch-000001") == made
 
 
-def test_a_record_of_another_artifact_is_refused(store):
+def test_a_record_of_another_artifact_is_refused(store, kept):
     made, _ = store.produce(SPEC, write)
     other = Reference("tracks", "batch-000002", SPEC.version)
-    store.folder(other).parent.mkdir()
-    made.folder.rename(store.folder(other))
+    kept.move(made, other)
     with pytest.raises(ArtifactCorrupt, match="the record is of tracks/batch-000001"):
         store.find(other)
 
@@ -141,51 +158,51 @@ def test_a_record_of_another_artifact_is_refused(store):
 # ---- nothing is visible before the commit
 
 
-def test_nothing_is_visible_while_it_is_made(store):
+def test_nothing_is_visible_while_it_is_made(store, kept):
     def look(work: Work) -> None:
         write(work)
         assert store.find(SPEC.reference) is None
         assert store.current("tracks", "batch-000001") is None
         assert store.partitions("tracks") == []
-        assert files_below(store.home.artifacts) == set()
+        assert kept.snapshot() == {}
         assert work.folder.is_relative_to(store.home.pending)
 
     assert store.produce(SPEC, look)[1]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_exception_leaves_nothing_and_frees_the_lock(store, error):
+def test_an_exception_leaves_nothing_and_frees_the_lock(store, kept, error):
     def fail(work: Work) -> None:
         write(work)
         raise error("broken")
 
     with pytest.raises(error, match="broken"):
         store.produce(SPEC, fail)
-    assert files_below(store.home.artifacts) | files_below(store.home.pending) == set()
+    assert set(kept.snapshot()) | files_below(store.home.pending) == set()
     assert store.produce(SPEC, write)[1]
 
 
-def test_what_a_dead_writer_left_is_replaced(store):
+def test_what_a_dead_writer_left_is_replaced(store, kept):
     pending = store.home.pending / "tracks" / "batch-000001"
-    final = store.folder(SPEC.reference)
-    for folder in (pending, final):
-        (folder / "deep").mkdir(parents=True)
-        (folder / "deep" / "leftover.bin").write_bytes(b"half")
-    (final / f".{RECORD_NAME}.1.aside").write_bytes(b'{"format')
+    (pending / "deep").mkdir(parents=True)
+    (pending / "deep" / "leftover.bin").write_bytes(b"half")
+    kept.leave_half(SPEC.reference)
     assert store.find(SPEC.reference) is None
     made, is_new = store.produce(SPEC, write)
     assert is_new
     assert files_below(made.folder) == {"deep/values.bin", "table.bin", RECORD_NAME}
     assert store.verify(made) == []
     assert files_below(store.home.pending) == set()
+    assert not [name for name in kept.snapshot() if "leftover" in name or "aside" in name]
 
 
+@pytest.mark.usefixtures("only_in_folders")
 def test_a_full_disk_while_the_record_is_written_commits_nothing(store, monkeypatch):
     def full(path: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(artifacts, "write_aside", full)
+        patch.setattr(local_artifacts, "write_aside", full)
         with pytest.raises(OSError, match="No space left"):
             store.produce(SPEC, write)
     assert store.find(SPEC.reference) is None
@@ -197,43 +214,47 @@ def test_a_full_disk_while_the_record_is_written_commits_nothing(store, monkeypa
 # ---- verify
 
 
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(bytes(data))
-
-
-def test_verify_names_what_is_wrong(store):
+def test_verify_names_what_is_wrong(store, kept):
     made, _ = store.produce(SPEC, write)
-    values, table = made.folder / "deep" / "values.bin", made.folder / "table.bin"
-    good = values.read_bytes()
+    values, table = kept.place(made, "deep/values.bin"), kept.place(made, "table.bin")
+    good = b"values" * 100
 
-    flip(values)
+    kept.write(made, "deep/values.bin", b"valueS" + good[6:])
     assert store.verify(made) == [f"{values}: content differs from its recorded SHA-256"]
-    values.write_bytes(good[:-1])
+    kept.write(made, "deep/values.bin", good[:-1])
     assert store.verify(made) == [f"{values}: 599 bytes, recorded 600"]
-    values.unlink()
+    kept.remove(made, "deep/values.bin")
     assert store.verify(made) == [f"{values}: missing"]
-    values.write_bytes(good)
-    (made.folder / "deep" / ".extra").touch()
-    assert store.verify(made) == [f"{made.folder}/deep/.extra: not in the record"]
-    (made.folder / "deep" / ".extra").unlink()
-    table.rename(made.folder / "moved.bin")
+    kept.write(made, "deep/values.bin", good)
+    kept.write(made, "deep/.extra", b"")
+    assert store.verify(made) == [f"{kept.place(made, 'deep/.extra')}: not in the record"]
+    kept.remove(made, "deep/.extra")
+    kept.remove(made, "table.bin")
+    kept.write(made, "moved.bin", b"table")
     assert store.verify(made) == [
         f"{table}: missing",
-        f"{made.folder}/moved.bin: not in the record",
+        f"{kept.place(made, 'moved.bin')}: not in the record",
     ]
-    (made.folder / "moved.bin").rename(table)
+    kept.remove(made, "moved.bin")
+    kept.write(made, "table.bin", b"table")
     assert store.verify(made) == []
 
 
+def test_one_small_file_is_read_alone(store):
+    made, _ = store.produce(SPEC, write)
+    assert store.read(made, "table.bin") == b"table"
+    with pytest.raises(FileNotFoundError):
+        store.read(made, "nothing.bin")
+
+
+@pytest.mark.usefixtures("only_in_folders")
 def test_verify_tells_of_a_file_that_cannot_be_read(store, monkeypatch):
     made, _ = store.produce(SPEC, write)
 
     def broken_disk(path: Path) -> str:
         raise OSError(5, "Input/output error", str(path))
 
-    monkeypatch.setattr(artifacts, "file_sha256", broken_disk)
+    monkeypatch.setattr(files, "file_sha256", broken_disk)
     assert store.verify(made) == [
         f"{made.folder / name}: cannot be read (Input/output error)"
         for name in ("deep/values.bin", "table.bin")
@@ -255,7 +276,7 @@ def produce_all(store: ArtifactStore, specs: list[Spec]) -> None:
             write(work)
 
 
-def test_a_production_commits_in_order(store, monkeypatch):
+def test_a_production_commits_in_order(store, kept, monkeypatch):
     order = []
     commit = artifacts._commit
     monkeypatch.setattr(
@@ -265,7 +286,7 @@ def test_a_production_commits_in_order(store, monkeypatch):
         assert list(production.missing) == ["tracks", "spectrograms", "features"]
         for work in reversed(production.missing.values()):  # written in any order
             write(work)
-        assert files_below(store.home.artifacts) == set()
+        assert kept.snapshot() == {}
     assert order == ["tracks", "spectrograms", "features"]
     for spec in chain():  # each names the digest of the one before, so that one was there first
         artifact = production.artifacts[spec.asset]
@@ -356,17 +377,16 @@ HOLD = """
 import sys
 from pathlib import Path
 from storage.artifacts import ArtifactStore, Production
-from storage.home import Home
+from storage.home import open_home
 from storage.records import Spec
-with Production(ArtifactStore(Home(Path(sys.argv[1]), Path(sys.argv[2]))),
-                [Spec("tracks", "batch-000001", 5)]):
+with Production(ArtifactStore(open_home(Path(sys.argv[1]))), [Spec("tracks", "batch-000001", 5)]):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
 def test_a_second_writer_in_another_process_is_refused_until_the_first_is_killed(store):
-    command = [sys.executable, "-c", HOLD, store.home.root, store.home.library]
+    command = [sys.executable, "-c", HOLD, store.home.root]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
@@ -399,7 +419,7 @@ def test_a_home_that_was_copied_reads_the_same(store, tmp_path):
 
     made, _ = store.produce(SPEC, write)
     shutil.copytree(store.home.root, tmp_path / "copy", symlinks=True)
-    copy = ArtifactStore(Home(tmp_path / "copy", store.home.library).create())
+    copy = ArtifactStore(open_home(tmp_path / "copy"))
     found = copy.need("tracks", "batch-000001")
     assert found.record == made.record
     assert copy.verify(found) == []

@@ -34,7 +34,7 @@ def test_a_home_is_made_and_opened(tmp_path, library):
     assert open_home(home.root) == home
     assert (home.root / "library" / "blues" / "a.wav").read_bytes() == b"sound"
     assert json.loads((home.root / MARKER).read_text()) == {
-        "format": FORMAT,
+        "format": 1,
         "library": str(library),
         "label_level": None,
     }
@@ -42,7 +42,7 @@ def test_a_home_is_made_and_opened(tmp_path, library):
 
 def test_an_empty_folder_becomes_a_home(tmp_path, library):
     (tmp_path / "home").mkdir()
-    assert open_home(Home(tmp_path / "home", library).create().root).library == library
+    assert open_home(Home(tmp_path / "home", library).create().root).library == str(library)
 
 
 def test_a_folder_of_specs_becomes_a_home(tmp_path, library):
@@ -126,7 +126,7 @@ def test_a_file_in_place_of_a_home_is_refused(tmp_path, library):
 def test_a_creation_that_was_killed_is_taken_up(tmp_path, library):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / f".{MARKER}.4711.aside").write_bytes(b'{"form')
-    assert open_home(Home(tmp_path / "home", library).create().root).library == library
+    assert open_home(Home(tmp_path / "home", library).create().root).library == str(library)
 
 
 def test_where_there_is_no_home(tmp_path):

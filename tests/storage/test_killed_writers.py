@@ -14,7 +14,7 @@ import pytest
 
 from storage.artifacts import ArtifactStore
 from storage.records import RECORD_NAME, Spec, parse_reference
-from tests.storage.writer_process import FAULTS, write
+from tests.storage.writer_process import BUCKET_FAULTS, FAULTS, write
 
 ROOT = Path(__file__).parents[2]
 RANDOM_KILLS = 30
@@ -27,7 +27,6 @@ def start(store: ArtifactStore, partition: str, fault: str) -> subprocess.Popen[
             "-m",
             "tests.storage.writer_process",
             store.home.root,
-            store.home.library,
             partition,
             fault,
         ],
@@ -57,10 +56,11 @@ def state_of_the_last(store: ArtifactStore, printed: list[str]) -> str:
 def assert_whole_and_goes_on(store: ArtifactStore, printed: list[str]) -> None:
     partition = parse_reference(printed[0]).partition
     found = set()
-    for path in store.home.artifacts.glob(f"*/{partition}/*/{RECORD_NAME}"):
-        reference = "/".join(path.parts[-4:-1])
-        assert store.verify(store.get(parse_reference(reference))) == []
-        found.add(reference)
+    for reference in filter(lambda line: line != "done", printed):
+        artifact = store.find(parse_reference(reference))
+        if artifact is not None:
+            assert store.verify(artifact) == []
+            found.add(reference)
     # What it called done is there; besides, at most the one it was at.
     done = {line for line, after in pairwise(printed) if after == "done"}
     assert done <= found <= set(printed)
@@ -89,6 +89,28 @@ def test_killed_at_a_named_point(store, fault, state):
     assert writer.returncode == -signal.SIGKILL
     assert len(printed) == 3  # one was done, the second was begun
     assert state_of_the_last(store, printed) == state
+    assert_whole_and_goes_on(store, printed)
+
+
+@pytest.mark.parametrize(("fault", "state"), BUCKET_FAULTS.items())
+def test_killed_at_a_named_point_of_an_upload(bucket_store, bucket, fault, state):
+    store = bucket_store
+    with start(store, "p", fault) as writer:
+        assert writer.stdout is not None
+        printed = writer.stdout.read().split()
+    assert writer.returncode == -signal.SIGKILL
+    assert len(printed) == 3  # one was done, the second was begun
+    reference = parse_reference(printed[-1])
+    keys = [key for key in bucket.listing() if key.startswith(f"artifacts/{reference}/")]
+    files = [key for key in keys if not key.endswith(RECORD_NAME)]
+    if len(files) == len(keys):
+        assert store.find(reference) is None
+        has = {0: "pending", 1: "uploaded in part, no record", 3: "uploaded, no record"}
+        assert has[len(files)] == state
+    else:
+        current = store.current(reference.asset, reference.partition)
+        pointed = current is not None and current.reference == reference
+        assert state == ("committed and current" if pointed else "committed, not yet current")
     assert_whole_and_goes_on(store, printed)
 
 

@@ -8,7 +8,7 @@ import pytest
 from storage import library as library_module
 from storage.catalogue import LibraryFile
 from storage.errors import StorageError
-from storage.library import check_library, list_library
+from storage.library import FolderLibrary
 
 SUFFIXES = {".mp3", ".wav"}
 
@@ -21,13 +21,13 @@ def put(folder: Path, *names: str) -> None:
 
 
 def listed(folder: Path, **options) -> list[str]:
-    return [file.path for file in list_library(folder, SUFFIXES, **options)]
+    return [file.path for file in FolderLibrary(str(folder)).list(SUFFIXES, **options)]
 
 
 def test_files_are_listed_by_path_with_size_and_time(tmp_path):
     put(tmp_path, "b/x.mp3", "a.wav", "b/deep/er/y.WAV", "Z.Mp3")
     os.utime(tmp_path / "a.wav", ns=(1, 1_700_000_000_123_456_789))
-    found = list_library(tmp_path, SUFFIXES)
+    found = FolderLibrary(str(tmp_path)).list(SUFFIXES)
     assert [file.path for file in found] == ["Z.Mp3", "a.wav", "b/deep/er/y.WAV", "b/x.mp3"]
     assert found[1] == LibraryFile("a.wav", 5, 1_700_000_000_123_456_789)
 
@@ -35,7 +35,7 @@ def test_files_are_listed_by_path_with_size_and_time(tmp_path):
 def test_only_audio_counts(tmp_path):
     put(tmp_path, "a.mp3", "cover.jpg", "notes.txt", "mp3", "a.mp3.part", "no_suffix", "x.mp4")
     assert listed(tmp_path) == ["a.mp3"]
-    assert list_library(tmp_path, []) == []
+    assert FolderLibrary(str(tmp_path)).list([]) == []
 
 
 def test_hidden_and_appledouble_files_are_skipped(tmp_path):
@@ -110,13 +110,13 @@ UNPRIVILEGED = """
 import os, sys
 from pathlib import Path
 from storage.errors import StorageError
-from storage.library import check_library, list_library
+from storage.library import FolderLibrary
 if os.geteuid() == 0:
     os.setgroups([]), os.setgid(65534), os.setuid(65534)  # root may read everything
 unreadable = []
-print([file.path for file in list_library(Path("."), {".mp3"}, unreadable=unreadable)], unreadable)
+print([file.path for file in FolderLibrary(".").list({".mp3"}, unreadable=unreadable)], unreadable)
 try:
-    check_library(Path("locked"))
+    FolderLibrary("locked").check()
 except StorageError as error:
     print(error.what)
 """
@@ -148,16 +148,16 @@ def test_a_library_that_vanished_is_reported(tmp_path):
 
 def test_a_library_must_be_a_folder(tmp_path, monkeypatch):
     put(tmp_path, "a.mp3")
-    check_library(tmp_path)
+    FolderLibrary(str(tmp_path)).check()
     (tmp_path / "link").symlink_to(tmp_path)
-    check_library(tmp_path / "link")
+    FolderLibrary(str(tmp_path / "link")).check()
     for folder, what in [
         (tmp_path / "gone", "does not exist"),
         (tmp_path / "a.mp3", "is not a folder"),
         (tmp_path / "a.mp3" / "below", "is not a folder"),
     ]:
         with pytest.raises(StorageError, match=what) as caught:
-            check_library(folder)
+            FolderLibrary(str(folder)).check()
         assert caught.value.where == str(folder)
         assert "MELGRAPH_LIBRARY" in caught.value.remedy
 
@@ -166,5 +166,5 @@ def test_a_library_must_be_a_folder(tmp_path, monkeypatch):
 
     monkeypatch.setattr(library_module.os, "scandir", stale)
     with pytest.raises(StorageError, match="Stale file handle") as caught:
-        check_library(tmp_path)
+        FolderLibrary(str(tmp_path)).check()
     assert "mounted" in caught.value.remedy

@@ -15,7 +15,7 @@ SOUNDS = {"blues/a.wav": b"a" * 50, "rock/b.wav": b"b" * 60, "rock/c.wav": b"c" 
 
 
 def recording(store: ArtifactStore, path: str, *files: str) -> Recording:
-    sha256 = file_sha256(store.home.library / path)
+    sha256 = file_sha256(Path(store.home.library) / path)
     return Recording(sha256[:32], sha256, path, files)
 
 
@@ -38,8 +38,8 @@ def produce(
 def chain(store: ArtifactStore) -> dict[str, Artifact]:
     """Two batches of tracks -> their spectrograms -> a model of both, which also reads tracks."""
     for path, sound in SOUNDS.items():
-        (store.home.library / path).parent.mkdir(exist_ok=True)
-        (store.home.library / path).write_bytes(sound)
+        (Path(store.home.library) / path).parent.mkdir(exist_ok=True)
+        (Path(store.home.library) / path).write_bytes(sound)
     a, b, c = (recording(store, path) for path in SOUNDS)
     lost = Recording(None, None, "lost.wav")  # could not be read when it was catalogued
     tracks_1 = produce(store, "tracks", "batch-000001", recordings=[a, b])
@@ -80,7 +80,7 @@ def test_the_chain_ends_at_the_recordings(store, chain):
 def test_any_wrong_byte_anywhere_is_named(store, chain, draw):
     files = sorted(
         [path for path in store.home.artifacts.rglob("*") if path.is_file()]
-        + [store.home.library / path for path in SOUNDS]
+        + [Path(store.home.library) / path for path in SOUNDS]
     )
     path = draw.draw(st.sampled_from([path for path in files if path.name != "current"]))
     good = path.read_bytes()
@@ -125,7 +125,7 @@ def test_an_input_made_again_with_other_bytes_is_noticed(store, chain):
 
 
 def test_a_recording_that_moved_is_found_where_it_is(store, chain):
-    library = store.home.library
+    library = Path(store.home.library)
     catalogue = Catalogue(store.home.catalogue)
     (library / "new").mkdir()
     (library / "rock" / "b.wav").rename(library / "new" / "place.wav")
@@ -144,7 +144,7 @@ def test_a_recording_that_moved_is_found_where_it_is(store, chain):
 
 
 def test_a_recording_that_changed_or_is_gone_is_named(store, chain):
-    library = store.home.library
+    library = Path(store.home.library)
     (library / "blues" / "a.wav").write_bytes(b"A" * 50)
     (library / "rock" / "b.wav").unlink()
     assert trace(store, chain["model"]).problems == [
@@ -154,7 +154,7 @@ def test_a_recording_that_changed_or_is_gone_is_named(store, chain):
 
 
 def test_two_recordings_that_were_at_one_path_are_both_sources(store, chain):
-    path = store.home.library / "blues" / "a.wav"
+    path = Path(store.home.library) / "blues" / "a.wav"
     path.write_bytes(b"another take")
     newer = produce(store, "tracks", "batch-000003", recordings=[recording(store, "blues/a.wav")])
     both = produce(store, "model", "both", newer, chain["tracks_1"])

@@ -1,6 +1,6 @@
 """A writer in a process of its own, for the tests that kill it.
 
-Usage: python -m tests.storage.writer_process HOME LIBRARY PARTITION FAULT
+Usage: python -m tests.storage.writer_process HOME PARTITION FAULT
 
 Makes one version after the other of `victim` for the partition, and of `dependant` from each,
 until it is killed. FAULT names the point at which it kills itself with the 2nd artifact, or is
@@ -13,9 +13,10 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from storage import artifacts, home
+from storage import artifacts, home, local_artifacts
 from storage.artifacts import ArtifactStore, Work
-from storage.home import Home
+from storage.bucket import Bucket
+from storage.home import open_home
 from storage.records import RECORD_NAME, Spec
 
 FAULTS = {  # the point: the state the 2nd artifact is left in
@@ -25,6 +26,16 @@ FAULTS = {  # the point: the state the 2nd artifact is left in
     "in the record": "renamed, record half written",
     "after the record": "committed, not yet current",
     "in the pointer": "committed, not yet current",
+}
+
+
+BUCKET_FAULTS = {
+    "while writing": "pending",
+    "before the uploads": "pending",
+    "between two uploads": "uploaded in part, no record",
+    "before the record": "uploaded, no record",
+    "after the record": "committed, not yet current",
+    "after the pointer": "committed and current",
 }
 
 
@@ -65,15 +76,46 @@ def plan(fault: str) -> None:
             die()
 
     Path.replace = faulty_replace  # type: ignore[method-assign, assignment]
-    artifacts.write_aside = faulty_write_aside
+    local_artifacts.write_aside = faulty_write_aside
     artifacts.environment = dict  # it takes longer than all the rest
+
+
+def plan_in_bucket(fault: str) -> None:
+    """The same for the requests of a bucket; three files, then the record, then the pointer."""
+    artifacts.environment = dict
+    requests = {"upload": count(1), "create": count(1), "write": count(1)}
+    points = {
+        "before the uploads": ("upload", 4, "before"),
+        "between two uploads": ("upload", 5, "before"),
+        "before the record": ("create", 2, "before"),
+        "after the record": ("create", 2, "after"),
+        "after the pointer": ("write", 2, "after"),
+    }
+    name, number, when = points.get(fault, ("", 0, ""))
+
+    def faulty(request: str) -> None:
+        original = getattr(Bucket, request)
+
+        def wrapped(*arguments: object) -> object:
+            is_now = request == name and next(requests[request]) == number
+            if is_now and when == "before":
+                die()
+            answer = original(*arguments)
+            if is_now:
+                die()
+            return answer
+
+        setattr(Bucket, request, wrapped)
+
+    for request in requests:
+        faulty(request)
 
 
 def main() -> None:
     """Write until killed."""
-    root, library, partition, fault = sys.argv[1:]
-    store = ArtifactStore(Home(Path(root), Path(library)))
-    plan(fault)
+    root, partition, fault = sys.argv[1:]
+    store = ArtifactStore(open_home(Path(root)))
+    plan(fault) if store.bucket is None else plan_in_bucket(fault)
     written = count(1)
 
     def faulty_write(work: Work) -> None:

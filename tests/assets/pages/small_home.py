@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -13,17 +14,21 @@ from assets import evaluations, ingest
 from assets.cluster_reports import CLUSTER_REPORTS, FIGURE_NAMES, MAP
 from assets.datasets import DATASETS, write_dataset
 from assets.dreams import DREAMS
+from assets.exploration_reports import exploration_spec, write_exploration_report
 from assets.pages.asset import pages_spec
 from assets.pages.site import write_pages
 from assets.recommendations import RECOMMENDATIONS
 from assets.recommendations import TABLE as NEIGHBOURS
 from assets.trained_models import CURVES_PICTURE, TRAINED
 from ml import plots
+from ml.features import feature_names
 from ml.sample_library import MARKER
 from ml.specs import load_specs
+from ml.spectral import MelTransform, mel_frequencies
 from storage.artifacts import Artifact, ArtifactStore
 from storage.home import Home
 from storage.records import Reference, Spec
+from storage.spectrogram_store import SpectrogramWriter
 from storage.tables import read_table, write_table
 
 RATE = 8000
@@ -112,6 +117,50 @@ class SmallHome:
     @property
     def snapshot(self) -> pl.DataFrame:
         return read_table(self.store.need(DATASETS, "genres").folder / "tracks.parquet")
+
+    def add_representations(self) -> "SmallHome":
+        """Noise for spectrograms and features, another of each class; made of the track's id."""
+        transform = MelTransform()
+        config = {"transform": transform.attributes(), "codec": "none"}
+        for tracks in self.references(ingest.TRACKS):
+            table = read_table(self.store.get(tracks).folder / ingest.TRACKS_TABLE)
+            good = table.filter(pl.col("status") == "ok", pl.col("duplicate_of").is_null())
+            rows = [
+                (i, np.random.default_rng(int(i[:8], 16)), len(path.split("/")[0]))
+                for i, path in good.select("track_id", "path").iter_rows()
+            ]
+
+            def write_mel(work, rows=rows):
+                writer = SpectrogramWriter(
+                    work.folder / ingest.STORE,
+                    frequency=mel_frequencies(transform),
+                    attributes=transform.attributes(),
+                )
+                for track_id, rng, kind in rows:
+                    noise = rng.normal(-40 + kind, 8, (120, transform.n_mels))
+                    writer.append(track_id, noise.astype(np.float16))
+                writer.close()
+
+            def write_features(work, rows=rows):
+                names = feature_names()
+                values = [dict(zip(names, rng.normal(kind, 1, len(names)), strict=True))
+                          for _, rng, kind in rows]  # fmt: skip
+                found = [{"track_id": row[0], **v} for row, v in zip(rows, values, strict=True)]
+                schema = {"track_id": pl.String, **dict.fromkeys(names, pl.Float64)}
+                table = pl.DataFrame(found, schema=schema)
+                write_table(table, work.folder / ingest.FEATURES_TABLE)
+
+            self.produce(ingest.MEL, tracks.partition, (tracks,), write_mel, config)
+            self.produce(ingest.FEATURES, tracks.partition, (tracks,), write_features)
+        return self
+
+    def add_exploration(self) -> "SmallHome":
+        if not self.store.partitions(ingest.MEL):
+            self.add_representations()
+        spec = exploration_spec(self.store, "genres")
+        spec = replace(spec, config={**spec.config, "excerpt_s": 0.5})
+        self.store.produce(spec, lambda work: write_exploration_report(self.store, work))
+        return self
 
     def add_model(self) -> "SmallHome":
         classes = self.store.need(DATASETS, "genres").facts["classes"]
@@ -206,8 +255,6 @@ class SmallHome:
         return self
 
     def add_dreams(self) -> "SmallHome":
-        from ml.spectral import MelTransform
-
         def write(work):
             sounds = []
             rows = sorted(self.snapshot.rows(named=True), key=lambda row: row["title"] != EVIL)
@@ -249,7 +296,7 @@ class SmallHome:
 
     def everything(self) -> "SmallHome":
         encoders = ("mel-statistics", "small-cnn")
-        self.add_tracks().add_dataset().add_model()
+        self.add_tracks().add_dataset().add_exploration().add_model()
         return self.add_maps(*encoders).add_recommendations(*encoders).add_dreams()
 
     def add_pages(self) -> Artifact:

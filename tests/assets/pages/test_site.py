@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 
 from assets.datasets import DATASETS
+from assets.exploration_pictures import EXAMPLES
+from assets.exploration_reports import EXPLORATION_REPORTS
 from assets.pages.asset import pages_spec
 from assets.pages.links import quote_path
 from assets.pages.site import PAGES, write_pages
@@ -94,7 +96,8 @@ class TestLinks:
         anchors = 0
         for name, page in pages.items():
             for link in page.links:
-                if anchor := urlsplit(link).fragment:
+                anchor = urlsplit(link).fragment
+                if anchor and not anchor.startswith("t="):  # a moment of a recording
                     file = Path(urlsplit(link).path).stem or name
                     assert anchor in pages[file].ids, link
                     anchors += 1
@@ -181,6 +184,28 @@ class TestContents:
         assert "5f" * 16 in text
         assert "grouped folds" in text
 
+    def test_exploration_plays_what_it_shows(self, home, pages):
+        report = home.store.need(EXPLORATION_REPORTS, "genres")
+        page, facts = pages["exploration"], report.facts
+        examples = read_table(report.folder / EXAMPLES)
+        assert sorted(examples["class"].to_list()) == facts["classes"]
+        linked = {target(page, link).name for link in page.links}
+        assert {*examples["picture"], *facts["pictures"]} <= linked
+        for path in examples["path"].to_list():
+            assert path in page.text
+            moment = f"{quote_path(path)}#t=1.1"  # half a second from the middle of 2.8 s
+            assert any(link.endswith(moment) for link in page.links)
+        for sentence in facts["cautions"]:
+            assert sentence in page.text
+        assert "nan" not in page.text.casefold().replace("quarantine", "")
+        assert "None" not in page.text
+
+    def test_every_picture_can_be_read(self, artifact):
+        text = (artifact.folder / "exploration.html").read_text(encoding="utf-8")
+        pictures = re.findall(r"<img[^>]*>", text)
+        assert len(pictures) > 8
+        assert all(re.search(r' alt="[^"]{10,}"', image) for image in pictures[1:])  # [0]: the logo
+
     def test_maps_hold_every_track_once_on_one_scale(self, pages):
         data = json.loads(pages["clusters"].data)
         assert sorted(data["maps"]) == ["mel-statistics", "small-cnn"]
@@ -222,7 +247,7 @@ class TestNotEverythingIsThere:
         artifact = SmallHome(tmp_path, sample=False).add_pages()
         pages = pages_of(artifact)
         assert set(artifact.facts["absent"]) == {
-            "datasets", "models", "clusters", "recommendations", "dreams",
+            "datasets", "explorations", "models", "clusters", "recommendations", "dreams",
         }  # fmt: skip
         for kind in ("models", "clusters", "recommendations", "dreams"):
             assert artifact.facts["absent"][kind] in pages[kind].text
@@ -231,13 +256,14 @@ class TestNotEverythingIsThere:
 
     def test_a_library_without_labels(self, tmp_path):
         home = SmallHome(tmp_path, tracks=8).add_tracks().add_dataset(labels="none")
-        home.add_maps("mel-statistics", labelled=False)
+        home.add_exploration().add_maps("mel-statistics", labelled=False)
         why = home.store.need(DATASETS, "genres").facts["unusable"]
         pages = pages_of(home.add_pages())
         for kind in ("models", "dreams"):
             assert why in pages[kind].text
             assert f"No {kind}: nothing could be learned" in pages["index"].text
         assert "There are no labels to hold the clusters against." in pages["clusters"].text
+        assert "all tracks are shown as one group" in pages["exploration"].text
         data = json.loads(pages["clusters"].data)["maps"]["mel-statistics"]
         assert data["labels"] == []
         assert {p[3] for p in data["points"]} == {-1}

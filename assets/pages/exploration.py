@@ -1,0 +1,87 @@
+"""Exploration reports in the shape the template of their page expects."""
+
+from typing import Any
+
+from assets.exploration_pictures import (
+    BALANCE_PICTURE,
+    CORRELATIONS_PICTURE,
+    DURATIONS_PICTURE,
+    EXAMPLES,
+    FEATURES_PICTURE,
+    LOUDNESS_PICTURE,
+    SPECTRA_PICTURE,
+)
+from assets.exploration_reports import (
+    EXPLORATION_REPORTS,
+    artist_rows,
+    code_rows,
+    feature_rows,
+    format_rows,
+)
+from assets.materialize import inputs_of
+from assets.pages.library import Library
+from assets.pages.links import artifact_link, audit_command
+from storage.artifacts import Artifact, ArtifactStore
+from storage.records import Spec
+from storage.tables import read_table
+
+PICTURES = {
+    "balance": BALANCE_PICTURE,
+    "durations": DURATIONS_PICTURE,
+    "loudness": LOUDNESS_PICTURE,
+    "features": FEATURES_PICTURE,
+    "correlations": CORRELATIONS_PICTURE,
+    "spectra": SPECTRA_PICTURE,
+}
+MOST_CLASSES = 200  # rows of the table of classes
+
+
+def explorations(store: ArtifactStore, spec: Spec, library: Library) -> list[dict[str, Any]]:
+    """A dataset each: its facts, tables, pictures, and an example of each class to listen to."""
+    return [
+        {
+            "name": artifact.reference.partition,
+            "facts": artifact.facts,
+            "config": artifact.record.spec.config,
+            "pictures": _pictures(artifact),
+            "examples": _examples(artifact, library),
+            "classes": artist_rows(artifact)[:MOST_CLASSES],
+            "features": feature_rows(artifact),
+            "formats": format_rows(artifact),
+            "codes": code_rows(artifact),
+            "audit": audit_command(artifact.reference),
+        }
+        for artifact in inputs_of(store, spec, EXPLORATION_REPORTS)
+    ]
+
+
+def _pictures(artifact: Artifact) -> dict[str, dict[str, str]]:
+    """Those that were drawn: link and what to read instead of each."""
+    alts = artifact.facts["pictures"]
+    return {
+        name: {"link": artifact_link(artifact.reference, file), "alt": alts[file]}
+        for name, file in PICTURES.items()
+        if file in alts
+    }
+
+
+def _examples(artifact: Artifact, library: Library) -> list[dict[str, Any]]:
+    """An example of each class; it plays from where its picture starts."""
+    found = []
+    for row in read_table(artifact.folder / EXAMPLES).iter_rows(named=True):
+        source = library.source(row["track_id"])
+        if source is not None and row["start_s"] >= 1.0:
+            source += f"#t={row['start_s']:.1f}"
+        found.append(
+            {
+                "class": row["class"],
+                "name": library.title(row["track_id"], row["path"]),
+                "artist": library.artist(row["track_id"]),
+                "path": row["path"],
+                "source": source,
+                "start_s": row["start_s"],
+                "stop_s": row["start_s"] + row["seconds"],
+                "picture": artifact_link(artifact.reference, row["picture"]),
+            }
+        )
+    return found

@@ -1,0 +1,226 @@
+"""What features cost, beside librosa and an older checkout; and how near the published table is.
+
+    python benchmarks/features.py FOLDER... [--tracks 5] [--rounds 7] [--before CHECKOUT]
+    python benchmarks/features.py --oracle DATA
+
+FOLDER holds recordings; the first 30 s of each are taken. Each side (ours, the checkout of an
+earlier state, librosa) is a process of its own with one thread; they take turns, track by track,
+so that what else the machine does falls on all alike. Printed are medians in milliseconds.
+
+DATA holds `library/gtzan/*/*.00000.wav` and `metadata/gtzan/features_30_sec.csv`, the feature table
+published with GTZAN; printed is how far each column of ours is from it.
+"""
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+RATE = 22050
+SECONDS = 30.0
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
+Timed = dict[str, float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="*", type=Path, help="folders of recordings")
+    parser.add_argument("--tracks", type=int, default=5, help="of each folder")
+    parser.add_argument("--rounds", type=int, default=7, help="times each side takes each track")
+    parser.add_argument("--before", type=Path, help="a checkout to compare with")
+    parser.add_argument("--oracle", type=Path, metavar="DATA", help="compare with the table")
+    parser.add_argument("--side", choices=["ours", "librosa"], help=argparse.SUPPRESS)
+    wanted = parser.parse_args()
+    if wanted.side:
+        serve(wanted.side)
+    elif wanted.oracle:
+        print_oracle(wanted.oracle)
+    elif wanted.folders:
+        print_costs(wanted.folders, wanted.tracks, wanted.rounds, wanted.before)
+    else:
+        parser.error("give folders of recordings, or --oracle DATA")
+
+
+# --- costs -------------------------------------------------------------------------------------
+
+
+def timed(times: Timed, step: str, work: Callable):
+    start = time.perf_counter()
+    result = work()
+    times[step] = 1000 * (time.perf_counter() - start)
+    return result
+
+
+def our_steps(path: Path) -> Timed:
+    """The steps from a file to its features; those that the checkout knows."""
+    from ml import features
+    from ml.audio import decode, resample, to_mono
+    from ml.spectral import MelTransform, log_mel, stft
+
+    times: Timed = {}
+    decoded = timed(times, "decode", lambda: decode(path, max_seconds=SECONDS))
+    mono = timed(
+        times,
+        "mono and resampling",
+        lambda: resample(to_mono(decoded.samples), decoded.sample_rate, RATE),
+    )
+    spectrum = timed(times, "STFT", lambda: stft(mono, n_fft=2048, hop=512))
+    timed(times, "log-mel", lambda: log_mel(spectrum, MelTransform()))
+
+    def of(**options: bool) -> dict[str, float]:
+        extra = {"options": features.FeatureOptions(**options)} if options else {}
+        return features.track_features(mono, spectrum, sample_rate=RATE, **extra)
+
+    timed(times, "features", of)
+    if hasattr(features, "FeatureOptions"):
+        plain = times["features"]
+        for step, option in (
+            ("harmonic and percussive", "harmonic_percussive"),
+            ("tempo", "tempo"),
+        ):
+            timed(times, step, lambda option=option: of(**{option: True}))
+            times[step] -= plain
+    return times
+
+
+def librosa_steps(path: Path) -> Timed:
+    """The same with librosa; its features share one spectrum where its functions allow it."""
+    import librosa
+
+    times: Timed = {}
+    samples, rate = timed(
+        times, "decode", lambda: librosa.load(path, sr=None, mono=False, duration=SECONDS)
+    )
+    mono = timed(
+        times,
+        "mono and resampling",
+        lambda: librosa.resample(librosa.to_mono(samples), orig_sr=rate, target_sr=RATE),
+    )
+    spectrum = timed(times, "STFT", lambda: librosa.stft(mono, pad_mode="reflect"))
+
+    def log_mel():
+        power = np.abs(spectrum) ** 2
+        mel = librosa.feature.melspectrogram(S=power, sr=RATE, htk=True, norm=None)
+        return librosa.power_to_db(mel, top_db=None)
+
+    def features():
+        magnitude = np.abs(spectrum)
+        mel = librosa.power_to_db(librosa.feature.melspectrogram(S=magnitude**2, sr=RATE))
+        return [
+            librosa.feature.chroma_stft(S=magnitude**2, sr=RATE),
+            librosa.feature.spectral_centroid(S=magnitude, sr=RATE),
+            librosa.feature.spectral_bandwidth(S=magnitude, sr=RATE),
+            librosa.feature.spectral_rolloff(S=magnitude, sr=RATE),
+            librosa.feature.rms(y=mono, pad_mode="reflect"),
+            librosa.feature.zero_crossing_rate(mono),
+            librosa.feature.mfcc(S=mel, sr=RATE),
+        ]
+
+    timed(times, "log-mel", log_mel)
+    timed(times, "features", features)
+    timed(times, "harmonic and percussive", lambda: librosa.effects.hpss(mono))
+    timed(times, "tempo", lambda: librosa.beat.beat_track(y=mono, sr=RATE))
+    return times
+
+
+def serve(side: str) -> None:
+    """Answer each path on stdin with the times of its steps, as a line of JSON."""
+    steps = our_steps if side == "ours" else librosa_steps
+    if side == "ours":
+        import torch
+
+        torch.set_num_threads(1)
+    for line in sys.stdin:
+        print(json.dumps(steps(Path(line.rstrip("\n")))), flush=True)
+
+
+def print_costs(folders: list[Path], n_tracks: int, rounds: int, before: Path | None) -> None:
+    sys.path.insert(0, str(ROOT))
+    from ml.audio import AUDIO_SUFFIXES
+
+    paths = []
+    for folder in folders:
+        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+        paths += found[:: max(1, len(found) // n_tracks)][:n_tracks]
+    roots = {"ours": ROOT, **({"before": before.resolve()} if before else {}), "librosa": ROOT}
+    sides = {
+        side: subprocess.Popen(
+            [sys.executable, __file__, "--side", "librosa" if side == "librosa" else "ours"],
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(root)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for side, root in roots.items()
+    }  # fmt: skip
+    times: dict[tuple[str, str], list[float]] = {}
+    for turn in range(rounds + 1):
+        for path in paths:
+            for side, process in sides.items():
+                process.stdin.write(f"{path.resolve()}\n")
+                process.stdin.flush()
+                for step, ms in json.loads(process.stdout.readline()).items():
+                    if turn:  # the first round warms up
+                        times.setdefault((step, side), []).append(ms)
+    for process in sides.values():
+        process.stdin.close()
+        process.wait()
+    print(f"{len(paths)} recordings, at most {SECONDS:g} s each, {rounds} rounds, one thread\n")
+    print("| ms a recording | " + " | ".join(roots) + " |")
+    print("|---|" + "---|" * len(roots))
+    for step in dict.fromkeys(step for step, _ in times):
+        cells = [times.get((step, side)) for side in roots]
+        shown = ["–" if cell is None else f"{statistics.median(cell):.1f}" for cell in cells]
+        print(f"| {step} | " + " | ".join(shown) + " |")
+
+
+# --- the published table -----------------------------------------------------------------------
+
+
+def print_oracle(data: Path) -> None:
+    sys.path.insert(0, str(ROOT))
+    import soundfile as sf
+    import torch
+
+    from ml.features import FeatureOptions, feature_names, published_name, track_features
+    from ml.spectral import stft
+
+    torch.set_num_threads(1)
+    options = FeatureOptions(harmonic_percussive=True, tempo=True)
+    with (data / "metadata/gtzan/features_30_sec.csv").open() as file:
+        table = {row["filename"]: row for row in csv.DictReader(file)}
+    clips = sorted(data.glob("library/gtzan/*/*.00000.wav"))
+    ours, theirs = [], []
+    columns = {name: published_name(name) for name in feature_names(options)}
+    columns = {name: column for name, column in columns.items() if column in table[clips[0].name]}
+    for clip in clips:
+        mono, rate = sf.read(clip, dtype="float32")
+        found = track_features(
+            mono, stft(mono, n_fft=2048, hop=512), sample_rate=rate, options=options
+        )
+        ours.append([found[name] for name in columns])
+        theirs.append([float(table[clip.name][column]) for column in columns.values()])
+    got, expected = np.array(ours), np.array(theirs)
+    everyone = np.array([[float(row[c]) for c in columns.values()] for row in table.values()])
+    off = np.abs(got - expected)
+    relative = off / np.maximum(np.abs(expected), 1e-300)
+    of_spread = off.max(axis=0) / everyone.std(axis=0)
+    print(f"{len(clips)} clips; {len(columns)} columns; spread: deviation over {len(table)} rows\n")
+    print("| column | relative error, median | max | max absolute error / spread |")
+    print("|---|---|---|---|")
+    for i, name in enumerate(columns):
+        middle, most = np.median(relative[:, i]), relative[:, i].max()
+        print(f"| `{name}` | {middle:.2e} | {most:.2e} | {of_spread[i]:.2e} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""FMA: `fma_small/000/000002.mp3` and `fma_metadata/tracks.csv`, as mdeff/fma reads them.
+
+Defferrard, Benzi, Vandergheynst, Bresson 2017, "FMA: A Dataset For Music Analysis". `tracks.csv`
+has three header rows: two levels of column names, then `track_id` alone. The track 2 is the file
+`000/000002.mp3`. `subset` is nested: medium holds small, large holds medium. Artists are on one
+side of the official split only, as the paper says.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from ml.collections.base import Adaptor, Annotations, Row, Track, match, refuse
+from ml.dataset_spec import DatasetSpec
+from ml.errors import UserError
+
+TRACKS, GENRES = "tracks.csv", "genres.csv"
+SPLITS = {"training": "train", "validation": "validation", "test": "test"}
+SUBSETS = ("small", "medium", "large")
+COLUMNS = {
+    ("set", "split"): "split",
+    ("set", "subset"): "subset",
+    ("track", "genre_top"): "genre_top",
+    ("track", "genres"): "genres",
+    ("artist", "id"): "artist",
+    ("album", "id"): "album",
+    ("track", "title"): "title",
+}
+SPLIT_SIZES = {
+    "small": {"train": 6400, "validation": 800, "test": 800},
+    "medium": {"train": 19922, "validation": 2505, "test": 2573},
+}
+_FILE = re.compile(r"(?:.*/)?(\d{3})/(\1\d{3})\.\w+\Z")
+
+
+def track_of(path: str) -> str | None:
+    """`2`, of a file such as `fma_small/000/000002.mp3`; None for other names."""
+    found = _FILE.match(path)
+    return str(int(found[2])) if found else None
+
+
+def read_tracks(path: Path) -> pl.DataFrame:
+    """The columns of `tracks.csv` that matter here, as text, with `key` (the track's number).
+
+    Raises:
+        UserError: the file has not the three header rows, or lacks columns.
+    """
+    remedy = f"get the file again: {FMA.source}"
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        head = [next(csv.reader(file), []) for _ in range(3)]
+    if len(head[0]) != len(head[1]) or head[2][:1] != ["track_id"]:
+        raise UserError(
+            f"the first three rows are no FMA header (they begin {[row[:2] for row in head]})",
+            where=str(path),
+            remedy=remedy,
+        )
+    columns = {pair: number for number, pair in enumerate(zip(head[0], head[1], strict=True))}
+    missing = [f"no column ({a}, {b})" for a, b in COLUMNS if (a, b) not in columns]
+    refuse(missing, where=path, remedy=remedy)
+    chosen = {0: "key", **{columns[pair]: name for pair, name in COLUMNS.items()}}
+    try:
+        table = pl.read_csv(
+            path, has_header=False, skip_rows=3, infer_schema=False, columns=sorted(chosen)
+        )
+    except pl.exceptions.PolarsError as error:
+        raise UserError(f"no CSV ({error})", where=str(path), remedy=remedy) from None
+    return table.rename(dict(zip(table.columns, (chosen[n] for n in sorted(chosen)), strict=True)))
+
+
+def read_genres(path: Path) -> dict[int, str]:
+    """Number -> title of each genre of `genres.csv` (`genre_id,#tracks,parent,title,top_level`)."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        if not {"genre_id", "title"} <= set(reader.fieldnames or ()):
+            raise UserError(
+                f"the columns genre_id and title are not both there (found {reader.fieldnames})",
+                where=str(path),
+                remedy=f"get the file again: {FMA.source}",
+            )
+        return {int(row["genre_id"]): row["title"] for row in reader}
+
+
+def annotate(
+    tracks: Sequence[Track], metadata: Mapping[str, Path], spec: DatasetSpec
+) -> Annotations:
+    """One `genre_top`, or with `multi_label` the titles of all `genres`; official split; artist."""
+    titles = read_genres(metadata[GENRES]) if spec.multi_label else {}
+    problems: list[str] = []
+    rows = list(_rows(read_tracks(metadata[TRACKS]), titles, spec, problems))
+    refuse(problems, where=metadata[TRACKS], remedy=f"get the files again: {FMA.source}")
+    return match(
+        tracks, rows, lambda track: track_of(track.path), wanted=lambda row: row.reason is None
+    )
+
+
+def _rows(
+    table: pl.DataFrame, titles: Mapping[int, str], spec: DatasetSpec, problems: list[str]
+) -> Iterator[Row]:
+    whole = spec.fma.subset in ("large", "full")
+    asked = set(SUBSETS if whole else SUBSETS[: SUBSETS.index(spec.fma.subset) + 1])
+    for number, row in enumerate(table.iter_rows(named=True), start=1):
+        place = f"{TRACKS} row {number}"
+        if not (row["key"] or "").isdecimal():
+            problems.append(f"row {number}: {row['key']!r} is no track number")
+            continue
+        if row["split"] not in SPLITS or row["subset"] not in SUBSETS:
+            problems.append(f"row {number}: split {row['split']!r}, subset {row['subset']!r}")
+            continue
+        reason = None
+        labels: tuple[str, ...] = (row["genre_top"],) if row["genre_top"] else ()
+        if spec.multi_label:
+            numbers = json.loads(row["genres"] or "[]")
+            problems += [f"row {number}: genre {n} is not in {GENRES}" for n in numbers
+                         if n not in titles]  # fmt: skip
+            labels = tuple(titles[n] for n in numbers if n in titles)
+        if row["subset"] not in asked:
+            reason = f"not in the subset fma_{spec.fma.subset}"
+        elif not labels:
+            reason = "no genre" if spec.multi_label else "no single top genre"
+        yield Row(
+            str(int(row["key"])),
+            labels,
+            SPLITS[row["split"]],
+            artist=f"fma artist {row['artist']}" if row["artist"] else None,
+            album=row["album"],
+            title=row["title"],
+            reason=reason,
+            place=place,
+        )
+
+
+FMA = Adaptor(
+    annotate,
+    files=lambda spec: (TRACKS, GENRES) if spec.multi_label else (TRACKS,),
+    places=("", "fma_metadata"),
+    source="fma_metadata.zip of the repository mdeff/fma",
+    split_sizes=lambda spec: {} if spec.multi_label else SPLIT_SIZES.get(spec.fma.subset, {}),
+)

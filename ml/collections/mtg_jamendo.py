@@ -1,0 +1,80 @@
+"""MTG-Jamendo: `NN/NNNN.mp3` (or `.low.mp3`) and the TSV files of MTG/mtg-jamendo-dataset.
+
+Bogdanov, Won, Tovstogan, Porter, Serra 2019, "The MTG-Jamendo Dataset for Automatic Music
+Tagging". A line is `TRACK_ID ARTIST_ID ALBUM_ID PATH DURATION TAGS`, and every further field is
+one more tag, such as `genre---rock`: tags keep that spelling, as a word may be a genre and a mood.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ml.collections.base import Adaptor, Annotations, Row, Track, match, read_text, refuse
+from ml.dataset_spec import DatasetSpec
+from ml.spec_base import SPLITS
+
+HEADER = ["TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS"]
+_FILE = re.compile(r"(?:.*/)?(\d\d/\d+)(?:\.low)?\.\w+\Z")
+
+
+def recording_of(path: str) -> str | None:
+    """`15/215`, of `15/215.mp3` or `audio/15/215.low.mp3`; None for other names."""
+    found = _FILE.match(path)
+    return found[1] if found else None
+
+
+def read_list(path: Path, split: str | None = None) -> list[Row]:
+    """The recordings of one TSV file.
+
+    Raises:
+        UserError: its header or lines are not of this layout; all lines are told.
+    """
+    problems, rows = [], []
+    lines = csv.reader(io.StringIO(read_text(path), newline=""), "excel-tab")
+    header = next(lines, [])
+    if header != HEADER:
+        problems.append(f"line 1: the header must be {' '.join(HEADER)} (got {' '.join(header)})")
+    for number, fields in enumerate(lines, start=2) if not problems else ():
+        key = recording_of(fields[3]) if len(fields) > len(HEADER) - 1 else None
+        tags = [tag for tag in fields[5:] if tag]
+        if key is None or not tags or not all("---" in tag for tag in tags):
+            problems.append(f"line {number}: {' '.join(fields)[:80]!r} is no recording with tags")
+            continue
+        labels = tuple(dict.fromkeys(tags))
+        place = f"{path.name} line {number}"
+        rows.append(Row(key, labels, split, artist=fields[1], album=fields[2], place=place))
+    refuse(problems, where=path, remedy=f"get the list again: {MTG_JAMENDO.source}")
+    return rows
+
+
+def annotate(
+    tracks: Sequence[Track], metadata: Mapping[str, Path], spec: DatasetSpec
+) -> Annotations:
+    """Tags, artist and official split of the three lists of the subset."""
+    rows: dict[str, Row] = {}
+    for name, split in zip(_files(spec), SPLITS, strict=True):
+        problems = []
+        for row in read_list(metadata[name], split):
+            if row.key in rows:
+                problems.append(f"{row.place}: {row.key} is in {rows[row.key].place} already")
+            rows[row.key] = row
+        refuse(problems, where=metadata[name], remedy=f"get them again: {MTG_JAMENDO.source}")
+    return match(tracks, list(rows.values()), lambda track: recording_of(track.path))
+
+
+def _files(spec: DatasetSpec) -> tuple[str, ...]:
+    return tuple(f"{spec.mtg_jamendo.subset}-{split}.tsv" for split in SPLITS)
+
+
+MTG_JAMENDO = Adaptor(
+    annotate,
+    files=_files,
+    places=("", "split-0", "splits/split-0", "data/splits/split-0"),
+    source="the folder data/splits/split-0 of the repository MTG/mtg-jamendo-dataset",
+    # of the published split-0; the other lists were not at hand to count
+    split_sizes=lambda spec: (
+        {"test": 11356} if spec.mtg_jamendo.subset == "autotagging_top50tags" else {}
+    ),
+)

@@ -1,0 +1,80 @@
+"""Artifacts in folders of the home: `artifacts/<asset>/<partition>/<version>/`.
+
+The folder of an artifact is renamed into place, and its record written last.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from storage.files import flush
+from storage.home import sync_folder, write_aside
+from storage.records import RECORD_NAME, Record, Reference
+
+CURRENT = "current"
+
+
+class LocalArtifacts:
+    """The backend of a home that keeps its artifacts itself."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, reference: Reference) -> Path:
+        """Where a version is, or would be, kept."""
+        return self.root / reference.asset / reference.partition / reference.version
+
+    def where(self, reference: Reference) -> str:
+        """Its address, for people."""
+        return str(self.folder(reference))
+
+    def read_record(self, reference: Reference) -> bytes | None:
+        """The bytes of a record, or None where nothing is committed."""
+        try:
+            return (self.folder(reference) / RECORD_NAME).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def has_record(self, reference: Reference) -> bool:
+        """Whether a version is committed."""
+        return (self.folder(reference) / RECORD_NAME).is_file()
+
+    def read(self, record: Record, name: str) -> bytes:
+        """One small file of an artifact."""
+        return (self.folder(record.spec.reference) / name).read_bytes()
+
+    def read_pointer(self, asset: str, partition: str) -> bytes | None:
+        """What the pointer of a partition holds, or None."""
+        try:
+            return (self.root / asset / partition / CURRENT).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write_pointer(self, asset: str, partition: str, data: bytes) -> None:
+        """Point a partition at a version."""
+        write_aside(self.root / asset / partition / CURRENT, data)
+
+    def assets(self) -> list[str]:
+        """Assets that have a pointer."""
+        return sorted({path.parents[1].name for path in self.root.glob(f"*/*/{CURRENT}")})
+
+    def partitions(self, asset: str) -> list[str]:
+        """Partitions of an asset that have a pointer."""
+        return sorted(path.parent.name for path in (self.root / asset).glob(f"*/{CURRENT}"))
+
+    def commit(self, record: Record, work: Path) -> bool:
+        """Move a folder of files into place; the record is the commit. The lock is the caller's."""
+        data = record.to_bytes()
+        final = self.folder(record.spec.reference)
+        for name in record.files:
+            flush(work / name)
+        if final.exists():  # a rename without its record: never committed
+            shutil.rmtree(final)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        for written, _, _ in os.walk(work):
+            sync_folder(Path(written))
+        work.replace(final)
+        for folder in (final.parent, final.parent.parent, self.root):
+            sync_folder(folder)  # the two upper ones may be new
+        write_aside(final / RECORD_NAME, data)
+        return True

@@ -1,0 +1,190 @@
+import csv
+import io
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml.collections import find_metadata, read
+from ml.collections.table import read_rows
+from ml.dataset_spec import DatasetSpec
+from ml.errors import UserError
+from tests.ml.collections.layouts import tracks
+
+SPEC = DatasetSpec(title="x", labels="table", metadata="mine.csv")
+SEVERAL = SPEC.model_copy(update={"multi_label": True})
+FILES = ("live/one.mp3", "live/two.flac", "studio/three.wav")
+
+
+@pytest.fixture
+def table(tmp_path):
+    """`table(text)` reads a CSV over three files."""
+
+    def annotate(text, spec=SPEC, files=FILES):
+        (tmp_path / "mine.csv").write_text(text, encoding="utf-8")
+        return read(tracks(*files), find_metadata(spec, tmp_path, where="dataset x"), spec)
+
+    return annotate
+
+
+def labels_of(found):
+    return [row.labels if row else None for row in found.rows]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label\nlive/one.mp3,calm\n./live/two.flac,wild\nstudio\\three.wav,calm\n",
+        "\ufeffpath,label\r\nlive/one.mp3,calm\r\nlive/two.flac,wild\r\nstudio/three.wav,calm\r\n",
+        "label;comment;path\ncalm;a, b;live/one.mp3\nwild;;live/two.flac\ncalm;;studio/three.wav\n",
+        "path\tlabel\nlive/one.mp3\tcalm\nlive/two.flac\twild\nstudio/three.wav\tcalm\n",
+        "stem,label\none,calm\ntwo.flac,wild\nthree,calm\n",
+        f"track_id,label\n{0:032x},calm\n{1:032X},wild\n{2:032x},calm\n",
+    ],
+)
+def test_the_ways_to_name_a_file(table, text):
+    assert labels_of(table(text)) == [("calm",), ("wild",), ("calm",)]
+
+
+def test_split_artist_group_are_understood(table):
+    found = table(
+        "path,label,split,artist,group,album,title\n"
+        "live/one.mp3,calm,Training,A,g1,B,One\nlive/two.flac,wild,val,,,,\n"
+        "studio/three.wav,,TEST,,,,\n"
+    )
+    first, second, third = found.rows
+    assert (first.split, first.artist, first.group, first.title) == ("train", "A", "g1", "One")
+    assert (second.split, second.artist) == ("validation", None)
+    assert (third.split, third.labels, third.reason) == ("test", (), "no label in the table")
+    assert found.split_sizes == {"train": 1, "validation": 1, "test": 1}
+
+
+def test_several_labels(table):
+    text = 'path,labels\nlive/one.mp3,calm; slow ;calm\nlive/two.flac,"wild"\n'
+    assert labels_of(table(text, SEVERAL)) == [("calm", "slow"), ("wild",), None]
+    with pytest.raises(UserError, match=r"several labels .*row 2 \(calm, slow\)"):
+        table(text)
+
+
+def test_parquet_with_a_list(tmp_path):
+    frame = pl.DataFrame({"path": FILES, "labels": [["calm", "slow"], ["wild"], []]})
+    frame.write_parquet(tmp_path / "mine.parquet")
+    spec = SEVERAL.model_copy(update={"metadata": "mine.parquet"})
+    files = find_metadata(spec, tmp_path, where="dataset x")
+    assert list(files) == ["table.parquet"]
+    assert labels_of(read(tracks(*FILES), files, spec)) == [("calm", "slow"), ("wild",), ()]
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("file,genre", ["path, track_id, stem (found none", "label, labels (found none", "file"]),
+        ("path,stem,label", ["path, track_id, stem (found path, stem"]),
+        ("path,label,labels", ["label, labels (found label, labels"]),
+        ("", ["path, track_id, stem (found none"]),
+    ],
+)
+def test_missing_and_doubtful_columns(table, header, said):
+    with pytest.raises(UserError) as caught:
+        table(f"{header}\na,b,c\n")
+    assert all(words in caught.value.what for words in said)
+    assert "docs/collections.md" in caught.value.remedy
+
+
+def test_every_problem_with_its_row_number(table, tmp_path):
+    with pytest.raises(UserError) as caught:
+        table(
+            "path,label,split\nlive/one.mp3,calm,train\nlive/one.mp3,wild,train\n"
+            "live/two.flac,calm,dev\n,calm,train\nstudio/three.wav,calm,hold out\n"
+            "live/four.mp3,calm,train,surplus\n"
+        )
+    said = caught.value.what
+    assert "4 problem(s) in mine.csv" in said
+    assert "contradicts another row: row 2 and row 3: live/one.mp3" in said
+    assert "2 row(s): unknown split" in said
+    assert "row 4 (dev), row 6 (hold out)" in said
+    assert "no path: row 5" in said
+    assert "more fields than columns: row 7" in said
+    assert str(tmp_path / "mine.csv") in caught.value.where
+
+
+def test_an_official_split_needs_its_column(table):
+    with pytest.raises(UserError, match="needs the column split"):
+        table("path,label\na,b\n", SPEC.model_copy(update={"split": "official"}))
+
+
+def test_what_matches_nothing_is_counted(table):
+    rows = "".join(f"gone/{n}.mp3,calm\n" for n in range(7))
+    found = table(f"path,label\nlive/one.mp3,calm\nlive/one.mp3,calm\n{rows}")
+    told = [finding.what for finding in found.findings]
+    assert told[0] == "2 file(s) without a row: live/two.flac, studio/three.wav"
+    assert told[1].startswith("7 of 8 row(s) without a file: gone/0.mp3, gone/1.mp3")
+    assert told[1].endswith("gone/4.mp3, ... and 2 more")
+    assert told[2] == "1 row(s) say again what another said"
+
+
+def test_a_table_of_another_library_is_an_error(table):
+    (finding,) = table("path,label\nother/one.mp3,calm\n").findings
+    assert finding.severity == "error"
+    assert "live/one.mp3" in finding.what
+    assert "other/one.mp3" in finding.what
+
+
+def test_one_stem_in_two_folders(table):
+    found = table("stem,label\none,calm\n", files=("a/one.mp3", "b/one.mp3"))
+    assert labels_of(found) == [("calm",), ("calm",)]
+    assert "files of several folders" in found.findings[0].what
+
+
+def test_a_file_that_is_no_text_or_no_parquet(tmp_path):
+    for name, message in (("mine.csv", "not UTF-8"), ("mine.parquet", "no Parquet")):
+        (tmp_path / name).write_bytes(b"path,label\n\xff\xfe,x\n")
+        spec = SPEC.model_copy(update={"metadata": name})
+        with pytest.raises(UserError, match=message):
+            read(tracks(*FILES), find_metadata(spec, tmp_path, where="x"), spec)
+
+
+words = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n\\;\x1c\x1d\x1e\x1f\x85"
+                              "\u2028\u2029\x0b\x0c"), min_size=1, max_size=8)  # fmt: skip
+cells = words.map(str.strip).filter(bool)
+
+
+@given(
+    rows=st.dictionaries(cells, st.tuples(st.lists(cells, max_size=3, unique=True), st.sampled_from(
+        ["", "train", "validation", "test"])), max_size=8),
+    delimiter=st.sampled_from(",;\t"),
+)  # fmt: skip
+def test_what_is_written_is_read(tmp_path_factory, rows, delimiter):
+    """Any text survives CSV and Parquet alike; nothing is invented, nothing is lost."""
+    import unicodedata
+
+    def plain(text):
+        return unicodedata.normalize("NFC", text).strip()
+
+    folder = tmp_path_factory.mktemp("table")
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=delimiter)
+    writer.writerow(["path", "labels", "split"])
+    for path, (labels, split) in rows.items():
+        writer.writerow([path, ";".join(labels), split])
+    (folder / "t.csv").write_text(out.getvalue(), encoding="utf-8", newline="")
+    frame = pl.DataFrame(
+        {"path": list(rows), "labels": [v[0] for v in rows.values()],
+         "split": [v[1] for v in rows.values()]},
+        schema={"path": pl.String, "labels": pl.List(pl.String), "split": pl.String},
+    )  # fmt: skip
+    frame.write_parquet(folder / "t.parquet")
+    expected = {}
+    for path, (labels, split) in rows.items():
+        key = plain(path).removeprefix("./")
+        kept = tuple(dict.fromkeys(plain(label) for label in labels if plain(label)))
+        expected.setdefault(key, set()).add((kept, split or None))
+    for name in ("t.csv", "t.parquet"):
+        contradiction = any(len(said) > 1 for said in expected.values()) or "" in expected
+        if contradiction:
+            with pytest.raises(UserError):
+                read_rows(folder / name, SEVERAL)
+            continue
+        _, found, _ = read_rows(folder / name, SEVERAL)
+        assert {row.key: {(row.labels, row.split)} for row in found} == expected
