@@ -24,11 +24,12 @@ import polars as pl
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from assets import ingest
+from assets.fingerprints import fingerprint_spec
 from assets.live import library_state, live_tracks
 from assets.materialize import current_references
 from ml.audio import AUDIO_SUFFIXES
 from pipelines.intake import BATCH_SIZE, reconcile
-from pipelines.plan import Planner
+from pipelines.plan import Planner, Step
 from storage.artifacts import ArtifactStore, Work
 from storage.catalogue import Catalogue, LibraryFile
 from storage.comparison import difference
@@ -116,7 +117,8 @@ def make_artifacts(case: Case, batch: str, lot: list[LibraryFile]) -> None:
 
     tracks = ingest.tracks_spec(batch, lot)
     case.store.produce(tracks, write_tracks)
-    for spec in ingest.representation_specs(case.store, tracks.reference):
+    mel, features = ingest.representation_specs(case.store, tracks.reference)
+    for spec in (mel, features, fingerprint_spec(mel.reference)):
         case.store.produce(spec, lambda work: None)
 
 
@@ -140,7 +142,9 @@ def measure(case: Case) -> None:
     case.time("few", lambda: [catalogue.batch_files(batch), catalogue.locations(track_id("x"))])
     case.time("state", lambda: library_state(catalogue))
     case.time("reconcile", lambda: reconcile(store, catalogue))
-    case.time("plan", lambda: list(Planner(store, catalogue, []).ingest()))
+    steps: list[Step] = []
+    case.time("plan", lambda: steps.extend(Planner(store, catalogue, []).ingest()))
+    assert all(step.needless for step in steps)
     case.time("references", lambda: current_references(store, ingest.TRACKS))
     references = current_references(store, ingest.TRACKS)
     batches = [store.get(reference) for reference in references]
