@@ -245,7 +245,8 @@ def no_leakage(home: HomeResource) -> AssetCheckResult:
 
 _CHECK = "`melgraph validate` says what its collection lacks; docs/collections.md, what it needs"
 _REMEDIES = {
-    labels: "put recordings into one folder per genre and name its level: --label-level N"
+    labels: "put recordings into one folder per genre and name its level (--label-level N), "
+    "or ask for less: min_tracks_per_class in specs/datasets"
     for labels in ("folder", "none")
 }
 

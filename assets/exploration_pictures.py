@@ -19,6 +19,11 @@ FEATURES_PICTURE, CORRELATIONS_PICTURE = "features.png", "correlations.png"
 SPECTRA_PICTURE = "mean_spectra.png"
 
 
+def sound_columns(features: pl.DataFrame) -> list[str]:
+    """The names of the tabular features in the table of all quantities, by name."""
+    return sorted(features.filter(pl.col("kind") == "sound")["feature"].to_list())
+
+
 def _add_picture(work: Work, file: str, data: bytes, alt: str) -> None:
     (work.folder / file).write_bytes(data)
     work.facts["pictures"][file] = alt
@@ -66,13 +71,13 @@ def draw_features(
 ) -> None:
     """The correlation map of all that varies, and boxes of those that tell the classes apart."""
     from ml import exploration
-    from ml.features import feature_names
     from ml.plots import exploration as plots
 
     work.facts.update(shown_features=[], separable=False)
-    values = measured.select(feature_names()).to_numpy()
-    names = np.array(feature_names())[exploration.varies(values)].tolist()
-    work.facts["features"] = {"all": values.shape[1], "varying": len(names)}
+    everything = sound_columns(features)
+    values = measured.select(everything).to_numpy()
+    names = np.array(everything)[exploration.varies(values)].tolist()
+    work.facts["features"] = {"all": len(everything), "varying": len(names)}
     if measured.height < 3 or not names:
         return
     correlations = exploration.rank_correlations(measured.select(names).to_numpy())
@@ -139,14 +144,17 @@ def draw_spectra(store: ArtifactStore, work: Work, sampled: pl.DataFrame, shown:
 
 
 def draw_examples(
-    store: ArtifactStore, work: Work, measured: pl.DataFrame, shown: list[str]
+    store: ArtifactStore,
+    work: Work,
+    measured: pl.DataFrame,
+    features: pl.DataFrame,
+    shown: list[str],
 ) -> None:
     """Of each class the medoid in the space of its standardised features: track and picture."""
     from ml import plots
     from ml.exploration import medoid, standardised
-    from ml.features import feature_names
 
-    points = standardised(measured.select(feature_names()).to_numpy())
+    points = standardised(measured.select(sound_columns(features)).to_numpy())
     labels = measured["class"].to_numpy()
     rows = [np.flatnonzero(labels == name) for name in shown]
     middle = [int(found[medoid(points[found])]) for found in rows if len(found)]

@@ -74,7 +74,10 @@ def write_exploration_report(store: ArtifactStore, work: Work) -> None:
     write_table(classes, work.folder / CLASSES)
     write_table(tables.format_table(collection), work.folder / FORMATS)
     write_table(codes, work.folder / QUARANTINE)
-    features = _write_features(work, measured)
+    kinds = dict.fromkeys(tables.feature_columns(store, work.spec), "sound")
+    kinds |= dict.fromkeys(tables.RECORDING, "recording")
+    features = tables.feature_table(measured, kinds)
+    write_table(features, work.folder / FEATURES)
     clusters = tables.duplicate_clusters(store, work.spec, collection)
     work.facts.update(
         counts,
@@ -95,7 +98,7 @@ def write_exploration_report(store: ArtifactStore, work: Work) -> None:
     pictures.draw_recordings(work, heard, shown)
     pictures.draw_features(work, measured, features, shown)
     pictures.draw_spectra(store, work, sampled, shown)
-    pictures.draw_examples(store, work, measured, shown)
+    pictures.draw_examples(store, work, measured, features, shown)
     write_json(work.folder / FACTS, work.facts)
 
 
@@ -103,15 +106,6 @@ def _sample_rate(store: ArtifactStore, spec: Spec) -> int:
     """Of the spectrograms, Hz."""
     spectrograms = inputs_of(store, spec, ingest.MEL)
     return min(made.record.spec.config["transform"]["sample_rate"] for made in spectrograms)
-
-
-def _write_features(work: Work, measured: pl.DataFrame) -> pl.DataFrame:
-    from ml.features import feature_names
-
-    kinds = dict.fromkeys(feature_names(), "sound") | dict.fromkeys(tables.RECORDING, "recording")
-    features = tables.feature_table(measured, kinds)
-    write_table(features, work.folder / FEATURES)
-    return features
 
 
 @asset(

@@ -84,14 +84,23 @@ def sample(table: pl.DataFrame, most: int) -> pl.DataFrame:
     return table.filter(pl.int_range(pl.len()).over("class") < each)
 
 
+def feature_columns(store: ArtifactStore, spec: Spec) -> list[str]:
+    """The tabular features that every batch has."""
+    from ml.features import feature_names
+    from ml.representations import from_attributes
+
+    made = inputs_of(store, spec, ingest.FEATURES)
+    options = [from_attributes(ingest.FEATURES, a.record.spec.config["options"]) for a in made]
+    names = [feature_names(how) for how in options]
+    return [name for name in names[0] if all(name in others for others in names)] if names else []
+
+
 def read_features(store: ArtifactStore, spec: Spec, tracks: pl.DataFrame) -> pl.DataFrame:
     """The tabular features of some tracks, joined to their rows; tracks without any are left out.
 
     Batch by batch: only the rows that are wanted are ever in memory.
     """
-    from ml.features import feature_names
-
-    names = feature_names()
+    names = feature_columns(store, spec)
     schema = {"track_id": pl.String, **dict.fromkeys(names, pl.Float64)}
     parts = [pl.DataFrame(schema=schema)]
     for artifact in inputs_of(store, spec, ingest.FEATURES):
@@ -107,10 +116,17 @@ def read_features(store: ArtifactStore, spec: Spec, tracks: pl.DataFrame) -> pl.
 def spectrograms(
     store: ArtifactStore, spec: Spec, tracks: pl.DataFrame
 ) -> Iterator[tuple[dict[str, Any], np.ndarray, Any]]:
-    """Row, float16 `[frame, mel]` and transform of some tracks, one at a time, batch by batch."""
+    """Row, float16 `[frame, mel]` and transform of some tracks, one at a time, batch by batch.
+
+    Batches that were made with another transform than the newest are left out: their values do not
+    compare.
+    """
     from assets.spectrograms import transform_of
 
-    for artifact in inputs_of(store, spec, ingest.MEL):
+    made = inputs_of(store, spec, ingest.MEL)
+    for artifact in made:
+        if artifact.record.spec.config != made[-1].record.spec.config:
+            continue
         rows = tracks.filter(pl.col("batch") == artifact.reference.partition)
         if not rows.height:
             continue

@@ -1,6 +1,7 @@
 """The one way an asset makes, or finds, its artifact and tells Dagster about it."""
 
 import base64
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dagster import AssetExecutionContext, DataVersion, Failure, MaterializeResult, MetadataValue
+from dagster._core.errors import DagsterUserCodeProcessError
+from dagster._utils.error import SerializableErrorInfo
 
 from assets.settings import mlflow_url, pages_url
 from ml.errors import UserError
@@ -17,6 +20,7 @@ from storage.records import Reference, Spec
 
 Write = Callable[[ArtifactStore, Work], None]
 Metadata = dict[str, Any]
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>|~$]")
 
 
 def materialize(
@@ -59,7 +63,7 @@ def result(
     outcome = "made" if made else "there already: nothing to do"
     metadata: Metadata = {
         "outcome": outcome,
-        **show(artifact),
+        **{name: _rounded(value) for name, value in show(artifact).items()},
         "artifact": MetadataValue.path(artifact.location),
         "record": f"{artifact.reference} (digest {artifact.record.digest[:16]})",
     }
@@ -72,13 +76,25 @@ def result(
     )
 
 
+class PlainFailure(DagsterUserCodeProcessError, Failure):
+    """A failure of which the UI shows the message alone.
+
+    Of a `Failure`, Dagster shows every frame it went through, nearly all of them its own. What
+    failed in another process is taken as it was told, and here that is the message, without frames.
+    """
+
+    def __init__(self, message: str) -> None:
+        told = SerializableErrorInfo(message=message, stack=[], cls_name=None)
+        super().__init__(message, user_code_process_error_infos=[told], allow_retries=False)
+
+
 @contextmanager
 def plain_failures() -> Iterator[None]:
     """A user's mistake fails the step with its message alone: no traceback, no retry."""
     try:
         yield
     except (UserError, StorageError) as error:
-        raise Failure(description=str(error), allow_retries=False) from None
+        raise PlainFailure(str(error)) from None
 
 
 def picture(path: Path) -> Any:
@@ -97,8 +113,20 @@ def markdown_table(rows: Sequence[Mapping[str, object]]) -> Any:
         return MetadataValue.md("(none)")
     names = list(rows[0])
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join(str(row[name]) for name in names) + " |" for row in rows]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
     return MetadataValue.md("\n".join(lines))
+
+
+def _cell(value: object) -> str:
+    """A value as a cell: a dash for nothing, and no name of a file is taken for Markdown."""
+    if value is None:
+        return "-"
+    return _MARKDOWN.sub(r"\\\g<0>", " ".join(str(_rounded(value)).split()))
+
+
+def _rounded(value: Any) -> Any:
+    """Four decimals are enough to read; the exact figure lies in the artifact."""
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def mlflow_link(run: Mapping[str, str | None]) -> Any:

@@ -94,7 +94,7 @@ def measure(title: str, library: Path, representations: list[str]) -> None:
         script.write_text(CHILD)
         started = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, str(script), str(library), f"{scratch}/home", *representations],
+            [sys.executable, str(script), str(library), str(Path(scratch) / "home"), *representations],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
             stdout=subprocess.PIPE,
             text=True,
@@ -105,7 +105,7 @@ def measure(title: str, library: Path, representations: list[str]) -> None:
         if process.returncode:
             raise SystemExit(said)
         seconds = time.perf_counter() - started
-        size = sum(p.stat().st_size for p in Path(f"{scratch}/home/artifacts").rglob("*"))
+        size = sum(p.stat().st_size for p in (Path(scratch) / "home").rglob("*"))
     print(
         f"| {title} | {seconds:.0f} | {watch.anonymous / 1e6:.0f} | {watch.largest / 1e6:.0f} "
         f"| {watch.resident / 1e6:.0f} | {size / 1e6:.0f} |",

@@ -71,7 +71,7 @@ class Index:
         frame = np.arange(len(references.codes)) - references.offsets[:-1].repeat(lengths)
         kept = (frame % STEP == 0) & (references.codes != SILENT)
         codes, track, frame = references.codes[kept], track[kept], frame[kept].astype(np.int32)
-        order = np.lexsort((frame, track, codes))
+        order = np.argsort(codes, kind="stable")  # then by track and frame, as they were
         codes, track, frame = codes[order], track[order], frame[order]
         telling = _few(codes, MAX_IN_INDEX) & _few(_pairs(codes, track), MAX_IN_TRACK)
         self.codes, self.track, self.frame = codes[telling], track[telling], frame[telling]
@@ -189,8 +189,9 @@ def _distinct(query: NDArray[np.uint32], reference: NDArray[np.uint32], offset: 
 
 def _few(keys: NDArray, limit: int) -> NDArray[np.bool_]:
     """Which of the sorted keys occur at most `limit` times."""
-    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    return counts[inverse] <= limit
+    starts = np.flatnonzero(np.diff(keys, prepend=keys[:1] + np.ones(1, keys.dtype)))
+    counts = np.diff(np.append(starts, len(keys)))
+    return np.repeat(counts <= limit, counts)
 
 
 def _pairs(codes: NDArray[np.uint32], track: NDArray[np.int32]) -> NDArray[np.uint64]:

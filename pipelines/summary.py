@@ -62,7 +62,8 @@ def _learned(home: Home) -> Iterator[str]:
 
 def _places(home: Home) -> Iterator[str]:
     store = ArtifactStore(home)
-    if pages := store.current("pages", "all"):
+    pages = store.current("pages", "all")
+    if pages and pages.bucket is None:  # else only a server reaches what they link to
         yield f"pages    {(pages.folder / 'index.html').as_uri()}"
     for name in store.partitions(DREAMS):
         dream = store.need(DREAMS, name)

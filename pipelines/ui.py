@@ -16,7 +16,7 @@ from pipelines.instance import prepare
 from storage.home import Home
 
 LOOPBACK = "127.0.0.1"
-WAIT_S = 120.0
+WAIT_S = 300.0  # a bound for a machine with much else to do; a server that died is seen at once
 
 
 def serve(first_port: int) -> int:

@@ -56,7 +56,7 @@ def tidy_location(text: str, *, where: str) -> str:
     """
     if "://" not in text:
         return str(Path(text).resolve())
-    bucket, *prefix = text.removeprefix(SCHEME).strip("/").split("/")
+    bucket, *prefix = text.removeprefix(SCHEME).rstrip("/").split("/")
     if not is_bucket(text) or not bucket or not all(_is_segment(part) for part in prefix):
         raise StorageError(
             f"{text!r} is neither a folder nor s3://BUCKET/PREFIX",
@@ -220,6 +220,7 @@ class Bucket:
         """Put a file, a large one in parts, over what was there."""
         import obstore
 
+        path.stat()  # what is missing here is not missing there
         with self._speaking("writing", key):
             obstore.put(
                 self.store, key, path, chunk_size=CHUNK_BYTES, max_concurrency=PARTS_AT_ONCE

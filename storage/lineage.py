@@ -4,6 +4,7 @@ Standard library only: `melgraph audit` starts at once.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,7 +180,7 @@ def _place_in_bucket(store: ArtifactStore, text: str) -> list[str]:
     if store.bucket is None or not text.startswith(f"{store.location}/"):
         return []
     parts = text[len(store.location) + 1 :].strip("/").split("/")
-    if len(parts) > 3 and parts[3] != RECORD_NAME:
+    if len(parts) > 3 and re.fullmatch(r"[0-9a-f]{32}", parts[3]):
         del parts[3]  # the digest that the files lie below
     return parts
 

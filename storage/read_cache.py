@@ -14,6 +14,7 @@ the kernel unlocks when it dies.
 import fcntl
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -65,11 +66,13 @@ class ReadCache:
             fetch: writes its files below the folder it is given, or raises.
         """
         reference = record.spec.reference
-        lease = _lease(self.root)
+        lease, kept = _lease(self.root), self.folder(reference) / RECORD_NAME
+        if lease.held.get(str(reference)) == record.digest and kept.is_file():
+            return  # checked before by this process, and held since
         with self._locked():
-            lease.add(str(reference))
+            lease.add(record)
             if self._is_whole(record):
-                os.utime(self.folder(reference) / RECORD_NAME)
+                os.utime(kept)
                 return
         aside = lease.new_folder()
         try:
@@ -88,7 +91,7 @@ class ReadCache:
         (folder / RECORD_NAME).write_bytes(record.to_bytes())
         discarded = lease.new_folder()
         with self._locked():
-            lease.add(str(reference))
+            lease.add(record)
             if not self._is_whole(record):  # no other process was faster
                 final.parent.mkdir(parents=True, exist_ok=True)
                 if final.exists():
@@ -156,16 +159,17 @@ class _Lease:
         self.process = os.getpid()
         self.root = root
         self.name = f"{self.process}-{uuid.uuid4().hex[:8]}"
-        self.held: set[str] = set()
+        self.held: dict[str, str] = {}  # reference -> digest
         (root / "leases").mkdir(parents=True, exist_ok=True)
         self.file = (root / "leases" / self.name).open("a")
         fcntl.flock(self.file, fcntl.LOCK_EX)
 
-    def add(self, reference: str) -> None:
+    def add(self, record: Record) -> None:
+        reference = str(record.spec.reference)
         if reference not in self.held:
-            self.held.add(reference)
             self.file.write(f"{reference}\n")
             self.file.flush()
+        self.held[reference] = record.digest
 
     def new_folder(self) -> Path:
         folder = self.root / "aside" / self.name / uuid.uuid4().hex[:8]
@@ -174,13 +178,15 @@ class _Lease:
 
 
 _leases: dict[Path, _Lease] = {}
+_one_lease = threading.Lock()
 
 
 def _lease(root: Path) -> _Lease:
-    lease = _leases.get(root)
-    if lease is None or lease.process != os.getpid():  # a forked child keeps its own
-        lease = _leases[root] = _Lease(root)
-    return lease
+    with _one_lease:
+        lease = _leases.get(root)
+        if lease is None or lease.process != os.getpid():  # a forked child keeps its own
+            lease = _leases[root] = _Lease(root)
+        return lease
 
 
 def _try_lock(file: IO[bytes]) -> bool:

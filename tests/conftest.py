@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -157,24 +158,26 @@ def _make(home: MadeHome) -> None:
     home.output_file.write_text(ran.stdout)
 
 
+def copy_home(made: MadeHome, folder: Path, *, library: bool = False) -> MadeHome:
+    """A copy in `folder` of a made home, and of its library where that is to change too."""
+    root = folder / "home"
+    shutil.copytree(made.root, root, symlinks=True)
+    if not library:
+        return MadeHome(root, made.library, made.output_file)
+    shutil.copytree(made.library, folder / "library")
+    marker = root / "melgraph.json"
+    kept = json.loads(marker.read_text())
+    marker.write_text(json.dumps(kept | {"library": str(folder / "library")}))
+    link = root / "library"
+    link.unlink()
+    link.symlink_to(folder / "library", target_is_directory=True)
+    return MadeHome(root, folder / "library", made.output_file)
+
+
 @pytest.fixture
 def home_copy(made_home: MadeHome, tmp_path: Path) -> Callable[..., MadeHome]:
     """`home_copy()` is a copy of the made home to change; `library=True` copies its library too."""
-
-    def copy(*, library: bool = False) -> MadeHome:
-        shutil.copytree(made_home.root, tmp_path / "home", symlinks=True)
-        if not library:
-            return MadeHome(tmp_path / "home", made_home.library, made_home.output_file)
-        shutil.copytree(made_home.library, tmp_path / "library")
-        marker = tmp_path / "home" / "melgraph.json"
-        kept = json.loads(marker.read_text())
-        marker.write_text(json.dumps(kept | {"library": str(tmp_path / "library")}))
-        link = tmp_path / "home" / "library"
-        link.unlink()
-        link.symlink_to(tmp_path / "library", target_is_directory=True)
-        return MadeHome(tmp_path / "home", tmp_path / "library", made_home.output_file)
-
-    return copy
+    return partial(copy_home, made_home, tmp_path)
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ def pages_spec(store: ArtifactStore) -> Spec:
     deps=[AssetDep(name, partition_mapping=AllPartitionMapping()) for name in SHOWN],
     group_name="pages",
     code_version=str(STAGE),
+    pool="pages",  # by hand or by sensor: the second waits, and finds them there
 )
 def pages(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
     """Pages with players: library, exploration, models, cluster maps, recommendations, dreams.

@@ -1,5 +1,7 @@
 """What every adaptor takes and gives: tracks in, one row for each out, and findings on the way."""
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -203,6 +205,23 @@ def refuse(problems: Sequence[str], *, where: Path, remedy: str) -> None:
             where=str(where),
             remedy=remedy,
         )
+
+
+def read_delimited(path: Path, delimiter: str = ",") -> list[tuple[int, list[str]]]:
+    """Every line of a delimited text file, with the number it ends at; the empty ones left out.
+
+    Raises:
+        UserError: it is not UTF-8, or no delimited text.
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter)
+    try:
+        return [(reader.line_num, fields) for fields in reader if fields]
+    except csv.Error as error:
+        raise UserError(
+            f"line {reader.line_num} is no delimited text ({error})",
+            where=str(path),
+            remedy="save it as CSV again, or get it again",
+        ) from None
 
 
 def read_text(path: Path) -> str:

@@ -7,14 +7,13 @@ side of the official split only, as the paper says.
 """
 
 import csv
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 
-from ml.collections.base import Adaptor, Annotations, Row, Track, match, refuse
+from ml.collections.base import Adaptor, Annotations, Row, Track, match, read_delimited, refuse
 from ml.dataset_spec import DatasetSpec
 from ml.errors import UserError
 
@@ -50,8 +49,11 @@ def read_tracks(path: Path) -> pl.DataFrame:
         UserError: the file has not the three header rows, or lacks columns.
     """
     remedy = f"get the file again: {FMA.source}"
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        head = [next(csv.reader(file), []) for _ in range(3)]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            head = [next(csv.reader(file), []) for _ in range(3)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"no CSV ({error})", where=str(path), remedy=remedy) from None
     if len(head[0]) != len(head[1]) or head[2][:1] != ["track_id"]:
         raise UserError(
             f"the first three rows are no FMA header (they begin {[row[:2] for row in head]})",
@@ -73,15 +75,15 @@ def read_tracks(path: Path) -> pl.DataFrame:
 
 def read_genres(path: Path) -> dict[int, str]:
     """Number -> title of each genre of `genres.csv` (`genre_id,#tracks,parent,title,top_level`)."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if not {"genre_id", "title"} <= set(reader.fieldnames or ()):
-            raise UserError(
-                f"the columns genre_id and title are not both there (found {reader.fieldnames})",
-                where=str(path),
-                remedy=f"get the file again: {FMA.source}",
-            )
-        return {int(row["genre_id"]): row["title"] for row in reader}
+    (_, header), *lines = read_delimited(path) or [(0, [""])]
+    remedy = f"get the file again: {FMA.source}"
+    missing = [f"no column {name}" for name in ("genre_id", "title") if name not in header]
+    refuse(missing, where=path, remedy=remedy)
+    number, title = header.index("genre_id"), header.index("title")
+    bad = [f"line {line}: no genre" for line, fields in lines
+           if len(fields) != len(header) or not fields[number].isdecimal()]  # fmt: skip
+    refuse(bad, where=path, remedy=remedy)
+    return {int(fields[number]): fields[title] for _, fields in lines}
 
 
 def annotate(
@@ -113,7 +115,7 @@ def _rows(
         reason = None
         labels: tuple[str, ...] = (row["genre_top"],) if row["genre_top"] else ()
         if spec.multi_label:
-            numbers = json.loads(row["genres"] or "[]")
+            numbers = [int(number) for number in re.findall(r"\d+", row["genres"] or "")]
             problems += [f"row {number}: genre {n} is not in {GENRES}" for n in numbers
                          if n not in titles]  # fmt: skip
             labels = tuple(titles[n] for n in numbers if n in titles)

@@ -5,13 +5,11 @@ Tagging". A line is `TRACK_ID ARTIST_ID ALBUM_ID PATH DURATION TAGS`, and every 
 one more tag, such as `genre---rock`: tags keep that spelling, as a word may be a genre and a mood.
 """
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ml.collections.base import Adaptor, Annotations, Row, Track, match, read_text, refuse
+from ml.collections.base import Adaptor, Annotations, Row, Track, match, read_delimited, refuse
 from ml.dataset_spec import DatasetSpec
 from ml.spec_base import SPLITS
 
@@ -32,11 +30,11 @@ def read_list(path: Path, split: str | None = None) -> list[Row]:
         UserError: its header or lines are not of this layout; all lines are told.
     """
     problems, rows = [], []
-    lines = csv.reader(io.StringIO(read_text(path), newline=""), "excel-tab")
-    header = next(lines, [])
+    lines = read_delimited(path, "\t")
+    header = lines[0][1] if lines else []
     if header != HEADER:
         problems.append(f"line 1: the header must be {' '.join(HEADER)} (got {' '.join(header)})")
-    for number, fields in enumerate(lines, start=2) if not problems else ():
+    for number, fields in lines[1:] if not problems else ():
         key = recording_of(fields[3]) if len(fields) > len(HEADER) - 1 else None
         tags = [tag for tag in fields[5:] if tag]
         if key is None or not tags or not all("---" in tag for tag in tags):

@@ -11,8 +11,6 @@
 Further columns are passed over. CSV is UTF-8 with a header; commas, semicolons or tabs.
 """  # noqa: E501
 
-import csv
-import io
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +26,7 @@ from ml.collections.base import (
     Track,
     examples,
     match,
+    read_delimited,
     read_text,
     refuse,
 )
@@ -86,6 +85,9 @@ def read_rows(path: Path, spec: DatasetSpec) -> tuple[str, list[Row], int]:
         for wanted in (KEYS, LABELS)
         if sum(name in columns for name in wanted) != 1
     ]
+    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    if repeated:
+        problems.append(f"has more than one column {', '.join(repeated)}")
     if spec.split == "official" and "split" not in columns:
         problems.append("split = 'official' needs the column split")
     refuse(problems, where=path, remedy=REMEDY)
@@ -174,14 +176,17 @@ def _read(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, Any]]]]:
         except (OSError, pl.exceptions.PolarsError) as error:
             raise UserError(f"no Parquet ({error})", where=str(path), remedy=REMEDY) from None
         return table.columns, enumerate(table.iter_rows(named=True), start=1)
-    text = read_text(path)
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.DictReader(
-        io.StringIO(text, newline=""), restkey="too many fields", delimiter=delimiter
-    )
-    reader.fieldnames = [(name or "").strip() for name in reader.fieldnames or ()]
-    return list(reader.fieldnames), ((reader.line_num, line) for line in reader)
+    head = read_text(path).partition("\n")[0]
+    lines = read_delimited(path, max(",;\t", key=head.count))
+    columns = [name.strip() for name in lines[0][1]] if lines else []
+    return columns, ((number, _named(columns, fields)) for number, fields in lines[1:])
+
+
+def _named(columns: Sequence[str], fields: Sequence[str]) -> dict[str, Any]:
+    line: dict[str, Any] = dict(zip(columns, fields, strict=False))
+    if len(fields) > len(columns):
+        line["too many fields"] = fields[len(columns) :]
+    return line
 
 
 TABLE = Adaptor(annotate, source="a CSV or Parquet file of your own; docs/collections.md")

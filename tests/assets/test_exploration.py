@@ -228,3 +228,17 @@ def test_a_newer_batch_makes_no_new_report(labelled):
     home.produce(ingest.TRACKS, "batch-000003", (), write)
     assert reports.exploration_spec(home.store, "genres") == before
     assert home.store.need(DATASETS, "genres").reference in before.inputs
+
+
+def test_features_that_only_some_batches_have_are_left_out(labelled):
+    home, artifact = labelled
+    options = {"harmonic_percussive": False, "tempo": True, "window_s": 600.0}
+    more = home.produce(
+        ingest.FEATURES, "batch-000009", (), lambda work: None, {"options": options}
+    )
+    spec = artifact.record.spec
+    inputs = [r for r in spec.inputs if r.asset != ingest.FEATURES]
+    alone = type(spec)(spec.asset, spec.partition, 1, (*inputs, more.reference))
+    both = type(spec)(spec.asset, spec.partition, 1, (*spec.inputs, more.reference))
+    assert tables.feature_columns(home.store, alone) == [*feature_names(), "tempo_bpm"]
+    assert tables.feature_columns(home.store, both) == feature_names()

@@ -1,121 +1,162 @@
-"""A person's way, in headless Chromium: the graph, a picture in its metadata, a page, a sound."""
+"""A person's way through the real Dagster UI and the pages, in headless Chromium.
 
-import os
-import re
-import shutil
-import signal
-import subprocess
-import sys
-import time
+Materialize a batch, train an experiment, look at its confusion matrix, follow the link to the pages
+and listen; and what a mistake looks like. Nothing the browser asks for may leave this machine.
+"""
+
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from selenium.webdriver.common.by import By
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+from tests.pipelines.person import CHROMIUM, DRIVER, Person, at_a_browser
+from tests.pipelines.served_ui import (
+    EXPERIMENT,
+    HOPELESS,
+    NEW_BATCH,
+    ServedUi,
+    home_with_work_to_do,
+    serving_ui,
+)
+
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not here"
 )
+GROUPS = (
+    "ingest", "representations", "dataset", "models", "embeddings", "recommendations",
+    "generation", "pages",
+)  # fmt: skip
+NARROW = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+# How far the sound of the page got, and whether it runs: of the first one that was started.
+HEARD = """
+    const sound = [...document.querySelectorAll('audio')].find(a => a.played.length);
+    return sound ? {at: sound.currentTime, paused: sound.paused, error: sound.error} : null;
+"""
 
 
 @pytest.fixture(scope="module")
-def addresses(made_home, tmp_path_factory) -> Iterator[dict[str, str]]:
-    """The addresses `melgraph ui` prints, on a copy of the made home."""
-    root = tmp_path_factory.mktemp("ui") / "home"
-    shutil.copytree(made_home.root, root, symlinks=True)
-    log = root.parent / "ui.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.cli", "ui", "--port", "3300"],
-            env={**os.environ, "MELGRAPH_HOME": str(root)},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield _wait_for_addresses(process, log)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-
-
-def _wait_for_addresses(process: subprocess.Popen, log: Path) -> dict[str, str]:
-    end = time.monotonic() + 150
-    while time.monotonic() < end and process.poll() is None:
-        if "Ctrl-C" in log.read_text():
-            return dict(re.findall(r"^  (\w+) +(http://127\.0\.0\.1:\d+)$", log.read_text(), re.M))
-        time.sleep(0.5)
-    raise AssertionError(f"melgraph ui did not start:\n{log.read_text()}")
+def ui(made_home, tmp_path_factory) -> Iterator[ServedUi]:
+    folder = tmp_path_factory.mktemp("ui")
+    with serving_ui(home_with_work_to_do(made_home, folder), log=folder / "ui.log") as served:
+        yield served
 
 
 @pytest.fixture
-def browser(tmp_path) -> Iterator:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--autoplay-policy=no-user-gesture-required", "--window-size=1500,1000",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    ):  # fmt: skip
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_page_load_timeout(90)
-    yield driver
-    driver.quit()
+def person(tmp_path) -> Iterator[Person]:
+    with at_a_browser(tmp_path) as person:
+        yield person
+        assert person.traffic().elsewhere() == []
 
 
-def wait_for(browser, css: str = "", *, text: str = "", seconds: float = 60):
-    """The first element that matches, once it is there."""
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    how = (By.CSS_SELECTOR, css) if css else (By.XPATH, f"//*[contains(text(), '{text}')]")
-    return WebDriverWait(browser, seconds).until(lambda d: d.find_element(*how))
-
-
-def test_the_graph_shows_every_group(browser, addresses):
-    browser.get(f"{addresses['Dagster']}/asset-groups/")
-    for group in ("ingest", "representations", "dataset", "models", "embeddings", "generation"):
-        assert wait_for(browser, text=group).is_displayed()
+def test_the_graph_shows_every_group(person, ui):
+    person.visit(ui.dagster)
+    person.press("Lineage")
+    for group in GROUPS:
+        person.see(group)
+    assert person.shown("//*[@role='dialog']") is None  # nothing to click away first
+    asked = person.traffic()
+    assert len(asked.urls) > 20
+    assert asked.elsewhere() == []
 
 
-def test_the_confusion_matrix_opens_in_the_metadata(browser, addresses):
-    browser.get(f"{addresses['Dagster']}/assets/evaluations")
-    wait_for(browser, text="confusion matrix")
-    link = wait_for(browser, text="Show Markdown")
-    browser.execute_script("arguments[0].click()", link)
-    picture = wait_for(browser, "img[src^='data:image/png']")
-    assert browser.execute_script("return arguments[0].naturalWidth", picture) > 300
+def test_a_batch_is_materialized(person, ui):
+    store = ui.made.store
+    assert store.current("tracks", NEW_BATCH) is None
+    person.visit(f"{ui.dagster}/assets/tracks")
+    person.press("Materialize…")
+    person.launch(NEW_BATCH)
+    status, run = person.watch_run()
+    assert status == "Success", person.witness()
+    person.visit(f"{ui.dagster}/assets/tracks?partition={NEW_BATCH}")
+    person.see("made")
+    made = store.need("tracks", NEW_BATCH)
+    assert made.record.run["dagster"] == run
+    assert (made.facts["files"], made.facts["ok"]) == (4, 4)
+    assert store.verify(made) == []
 
 
-def test_a_dream_plays(browser, addresses):
-    browser.get(f"{addresses['pages']}/pages/dreams.html")
-    wait_for(browser, "audio")
-    playing = browser.execute_async_script(
-        """
-        const done = arguments[arguments.length - 1];
-        const sound = document.querySelectorAll('audio')[1];
-        sound.muted = true;
-        sound.addEventListener('timeupdate', () => {
-            if (sound.currentTime > 0.1) done({paused: sound.paused, seconds: sound.duration});
-        });
-        sound.addEventListener('error', () => done({error: String(sound.error.code)}));
-        sound.play().catch(problem => done({error: String(problem)}));
-        """
+def test_an_experiment_is_trained_and_its_confusion_matrix_shown(person, ui):
+    store = ui.made.store
+    assert store.current("trained_models", EXPERIMENT) is None
+    person.visit(f"{ui.dagster}/jobs")
+    person.press("training")
+    person.press("Materialize all…")
+    person.launch(EXPERIMENT)
+    status, run = person.watch_run(seconds=420)
+    assert status == "Success", person.witness()
+    for asset in ("trained_models", "evaluations"):
+        assert store.need(asset, EXPERIMENT).record.run["dagster"] == run
+    person.visit(f"{ui.dagster}/assets/evaluations?partition={EXPERIMENT}")
+    person.see("made")
+    person.open_markdown("confusion matrix")
+    picture = person.wait(
+        "the picture", lambda: person.shown("//img[starts-with(@src, 'data:image/png')]")
     )
-    assert playing.get("paused") is False, playing
-    assert playing["seconds"] == pytest.approx(1.5, abs=0.1)
+    assert person.driver.execute_script("return arguments[0].naturalWidth", picture) > 300
+    person.visit(f"{ui.dagster}/assets/trained_models?partition={EXPERIMENT}")
+    link = f"//a[starts-with(@href, '{ui.mlflow}/#/experiments/')]"
+    person.follow(person.wait("the link to MLflow", lambda: person.shown(link)))
+    for written in ("training.epochs", "validation_accuracy"):
+        person.see(written)
 
 
-def test_a_click_plays_a_track(browser, addresses):
-    browser.get(f"{addresses['pages']}/pages/tracks.html")
-    button = wait_for(browser, "button[aria-label^='Play'], button.play")
-    browser.execute_script("arguments[0].click()", button)
-    state = "return [...document.querySelectorAll('audio')].some(a => !a.paused && a.src)"
-    end = time.monotonic() + 20
-    while not browser.execute_script(state) and time.monotonic() < end:
-        time.sleep(0.2)
-    assert browser.execute_script(state)
+def test_the_pages_are_published_and_play(person, ui):
+    person.visit(f"{ui.dagster}/assets/pages")
+    person.press("Materialize")
+    status, _ = person.watch_run()
+    assert status == "Success", person.witness()
+    person.visit(f"{ui.dagster}/assets/pages")
+    link = f"//a[starts-with(@href, '{ui.pages}/pages/index.html')]"
+    person.follow(person.wait("the link to the pages", lambda: person.shown(link)))
+    person.press("Dreams")
+    sound = person.wait("a player", lambda: person.shown("//audio[@controls]"))
+    person.press_play(sound)
+    assert_it_plays(person, until=0.3)
+    person.press("Tracks")
+    person.press_what("//button[starts-with(@aria-label, 'Play')]", "a track's play button")
+    assert_it_plays(person, until=0.5)
+    noted = person.traffic()
+    assert (noted.refused, noted.errors) == ([], [])
+
+
+def assert_it_plays(person: Person, *, until: float) -> None:
+    def heard() -> dict:
+        return person.driver.execute_script(HEARD) or {"at": 0.0, "paused": True}
+
+    first = person.wait("a sound", lambda: (h := heard())["at"] > 0 and h)
+    assert not first["paused"], person.witness()
+    person.wait("the sound to go on", lambda: heard()["at"] >= max(until, first["at"] + 0.1))
+
+
+def test_a_mistake_is_told_in_plain_words(person, ui):
+    person.visit(f"{ui.dagster}/assets/trained_models")
+    person.press("Materialize…")
+    person.launch(HOPELESS)
+    status, _ = person.watch_run()
+    assert status == "Failure", person.witness()
+    told = person.text()
+    assert "cannot be learned from: no class has 1000 tracks or more" in told
+    assert "remedy: " in told
+    for word in ("Stack Trace", "Traceback", 'File "', "_core"):
+        assert word not in told, person.witness()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_fit_a_narrow_screen(person, ui, scheme):
+    driver = person.driver
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", NARROW)
+    emulated = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", emulated)
+    person.visit(ui.pages)
+    pages = [link.get_attribute("href") for link in driver.find_elements(By.CSS_SELECTOR, "nav a")]
+    assert len(pages) >= 6
+    for page in pages:
+        person.visit(page)
+        person.wait("a heading", lambda: person.shown("//h1"))
+        wide = driver.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= NARROW["width"], person.witness()
+        dark = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+        assert (dark == "rgb(19, 18, 25)") == (scheme == "dark")
+    noted = person.traffic()
+    assert (noted.refused, noted.errors) == ([], [])
+    assert len([url for url in noted.urls if url.endswith(".html")]) >= len(pages)

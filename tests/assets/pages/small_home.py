@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from unittest import mock
 
@@ -21,7 +21,7 @@ from assets.recommendations import RECOMMENDATIONS
 from assets.recommendations import TABLE as NEIGHBOURS
 from assets.trained_models import CURVES_PICTURE, TRAINED
 from ml import plots
-from ml.features import feature_names
+from ml.features import FeatureOptions, feature_names
 from ml.sample_library import MARKER
 from ml.specs import load_specs
 from ml.spectral import MelTransform, mel_frequencies
@@ -46,12 +46,23 @@ ARTISTS = ("The Quiet Hours", "Mira Vale", "Old Tin Roof", "Kestrel", "Ana Lund"
 class SmallHome:
     """Builds the home step by step; each step is an artifact kind."""
 
-    def __init__(self, root: Path, *, tracks: int = 24, classes: int = 3, sample: bool = True):
+    def __init__(
+        self,
+        root: Path,
+        *,
+        tracks: int = 24,
+        classes: int = 3,
+        sample: bool = True,
+        bucket: str | None = None,
+    ):
         self.library = root / "library of songs"
         self.library.mkdir(parents=True)
         if sample:
             (self.library / MARKER).write_text("{}")
-        self.home = Home((root / "home").resolve(), self.library.resolve()).create()
+        self.home = Home((root / "home").resolve(), str(self.library.resolve()))
+        if bucket is not None:  # its user puts the library there
+            self.home = Home(self.home.root, f"{bucket}/songs", artifact_store=f"{bucket}/made")
+        self.home.create()
         self.store = ArtifactStore(self.home)
         names = ("bossa #1", "rock", "ambient", "techno", "folk", "reggae", "jazz", "metal")
         self.classes = names[:classes]
@@ -151,7 +162,8 @@ class SmallHome:
                 write_table(table, work.folder / ingest.FEATURES_TABLE)
 
             self.produce(ingest.MEL, tracks.partition, (tracks,), write_mel, config)
-            self.produce(ingest.FEATURES, tracks.partition, (tracks,), write_features)
+            made_with = {"options": asdict(FeatureOptions())}
+            self.produce(ingest.FEATURES, tracks.partition, (tracks,), write_features, made_with)
         return self
 
     def add_exploration(self) -> "SmallHome":

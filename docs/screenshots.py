@@ -1,0 +1,85 @@
+"""Take the pictures of the README anew, from a home as `make demo` leaves it.
+
+    python docs/screenshots.py HOME
+
+Starts `melgraph ui` on the home, looks at it in headless Chromium, and writes docs/images/*.png.
+Starting the UI starts its sensors too: what is new in the library is ingested meanwhile.
+"""
+
+import argparse
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from selenium.webdriver import ActionChains, Keys
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from storage.home import open_home
+from tests.conftest import MadeHome
+from tests.pipelines.person import Person, at_a_browser
+from tests.pipelines.served_ui import serving_ui
+
+IMAGES = Path(__file__).with_name("images")
+COLOURS = 128  # of a palette: a third of the bytes, and no difference to see
+EXPERIMENT = "small-cnn"
+
+
+def main() -> None:
+    """Take all three."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("home", type=Path, help="a home as `make demo` leaves it")
+    home = open_home(parser.parse_args().home.resolve())
+    made = MadeHome(home.root, home.library, home.root / "output.txt")
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "ui.log"
+        with serving_ui(made, log=log) as ui, at_a_browser(Path(folder)) as person:
+            graph(person, ui.dagster)
+            materialization(person, ui.dagster)
+            dreams(person, ui.pages)
+
+
+def graph(person: Person, dagster: str) -> None:
+    """The asset graph, every group open."""
+    person.driver.set_window_size(1700, 1150)
+    person.visit(f"{dagster}/asset-groups/")
+    person.see("recommendations")
+    ActionChains(person.driver).key_down(Keys.ALT).send_keys("e").key_up(Keys.ALT).perform()
+    person.see("cluster_reports")
+    keep(person, "graph", width=1400)
+
+
+def materialization(person: Person, dagster: str) -> None:
+    """What Dagster shows of an evaluation, its confusion matrix open."""
+    person.driver.set_window_size(1500, 1000)
+    person.visit(f"{dagster}/assets/evaluations?partition={EXPERIMENT}")
+    person.open_markdown("confusion matrix")
+    person.wait("the picture", lambda: person.shown("//img[starts-with(@src, 'data:image/png')]"))
+    keep(person, "materialization", width=1200)
+
+
+def dreams(person: Person, pages: str) -> None:
+    """The page of dreams, one sound playing."""
+    person.driver.set_window_size(1080, 1100)
+    person.visit(f"{pages}/pages/dreams.html")
+    sound = person.wait("a player", lambda: person.shown("(//audio[@controls])[2]"))
+    person.press_play(sound)
+    person.wait("a sound", lambda: sound.get_property("currentTime") > 1)
+    person.driver.execute_script("window.scrollTo(0, 0)")
+    keep(person, "dreams", width=1000)
+
+
+def keep(person: Person, name: str, *, width: int) -> None:
+    """Write what is on the screen, scaled to `width` pixels."""
+    picture = Image.open(io.BytesIO(person.driver.get_screenshot_as_png())).convert("RGB")
+    height = round(picture.height * width / picture.width)
+    picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    path = IMAGES / f"{name}.png"
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path.name}: {width} x {height}, {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
