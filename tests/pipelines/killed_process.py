@@ -54,6 +54,7 @@ class Order:
         home, library: folders.
         point, occurrence: kill at a named point.
         delay_s: kill so many seconds after the start; None: not at a moment.
+        after: begin to count when the home has a path that fits this pattern.
         workers: decode in worker processes, as users do; else in this one, which is quicker.
     """
 
@@ -62,6 +63,7 @@ class Order:
     point: str = ""
     occurrence: int = 1
     delay_s: float | None = None
+    after: str = ""
     workers: int = 0
 
 
@@ -226,15 +228,25 @@ def carry_out(order: Order) -> Ending:
     process = os.fork()
     if process == 0:
         child(order, board)
-    if order.delay_s is not None:
-        time.sleep(max(0.0, started + order.delay_s - time.monotonic()))
-        os.kill(process, signal.SIGKILL)
-    _, status = os.waitpid(process, 0)
+    status = await_end(process, order, started)
     seconds = time.monotonic() - started
     last, rest = board[:LAST_POINT], board[LAST_POINT:].rstrip(b"\0")
     told = json.loads(rest) if rest else {}
     last_point = last.rstrip(b"\0 ").decode()
     return Ending(os.waitstatus_to_exitcode(status), seconds, last_point, process=process, **told)
+
+
+def await_end(process: int, order: Order, started: float) -> int:
+    """The wait status of a run, killed or not."""
+    if order.delay_s is not None:
+        while order.after and not any(Path(order.home).glob(order.after)):
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                return status
+            started = time.monotonic()
+        time.sleep(max(0.0, started + order.delay_s - time.monotonic()))
+        os.kill(process, signal.SIGKILL)
+    return os.waitpid(process, 0)[1]
 
 
 def prepare() -> None:
