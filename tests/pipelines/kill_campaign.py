@@ -3,7 +3,7 @@
 import random
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from tests.pipelines.killed_runs import (
 )
 
 KILLED = -9
+TO_A_HOME = 40  # kills, one after the other, before it is let to its end
 BATCH_SIZE = 3
 AT_WORK = "pending/tracks/*.aside/*/*"  # a worker has begun to keep rows aside
 LONG_STAGES = (1, 4, 5, 7, 8, 9, 12)  # of `melgraph run`: those that take a while each time
@@ -233,17 +234,20 @@ def turns(
 
 
 def kill_everywhere(
-    campaign: Campaign, scenarios: Sequence[Scenario], times: int, length: int, seed: int
+    campaign: Campaign,
+    scenarios: Sequence[Scenario],
+    seed: int,
+    *,
+    wanted: Callable[[str], bool] = lambda point: True,
 ) -> None:
-    """Every named point `times` times, at occurrences drawn by chance, `length` kills to a home."""
+    """Every named point once, at an occurrence drawn by chance; many kills to a home."""
     draw = random.Random(seed)
     places = points_of(scenarios)
-    wanted = []
-    for point, found in places.items():
-        for scenario, position in (draw.choice(found) for _ in range(times)):
-            wanted.append((scenario, Kill(position, point)))
-    while wanted:
+    chosen = [(point, draw.choice(found)) for point, found in places.items() if wanted(point)]
+    left = [(scenario, Kill(position, point)) for point, (scenario, position) in chosen]
+    length = TO_A_HOME
+    while left:
         missed = []
-        for scenario, kills in turns(wanted, length, draw):
+        for scenario, kills in turns(left, length, draw):
             missed += [(scenario, kill) for kill in campaign.kill_in_turn(scenario, kills)]
-        wanted, length = missed, max(1, length // 4)
+        left, length = missed, max(1, length // 4)

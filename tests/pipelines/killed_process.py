@@ -5,6 +5,7 @@ fields of `Order`); a line of JSON on stdout says how it ended. The run is that 
 planned by its planner, without Dagster around the assets and without what is trained or drawn.
 """
 
+import gc
 import json
 import math
 import mmap
@@ -254,6 +255,7 @@ def prepare() -> None:
     import torch
 
     torch.set_num_threads(1)
+    import mutagen
     import sklearn.neighbors  # noqa: F401
     import usearch.index  # noqa: F401
 
@@ -264,11 +266,14 @@ def prepare() -> None:
     import ml.fingerprint_matching
     import ml.fingerprints
     import ml.inference
+    import ml.label_classes
     import ml.representations
+    import ml.sample_library
     import ml.similarity
     import ml.splits  # noqa: F401
     from storage import artifacts, environment
 
+    mutagen.File(__file__)  # imports all it knows, once
     known = environment.environment()  # asks git, once
     artifacts.environment = lambda: known
 
@@ -276,6 +281,8 @@ def prepare() -> None:
 def main() -> None:
     """Carry out orders until stdin ends."""
     prepare()
+    gc.disable()  # a collection in a fork would touch, and so copy, every page
+    gc.freeze()
     for line in sys.stdin:
         print(json.dumps(asdict(carry_out(Order(**json.loads(line))))), flush=True)
 
