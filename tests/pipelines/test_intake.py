@@ -65,7 +65,7 @@ def test_new_files_become_batches_in_order(home, catalogue):
     put(home, *(f"{n}.mp3" for n in range(5)), "notes.txt", "._0.mp3")
     scan = look(home, catalogue)
     assert (scan.listed, len(scan.arrived), scan.unsettled, scan.gone) == (5, 5, [], [])
-    assert scan.sentence() == "5 audio files listed, 5 new"
+    assert scan.sentence() == "5 audio files listed, 5 new, 1 other files passed over (1 .txt)"
     assert catalogue.batches() == []  # a scan changes nothing
     keys = cut_batches(catalogue, scan, batch_size=2)
     assert keys == ["batch-000001", "batch-000002", "batch-000003"]
