@@ -52,15 +52,10 @@ def read_collection(store: ArtifactStore, spec: Spec) -> pl.DataFrame:
 
 
 def _with_parts(table: pl.DataFrame) -> pl.DataFrame:
-    if not table["label"].count():
-        return table.with_columns(
-            pl.lit(ALL_TRACKS).alias("class"), part=pl.lit("no split"), heard=pl.lit(True)
-        )
-    if not table["split"].count():
-        part = pl.lit("no split")
-    else:
-        part = pl.col("split").fill_null("left out")
-    table = table.with_columns(pl.col("label").alias("class"), part=part)
+    unknown = "left out" if table["split"].count() else "no split"
+    part = pl.col("split").fill_null(unknown)
+    name = pl.col("label") if table["label"].count() else pl.lit(ALL_TRACKS)
+    table = table.with_columns(name.alias("class"), part=part)
     heard = pl.col("class").is_not_null() & ~pl.col("part").is_in(["test", "left out"])
     return table.with_columns(heard=heard)
 

@@ -3,7 +3,7 @@
 One pass over the files (`assets.ingest_pass`) feeds all that are made together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -66,18 +66,35 @@ def representation_specs(
     Raises:
         UserError: the file cannot be used.
     """
+    return representation_maker(store, names)(tracks)
+
+
+def representation_maker(
+    store: ArtifactStore, names: Sequence[str] = DEFAULT
+) -> Callable[[Reference], list[Spec]]:
+    """`representation_specs` of many batches: the file is read once.
+
+    Raises:
+        UserError: the file cannot be used.
+    """
     from ml.representations import load_representations
 
     made_with = load_representations(store.home.specs / "representations.toml")
-    specs = []
+    configs: dict[str, dict[str, Any]] = {}
     for name in names:
         how = made_with[name]
         if name == FEATURES:
-            config: dict[str, Any] = {"options": asdict(how)}
+            configs[name] = {"options": asdict(how)}
         else:
-            config = {"transform": how.attributes(), "codec": "none"}
-        specs.append(Spec(name, tracks.partition, STAGES[name], (tracks,), config))
-    return specs
+            configs[name] = {"transform": how.attributes(), "codec": "none"}
+
+    def make(tracks: Reference) -> list[Spec]:
+        return [
+            Spec(name, tracks.partition, STAGES[name], (tracks,), dict(config))
+            for name, config in configs.items()
+        ]
+
+    return make
 
 
 def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:

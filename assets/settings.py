@@ -15,10 +15,10 @@
 import os
 from pathlib import Path
 
-from storage.bucket import is_bucket, tidy_location
 from storage.errors import StorageError
 from storage.home import Home, read_marker
 from storage.library import Library, open_library
+from storage.location import is_bucket, tidy_location
 
 BASE = Path(".melgraph")
 SAMPLE_LIBRARY = BASE / "sample-library"

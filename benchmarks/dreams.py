@@ -92,7 +92,7 @@ def main() -> None:
     transform = from_attributes(MEL, meta["mel_transform"])
     (snapshot,) = (r for r in trained.record.spec.inputs if r.asset == "datasets")
     table = read_table(store.get(snapshot).folder / "tracks.parquet")
-    excerpts = held_out(table, store.home.library, transform, options.skip, options.tracks)
+    excerpts = held_out(table, Path(store.home.library), transform, options.skip, options.tracks)
     print("excerpts: " + ", ".join(excerpt.path for excerpt in excerpts) + "\n")
     print(
         "| setting | gain | gain in the sound | edit, dB RMS | at the limit | SNR, dB | "

@@ -199,7 +199,7 @@ def copies(songs: list[Song], originals: list[Song]) -> None:
     same = known | {(b, a) for a, b in known}
     print("| copy | found | bit error rate: median | largest | taken for others |")
     print("|---|---|---|---|---|")
-    for name, change in CHANGES.items():
+    for name, change in (CHANGES | other_songs(originals)).items():
         changed = [fingerprint(mel(change(song.sound, row))) for row, song in enumerate(originals)]
         matches = list(index.matches(Fingerprints.of(changed)))
         own = [m for m in matches if originals[m.query].path == songs[m.reference].path]
@@ -255,6 +255,22 @@ def filtered(gain_db: Change) -> Change:
         return np.fft.irfft(np.fft.rfft(sound) * 10 ** (gain_db(octaves, number) / 20), len(sound))
 
     return change
+
+
+def other_songs(originals: list[Song]) -> dict[str, Change]:
+    """Not copies: another song over the first, both as loud between 0.25 and 3.4 kHz, or softer."""
+    band = butter(4, (250, 3400), "bandpass", fs=RATE, output="sos")
+
+    def over(level_db: float) -> Change:
+        def mix(sound: np.ndarray, number: int) -> np.ndarray:
+            other = originals[(number + 1) % len(originals)].sound
+            ours, theirs = sosfiltfilt(band, sound), sosfiltfilt(band, np.resize(other, len(sound)))
+            gain = 10 ** (level_db / 20) * np.sqrt(np.mean(ours**2) / np.mean(theirs**2))
+            return sound + gain * theirs
+
+        return mix
+
+    return {f"(no copy) another song over it, {db} dB": over(db) for db in (-12, -6, 0)}
 
 
 def equaliser(octaves: np.ndarray, number: int) -> np.ndarray:

@@ -24,11 +24,12 @@ import polars as pl
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from assets import ingest
+from assets.fingerprints import fingerprint_spec
 from assets.live import library_state, live_tracks
 from assets.materialize import current_references
 from ml.audio import AUDIO_SUFFIXES
 from pipelines.intake import BATCH_SIZE, reconcile
-from pipelines.plan import Planner
+from pipelines.plan import Planner, Step
 from storage.artifacts import ArtifactStore, Work
 from storage.catalogue import Catalogue, LibraryFile
 from storage.comparison import difference
@@ -90,7 +91,7 @@ def make_case(folder: Path, files: int) -> Case:
         path = library / f"album {n // 100:05d}" / f"{n % 100:02d}.mp3"
         path.touch()
         os.utime(path, (LONG_AGO, LONG_AGO))
-    case = Case(files, Home(folder / f"home-{files}", library).create())
+    case = Case(files, Home(folder / f"home-{files}", str(library)).create())
     listing = open_library(str(library)).list(AUDIO_SUFFIXES)
     for start in range(0, files, BATCH_SIZE):
         lot = listing[start : start + BATCH_SIZE]
@@ -116,7 +117,8 @@ def make_artifacts(case: Case, batch: str, lot: list[LibraryFile]) -> None:
 
     tracks = ingest.tracks_spec(batch, lot)
     case.store.produce(tracks, write_tracks)
-    for spec in ingest.representation_specs(case.store, tracks.reference):
+    mel, features = ingest.representation_specs(case.store, tracks.reference)
+    for spec in (mel, features, fingerprint_spec(mel.reference)):
         case.store.produce(spec, lambda work: None)
 
 
@@ -140,7 +142,9 @@ def measure(case: Case) -> None:
     case.time("few", lambda: [catalogue.batch_files(batch), catalogue.locations(track_id("x"))])
     case.time("state", lambda: library_state(catalogue))
     case.time("reconcile", lambda: reconcile(store, catalogue))
-    case.time("plan", lambda: list(Planner(store, catalogue, []).ingest()))
+    steps: list[Step] = []
+    case.time("plan", lambda: steps.extend(Planner(store, catalogue, []).ingest()))
+    assert all(step.needless for step in steps)
     case.time("references", lambda: current_references(store, ingest.TRACKS))
     references = current_references(store, ingest.TRACKS)
     batches = [store.get(reference) for reference in references]
@@ -156,9 +160,9 @@ def tick(case: Case) -> None:
     from pipelines import sensors
 
     os.environ["MELGRAPH_HOME"] = str(case.home.root)
-    os.environ["MELGRAPH_LIBRARY"] = str(case.home.library)
+    os.environ["MELGRAPH_LIBRARY"] = case.home.library
     for n in range(NEW):
-        path = case.home.library / f"{n}.mp3"
+        path = Path(case.home.library) / f"{n}.mp3"
         path.touch()
         os.utime(path, (LONG_AGO, LONG_AGO))
     with DagsterInstance.ephemeral() as instance:

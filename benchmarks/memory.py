@@ -94,7 +94,13 @@ def measure(title: str, library: Path, representations: list[str]) -> None:
         script.write_text(CHILD)
         started = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, str(script), str(library), str(Path(scratch) / "home"), *representations],
+            [
+                sys.executable,
+                str(script),
+                str(library),
+                str(Path(scratch) / "home"),
+                *representations,
+            ],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
             stdout=subprocess.PIPE,
             text=True,

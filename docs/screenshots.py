@@ -10,6 +10,7 @@ import argparse
 import io
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from PIL import Image
@@ -23,8 +24,8 @@ from tests.pipelines.person import Person, at_a_browser
 from tests.pipelines.served_ui import serving_ui
 
 IMAGES = Path(__file__).with_name("images")
-COLOURS = 128  # of a palette: a third of the bytes, and no difference to see
 EXPERIMENT = "small-cnn"
+STILL_S = 3.0
 
 
 def main() -> None:
@@ -43,20 +44,24 @@ def main() -> None:
 
 def graph(person: Person, dagster: str) -> None:
     """The asset graph, every group open."""
-    person.driver.set_window_size(1700, 1150)
+    person.driver.set_window_size(1700, 1400)
     person.visit(f"{dagster}/asset-groups/")
     person.see("recommendations")
     ActionChains(person.driver).key_down(Keys.ALT).send_keys("e").key_up(Keys.ALT).perform()
     person.see("cluster_reports")
+    person.driver.refresh()  # the address says what is open; now all of it is fitted in
+    person.see("cluster_reports")
+    still(person)
     keep(person, "graph", width=1400)
 
 
 def materialization(person: Person, dagster: str) -> None:
     """What Dagster shows of an evaluation, its confusion matrix open."""
-    person.driver.set_window_size(1500, 1000)
-    person.visit(f"{dagster}/assets/evaluations?partition={EXPERIMENT}")
+    person.driver.set_window_size(1500, 1160)
+    person.visit(f"{dagster}/assets/evaluations?view=partitions&partition={EXPERIMENT}")
     person.open_markdown("confusion matrix")
     person.wait("the picture", lambda: person.shown("//img[starts-with(@src, 'data:image/png')]"))
+    still(person)
     keep(person, "materialization", width=1200)
 
 
@@ -71,13 +76,26 @@ def dreams(person: Person, pages: str) -> None:
     keep(person, "dreams", width=1000)
 
 
+def still(person: Person) -> None:
+    """Wait until nothing moves on the screen any more."""
+
+    def is_still() -> bool:
+        before = person.driver.get_screenshot_as_png()
+        time.sleep(STILL_S)
+        return person.driver.get_screenshot_as_png() == before
+
+    person.wait("a still picture", is_still)
+
+
 def keep(person: Person, name: str, *, width: int) -> None:
     """Write what is on the screen, scaled to `width` pixels."""
     picture = Image.open(io.BytesIO(person.driver.get_screenshot_as_png())).convert("RGB")
     height = round(picture.height * width / picture.width)
     picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     path = IMAGES / f"{name}.png"
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    # A palette is a third of the bytes; k-means keeps the colours it is chosen from.
+    method, dither = Image.Quantize.MEDIANCUT, Image.Dither.NONE
+    picture.quantize(256, method=method, kmeans=1, dither=dither).save(path, optimize=True)
     print(f"{path.name}: {width} x {height}, {path.stat().st_size / 1000:.0f} kB")
 
 

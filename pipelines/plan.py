@@ -87,18 +87,21 @@ class Planner:
 
     def ingest(self) -> Iterator[Step]:
         """Every batch that lacks one of its four artifacts."""
+        representations = ingest.representation_maker(self.store)
         for batch in self.catalogue.batches():
             tracks = ingest.tracks_spec(batch, self.catalogue.batch_files(batch))
-            mel, features = ingest.representation_specs(self.store, tracks.reference)
+            mel, features = representations(tracks.reference)
             specs = [tracks, mel, features, fingerprints.fingerprint_spec(mel.reference)]
             yield self._step("ingest", {TRACK_BATCH: batch}, specs)
 
     def on_demand(self) -> Iterator[Step]:
         """The representations that were asked for, of every batch that lacks one."""
-        for tracks in current_references(self.store, ingest.TRACKS) if self.representations else ():
-            specs = ingest.representation_specs(self.store, tracks, self.representations)
+        asked = tuple(self.representations)
+        representations = ingest.representation_maker(self.store, asked)
+        for tracks in current_references(self.store, ingest.TRACKS) if asked else ():
+            specs = representations(tracks)
             step = self._step("representing", {TRACK_BATCH: tracks.partition}, specs)
-            yield replace(step, assets=tuple(self.representations))
+            yield replace(step, assets=asked)
 
     def deduplication(self) -> Iterator[Step]:
         """The duplicates of the library, where batches or missing files are new."""

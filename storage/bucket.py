@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storage.errors import BucketTrouble, StorageError, UnusableKey
+from storage.location import SCHEME
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-SCHEME = "s3://"
 CHUNK_BYTES = 8 << 20  # of an upload in parts, and of a download: what bounds the memory
 PARTS_AT_ONCE = 4
 # A few seconds: long enough for a hiccup, short enough that a wrong endpoint is told at once.
@@ -39,35 +39,7 @@ _RETRIES = {
 _TIMEOUTS = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "1h"}
 
 
-def is_bucket(location: str) -> bool:
-    """Whether a location names a bucket rather than a folder."""
-    return location.startswith(SCHEME)
-
-
-def tidy_location(text: str, *, where: str) -> str:
-    """A folder as its resolved absolute path, `s3://bucket/prefix` without a slash at the end.
-
-    Args:
-        text: what the user wrote.
-        where: the setting it was written in, for the message.
-
-    Raises:
-        StorageError: it is of another scheme, or names no bucket.
-    """
-    if "://" not in text:
-        return str(Path(text).resolve())
-    bucket, *prefix = text.removeprefix(SCHEME).rstrip("/").split("/")
-    if not is_bucket(text) or not bucket or not all(_is_segment(part) for part in prefix):
-        raise StorageError(
-            f"{text!r} is neither a folder nor s3://BUCKET/PREFIX",
-            where=where,
-            remedy="name a local folder, or a bucket of an S3-compatible service",
-        )
-    return SCHEME + "/".join([bucket, *prefix])
-
-
-def _is_segment(part: str) -> bool:
-    return part not in ("", ".", "..") and part.isprintable()
+_spoke: dict[str, int] = {}  # the process that speaks to buckets, once one does
 
 
 @dataclass(frozen=True)
@@ -237,6 +209,7 @@ class Bucket:
     @contextmanager
     def _speaking(self, doing: str, key: str = "") -> Iterator[None]:
         """What obstore raises, in the terms of this room."""
+        self._refuse_fork()
         try:
             yield
         except FileNotFoundError as error:
@@ -254,6 +227,15 @@ class Bucket:
             ):
                 raise
             raise self._trouble(doing, key, error) from None
+
+    def _refuse_fork(self) -> None:
+        # obstore's threads do not survive a fork: a forked child would wait for ever.
+        if _spoke.setdefault("process", os.getpid()) != os.getpid():
+            raise StorageError(
+                "a forked process cannot speak to a bucket its parent has spoken to",
+                where=self.location,
+                remedy="start worker processes with the method `spawn`",
+            )
 
     def _trouble(self, doing: str, key: str, error: Exception) -> StorageError:
         said, kind = str(error), type(error).__name__

@@ -22,10 +22,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from storage.artifacts import ArtifactStore
-from storage.bucket import is_bucket
 from storage.errors import BucketTrouble, UnusableKey
 from storage.home import Home
 from storage.library import Library
+from storage.location import is_bucket
 from storage.records import RECORD_NAME, Reference
 
 RECORDINGS_KEPT = 32  # of a library in a bucket, in temporary files while the server runs

@@ -242,3 +242,15 @@ def test_features_that_only_some_batches_have_are_left_out(labelled):
     both = type(spec)(spec.asset, spec.partition, 1, (*spec.inputs, more.reference))
     assert tables.feature_columns(home.store, alone) == [*feature_names(), "tempo_bpm"]
     assert tables.feature_columns(home.store, both) == feature_names()
+
+
+@pytest.mark.parametrize("labels", [["a", "a", "b", "b"], [None] * 4])
+def test_test_tracks_are_never_heard_with_labels_or_without(labels):
+    table = pl.DataFrame(
+        {"label": labels, "split": ["train", "test", "validation", None]},
+        schema={"label": pl.String, "split": pl.String},
+    )
+    found = tables._with_parts(table)
+    assert found["heard"].to_list() == [True, False, True, False]
+    assert found["part"].to_list() == ["train", "test", "validation", "left out"]
+    assert found["class"].to_list() == [label or tables.ALL_TRACKS for label in labels]

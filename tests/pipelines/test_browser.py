@@ -67,7 +67,7 @@ def test_a_batch_is_materialized(person, ui):
     person.launch(NEW_BATCH)
     status, run = person.watch_run()
     assert status == "Success", person.witness()
-    person.visit(f"{ui.dagster}/assets/tracks?partition={NEW_BATCH}")
+    person.visit(f"{ui.dagster}/assets/tracks?view=partitions&partition={NEW_BATCH}")
     person.see("made")
     made = store.need("tracks", NEW_BATCH)
     assert made.record.run["dagster"] == run
@@ -86,14 +86,14 @@ def test_an_experiment_is_trained_and_its_confusion_matrix_shown(person, ui):
     assert status == "Success", person.witness()
     for asset in ("trained_models", "evaluations"):
         assert store.need(asset, EXPERIMENT).record.run["dagster"] == run
-    person.visit(f"{ui.dagster}/assets/evaluations?partition={EXPERIMENT}")
+    person.visit(f"{ui.dagster}/assets/evaluations?view=partitions&partition={EXPERIMENT}")
     person.see("made")
     person.open_markdown("confusion matrix")
     picture = person.wait(
         "the picture", lambda: person.shown("//img[starts-with(@src, 'data:image/png')]")
     )
     assert person.driver.execute_script("return arguments[0].naturalWidth", picture) > 300
-    person.visit(f"{ui.dagster}/assets/trained_models?partition={EXPERIMENT}")
+    person.visit(f"{ui.dagster}/assets/trained_models?view=partitions&partition={EXPERIMENT}")
     link = f"//a[starts-with(@href, '{ui.mlflow}/#/experiments/')]"
     person.follow(person.wait("the link to MLflow", lambda: person.shown(link)))
     for written in ("training.epochs", "validation_accuracy"):

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from storage.bucket import CHUNK_BYTES, Bucket, tidy_location
+from storage.bucket import CHUNK_BYTES, Bucket
 from storage.errors import BucketTrouble, StorageError, UnusableKey
+from storage.location import tidy_location
 
 
 @pytest.fixture
@@ -126,3 +127,15 @@ def test_keys_that_are_no_paths(there, bucket):
         list(there.objects())
     with pytest.raises(UnusableKey):
         there.read("a/../b")
+
+
+def test_a_forked_child_is_refused_rather_than_left_waiting(there):
+    there.write("x", b"1")
+    child = os.fork()
+    if child == 0:
+        try:
+            there.read("x")
+        except StorageError as error:
+            os._exit(7 if "spawn" in error.remedy else 8)
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

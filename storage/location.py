@@ -1,0 +1,38 @@
+"""Locations as users write them: a folder of this machine, or `s3://bucket/prefix`."""
+
+from pathlib import Path
+
+from storage.errors import StorageError
+
+SCHEME = "s3://"
+
+
+def is_bucket(location: str) -> bool:
+    """Whether a location names a bucket rather than a folder."""
+    return location.startswith(SCHEME)
+
+
+def tidy_location(text: str, *, where: str) -> str:
+    """A folder as its resolved absolute path, `s3://bucket/prefix` without a slash at the end.
+
+    Args:
+        text: what the user wrote.
+        where: the setting it was written in, for the message.
+
+    Raises:
+        StorageError: it is of another scheme, or names no bucket.
+    """
+    if "://" not in text:
+        return str(Path(text).resolve())
+    bucket, *prefix = text.removeprefix(SCHEME).rstrip("/").split("/")
+    if not is_bucket(text) or not bucket or not all(_is_segment(part) for part in prefix):
+        raise StorageError(
+            f"{text!r} is neither a folder nor s3://BUCKET/PREFIX",
+            where=where,
+            remedy="name a local folder, or a bucket of an S3-compatible service",
+        )
+    return SCHEME + "/".join([bucket, *prefix])
+
+
+def _is_segment(part: str) -> bool:
+    return part not in ("", ".", "..") and part.isprintable()
