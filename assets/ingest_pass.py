@@ -132,7 +132,7 @@ def examine_all(
 
     aside = work_folder.with_name(f"{work_folder.name}.aside")
     shutil.rmtree(aside, ignore_errors=True)  # of a writer that died
-    aside.mkdir(parents=True)
+    aside.mkdir(parents=True, exist_ok=True)  # there still, where its workers are writing yet
     block_s = block_seconds()
     # a name of its own: a process of a writer that died may still be at work in the old one
     own = tempfile.mkdtemp(dir=aside)

@@ -136,7 +136,7 @@ class Planner:
 
     def _training_specs(self, name: str) -> list[Spec]:
         spec = trained_models.training_spec(self.store, name)
-        if self.store.find(spec.reference) is None:
+        if not self._is_current(spec):
             return [spec]
         return [spec, evaluation_spec(self.store, name)]
 
@@ -176,7 +176,7 @@ class Planner:
             segments = recommendations.segment_specs(self.store, name)
             index = recommendations.index_spec(name, segments)
             specs = [index]
-            if self.store.find(index.reference) is not None:
+            if self._is_current(index):
                 specs.append(recommendations.recommendation_spec(self.store, self.catalogue, name))
             yield self._step("recommending", {"encoder": name}, specs)
 
@@ -194,10 +194,13 @@ class Planner:
         yield self._step("publishing", {}, [pages_spec(self.store)])
 
     def _step(self, job: str, partition: dict[str, str], specs: list[Spec]) -> Step:
-        current = self.store.current_reference
-        if all(current(spec.asset, spec.partition) == spec.reference for spec in specs):
+        if all(map(self._is_current, specs)):
             return Step(job, partition, "already there", needless=True)
         return Step(job, partition)
+
+    def _is_current(self, spec: Spec) -> bool:
+        """Whether readers get it: a writer killed before that leaves it committed, and not yet."""
+        return self.store.current_reference(spec.asset, spec.partition) == spec.reference
 
     def _try(
         self, job: str, partition: dict[str, str], specs: Callable[[str], list[Spec]], name: str

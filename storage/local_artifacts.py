@@ -51,8 +51,11 @@ class LocalArtifacts:
             return None
 
     def write_pointer(self, asset: str, partition: str, data: bytes) -> None:
-        """Point a partition at a version."""
-        write_aside(self.root / asset / partition / CURRENT, data)
+        """Point a partition at a version. The lock is the caller's."""
+        folder = self.root / asset / partition
+        for left in folder.glob(f".{CURRENT}.*.aside"):  # by writers that died
+            left.unlink(missing_ok=True)
+        write_aside(folder / CURRENT, data)
 
     def assets(self) -> list[str]:
         """Assets that have a pointer."""

@@ -1,0 +1,272 @@
+"""Runs to be killed: a parent that has imported everything, and a fork of it for each run.
+
+Usage: python -m tests.pipelines.killed_process, then a line of JSON on stdin for each run (the
+fields of `Order`); a line of JSON on stdout says how it ended. The run is that of `melgraph run`,
+planned by its planner, without Dagster around the assets and without what is trained or drawn.
+"""
+
+import json
+import math
+import mmap
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from assets import (
+    datasets,
+    duplicates,
+    embeddings,
+    encoders,
+    fingerprints,
+    ingest,
+    recommendations,
+)
+from assets.partitions import TRACK_BATCH
+from ml import workers
+from pipelines.intake import cut_batches, one_scanner, reconcile, scan_library
+from pipelines.plan import Planner, Step
+from storage.artifacts import ArtifactStore, Production
+from storage.catalogue import Catalogue
+from storage.home import Home
+from storage.records import Spec
+from tests.pipelines.fault_points import FaultPoints
+
+BATCH_SIZE = 3
+BOARD_BYTES = 1 << 19
+LAST_POINT = 256  # bytes of the board
+HANGS_S = 300
+# They come with the import of polars and pyarrow, sleep, and hold no lock that a fork would miss.
+HARMLESS_THREADS = {"jemalloc_bg_thd", "polars-ooc-clea"}
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run, and when to kill it.
+
+    Attributes:
+        home, library: folders.
+        point, occurrence: kill at a named point.
+        delay_s: kill so many seconds after the start; None: not at a moment.
+        workers: decode in worker processes, as users do; else in this one, which is quicker.
+    """
+
+    home: str
+    library: str
+    point: str = ""
+    occurrence: int = 1
+    delay_s: float | None = None
+    workers: int = 0
+
+
+@dataclass
+class Ending:
+    """How a run ended.
+
+    Attributes:
+        status: exit status; negative: the signal.
+        seconds: from the start.
+        last: the last point it passed.
+        trace: the points it passed, in order; nothing of one that was killed.
+        left: steps that a plan finds to do when it had ended.
+        process: its id, which is that of its session too.
+    """
+
+    status: int
+    seconds: float
+    last: str
+    trace: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    process: int = 0
+
+
+# -- the run --------------------------------------------------------------------------------------
+
+
+def run(home: Home) -> list[str]:
+    """Scan, and take every step of the plan that is not trained or drawn. Returns what is left."""
+    home = home.create()
+    store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
+    with one_scanner(home):
+        reconcile(store, catalogue)
+        scan = scan_library(
+            home,
+            catalogue,
+            settle_s=0.0,
+            look_again_s=0.0,
+            compare_bytes=math.inf,
+            compare_s=math.inf,
+        )
+        cut_batches(catalogue, scan, batch_size=BATCH_SIZE)
+    for step in steps(store, catalogue):
+        JOBS[step.job](store, catalogue, step.partition)
+    return [f"{step.job} {step.partition}" for step in steps(store, catalogue)]
+
+
+def steps(store: ArtifactStore, catalogue: Catalogue) -> Iterator[Step]:
+    """What `melgraph run --refresh` would run now, of the jobs there are here."""
+    for _, plan in Planner(store, catalogue, [], refresh=True).stages():
+        yield from (step for step in plan() if step.why_not is None and step.job in JOBS)
+
+
+def _ingest(store: ArtifactStore, catalogue: Catalogue, partition: dict[str, str]) -> None:
+    """As `assets.representations.ingest_batch` and `assets.fingerprints` do it."""
+    batch = partition[TRACK_BATCH]
+    tracks = ingest.tracks_spec(batch, catalogue.batch_files(batch))
+    selected = [tracks, *ingest.representation_specs(store, tracks.reference)]
+    with Production(store, selected) as production:
+        if production.missing:
+            ingest.write_batch(store, production.missing)
+    found = production.artifacts[ingest.TRACKS].record.recordings
+    catalogue.identify(batch, {r.path: r.track_id for r in found if r.track_id})
+    mel = production.artifacts[ingest.MEL].reference
+    spec = fingerprints.fingerprint_spec(mel)
+    store.produce(spec, partial(fingerprints.write_fingerprints, store))
+
+
+def _making(
+    spec_of: Callable[..., Spec], write: Callable[..., None]
+) -> Callable[[ArtifactStore, Catalogue, dict[str, str]], None]:
+    def take(store: ArtifactStore, catalogue: Catalogue, partition: dict[str, str]) -> None:
+        store.produce(spec_of(store, catalogue, *partition.values()), partial(write, store))
+
+    return take
+
+
+def _recommend(store: ArtifactStore, catalogue: Catalogue, partition: dict[str, str]) -> None:
+    """As the two assets of `assets.recommendations` do it."""
+    (encoder,) = partition.values()
+    segments = recommendations.segment_specs(store, encoder)
+    for segment in segments:
+        store.produce(segment, partial(recommendations.write_index_segment, store))
+    index = recommendations.index_spec(encoder, segments)
+    store.produce(index, partial(recommendations.write_index, store))
+    spec = recommendations.recommendation_spec(store, catalogue, encoder)
+    store.produce(spec, partial(recommendations.write_recommendations, store))
+
+
+JOBS: dict[str, Callable[[ArtifactStore, Catalogue, dict[str, str]], None]] = {
+    "ingest": _ingest,
+    "deduplication": _making(
+        lambda store, catalogue: duplicates.duplicates_spec(store, catalogue),
+        duplicates.write_duplicates,
+    ),
+    "dataset": _making(datasets.dataset_spec, datasets.write_dataset),
+    "encoding": _making(
+        lambda store, _, name: encoders.encoder_spec(store, name), encoders.write_encoder
+    ),
+    "embedding": _making(
+        lambda store, _, encoder, batch: embeddings.embedding_spec(store, encoder, batch),
+        embeddings.write_embeddings,
+    ),
+    "recommending": _recommend,
+}
+
+
+# -- the processes --------------------------------------------------------------------------------
+
+
+def map_here(points: FaultPoints) -> Callable[..., Iterator[workers.Outcome]]:
+    """In place of `ml.workers.isolated_map`: the same in this process."""
+
+    def one_by_one(function: Callable, items: Any, **_: Any) -> Iterator[workers.Outcome]:
+        for item in items:
+            points.here("tracks: before decoding a file")
+            yield workers.Outcome(item, function(item))
+
+    return one_by_one
+
+
+def child(order: Order, board: mmap.mmap) -> None:
+    """Run in a fork; never returns."""
+    status = 1
+    try:
+        signal.alarm(HANGS_S)
+        os.setsid()  # so that its workers are found
+
+        def passed(name: str) -> None:
+            board[:LAST_POINT] = name.encode().ljust(LAST_POINT)
+
+        points = FaultPoints(Path(order.home), order.point, order.occurrence, passed)
+        points.install()
+        if order.workers:
+            os.environ["MELGRAPH_WORKERS"] = str(order.workers)
+            # A worker imports what its parent ran as `__main__`: all of this, here.
+            sys.modules["__main__"].__spec__ = sys.modules["__main__"].__file__ = None
+        else:
+            workers.isolated_map = map_here(points)  # type: ignore[assignment]
+        left = run(Home(Path(order.home), order.library))
+        told = json.dumps({"trace": points.trace, "left": left}).encode()
+        board[LAST_POINT : LAST_POINT + len(told)] = told
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def threads() -> set[str]:
+    """Names of the threads of this process, but for the first."""
+    others = set(Path("/proc/self/task").iterdir()) - {Path(f"/proc/self/task/{os.getpid()}")}
+    return {(thread / "comm").read_text().strip() for thread in others}
+
+
+def carry_out(order: Order) -> Ending:
+    """Fork, wait, or kill at the moment."""
+    assert not threads() - HARMLESS_THREADS, "a process with threads at work cannot be forked"
+    board = mmap.mmap(-1, BOARD_BYTES)
+    started = time.monotonic()
+    process = os.fork()
+    if process == 0:
+        child(order, board)
+    if order.delay_s is not None:
+        time.sleep(max(0.0, started + order.delay_s - time.monotonic()))
+        os.kill(process, signal.SIGKILL)
+    _, status = os.waitpid(process, 0)
+    seconds = time.monotonic() - started
+    last, rest = board[:LAST_POINT], board[LAST_POINT:].rstrip(b"\0")
+    told = json.loads(rest) if rest else {}
+    last_point = last.rstrip(b"\0 ").decode()
+    return Ending(os.waitstatus_to_exitcode(status), seconds, last_point, process=process, **told)
+
+
+def prepare() -> None:
+    """Import all that a run imports, and start no thread: a fork of one would hang."""
+    import torch
+
+    torch.set_num_threads(1)
+    import sklearn.neighbors  # noqa: F401
+    import usearch.index  # noqa: F401
+
+    import ml.analysis
+    import ml.components
+    import ml.duplicates
+    import ml.features
+    import ml.fingerprint_matching
+    import ml.fingerprints
+    import ml.inference
+    import ml.representations
+    import ml.similarity
+    import ml.splits  # noqa: F401
+    from storage import artifacts, environment
+
+    known = environment.environment()  # asks git, once
+    artifacts.environment = lambda: known
+
+
+def main() -> None:
+    """Carry out orders until stdin ends."""
+    prepare()
+    for line in sys.stdin:
+        print(json.dumps(asdict(carry_out(Order(**json.loads(line))))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
