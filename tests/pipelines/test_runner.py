@@ -12,6 +12,7 @@ import soundfile
 from assets import embeddings, encoders, recommendations
 from assets.datasets import DATASETS, TABLE
 from assets.tracking import Tracker
+from ml.errors import UserError
 from ml.sample_library import render_track
 from pipelines.cli import main
 from pipelines.instance import open_instance
@@ -138,6 +139,10 @@ def test_a_changed_transform_recomputes_what_it_defines(home_copy):
     facts = after["audio_fingerprints"].facts
     assert facts["frames"] == 0
     assert "other settings" in facts["unfit"]
+    for encoder in ("small-cnn", "mel-statistics"):  # still frozen on the old one
+        spec = embeddings.embedding_spec(home.store, encoder, "batch-000001")
+        with pytest.raises(UserError, match="n_mels 128, not 64"):
+            home.store.produce(spec, lambda work: embeddings.write_embeddings(home.store, work))
 
 
 def test_a_file_that_is_gone_is_not_recommended(home_copy, monkeypatch):
