@@ -42,6 +42,7 @@ class FaultPoints:
         self.counts: Counter[str] = Counter()
         self.trace: list[str] = []
         self.doing = "read"  # of the catalogue
+        self._modules = [sys.modules[name] for name in sys.modules if name.startswith("assets.")]
 
     def at(self, name: str) -> bool:
         """Come by a point. Returns whether this is where to die."""
@@ -169,8 +170,8 @@ class FaultPoints:
             return answer
 
         setattr(owner, name, watched)
-        for module in list(sys.modules.values()):  # those that imported it by name
-            if module.__name__.startswith("assets.") and vars(module).get(name) is original:
+        for module in self._modules:  # those that imported it by name
+            if vars(module).get(name) is original:
                 setattr(module, name, watched)
 
     def _around(self, owner: Any, name: str, path_of: Callable[[Any], Any], what: str) -> None:

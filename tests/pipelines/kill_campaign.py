@@ -3,7 +3,7 @@
 import random
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -13,16 +13,23 @@ from storage.home import open_home
 from storage.records import RECORD_NAME, parse_reference
 from tests.pipelines.killed_runs import (
     Answers,
+    Command,
     Ending,
     Runs,
     answers,
+    assert_includes,
     assert_nothing_half,
     assert_same,
     grow_library,
     write_library,
+    write_long_library,
 )
 
 KILLED = -9
+TO_A_HOME = 40  # kills, one after the other, before it is let to its end
+BATCH_SIZE = 3
+AT_WORK = "pending/tracks/*.aside/*/*"  # a worker has begun to keep rows aside
+LONG_STAGES = (1, 4, 5, 7, 8, 9, 12)  # of `melgraph run`: those that take a while each time
 SCANNED = "tracks: before taking the lock"  # a run has scanned and begun nothing yet
 
 
@@ -79,6 +86,13 @@ def make_scenarios(runs: Runs, folder: Path) -> list[Scenario]:
         grown,
         _scenario(runs, "leftovers", libraries[1], littered, folder / "littered"),
     ]
+
+
+def long_scenario(runs: Runs, folder: Path) -> Scenario:
+    """A first run on files that take a while."""
+    library = folder / "long-library"
+    write_long_library(library)
+    return _scenario(runs, "long files", library, None, folder / "long")
 
 
 def _scenario(runs: Runs, name: str, library: Path, base: Path | None, home: Path) -> Scenario:
@@ -147,7 +161,7 @@ class Campaign:
                 before = kill.position
             else:  # it came to its end: what is left of the turn is not to be had here
                 missed.append(kill)
-                self._compare(home, scenario, ended)
+                self.compare(home, scenario, ended)
         self.end(home, scenario)
         return missed
 
@@ -161,10 +175,11 @@ class Campaign:
 
     def end(self, home: Path, scenario: Scenario, **order: int) -> None:
         """One clean run: it ends well, finds nothing more to do, and has what it should have."""
-        self._compare(home, scenario, self.runs.run(home, scenario.library, **order))
+        self.compare(home, scenario, self.runs.run(home, scenario.library, **order))
         self.clean_runs += 1
 
-    def _compare(self, home: Path, scenario: Scenario, ended: Ending) -> None:
+    def compare(self, home: Path, scenario: Scenario, ended: Ending) -> None:
+        """A run has ended, and the home is what it would be had nobody been killed."""
         assert (ended.status, ended.left) == (0, [])
         assert_same(home, scenario.expected)
 
@@ -180,6 +195,28 @@ class Campaign:
         self.moments[ended.last or "before the first point"] += 1
         assert_nothing_half(home, scenario.expected)
         return ended
+
+    def kill_at_work(self, scenario: Scenario, delay_s: float) -> Ending:
+        """Kill a run whose worker processes are decoding; they themselves are not killed."""
+        home = scenario.fresh(self.folder / "home")
+        ended = self.runs.run(home, scenario.library, workers=2, after=AT_WORK, delay_s=delay_s)
+        assert ended.status == KILLED, "it had ended before"
+        return ended
+
+    def kill_commands(self, scenario: Scenario, draw: random.Random, kills: int) -> str:
+        """Kill `melgraph run` again and again, each time in a later stage; then let it end.
+
+        Returns:
+            What the last one said.
+        """
+        home = scenario.fresh(self.folder / "commanded")
+        for stage in sorted(draw.sample(LONG_STAGES, kills)):
+            command = Command(home, scenario.library, BATCH_SIZE)
+            command.kill_in_stage(stage, draw.uniform(0.0, 0.5))
+            assert ArtifactStore(open_home(home)).assets() or stage == 1
+        said = Command(home, scenario.library, BATCH_SIZE).finish()
+        assert_includes(home, scenario.expected)
+        return said
 
 
 def turns(
@@ -197,17 +234,20 @@ def turns(
 
 
 def kill_everywhere(
-    campaign: Campaign, scenarios: Sequence[Scenario], times: int, length: int, seed: int
+    campaign: Campaign,
+    scenarios: Sequence[Scenario],
+    seed: int,
+    *,
+    wanted: Callable[[str], bool] = lambda point: True,
 ) -> None:
-    """Every named point `times` times, at occurrences drawn by chance, `length` kills to a home."""
+    """Every named point once, at an occurrence drawn by chance; many kills to a home."""
     draw = random.Random(seed)
     places = points_of(scenarios)
-    wanted = []
-    for point, found in places.items():
-        for scenario, position in (draw.choice(found) for _ in range(times)):
-            wanted.append((scenario, Kill(position, point)))
-    while wanted:
+    chosen = [(point, draw.choice(found)) for point, found in places.items() if wanted(point)]
+    left = [(scenario, Kill(position, point)) for point, (scenario, position) in chosen]
+    length = TO_A_HOME
+    while left:
         missed = []
-        for scenario, kills in turns(wanted, length, draw):
+        for scenario, kills in turns(left, length, draw):
             missed += [(scenario, kill) for kill in campaign.kill_in_turn(scenario, kills)]
-        wanted, length = missed, max(1, length // 4)
+        left, length = missed, max(1, length // 4)

@@ -5,6 +5,7 @@ fields of `Order`); a line of JSON on stdout says how it ended. The run is that 
 planned by its planner, without Dagster around the assets and without what is trained or drawn.
 """
 
+import gc
 import json
 import math
 import mmap
@@ -54,6 +55,7 @@ class Order:
         home, library: folders.
         point, occurrence: kill at a named point.
         delay_s: kill so many seconds after the start; None: not at a moment.
+        after: begin to count when the home has a path that fits this pattern.
         workers: decode in worker processes, as users do; else in this one, which is quicker.
     """
 
@@ -62,6 +64,7 @@ class Order:
     point: str = ""
     occurrence: int = 1
     delay_s: float | None = None
+    after: str = ""
     workers: int = 0
 
 
@@ -226,10 +229,7 @@ def carry_out(order: Order) -> Ending:
     process = os.fork()
     if process == 0:
         child(order, board)
-    if order.delay_s is not None:
-        time.sleep(max(0.0, started + order.delay_s - time.monotonic()))
-        os.kill(process, signal.SIGKILL)
-    _, status = os.waitpid(process, 0)
+    status = await_end(process, order, started)
     seconds = time.monotonic() - started
     last, rest = board[:LAST_POINT], board[LAST_POINT:].rstrip(b"\0")
     told = json.loads(rest) if rest else {}
@@ -237,11 +237,25 @@ def carry_out(order: Order) -> Ending:
     return Ending(os.waitstatus_to_exitcode(status), seconds, last_point, process=process, **told)
 
 
+def await_end(process: int, order: Order, started: float) -> int:
+    """The wait status of a run, killed or not."""
+    if order.delay_s is not None:
+        while order.after and not any(Path(order.home).glob(order.after)):
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                return status
+            started = time.monotonic()
+        time.sleep(max(0.0, started + order.delay_s - time.monotonic()))
+        os.kill(process, signal.SIGKILL)
+    return os.waitpid(process, 0)[1]
+
+
 def prepare() -> None:
     """Import all that a run imports, and start no thread: a fork of one would hang."""
     import torch
 
     torch.set_num_threads(1)
+    import mutagen
     import sklearn.neighbors  # noqa: F401
     import usearch.index  # noqa: F401
 
@@ -252,11 +266,14 @@ def prepare() -> None:
     import ml.fingerprint_matching
     import ml.fingerprints
     import ml.inference
+    import ml.label_classes
     import ml.representations
+    import ml.sample_library
     import ml.similarity
     import ml.splits  # noqa: F401
     from storage import artifacts, environment
 
+    mutagen.File(__file__)  # imports all it knows, once
     known = environment.environment()  # asks git, once
     artifacts.environment = lambda: known
 
@@ -264,6 +281,8 @@ def prepare() -> None:
 def main() -> None:
     """Carry out orders until stdin ends."""
     prepare()
+    gc.disable()  # a collection in a fork would touch, and so copy, every page
+    gc.freeze()
     for line in sys.stdin:
         print(json.dumps(asdict(carry_out(Order(**json.loads(line))))), flush=True)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from storage.records import RECORD_NAME, Reference
 ROOT = Path(__file__).parents[2]
 RATE = 22050
 LONG_AGO_NS = 1_700_000_000_000_000_000  # files that nobody is still writing to
-SECONDS = 0.6
+SECONDS, LONG_SECONDS = 0.6, 40.0
 DEATH_S = 60.0  # within which workers of a run that was killed must have ended
 THREADS = ("OMP", "MKL", "OPENBLAS", "POLARS_MAX", "RAYON")
 
@@ -33,10 +34,10 @@ THREADS = ("OMP", "MKL", "OPENBLAS", "POLARS_MAX", "RAYON")
 # -- the libraries --------------------------------------------------------------------------------
 
 
-def _sound(path: Path, seed: int) -> None:
+def _sound(path: Path, seed: int, seconds: float = SECONDS) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draw = np.random.default_rng(seed)
-    t = np.arange(int(SECONDS * RATE)) / RATE
+    t = np.arange(int(seconds * RATE)) / RATE
     tones = np.sin(2 * np.pi * t * draw.uniform(200, 2000)) + 0.2 * draw.standard_normal(len(t))
     soundfile.write(path, 0.3 * tones.astype(np.float32), RATE)
 
@@ -53,6 +54,13 @@ def write_library(library: Path) -> None:
             _sound(library / folder / f"{n}.wav", 10 * number + n)
     shutil.copy(library / "a" / "0.wav", library / "b" / "copy.wav")
     (library / "c" / "broken.mp3").write_bytes(b"this is no music")
+    _dated(library)
+
+
+def write_long_library(library: Path) -> None:
+    """Four sounds that take a while to decode."""
+    for n in range(4):
+        _sound(library / "a" / f"{n}.wav", n, LONG_SECONDS)
     _dated(library)
 
 
@@ -113,6 +121,43 @@ class Ending:
     trace: list[str]
     left: list[str]
     process: int
+
+
+class Command:
+    """`melgraph run`, as a user starts it: a process group of its own."""
+
+    def __init__(self, home: Path, library: Path, batch_size: int) -> None:
+        arguments = ["--home", str(home), "--library", str(library), "--refresh"]
+        arguments += ["--batch-size", str(batch_size)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.cli", "run", *arguments],
+            cwd=home.parent,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "MELGRAPH_WORKERS": "2"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def kill_in_stage(self, stage: int, delay_s: float) -> None:
+        """Kill all its processes, so long after it said that it begins a stage."""
+        assert self._process.stdout is not None
+        said = ""
+        while not (line := self._process.stdout.readline()).startswith(f"[{stage}/"):
+            said += line
+            assert line, said
+        time.sleep(delay_s)
+        assert self._process.poll() is None, said
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate()
+        assert self._process.returncode == -signal.SIGKILL
+        wait_for_the_end(self._process.pid)
+
+    def finish(self) -> str:
+        """Let it end well. Returns what it said."""
+        said, _ = self._process.communicate()
+        assert self._process.returncode == 0, said
+        return said
 
 
 # -- what must hold -------------------------------------------------------------------------------
@@ -201,6 +246,19 @@ def assert_same(home: Path, expected: Answers) -> None:
     assert found.events == expected.events
     stray = {name for name in found.files ^ expected.files if not _may_stay(name)}
     assert stray == set(), sorted(stray)
+
+
+def assert_includes(home: Path, expected: Answers) -> None:
+    """The same of a home in which more was made than in the undisturbed run: by `melgraph run`."""
+    found = answers(home)
+    for reference, record in expected.artifacts.items():
+        assert found.artifacts[reference]["files"] == record["files"], reference
+    assert expected.current.items() <= found.current.items()
+    folders = (home / "artifacts").glob("*/*/*/")
+    assert [folder for folder in folders if not (folder / RECORD_NAME).is_file()] == []
+    assert (found.catalogue, found.events) == (expected.catalogue, expected.events)
+    left = [name for name in found.files if name.startswith("pending/") or ".aside" in name]
+    assert left == []
 
 
 def _may_stay(name: str) -> bool:
