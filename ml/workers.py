@@ -49,7 +49,7 @@ def isolated_map(
     workers: int,
     time_limit: Callable[[Item], float],
     preload: tuple[str, ...] = (),
-    ahead: int = 4,
+    ahead: int = 8,
 ) -> Iterator[Outcome[Item, Value]]:
     """`function` of each item, in order, by `workers` processes.
 

@@ -81,6 +81,7 @@ class SpectrogramWriter:
         self._arrays = {
             name: RaggedWriter(
                 self.group,
+                folder,
                 name,
                 dtype=dtype,
                 width=bins,
