@@ -183,6 +183,7 @@ def examine(job: Job) -> Examined:
     import torch
 
     from ml.audio import BadAudio, read_tags
+    from ml.workers import keep_freed_memory
 
     torch.set_num_threads(
         1
