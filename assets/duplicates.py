@@ -90,7 +90,9 @@ def write_duplicates(store: ArtifactStore, work: Work) -> None:
     members = members.sort("cluster", "path")
     write_table(links, work.folder / LINKS)
     write_table(members, work.folder / MEMBERS)
+    prints = inputs_of(store, work.spec, FINGERPRINTS)
     work.facts.update(
+        caution=next((batch.facts["unfit"] for batch in prints if batch.facts["unfit"]), None),
         files=files.height,
         tracks=len(track_ids),
         compared=compared,
@@ -264,6 +266,7 @@ def duplicates(context: AssetExecutionContext, home: HomeResource) -> Materializ
 def _show(artifact: Artifact) -> Metadata:
     facts = artifact.facts
     shown: Metadata = {
+        **({"caution": facts["caution"]} if facts["caution"] else {}),
         "tracks": facts["tracks"],
         "tracks compared": facts["compared"],
         "clusters": facts["clusters"],

@@ -14,7 +14,7 @@ from dagster import (
 )
 
 from assets import ingest
-from assets.encoders import ENCODERS, encode
+from assets.encoders import ENCODERS, check_transform, encode
 from assets.materialize import Metadata, input_of, inputs_of, materialize, plain_failures
 from assets.partitions import TRACK_BATCH, batches_by_encoder, by_batch, by_encoder
 from assets.resources import HomeResource
@@ -50,6 +50,7 @@ def write_embeddings(store: ArtifactStore, work: Work) -> None:
     views, ids = [views[row] for row in kept], [ids[row] for row in kept]
     dimension = encoder.facts["dimension"]
     if views:
+        check_transform(store, encoder, reader.transform)
         vectors, segments, offsets, starts = encode(store, encoder, views)
     else:
         vectors = segments = np.zeros((0, dimension), np.float32)

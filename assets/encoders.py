@@ -1,5 +1,8 @@
 """`encoders`: the short list in service, each frozen to one version of what it encodes with."""
 
+from dataclasses import asdict
+from typing import Any
+
 import numpy as np
 from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
 
@@ -15,6 +18,7 @@ from assets.partitions import (
 from assets.resources import HomeResource
 from assets.spectrograms import Spectrograms, mel_references
 from assets.trained_models import TRAINED, checkpoint_of, device, write_json
+from ml.errors import UserError
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.records import Spec
 from storage.tables import read_table
@@ -61,6 +65,36 @@ def _mel_statistics(spectrogram: np.ndarray) -> np.ndarray:
     """Mean and standard deviation over time of each mel band: float32 `[2 * mel]`, dB."""
     wide = spectrogram.astype(np.float32)
     return np.concatenate([wide.mean(axis=0), wide.std(axis=0)])
+
+
+def check_transform(store: ArtifactStore, encoder: Artifact, transform: Any) -> None:
+    """Refuse spectrograms of other settings than the encoder was frozen on.
+
+    Raises:
+        UserError: naming what differs.
+    """
+    from ml.representations import MEL, from_attributes
+
+    spec = encoder.record.spec
+    if spec.config["kind"] == "experiment":
+        _, meta = checkpoint_of(input_of(store, spec, TRAINED))
+        frozen = from_attributes(MEL, meta["mel_transform"])
+    else:
+        frozen = from_attributes(
+            MEL, inputs_of(store, spec, MEL)[0].record.spec.config["transform"]
+        )
+    differences = [
+        f"{key} {value}, not {getattr(transform, key)}"
+        for key, value in asdict(frozen).items()
+        if value != getattr(transform, key)
+    ]
+    if differences:
+        raise UserError(
+            f"the encoder is frozen on other mel spectrograms: {'; '.join(differences)}",
+            where=str(encoder.reference),
+            remedy="materialize its experiment again, then the encoder; or put back what "
+            "specs/representations.toml said",
+        )
 
 
 def encode(

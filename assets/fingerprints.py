@@ -1,5 +1,6 @@
 """`audio_fingerprints`: 32 bits a frame of every track of a batch, for finding duplicates."""
 
+import numpy as np
 import polars as pl
 from dagster import AssetExecutionContext, MaterializeResult, asset
 
@@ -7,6 +8,7 @@ from assets import ingest
 from assets.materialize import Metadata, input_of, materialize, plain_failures
 from assets.partitions import track_batches
 from assets.resources import HomeResource
+from assets.spectrograms import transform_of
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.records import Reference, Spec
 from storage.spectrogram_store import SpectrogramStore
@@ -15,6 +17,10 @@ from storage.tables import write_table
 STAGE = 1
 FINGERPRINTS = "audio_fingerprints"
 TABLE = "audio_fingerprints.parquet"
+UNFIT = (
+    "mel_spectrograms are made with other settings than the shipped ones, for which fingerprints "
+    "are defined: none are made, and only exact duplicates are found"
+)
 SCHEMA = pl.Schema({"track_id": pl.String(), "codes": pl.List(pl.UInt32())})
 
 
@@ -27,10 +33,15 @@ def write_fingerprints(store: ArtifactStore, work: Work) -> None:
     """Write a row per track: its codes, 43.07 a second."""
     from ml.fingerprint_matching import MIN_OVERLAP_S
     from ml.fingerprints import FRAMES_PER_SECOND, SILENT, fingerprint
+    from ml.spectral import MelTransform
 
     mel = input_of(store, work.spec, ingest.MEL)
     spectrograms = SpectrogramStore(mel.folder / ingest.STORE)
-    codes = [fingerprint(spectrograms.track(track_id)) for track_id in spectrograms.track_ids]
+    unfit = None if transform_of(spectrograms) == MelTransform() else UNFIT
+    codes = [
+        np.zeros(0, np.uint32) if unfit else fingerprint(spectrograms.track(track_id))
+        for track_id in spectrograms.track_ids
+    ]
     rows = list(zip(spectrograms.track_ids, codes, strict=True))
     write_table(pl.DataFrame(rows, schema=SCHEMA, orient="row"), work.folder / TABLE)
     telling = [int((track != SILENT).sum()) for track in codes]
@@ -39,6 +50,7 @@ def write_fingerprints(store: ArtifactStore, work: Work) -> None:
         frames=sum(map(len, codes)),
         telling_frames=sum(telling),
         frames_per_second=round(FRAMES_PER_SECOND, 4),
+        unfit=unfit,
         too_little=sum(frames < MIN_OVERLAP_S * FRAMES_PER_SECOND for frames in telling),
     )
 
@@ -66,7 +78,9 @@ def audio_fingerprints(context: AssetExecutionContext, home: HomeResource) -> Ma
 def _show(artifact: Artifact) -> Metadata:
     facts = artifact.facts
     share = facts["telling_frames"] / facts["frames"] if facts["frames"] else 0.0
+    caution = {"caution": facts["unfit"]} if facts["unfit"] else {}
     return {
+        **caution,
         "tracks": facts["tracks"],
         "frames": facts["frames"],
         "share of frames that say something": round(share, 3),

@@ -23,6 +23,7 @@ from storage.library import Library
 
 PRELOAD = ("ml.analysis", "ml.representations", "assets.ingest_pass")
 _LEAST_RATE = 50_000  # bytes per second: slower than this, a file hangs
+_SMALL = 1 << 24  # bytes: a map of less costs more than reading it
 _PATIENCE_S = 120.0  # ... besides what it may take to start
 
 
@@ -57,10 +58,10 @@ class Kept:
     rows: int
 
     def open(self) -> np.ndarray:
-        """As a memory map."""
+        """In memory, or as a memory map where it is large."""
         shape = (self.rows, *self.row)
-        if not self.rows:
-            return np.empty(shape, self.dtype)
+        if Path(self.path).stat().st_size < _SMALL:
+            return np.fromfile(self.path, self.dtype).reshape(shape)
         return np.memmap(self.path, self.dtype, mode="r", shape=shape)
 
 
@@ -182,6 +183,7 @@ def examine(job: Job) -> Examined:
     import torch
 
     from ml.audio import BadAudio, read_tags
+    from ml.workers import keep_freed_memory
 
     torch.set_num_threads(
         1

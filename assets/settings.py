@@ -9,7 +9,7 @@
 - `MELGRAPH_PAGES_URL`: where the pages are served. Default: `http://127.0.0.1:3001`.
 - `MELGRAPH_MLFLOW_URL`: where MLflow is served, for links to runs. Default: none are made.
 - `MELGRAPH_WORKERS`: files decoded at once, each by a process of its own. Default: one per core.
-- `MELGRAPH_BLOCK_SECONDS`: seconds of a file in the memory of such a process. Default: 60.
+- `MELGRAPH_BLOCK_SECONDS`: seconds of a file in the memory of such a process. Default: 5.
 """
 
 import os
@@ -85,7 +85,7 @@ def block_seconds() -> float:
     Raises:
         StorageError: the setting is not a number from 1 up.
     """
-    return _positive("MELGRAPH_BLOCK_SECONDS", 60.0, "the seconds of audio in memory")
+    return _positive("MELGRAPH_BLOCK_SECONDS", 5.0, "the seconds of audio in memory")
 
 
 def _positive(name: str, default: float, what: str) -> float:

@@ -6,7 +6,7 @@
 FOLDER holds recordings; the first 30 s of each are taken. Each side (ours, the checkout of an
 earlier state, librosa) is a process of its own with one thread; they take turns, track by track,
 so that what else the machine does falls on all alike. Printed is the median over the recordings of
-the fastest of all rounds, in milliseconds.
+the fastest of all rounds, in milliseconds of processor time.
 
 DATA holds `library/gtzan/*/*.00000.wav` and `metadata/gtzan/features_30_sec.csv`, the feature table
 published with GTZAN; printed is how far each column of ours is from it.
@@ -57,9 +57,9 @@ def main() -> None:
 
 
 def timed(times: Timed, step: str, work: Callable):
-    start = time.perf_counter()
+    start = time.process_time()
     result = work()
-    times[step] = 1000 * (time.perf_counter() - start)
+    times[step] = 1000 * (time.process_time() - start)
     return result
 
 
@@ -177,7 +177,7 @@ def print_costs(folders: list[Path], n_tracks: int, rounds: int, before: Path | 
         process.stdin.close()
         process.wait()
     print(f"{len(paths)} recordings, at most {SECONDS:g} s each, {rounds} rounds, one thread\n")
-    print("| ms a recording | " + " | ".join(roots) + " |")
+    print("| processor ms a recording | " + " | ".join(roots) + " |")
     print("|---|" + "---|" * len(roots))
     for step in dict.fromkeys(step for step, _ in fastest):
         cells = [fastest.get((step, side)) for side in roots]

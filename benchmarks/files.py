@@ -28,7 +28,7 @@ def ingest_folder(folder: Path, root: Path) -> list[dict]:
 
     home = current_home().create()
     store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
-    scan = scan_library(home, catalogue, settle_s=0.0)
+    scan = scan_library(home, catalogue, settle_s=0.0, look_again_s=0.0)
     print(f"{scan.sentence()}\n", flush=True)
     rows: list[dict] = []
     for batch in cut_batches(catalogue, scan):

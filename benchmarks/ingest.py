@@ -1,9 +1,10 @@
 """Audio to stored mel spectrograms and catalogue, beside decoding alone and beside librosa.
 
-    python benchmarks/ingest.py FOLDER [--tracks 120] [--rounds 3] [--workers 2]
+    python benchmarks/ingest.py FOLDER [--tracks 512] [--rounds 3] [--workers 2]
 
-All contenders read the same files, warm in the page cache, with as many processes. In each round
-each of them runs once, in turn; ratios are taken within a round.
+The files of the folder are copied, each as often as needed and with two bytes of its own behind it,
+until they are a full batch. All contenders read the same copies, warm in the page cache, with as
+many processes. In each round each of them runs once, in turn; ratios are taken within a round.
 
 - decode: our reader to float32 samples, nothing kept.
 - librosa: load at 22.05 kHz mono, melspectrogram, power_to_db, one .npy per track.
@@ -81,13 +82,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--suffix", default=".mp3")
-    parser.add_argument("--tracks", type=int, default=120)
+    parser.add_argument("--tracks", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    files = sorted(options.folder.rglob(f"*{options.suffix}"))[: options.tracks]
-    if not files:
+    sources = sorted(options.folder.rglob(f"*{options.suffix}"))
+    if not sources:
         raise SystemExit(f"no {options.suffix} files in {options.folder}")
+    with tempfile.TemporaryDirectory() as library:
+        measure(copies(sources, options.tracks, Path(library)), len(sources), options)
+
+
+def copies(sources: Sequence[Path], count: int, folder: Path) -> list[Path]:
+    """`count` files of different bytes, made of the sources in turn."""
+    made = []
+    for number in range(count):
+        source = sources[number % len(sources)]
+        made.append(folder / f"{number:05d}{source.suffix}")
+        made[-1].write_bytes(source.read_bytes() + bytes([number % 256, number // 256]))
+    return made
+
+
+def measure(files: list[Path], distinct: int, options: argparse.Namespace) -> None:
     os.environ["MELGRAPH_WORKERS"] = str(options.workers)
     context = multiprocessing.get_context("spawn")
     with context.Pool(options.workers) as decoders, context.Pool(options.workers) as librosas:
@@ -118,8 +134,8 @@ def main() -> None:
                     contenders[name](files, folder)
                     rates[name].append(len(files) / (time.perf_counter() - started))
     print(
-        f"{len(files)} files, {seconds / len(files):.1f} s each, {options.workers} processes, "
-        f"{options.rounds} rounds\n"
+        f"{len(files)} files ({distinct} recordings), {seconds / len(files):.1f} s each, "
+        f"{options.workers} processes, {options.rounds} rounds\n"
     )
     print("| | tracks/s | ms a track | of decode alone | of librosa |\n|---|---|---|---|---|")
     for name, found in rates.items():

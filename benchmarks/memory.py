@@ -41,7 +41,7 @@ def ingest(library: str, root: str, representations: list[str]) -> None:
 
     home = current_home().create()
     store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
-    scan = scan_library(home, catalogue, settle_s=0.0)
+    scan = scan_library(home, catalogue, settle_s=0.0, look_again_s=0.0)
     for batch in cut_batches(catalogue, scan):
         tracks = stage.tracks_spec(batch, catalogue.batch_files(batch))
         names = [*stage.DEFAULT, *representations]

@@ -16,7 +16,7 @@ N_MFCC = 20
 ROLLOFF = 0.85  # share of the magnitude below the roll-off frequency
 
 _N_BINS = N_FFT // 2 + 1
-_GROUP = 25  # bins whose moments are summed in float32; 41 groups are all the bins
+_GROUP = 41  # bins whose moments are summed in float32; 25 groups are all the bins
 _ZERO = 1e-10  # samples no further from zero count as zero (and as positive): librosa's threshold
 _TINY = float(np.finfo(np.float32).tiny)
 _MEL_AMIN = 1e-10  # mel power that has the lowest decibels, -100
@@ -74,7 +74,7 @@ def _local_moments() -> torch.Tensor:
 def spectral_shape(magnitude: torch.Tensor, *, sample_rate: int) -> np.ndarray:
     """Centroid, bandwidth and roll-off of each frame.
 
-    Sums over groups of 25 bins are in float32, about the middle of the group; what is made of them
+    Sums over groups of 41 bins are in float32, about the middle of the group; what is made of them
     in float64: the second moment minus the squared first would lose half its digits for a tone.
 
     Args:
@@ -85,14 +85,14 @@ def spectral_shape(magnitude: torch.Tensor, *, sample_rate: int) -> np.ndarray:
         float64 `[frame, 3]`, Hz.
     """
     groups = magnitude.view(len(magnitude), -1, _GROUP)
-    sums = torch.matmul(groups, _local_moments()).numpy().astype(np.float64)
-    mass, first, second = sums[..., 0], sums[..., 1], sums[..., 2]
+    sums = torch.matmul(groups, _local_moments()).permute(2, 0, 1).double()
+    mass, first, second = sums.contiguous().numpy()
     middle = np.arange(_N_BINS // _GROUP) * float(_GROUP) + _GROUP // 2
     total = mass.sum(axis=1)
     total[total < _TINY] = 1.0
-    centroid = (first + middle * mass).sum(axis=1) / total
+    centroid = (first.sum(axis=1) + mass @ middle) / total
     distance = middle - centroid[:, None]
-    spread = (second + 2 * distance * first + distance**2 * mass).sum(axis=1) / total
+    spread = (second + distance * (2 * first + distance * mass)).sum(axis=1) / total
     bandwidth = np.sqrt(np.maximum(spread, 0.0))
     # roll-off: the group in which the share is reached, then the bin of that group
     cumulative = mass.cumsum(axis=1)

@@ -73,7 +73,7 @@ def _spectra(padded: np.ndarray, *, n_fft: int, hop: int) -> torch.Tensor:
         frames = torch.from_numpy(padded).unfold(0, n_fft, hop)
         for start in range(0, n_frames, TILE):
             windowed = frames[start : start + TILE] * hann(n_fft)
-            spectra[start : start + TILE] = torch.fft.rfft(windowed)
+            torch.fft.rfft(windowed, out=spectra[start : start + TILE])
     return spectra.T
 
 
@@ -159,6 +159,22 @@ class FilterBank:
             if len(touched):
                 bins = slice(int(touched[0]), int(touched[-1]) + 1)
                 self._groups.append((bands, bins, filters[bins, bands].contiguous()))
+        self._doubled = [  # each weight twice: for the real and for the imaginary part of its bin
+            (bands, slice(2 * bins.start, 2 * bins.stop), weights.repeat_interleave(2, dim=0))
+            for bands, bins, weights in self._groups
+        ]
+
+    def of_spectrum(self, tile: torch.Tensor) -> torch.Tensor:
+        """Contiguous complex64 `[frame, bin]` -> filtered power, float32 `[frame, band]`.
+
+        As `self(power_of(tile))`, in two thirds of the time: the parts are squared as they lie, and
+        added up by the product with the filters.
+        """
+        squares = torch.from_numpy(np.square(tile.numpy().view(np.float32)))
+        out = torch.zeros(len(tile), self._n_bands)
+        for bands, parts, weights in self._doubled:
+            torch.mm(squares[:, parts], weights, out=out[:, bands])
+        return out
 
     def __call__(self, power: torch.Tensor) -> torch.Tensor:
         """Float32 `[frame, bin]` -> float32 `[frame, band]`."""
@@ -209,6 +225,6 @@ def log_mel(spectrum: torch.Tensor, transform: MelTransform) -> np.ndarray:
     filters, floor = _mel_filters(transform), 10.0 ** (transform.floor_db / 10.0)
     out = torch.empty(spectrum.shape[1], transform.n_mels)
     for number, tile in enumerate(spectrum_tiles(spectrum)):
-        mel = filters(power_of(tile)).clamp_min_(floor).log10_().mul_(10.0)
+        mel = filters.of_spectrum(tile).clamp_min_(floor).log10_().mul_(10.0)
         out[number * TILE : number * TILE + len(tile)] = mel
     return out.numpy()

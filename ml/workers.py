@@ -4,6 +4,7 @@ Decoders are C libraries fed with whatever people have: one can crash or hang it
 is an outcome of the item like any other; its neighbours and the caller never notice.
 """
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -42,6 +44,22 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@cache
+def keep_freed_memory() -> None:
+    """Let this process keep the memory it frees, up to 128 MB, instead of giving it back at once.
+
+    A worker asks for blocks of the same sizes again and again: having the kernel clear fresh pages
+    for each costs it a twentieth of its time. Does nothing where the C library is not glibc.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of mallopt(3)
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return
+    mallopt(mmap_threshold, 32 << 20)
+    mallopt(trim_threshold, 128 << 20)
+
+
 def isolated_map(
     function: Callable[[Item], Value],
     items: Iterable[Item],
@@ -49,7 +67,7 @@ def isolated_map(
     workers: int,
     time_limit: Callable[[Item], float],
     preload: tuple[str, ...] = (),
-    ahead: int = 4,
+    ahead: int = 8,
 ) -> Iterator[Outcome[Item, Value]]:
     """`function` of each item, in order, by `workers` processes.
 

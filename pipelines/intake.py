@@ -1,6 +1,7 @@
 """Intake: what a scan of the library found becomes facts and track batches in the catalogue."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,10 +29,12 @@ class Scan(Changes):
     Attributes:
         listed: how many audio files there are.
         unreadable: folders and names it could not use.
+        others: suffix -> files that are not audio by their name, and were passed over.
     """
 
     listed: int = 0
     unreadable: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
 
     @property
     def noted(self) -> bool:
@@ -51,6 +54,10 @@ class Scan(Changes):
         }
         parts = [f"{self.listed} audio files listed", f"{len(self.new)} new"]
         parts += [f"{len(files)} {kind}" for kind, files in kinds.items() if files]
+        if self.others:
+            kinds_of = ", ".join(f"{n} {suffix or 'without a suffix'}" for suffix, n in
+                                 self.others.most_common(5))  # fmt: skip
+            parts.append(f"{self.others.total()} other files passed over ({kinds_of})")
         if self.unreadable:
             parts.append(f"{len(self.unreadable)} unreadable: {', '.join(self.unreadable[:5])}")
         return ", ".join(parts)
@@ -116,7 +123,8 @@ def scan_library(
     library = home.open_library()
     library.check()
     unreadable: list[str] = []
-    listing = library.list(AUDIO_SUFFIXES, unreadable=unreadable)
+    others: Counter[str] = Counter()
+    listing = library.list(AUDIO_SUFFIXES, unreadable=unreadable, others=others)
     found = difference(catalogue.known(), listing)
     found.gone = _really_gone(found.gone, unreadable)
     settled = _settled(library, catalogue, found.unlike, settle_s, look_again_s)
@@ -126,7 +134,7 @@ def scan_library(
         has_room=_room(compare_bytes, compare_s),
         track_id_of=lambda file: _track_id(library, file),
     )
-    return Scan(**vars(changes), listed=len(listing), unreadable=unreadable)
+    return Scan(**vars(changes), listed=len(listing), unreadable=unreadable, others=others)
 
 
 def _settled(

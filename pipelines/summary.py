@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from assets import ingest
 from assets.cluster_reports import CLUSTER_REPORTS, figure_rows
 from assets.dreams import DREAMS, sound_rows
+from assets.duplicates import DUPLICATES, EVERYTHING
 from assets.evaluations import EVALUATIONS, fold_sentence, sentence
 from assets.exploration_reports import EXPLORATION_REPORTS
 from assets.recommendations import RECOMMENDATIONS
@@ -36,6 +37,14 @@ def _learned(home: Home) -> Iterator[str]:
     total = {key: sum(fact[key] for fact in facts) for key in keys}
     told = "{files} files: {ok} good ({duplicates} of them duplicates), {quarantined} quarantined"
     yield f"library: {told.format(**total)}; {sum(fact['hours'] for fact in facts):.2f} hours"
+    if same := store.current(DUPLICATES, EVERYTHING):
+        told = (
+            "{exact_copies} file(s) with the bytes of another, {near_duplicates} track(s) of a "
+            "recording that is there several times, re-encoded or cut"
+        )
+        yield f"duplicates: {told.format(**same.facts)}"
+        if caution := same.facts["caution"]:
+            yield f"duplicates: caution: {caution}"
     for name in store.partitions(EXPLORATION_REPORTS):
         for caution in store.need(EXPLORATION_REPORTS, name).facts["cautions"]:
             yield f"{name}: caution: {caution}"

@@ -2,6 +2,7 @@
 
 import errno
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +43,11 @@ class BucketLibrary:
         self.bucket.check()
 
     def list(
-        self, suffixes: Iterable[str], *, unreadable: list[str] | None = None
+        self,
+        suffixes: Iterable[str],
+        *,
+        unreadable: list[str] | None = None,
+        others: Counter[str] | None = None,
     ) -> list[LibraryFile]:
         """Every audio object, by path; its time is when it was put.
 
@@ -56,12 +61,18 @@ class BucketLibrary:
             found = _walk(self.bucket, unreadable)
         # `album.mp3/` is how consoles mark a folder; it comes without its slash.
         folders = {parent for item in found for parent in _parents(item.key)}
+        shown = [
+            (item, PurePosixPath(item.key).suffix.lower())
+            for item in found
+            if item.key not in folders
+            and not any(part.startswith(".") for part in item.key.split("/"))
+        ]
+        if others is not None:
+            others.update(suffix for _, suffix in shown if suffix not in suffixes)
         return sorted(
             LibraryFile(item.key, item.bytes, item.mtime_ns)
-            for item in found
-            if PurePosixPath(item.key).suffix.lower() in suffixes
-            and not any(part.startswith(".") for part in item.key.split("/"))
-            and item.key not in folders
+            for item, suffix in shown
+            if suffix in suffixes
         )
 
     @contextmanager

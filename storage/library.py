@@ -6,6 +6,7 @@ that worker processes open their own.
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -42,7 +43,11 @@ class Library(Protocol):
         """
 
     def list(
-        self, suffixes: Iterable[str], *, unreadable: list[str] | None = None
+        self,
+        suffixes: Iterable[str],
+        *,
+        unreadable: list[str] | None = None,
+        others: Counter[str] | None = None,
     ) -> list[LibraryFile]:
         """Every audio file, by path; hidden files and folders are skipped.
 
@@ -50,6 +55,7 @@ class Library(Protocol):
             suffixes: the lower-case file suffixes that count as audio.
             unreadable: receives the folders that could not be listed and the names that cannot
                 be used.
+            others: receives how many files of which other suffixes there are.
         """
 
     def local(self, path: str) -> AbstractContextManager[Path]:
@@ -150,7 +156,11 @@ class FolderLibrary:
             ) from None
 
     def list(
-        self, suffixes: Iterable[str], *, unreadable: list[str] | None = None
+        self,
+        suffixes: Iterable[str],
+        *,
+        unreadable: list[str] | None = None,
+        others: Counter[str] | None = None,
     ) -> list[LibraryFile]:
         """Every audio file below the folder, by path.
 
@@ -179,7 +189,10 @@ class FolderLibrary:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(path)
-                elif Path(entry.name).suffix.lower() in suffixes:
+                elif (suffix := Path(entry.name).suffix.lower()) not in suffixes:
+                    if others is not None:
+                        others[suffix] += 1
+                else:
                     try:
                         status = entry.stat()
                     except OSError:  # gone since it was listed, or a dangling link

@@ -81,6 +81,7 @@ class SpectrogramWriter:
         self._arrays = {
             name: RaggedWriter(
                 self.group,
+                folder,
                 name,
                 dtype=dtype,
                 width=bins,
@@ -168,6 +169,9 @@ def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _fits_float16(values: np.ndarray) -> bool:
+    if values.dtype == np.float16:  # by its bits: numpy has no fast arithmetic for this type
+        bits = np.bitwise_and(values.view(np.uint16), 0x7FFF)
+        return int(bits.max(initial=0)) < 0x7C00
     return bool(np.isfinite(values).all() and np.abs(values).max(initial=0) <= np.finfo("f2").max)
 
 

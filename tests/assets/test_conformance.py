@@ -27,7 +27,7 @@ from assets import (
 )
 from assets.kinds import KINDS, remake
 from assets.pages.asset import pages_spec
-from storage import artifacts as artifacts_module
+from storage import local_artifacts
 from storage.artifacts import Artifact, ArtifactStore, Production, Work
 from storage.catalogue import Catalogue
 from storage.errors import ArtifactLocked, ArtifactMissing
@@ -231,7 +231,7 @@ def test_interrupted_work_is_invisible(home_copy, kind, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         home.store.produce(artifact.record.spec, interrupted)
     with monkeypatch.context() as patch:
-        patch.setattr(artifacts_module, "_flush", full)
+        patch.setattr(local_artifacts, "flush", full)
         with pytest.raises(OSError, match="No space left"):
             home.store.produce(artifact.record.spec, write)
     assert home.store.find(artifact.reference) is None

@@ -45,7 +45,7 @@ class Library:
             once = {row["track_id"]: songs[row["path"]][1] for row in reversed(rows)}
             table = pl.DataFrame(list(once.items()), fingerprints.SCHEMA, orient="row")
             write_table(table, work.folder / fingerprints.TABLE)
-            work.facts.update(frames=sum(map(len, once.values())))
+            work.facts.update(frames=sum(map(len, once.values())), unfit=None)
 
         tracks = ingest.tracks_spec(batch, self.catalogue.batch_files(batch))
         self.store.produce(tracks, write_tracks)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.analysis import analyse
+from ml.analysis import log_mel_of
 from ml.audio import BadAudio
 from ml.fingerprint_matching import Index
 from ml.fingerprints import Fingerprints, fingerprint
@@ -32,8 +32,7 @@ def found(library: Path, pattern: str) -> set[tuple[str, str]]:
     prints, names = [], []
     for path in paths:
         with suppress(BadAudio):
-            analysis = analyse(path, transform=MelTransform(), want_features=False)
-            prints.append(fingerprint(analysis.log_mel))
+            prints.append(fingerprint(log_mel_of(path, MelTransform())))
             names.append(path.relative_to(library).as_posix())
     tracks = Fingerprints.of(prints)
     matches = Index(tracks).matches(tracks, within=True)

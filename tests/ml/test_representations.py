@@ -1,6 +1,12 @@
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 import zarr
 
+import ml
 from ml.errors import UserError
 from ml.features import FeatureOptions
 from ml.representations import (
@@ -71,3 +77,14 @@ def test_the_attributes_of_a_store_are_enough_to_know_the_transform(name, tmp_pa
     transform = TRANSFORMS[name](sample_rate=24000)
     group = zarr.create_group(tmp_path / "store", attributes=transform.attributes())
     assert from_attributes(name, dict(group.attrs)) == transform
+
+
+def test_the_readme_lists_every_key_with_its_default():
+    text = (Path(ml.__file__).parent / "README.md").read_text(encoding="utf-8")
+    section = text.split("\n## Representations\n")[1].split("\n## ")[0]
+    told = dict(re.findall(r"^\| `([a-z_.]+)` \| `([^`]+)` \|", section, re.M))
+    assert told == {
+        f"{name}.{field.name}": json.dumps(getattr(transform(), field.name))
+        for name, transform in TRANSFORMS.items()
+        for field in fields(transform)
+    }

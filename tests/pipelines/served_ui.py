@@ -89,7 +89,7 @@ def _register_the_batch(made: MadeHome) -> None:
     from assets.partitions import track_batches
     from pipelines.intake import cut_batches, scan_library
 
-    scan = scan_library(made.home, made.catalogue, settle_s=0.0)
+    scan = scan_library(made.home, made.catalogue, settle_s=0.0, look_again_s=0.0)
     assert cut_batches(made.catalogue, scan) == [NEW_BATCH]
     with DagsterInstance.from_config(str(made.home.dagster)) as instance:
         instance.add_dynamic_partitions(str(track_batches.name), [NEW_BATCH])

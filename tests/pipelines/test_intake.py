@@ -65,7 +65,7 @@ def test_new_files_become_batches_in_order(home, catalogue):
     put(home, *(f"{n}.mp3" for n in range(5)), "notes.txt", "._0.mp3")
     scan = look(home, catalogue)
     assert (scan.listed, len(scan.arrived), scan.unsettled, scan.gone) == (5, 5, [], [])
-    assert scan.sentence() == "5 audio files listed, 5 new"
+    assert scan.sentence() == "5 audio files listed, 5 new, 1 other files passed over (1 .txt)"
     assert catalogue.batches() == []  # a scan changes nothing
     keys = cut_batches(catalogue, scan, batch_size=2)
     assert keys == ["batch-000001", "batch-000002", "batch-000003"]
@@ -304,7 +304,7 @@ def test_what_cannot_be_listed_just_now_is_not_gone(home, catalogue, monkeypatch
     cut_batches(catalogue, look(home, catalogue))
     whole = FolderLibrary.list
 
-    def partly(library, suffixes, *, unreadable):
+    def partly(library, suffixes, *, unreadable, others):
         unreadable.append("jazz")
         return [f for f in whole(library, suffixes) if not f.path.startswith("jazz/")]
 
@@ -314,7 +314,7 @@ def test_what_cannot_be_listed_just_now_is_not_gone(home, catalogue, monkeypatch
     assert scan.gone == ["rock/b.mp3"]
     assert scan.sentence().endswith("1 unreadable: jazz")
 
-    def not_at_all(library, suffixes, *, unreadable):
+    def not_at_all(library, suffixes, *, unreadable, others):
         unreadable.append(".")
         return []
 
@@ -329,3 +329,9 @@ def test_a_library_that_is_not_mounted_loses_nothing(home, catalogue):
     with pytest.raises(StorageError, match="does not exist"):
         look(home, catalogue)
     assert catalogue.missing_paths() == []
+
+
+def test_what_is_passed_over_is_said(home, catalogue):
+    put(home, "a.mp3", "cover.jpg", "b/cover.jpg", "LICENCE")
+    said = look(home, catalogue).sentence()
+    assert said.endswith("3 other files passed over (2 .jpg, 1 without a suffix)")

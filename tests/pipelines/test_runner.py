@@ -12,10 +12,14 @@ import soundfile
 from assets import embeddings, encoders, recommendations
 from assets.datasets import DATASETS, TABLE
 from assets.tracking import Tracker
+from ml.errors import UserError
 from ml.sample_library import render_track
 from pipelines.cli import main
-from pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report, run_stages
+from pipelines.instance import open_instance
+from pipelines.plan import Planner, Step
+from pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report, _execute, run_stages
 from storage.records import RECORD_NAME
+from storage.spectrogram_store import SpectrogramStore
 from storage.tables import read_table
 from tests.conftest import MadeHome
 
@@ -111,8 +115,34 @@ def test_three_new_files_cost_three_files(home_copy):
     for encoder in ("mel-statistics", "small-cnn"):
         table = recommended(home, encoder)
         assert set(songs) <= set(table["track"]) & set(table["recommended_path"])
-    notes = {o.title: o.note for o in report.outcomes if o.status == THERE}
-    assert "--refresh makes it anew" in notes["genres"]
+    notes = [o.note for o in report.outcomes if o.status == THERE and o.title == "genres"]
+    assert "--refresh makes it anew" in notes[0]
+
+
+def test_a_changed_transform_recomputes_what_it_defines(home_copy):
+    """Of the stores of a batch, that is; what was made from it follows."""
+    home = home_copy()
+    names = ("tracks", "audio_features", "mfcc", "mel_spectrograms", "audio_fingerprints")
+    before = {name: home.store.need(name, "batch-000001").reference for name in names}
+    (home.root / "specs" / "representations.toml").write_text("[mel_spectrograms]\nn_mels = 64\n")
+    planned = list(Planner(home.store, home.catalogue, []).ingest())
+    assert [step.why_not for step in planned] == [None]
+    with open_instance(home.home) as instance:
+        assert _execute(Step("ingest", {"track_batch": "batch-000001"}), instance) is None
+    after = {name: home.store.need(name, "batch-000001") for name in names}
+    same = {name for name in names if after[name].reference == before[name]}
+    assert same == {"tracks", "audio_features", "mfcc"}
+    store = SpectrogramStore(after["mel_spectrograms"].folder / "spectrograms.zarr")
+    assert store.frequency is not None
+    assert len(store.frequency) == 64
+    # fingerprints are of the shipped transform: none are made, and that is said
+    facts = after["audio_fingerprints"].facts
+    assert facts["frames"] == 0
+    assert "other settings" in facts["unfit"]
+    for encoder in ("small-cnn", "mel-statistics"):  # still frozen on the old one
+        spec = embeddings.embedding_spec(home.store, encoder, "batch-000001")
+        with pytest.raises(UserError, match="n_mels 128, not 64"):
+            home.store.produce(spec, lambda work: embeddings.write_embeddings(home.store, work))
 
 
 def test_a_file_that_is_gone_is_not_recommended(home_copy, monkeypatch):

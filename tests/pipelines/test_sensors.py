@@ -111,8 +111,8 @@ def test_what_became_of_known_files_is_noted_and_starts_nothing(home, instance):
         "batch-000001",
         {name: hashlib.sha256(name.encode()).hexdigest()[:32] for name in ("a.mp3", "deleted.mp3")},
     )
-    (home.library / "a.mp3").rename(home.library / "c.mp3")
-    (home.library / "deleted.mp3").unlink()
+    (Path(home.library) / "a.mp3").rename(Path(home.library) / "c.mp3")
+    (Path(home.library) / "deleted.mp3").unlink()
     first, second = tick_once(instance), tick_once(instance)
     assert isinstance(first, SkipReason)
     assert isinstance(second, SkipReason)

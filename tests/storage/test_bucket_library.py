@@ -2,6 +2,7 @@ import errno
 import hashlib
 import pickle
 import time
+from collections import Counter
 
 import pytest
 
@@ -36,7 +37,9 @@ def test_audio_is_listed_by_path_with_size_and_time(library, bucket):
     assert [file.path for file in found] == ["Z.Mp3", "a.wav", "b/deep/er/y.WAV", "b/x.mp3"]
     assert [file.bytes for file in found] == [5, 5, 15, 7]
     assert all(abs(file.mtime_ns / 1e9 - time.time()) < 60 for file in found)
-    assert library.list(SUFFIXES) == found
+    others = Counter()
+    assert library.list(SUFFIXES, others=others) == found
+    assert others == {".jpg": 1, "": 1}
 
 
 def test_a_listing_has_many_pages(library, bucket):

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,12 @@ def test_a_library_must_be_a_folder(tmp_path, monkeypatch):
     with pytest.raises(StorageError, match="Stale file handle") as caught:
         FolderLibrary(str(tmp_path)).check()
     assert "mounted" in caught.value.remedy
+
+
+def test_what_is_no_audio_by_its_name_is_counted(tmp_path):
+    for name in ("a.mp3", "cover.JPG", "b/notes.txt", "b/back.jpg", "README", ".hidden.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    others = Counter()
+    assert listed(tmp_path, others=others) == ["a.mp3"]
+    assert others == {".jpg": 2, ".txt": 1, "": 1}

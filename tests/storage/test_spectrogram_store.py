@@ -164,6 +164,31 @@ def test_zstd_takes_less_space_and_no_map(tmp_path):
     assert sizes["zstd"] < sizes["none"] / 5
 
 
+@settings(max_examples=20, deadline=None)
+@given(lengths, st.integers(1, 3))
+def test_the_files_are_those_that_zarr_writes(lengths, chunks):
+    tracks = [noise(n, seed=number) for number, n in enumerate(lengths)]
+    with tempfile.TemporaryDirectory() as folder:
+        ours = write_store(Path(folder) / "ours", tracks, shard_bytes=chunks * CHUNK_BYTES)
+        whole = np.concatenate([np.empty((0, BINS), np.float16), *tracks])
+        theirs = zarr.create_array(
+            Path(folder) / "theirs",
+            shape=whole.shape,
+            chunks=(CHUNK_FRAMES, BINS),
+            shards=(chunks * CHUNK_FRAMES, BINS),
+            dtype="float16",
+            compressors=None,
+            config={"write_empty_chunks": True},
+        )
+        if len(whole):
+            theirs[...] = whole
+        names = [p.relative_to(Path(folder) / "theirs") for p in Path(folder, "theirs").rglob("*")]
+        shards = [name for name in names if (Path(folder) / "theirs" / name).is_file()]
+        for name in (name for name in shards if name.name != "zarr.json"):
+            written = (ours.folder / "values" / name).read_bytes()
+            assert written == (Path(folder) / "theirs" / name).read_bytes()
+
+
 def test_several_arrays_share_their_rows(tmp_path):
     writer = SpectrogramWriter(
         tmp_path / "store",
