@@ -120,8 +120,8 @@ def at_work(campaign: Campaign, kills: int) -> None:
         longest = max(longest, wait_for_the_end(ended.process))
         campaign.end(campaign.folder / "home", scenario, workers=2)
     print(
-        f"{kills} runs killed while worker processes were decoding: in {outlived} of them workers "
-        f"outlived the run, {longest:.1f} s at most; then as if nobody had been killed.\n"
+        f"{kills} runs killed while worker processes were decoding: {outlived} times their "
+        f"processes outlived them, {longest:.1f} s at most; then as if nobody had been killed.\n"
     )
 
 
