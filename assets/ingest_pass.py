@@ -185,9 +185,8 @@ def examine(job: Job) -> Examined:
     from ml.audio import BadAudio, read_tags
     from ml.workers import keep_freed_memory
 
-    torch.set_num_threads(
-        1
-    )  # the workers share the cores; and the bits are the same for any number
+    keep_freed_memory()
+    torch.set_num_threads(1)  # the workers share the cores; and the bits are the same for any
     row: dict[str, Any] = {"path": job.path}
     try:
         with job.library.local(job.path) as path:
