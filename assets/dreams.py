@@ -107,11 +107,10 @@ def _dream_one(
     from ml.generation.deep_dream import dream
     from ml.generation.dream_config import DreamConfig
     from ml.generation.resynthesis import apply_mel_delta, snr_db
-    from ml.representations import MEL, from_attributes
     from ml.spectral import log_mel, stft
 
     config = work.spec.config
-    transform = from_attributes(MEL, meta["mel_transform"])
+    transform = _mel_transform(meta)
     decoded = _decode(store.home, track, hashes[track["track_id"]])
     rate = decoded.sample_rate
     start = min(int(config["start_s"] * rate), max(0, len(decoded.samples) - rate))
@@ -165,10 +164,23 @@ def _dream_one(
     }
 
 
+def _mel_transform(meta: Mapping[str, Any]) -> Any:
+    from ml.representations import MEL, from_attributes
+
+    given = meta["input"]["representation"]
+    if given != MEL:
+        raise UserError(
+            f"the network was trained on {given}: a dream is an edit of {MEL}",
+            where=f"experiment {meta['experiment']}",
+            remedy=f"name an experiment whose input is {MEL} in the recipe",
+        )
+    return from_attributes(MEL, meta["input"]["transform"])
+
+
 def _classify(model: Any, meta: Mapping[str, Any], mel: np.ndarray) -> dict[str, Any]:
     from ml.inference import predict_tracks
 
-    (scores,) = predict_tracks(model, [mel], crop_frames=meta["crop_frames"])
+    (scores,) = predict_tracks(model, [mel])
     best = int(scores.argmax())
     return {"label": meta["classes"][best], "probability": round(float(scores[best]), 4)}
 

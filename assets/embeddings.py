@@ -14,19 +14,19 @@ from dagster import (
 )
 
 from assets import ingest
-from assets.encoders import ENCODERS, check_transform, encode
+from assets.encoders import ENCODERS, check_transform, encode, input_of_encoder
+from assets.inputs import TrackInputs
 from assets.materialize import Metadata, input_of, inputs_of, materialize, plain_failures
 from assets.partitions import TRACK_BATCH, batches_by_encoder, by_batch, by_encoder
 from assets.resources import HomeResource
-from assets.spectrograms import Spectrograms
 from assets.trained_models import GPU_TAGS
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.errors import StorageError
 from storage.records import Spec, partition_name
-from storage.spectrogram_store import SpectrogramStore
 from storage.tables import write_table
 
-STAGE = 1
+STAGE = 2
+READABLE = (*ingest.DEFAULT, *ingest.ON_DEMAND)  # an encoder reads one of them
 EMBEDDINGS = "embeddings"
 TRACK_VECTORS, SEGMENT_VECTORS = "tracks.parquet", "segments.parquet"
 
@@ -34,23 +34,22 @@ TRACK_VECTORS, SEGMENT_VECTORS = "tracks.parquet", "segments.parquet"
 def embedding_spec(store: ArtifactStore, encoder: str, batch: str) -> Spec:
     """The embeddings of a batch by the encoder as it is frozen now."""
     frozen = store.need(ENCODERS, encoder)
-    mel = store.need(ingest.MEL, batch)
+    given = store.need(input_of_encoder(frozen).representation, batch)
     partition = partition_name({"encoder": encoder, TRACK_BATCH: batch})
-    return Spec(EMBEDDINGS, partition, STAGE, (frozen.reference, mel.reference))
+    return Spec(EMBEDDINGS, partition, STAGE, (frozen.reference, given.reference))
 
 
 def write_embeddings(store: ArtifactStore, work: Work) -> None:
     """Encode every track of the batch."""
     encoder = input_of(store, work.spec, ENCODERS)
-    (mel,) = inputs_of(store, work.spec, ingest.MEL)
-    ids = SpectrogramStore(mel.folder / ingest.STORE).track_ids
-    reader = Spectrograms([mel])
-    views = reader.tracks([mel.reference.partition] * len(ids), ids)
-    kept = [row for row, view in enumerate(views) if len(view)]
-    views, ids = [views[row] for row in kept], [ids[row] for row in kept]
+    how = input_of_encoder(encoder)
+    (given,) = inputs_of(store, work.spec, how.representation)
+    reader = TrackInputs([given], how)
+    ids = reader.track_ids(given.reference.partition)
     dimension = encoder.facts["dimension"]
-    if views:
-        check_transform(store, encoder, reader.transform)
+    if ids:
+        check_transform(encoder, reader)
+        views = reader.tracks([given.reference.partition] * len(ids), ids)
         vectors, segments, offsets, starts = encode(store, encoder, views)
     else:
         vectors = segments = np.zeros((0, dimension), np.float32)
@@ -71,7 +70,7 @@ def write_embeddings(store: ArtifactStore, work: Work) -> None:
         pl.DataFrame(
             {
                 "track_id": np.repeat(np.asarray(ids, dtype=object), counts).tolist(),
-                "start_s": starts / reader.transform.frames_per_second,
+                "start_s": starts / (reader.frames_per_second or 1.0),
                 "vector": _fixed(segments, dimension),
             },
             schema_overrides={"track_id": pl.String},
@@ -89,7 +88,7 @@ def _fixed(vectors: np.ndarray, dimension: int) -> pl.Series:
 @asset(
     partitions_def=batches_by_encoder,
     deps=[
-        AssetDep(ingest.MEL, partition_mapping=by_batch),
+        *(AssetDep(name, partition_mapping=by_batch) for name in READABLE),
         AssetDep(ENCODERS, partition_mapping=by_encoder),
     ],
     group_name="embeddings",

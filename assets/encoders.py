@@ -1,13 +1,11 @@
 """`encoders`: the short list in service, each frozen to one version of what it encodes with."""
 
-from dataclasses import asdict
-from typing import Any
-
 import numpy as np
 from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
 
 from assets import ingest
 from assets.datasets import DATASETS, TABLE
+from assets.inputs import TrackInputs, input_references
 from assets.materialize import Metadata, input_of, inputs_of, materialize, plain_failures
 from assets.partitions import (
     SPECS,
@@ -16,14 +14,14 @@ from assets.partitions import (
     experiment_to_encoders,
 )
 from assets.resources import HomeResource
-from assets.spectrograms import Spectrograms, mel_references
 from assets.trained_models import TRAINED, checkpoint_of, device, write_json
 from ml.errors import UserError
+from ml.input_spec import InputSpec
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.records import Spec
 from storage.tables import read_table
 
-STAGE = 1
+STAGE = 2
 ENCODERS = "encoders"
 DESCRIPTION, STATISTICS = "encoder.json", "statistics.npz"
 SEGMENT_FRAMES = 129  # 3 s, for encoders that have no crop length of their own
@@ -39,7 +37,7 @@ def encoder_spec(store: ArtifactStore, name: str) -> Spec:
         return Spec(ENCODERS, name, STAGE, (model.reference, *snapshots), config)
     snapshot = store.need(DATASETS, encoder.dataset)
     batches = read_table(snapshot.folder / TABLE)["batch"].unique().to_list()
-    inputs = (snapshot.reference, *mel_references(store, batches))
+    inputs = (snapshot.reference, *input_references(store, batches))
     return Spec(ENCODERS, name, STAGE, inputs, config)
 
 
@@ -48,15 +46,17 @@ def write_encoder(store: ArtifactStore, work: Work) -> None:
     config = work.spec.config
     if config["kind"] == "experiment":
         model, meta = checkpoint_of(input_of(store, work.spec, TRAINED))
-        facts = {"dimension": model.embedding_dim, "segment_frames": meta["crop_frames"]}
+        facts = {"dimension": model.embedding_dim, "segment_frames": model.shape.frames}
+        facts |= {"input": meta["input"]}
     else:
         snapshot = read_table(input_of(store, work.spec, DATASETS).folder / TABLE)
-        reader = Spectrograms(inputs_of(store, work.spec, ingest.MEL))
+        reader = TrackInputs(inputs_of(store, work.spec, ingest.MEL))
         views = reader.tracks(snapshot["batch"].to_list(), snapshot["track_id"].to_list())
         vectors = np.stack([_mel_statistics(view) for view in views])
         spread = np.maximum(vectors.std(axis=0), 1e-3)  # dB; a dead band says nothing
         np.savez(work.folder / STATISTICS, mean=vectors.mean(axis=0), deviation=spread)
         facts = {"dimension": vectors.shape[1], "segment_frames": SEGMENT_FRAMES}
+        facts |= {"input": reader.describe()}
     work.facts.update(facts, kind=config["kind"], title=config["title"])
     write_json(work.folder / DESCRIPTION, work.facts)
 
@@ -67,30 +67,24 @@ def _mel_statistics(spectrogram: np.ndarray) -> np.ndarray:
     return np.concatenate([wide.mean(axis=0), wide.std(axis=0)])
 
 
-def check_transform(store: ArtifactStore, encoder: Artifact, transform: Any) -> None:
+def input_of_encoder(encoder: Artifact) -> InputSpec:
+    """What an encoder is given of each track."""
+    described = encoder.facts["input"]
+    names = ("representation", "channels", "crop_s")
+    return InputSpec.model_validate({name: described[name] for name in names})
+
+
+def check_transform(encoder: Artifact, given: TrackInputs) -> None:
     """Refuse spectrograms of other settings than the encoder was frozen on.
 
     Raises:
         UserError: naming what differs.
     """
-    from ml.representations import MEL, from_attributes
-
-    spec = encoder.record.spec
-    if spec.config["kind"] == "experiment":
-        _, meta = checkpoint_of(input_of(store, spec, TRAINED))
-        frozen = from_attributes(MEL, meta["mel_transform"])
-    else:
-        frozen = from_attributes(
-            MEL, inputs_of(store, spec, MEL)[0].record.spec.config["transform"]
-        )
-    differences = [
-        f"{key} {value}, not {getattr(transform, key)}"
-        for key, value in asdict(frozen).items()
-        if value != getattr(transform, key)
-    ]
+    frozen, now = encoder.facts["input"]["transform"], given.describe()["transform"]
+    differences = [f"{k} {now.get(k)}, not {v}" for k, v in frozen.items() if now.get(k) != v]
     if differences:
         raise UserError(
-            f"the encoder is frozen on other mel spectrograms: {'; '.join(differences)}",
+            f"the encoder is frozen on other {given.how.representation}: {'; '.join(differences)}",
             where=str(encoder.reference),
             remedy="materialize its experiment again, then the encoder; or put back what "
             "specs/representations.toml said",
@@ -98,14 +92,14 @@ def check_transform(store: ArtifactStore, encoder: Artifact, transform: Any) -> 
 
 
 def encode(
-    store: ArtifactStore, encoder: Artifact, spectrograms: list[np.ndarray]
+    store: ArtifactStore, encoder: Artifact, arrays: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Vectors of tracks and of their segments.
 
     Args:
         store: where the encoder's model is kept.
         encoder: a committed encoder.
-        spectrograms: float16 `[frame, mel]` each.
+        arrays: per track, as its `input` says.
 
     Returns:
         float32 `[track, dim]`; float32 `[segment, dim]`; int64 `[track + 1]` offsets of the
@@ -114,17 +108,17 @@ def encode(
     from ml.inference import embed_tracks, segment_starts
 
     if encoder.record.spec.config["kind"] == "experiment":
-        model, meta = checkpoint_of(input_of(store, encoder.record.spec, TRAINED))
-        found = embed_tracks(model, spectrograms, crop_frames=meta["crop_frames"], device=device())
+        model, _ = checkpoint_of(input_of(store, encoder.record.spec, TRAINED))
+        found = embed_tracks(model, arrays, device=device())
         return found.vectors, found.segment_vectors, found.segment_offsets, found.segment_starts
     with np.load(encoder.folder / STATISTICS) as statistics:
         mean, deviation = statistics["mean"], statistics["deviation"]
     length = encoder.facts["segment_frames"]
-    starts = [segment_starts(len(view), crop_frames=length) for view in spectrograms]
+    starts = [segment_starts(len(view), crop_frames=length) for view in arrays]
     offsets = np.cumsum([0, *map(len, starts)], dtype=np.int64)
-    pairs = zip(spectrograms, starts, strict=True)
+    pairs = zip(arrays, starts, strict=True)
     segments = [_mel_statistics(view[s : s + length]) for view, at in pairs for s in at]
-    tracks = [_mel_statistics(view) for view in spectrograms]
+    tracks = [_mel_statistics(view) for view in arrays]
 
     def standardise(vectors: list[np.ndarray]) -> np.ndarray:
         stacked = np.asarray(vectors, np.float32).reshape(-1, len(mean))

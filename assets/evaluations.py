@@ -1,13 +1,13 @@
 """`evaluations`: what a trained experiment answers on the test split, read once per model."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
-from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
+from dagster import AssetDep, AssetExecutionContext, MaterializeResult, asset
 
-from assets import ingest
 from assets.datasets import DATASETS, TABLE, artist_caution
 from assets.materialize import (
     Metadata,
@@ -22,10 +22,13 @@ from assets.progress import progress_bar
 from assets.resources import HomeResource
 from assets.trained_models import (
     GPU_TAGS,
+    REPRESENTATIONS,
     TRAINED,
     build_model,
     checkpoint_of,
     device,
+    inputs_for,
+    label_numbers,
     part_of,
     write_json,
 )
@@ -33,7 +36,7 @@ from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.records import Spec
 from storage.tables import read_table, write_table
 
-STAGE = 1
+STAGE = 2
 EVALUATIONS = "evaluations"
 PREDICTIONS, REPORT, CONFUSION = "predictions.parquet", "report.json", "confusion_matrix.png"
 FOLD_PREDICTIONS, FOLD_REPORT = "fold_predictions.parquet", "fold_report.json"
@@ -61,9 +64,13 @@ def write_evaluation(store: ArtifactStore, work: Work) -> None:
 
     model, meta = checkpoint_of(input_of(store, work.spec, TRAINED))
     classes = meta["classes"]
-    table, spectrograms = part_of(store, work.spec, work.spec.config["part"])
-    views = spectrograms.tracks(table["batch"].to_list(), table["track_id"].to_list())
-    probabilities = predict_tracks(model, views, crop_frames=meta["crop_frames"], device=device())
+    recipe = input_of(store, work.spec, TRAINED).record.spec.config
+    table = part_of(store, work.spec, work.spec.config["part"])
+    inputs = inputs_for(store, work.spec, recipe)
+    tracks = inputs.track_set(table, label_numbers(table, classes))
+    probabilities = predict_tracks(
+        model, tracks.arrays, aggregate=meta["aggregate"], device=device()
+    )
     everything = read_table(input_of(store, work.spec, DATASETS).folder / TABLE)
     everything = everything.filter(pl.col("split").is_not_null())
     train = everything.filter(pl.col("split") == "train")
@@ -78,10 +85,10 @@ def write_evaluation(store: ArtifactStore, work: Work) -> None:
     work.facts.update(split_policy=snapshot["policy"], caution=caution)
     folds = work.spec.config["folds"]
     work.facts["cross_validation"] = None
-    largest_class = int(np.bincount(_numbers(everything, classes)).max())
+    largest_class = int(np.bincount(label_numbers(everything, classes)).max())
     if figures["small_sample"] and 2 <= folds <= min(everything["group"].n_unique(), largest_class):
-        views = spectrograms.tracks(everything["batch"].to_list(), everything["track_id"].to_list())
-        probabilities = _cross_validated(store, work.spec, views, everything, classes)
+        tracks = inputs.track_set(everything, label_numbers(everything, classes))
+        probabilities = _cross_validated(work.spec, recipe, inputs.shape, tracks, everything)
         found = _judge(work, everything, probabilities, classes, everything, FOLD_PREDICTIONS)
         write_json(work.folder / FOLD_REPORT, found)
         work.facts["cross_validation"] = {"folds": folds, **{name: found[name] for name in KEPT}}
@@ -107,32 +114,27 @@ def _judge(
     write_table(predictions, work.folder / file)
     return evaluate(
         probabilities,
-        _numbers(table, classes),
+        label_numbers(table, classes),
         classes=classes,
         groups=table["group"].to_numpy(),
         seed=work.spec.seed or 0,
-        train_labels=_numbers(train, classes),
+        train_labels=label_numbers(train, classes),
     ).to_dict()
 
 
 def _cross_validated(
-    store: ArtifactStore,
-    spec: Spec,
-    views: list[np.ndarray],
-    table: pl.DataFrame,
-    classes: list[str],
+    spec: Spec, recipe: Mapping[str, Any], shape: Any, tracks: Any, table: pl.DataFrame
 ) -> np.ndarray:
     from ml.cross_validation import cross_validate
     from ml.training_config import TrainingConfig
 
-    recipe = input_of(store, spec, TRAINED).record.spec.config
     training = TrainingConfig.model_validate(recipe["training"])
+    n_classes = int(tracks.labels.max()) + 1
     with progress_bar(spec.config["folds"] * training.epochs, "epochs", "folds") as bar:
         return cross_validate(
-            views,
-            _numbers(table, classes),
+            tracks,
             table["group"].to_numpy(),
-            build=partial(build_model, recipe, n_mels=views[0].shape[1], n_classes=len(classes)),
+            build=partial(build_model, recipe, shape, n_classes=n_classes),
             config=training,
             n_folds=spec.config["folds"],
             seed=spec.seed or 0,
@@ -141,17 +143,12 @@ def _cross_validated(
         )
 
 
-def _numbers(table: pl.DataFrame, classes: list[str]) -> np.ndarray:
-    codes = table["label"].replace_strict(classes, range(len(classes)), return_dtype=pl.Int64)
-    return codes.to_numpy()
-
-
 @asset(
     partitions_def=experiment_names,
     deps=[
         TRAINED,
         AssetDep(DATASETS, partition_mapping=dataset_to_experiments),
-        AssetDep(ingest.MEL, partition_mapping=AllPartitionMapping()),
+        *REPRESENTATIONS,
     ],
     group_name="models",
     code_version=str(STAGE),

@@ -116,7 +116,7 @@ def spectrograms(
     Batches that were made with another transform than the newest are left out: their values do not
     compare.
     """
-    from assets.spectrograms import transform_of
+    from assets.inputs import transform_of
 
     made = inputs_of(store, spec, ingest.MEL)
     for artifact in made:

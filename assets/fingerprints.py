@@ -5,10 +5,10 @@ import polars as pl
 from dagster import AssetExecutionContext, MaterializeResult, asset
 
 from assets import ingest
+from assets.inputs import transform_of
 from assets.materialize import Metadata, input_of, materialize, plain_failures
 from assets.partitions import track_batches
 from assets.resources import HomeResource
-from assets.spectrograms import transform_of
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.records import Reference, Spec
 from storage.spectrogram_store import SpectrogramStore

@@ -35,18 +35,18 @@ class GenreClassifier(PythonModel):
         Returns:
             A table: path, prediction, probability, one column per class, problem.
         """
-        from ml.analysis import log_mel_of
         from ml.audio import BadAudio
         from ml.inference import predict_tracks
-        from ml.representations import MEL, from_attributes
+        from ml.model_input import input_of_file
 
-        transform = from_attributes(MEL, self.meta["mel_transform"])
         rows: list[dict[str, Any]] = []
         for path in model_input:
             row: dict[str, Any] = {"path": path, "prediction": None, "probability": None}
             try:
-                mel = log_mel_of(Path(path), transform)
-                (scores,) = predict_tracks(self.model, [mel], crop_frames=self.meta["crop_frames"])
+                given = input_of_file(Path(path), self.meta["input"])
+                (scores,) = predict_tracks(
+                    self.model, [given], aggregate=self.meta.get("aggregate", "mean")
+                )
                 by_class = dict(zip(self.meta["classes"], map(float, scores), strict=True))
                 best = max(by_class, key=by_class.__getitem__)
                 row.update(prediction=best, probability=by_class[best], **by_class, problem=None)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from assets.spectrograms import transform_of
+from assets.inputs import transform_of
 from storage.spectrogram_store import SpectrogramStore
 
 

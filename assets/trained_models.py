@@ -1,10 +1,11 @@
 """`trained_models`: a classifier per experiment, with its curves, its MLflow run and its model."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import polars as pl
 from dagster import (
     AllPartitionMapping,
@@ -16,6 +17,7 @@ from dagster import (
 
 from assets import ingest
 from assets.datasets import DATASETS, TABLE, usable_dataset
+from assets.inputs import TrackInputs, input_references
 from assets.materialize import (
     Metadata,
     input_of,
@@ -27,13 +29,13 @@ from assets.materialize import (
 from assets.partitions import SPECS, dataset_to_experiments, experiment_names
 from assets.progress import progress_bar
 from assets.resources import HomeResource
-from assets.spectrograms import Spectrograms, mel_references
 from assets.tracking import UNTRACKED, Tracker, UntrackedRuns
+from ml.input_spec import InputSpec
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.records import Spec
 from storage.tables import read_table, write_table
 
-STAGE = 1
+STAGE = 2
 TRAINED = "trained_models"
 CHECKPOINT, CURVES, CURVES_PICTURE = "checkpoint", "curves.parquet", "curves.png"
 
@@ -43,15 +45,27 @@ def training_spec(store: ArtifactStore, name: str) -> Spec:
     experiment = SPECS.experiments[name]
     snapshot = usable_dataset(store, experiment.dataset)
     batches = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())["batch"]
-    inputs = (snapshot.reference, *mel_references(store, batches.unique().to_list()))
+    kind = experiment.input.representation
+    inputs = (snapshot.reference, *input_references(store, batches.unique().to_list(), kind))
     return Spec(TRAINED, name, STAGE, inputs, experiment.model_dump(), experiment.seed)
 
 
-def part_of(store: ArtifactStore, spec: Spec, part: str) -> tuple[pl.DataFrame, Spectrograms]:
-    """The tracks of one split of the dataset a spec names, and the spectrograms to read them by."""
+def part_of(store: ArtifactStore, spec: Spec, part: str) -> pl.DataFrame:
+    """The tracks of one split of the dataset a spec names."""
     snapshot = input_of(store, spec, DATASETS)
-    table = read_table(snapshot.folder / TABLE).filter(pl.col("split") == part)
-    return table, Spectrograms(inputs_of(store, spec, ingest.MEL))
+    return read_table(snapshot.folder / TABLE).filter(pl.col("split") == part)
+
+
+def inputs_for(store: ArtifactStore, spec: Spec, recipe: Mapping[str, Any]) -> TrackInputs:
+    """What a recipe's model is given of the tracks that a spec names."""
+    how = InputSpec.model_validate(recipe["input"])
+    return TrackInputs(inputs_of(store, spec, how.representation), how)
+
+
+def label_numbers(table: pl.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """int64 `[track]`: the number of each track's class."""
+    codes = table["label"].replace_strict(classes, range(len(classes)), return_dtype=pl.Int64)
+    return codes.to_numpy()
 
 
 def write_trained_model(
@@ -65,16 +79,16 @@ def write_trained_model(
 
     config = work.spec.config
     classes = input_of(store, work.spec, DATASETS).facts["classes"]
+    inputs = inputs_for(store, work.spec, config)
     sets: dict[str, TrackSet | None] = {}
     for part in ("train", "validation"):
-        table, spectrograms = part_of(store, work.spec, part)
-        labels = table["label"].replace_strict(classes, range(len(classes)), return_dtype=pl.Int64)
-        views = spectrograms.tracks(table["batch"].to_list(), table["track_id"].to_list())
-        sets[part] = TrackSet(views, labels.to_numpy()) if views else None
+        table = part_of(store, work.spec, part)
+        labels = label_numbers(table, classes)
+        sets[part] = inputs.track_set(table, labels) if table.height else None
     training_set, validation_set = sets["train"], sets["validation"]
     assert training_set is not None, "a usable dataset has training tracks"
     training = TrainingConfig.model_validate(config["training"])
-    model = build_model(config, n_mels=spectrograms.transform.n_mels, n_classes=len(classes))
+    model = build_model(config, inputs.shape, n_classes=len(classes))
     with progress_bar(training.epochs, "epochs", "training") as bar:
 
         def report(epoch: EpochReport) -> None:
@@ -94,8 +108,8 @@ def write_trained_model(
         )
     meta = {
         "classes": classes,
-        "crop_frames": training.crop_frames,
-        "mel_transform": spectrograms.transform.attributes(),
+        "input": inputs.describe(),
+        "aggregate": config["aggregate"],
         "experiment": work.spec.partition,
         "version": work.spec.version,
     }
@@ -116,13 +130,13 @@ def write_trained_model(
     work.run["mlflow"] = tracker.log_training(work, trained.curves, seconds=trained.seconds)
 
 
-def build_model(recipe: Mapping[str, Any], *, n_mels: int, n_classes: int) -> Any:
+def build_model(recipe: Mapping[str, Any], shape: Any, *, n_classes: int) -> Any:
     """The untrained network of an experiment, its initial weights drawn by the recipe's seed."""
     from ml import models
 
     return models.build(
         recipe["model"]["architecture"],
-        n_mels=n_mels,
+        shape,
         n_classes=n_classes,
         seed=recipe["seed"],
         **recipe["model"]["options"],
@@ -136,6 +150,10 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+REPRESENTATIONS = [  # an experiment reads one of them, as its TOML says
+    AssetDep(name, partition_mapping=AllPartitionMapping())
+    for name in (*ingest.DEFAULT, *ingest.ON_DEMAND)
+]
 GPU_TAGS: dict[str, Any] = {
     "dagster-k8s/config": {"container_config": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}}
 }
@@ -145,7 +163,7 @@ GPU_TAGS: dict[str, Any] = {
     partitions_def=experiment_names,
     deps=[
         AssetDep(DATASETS, partition_mapping=dataset_to_experiments),
-        AssetDep(ingest.MEL, partition_mapping=AllPartitionMapping()),
+        *REPRESENTATIONS,
     ],
     group_name="models",
     code_version=str(STAGE),

@@ -20,7 +20,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from assets import ingest
-from assets.spectrograms import Spectrograms
+from assets.inputs import TrackInputs
 from ml.inference import crop_batch
 from storage.artifacts import ArtifactStore
 from storage.home import open_home
@@ -37,7 +37,7 @@ def by_the_loader(artifacts: list) -> tuple[Gather, np.ndarray]:
         found = SpectrogramStore(artifact.folder / ingest.STORE).track_ids
         batches += [artifact.reference.partition] * len(found)
         ids += found
-    views = Spectrograms(artifacts).tracks(batches, ids)
+    views = TrackInputs(artifacts).tracks(batches, ids)
 
     def gather(tracks: np.ndarray, starts: np.ndarray) -> torch.Tensor:
         return crop_batch(views, tracks, starts, crop_frames=CROP)

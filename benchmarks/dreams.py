@@ -89,7 +89,7 @@ def main() -> None:
     store = ArtifactStore(open_home(options.home))
     trained = store.need("trained_models", options.experiment)
     model, meta = checkpoints.load(trained.folder / "checkpoint")
-    transform = from_attributes(MEL, meta["mel_transform"])
+    transform = from_attributes(MEL, meta["input"]["transform"])
     (snapshot,) = (r for r in trained.record.spec.inputs if r.asset == "datasets")
     table = read_table(store.get(snapshot).folder / "tracks.parquet")
     excerpts = held_out(table, Path(store.home.library), transform, options.skip, options.tracks)
@@ -146,7 +146,7 @@ def measure(
     overrides: dict,
 ) -> Figures:
     def probabilities(mel: np.ndarray) -> np.ndarray:
-        return predict_tracks(model, [mel], crop_frames=meta["crop_frames"])[0]
+        return predict_tracks(model, [mel])[0]
 
     before = probabilities(excerpt.mel)
     heard = int(before.argmax())

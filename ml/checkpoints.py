@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import safetensors
@@ -9,15 +10,15 @@ import safetensors.torch
 import torch
 
 from ml.errors import UserError
-from ml.models import build
-from ml.models.base import SpectrogramClassifier
+from ml.models import InputShape, build
+from ml.models.base import Classifier
 
-FORMAT = 1  # of model.json; raised when an older reader would misread it
+FORMAT = 2  # of model.json; raised when an older reader would misread it
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
-_REQUIRED = {"architecture", "options", "n_mels", "n_classes", "weights", "meta"}
+_REQUIRED = {"architecture", "options", "shape", "n_classes", "weights", "meta"}
 
 
-def save(folder: Path, model: SpectrogramClassifier, meta: dict) -> None:
+def save(folder: Path, model: Classifier, meta: dict) -> None:
     """Writes the model into `folder`; equal model and meta give equal bytes.
 
     Each file is written aside and renamed, the description last: it names the size and SHA-256 of
@@ -26,8 +27,8 @@ def save(folder: Path, model: SpectrogramClassifier, meta: dict) -> None:
     Args:
         folder: made if missing; files of an earlier checkpoint in it are replaced.
         model: from `ml.models.build`.
-        meta: JSON-ready. At least `classes` (names, in the order of the outputs), `crop_frames`
-            (length of a training crop, frames) and `mel_transform` (a dict with `n_mels`).
+        meta: JSON-ready. At least `classes` (names, in the order of the outputs) and `input` (what
+            the model is given: `representation`, `channels` and `transform`).
 
     Raises:
         ValueError: meta lacks something or does not fit the model; the model is not from `build`.
@@ -40,7 +41,7 @@ def save(folder: Path, model: SpectrogramClassifier, meta: dict) -> None:
         "format": FORMAT,
         "architecture": model.architecture,
         "options": model.options,
-        "n_mels": model.n_mels,
+        "shape": asdict(model.shape),
         "n_classes": model.n_classes,
         "embedding_dim": model.embedding_dim,
         "n_parameters": model.n_parameters,
@@ -53,7 +54,7 @@ def save(folder: Path, model: SpectrogramClassifier, meta: dict) -> None:
     _write(folder / DESCRIPTION, text.encode())
 
 
-def load(folder: Path, device: str = "cpu") -> tuple[SpectrogramClassifier, dict]:
+def load(folder: Path, device: str = "cpu") -> tuple[Classifier, dict]:
     """The model of `save`, in evaluation mode on `device`, and its meta.
 
     Raises:
@@ -65,7 +66,7 @@ def load(folder: Path, device: str = "cpu") -> tuple[SpectrogramClassifier, dict
     try:
         model = build(
             description["architecture"],
-            n_mels=description["n_mels"],
+            InputShape(**description["shape"]),
             n_classes=description["n_classes"],
             **description["options"],
         )
@@ -77,16 +78,17 @@ def load(folder: Path, device: str = "cpu") -> tuple[SpectrogramClassifier, dict
     return model.to(device).eval(), description["meta"]
 
 
-def _check_meta(model: SpectrogramClassifier, meta: dict) -> None:
+def _check_meta(model: Classifier, meta: dict) -> None:
     if not model.architecture:
         raise ValueError("the model has no architecture name: make it with ml.models.build")
-    missing = sorted({"classes", "crop_frames", "mel_transform"} - set(meta))
+    missing = sorted({"classes", "input"} - set(meta))
     if missing:
         raise ValueError(f"meta lacks {', '.join(missing)}")
     if len(meta["classes"]) != model.n_classes:
         raise ValueError(f"{len(meta['classes'])} classes for {model.n_classes} outputs")
-    if meta["mel_transform"].get("n_mels") != model.n_mels:
-        raise ValueError(f"mel_transform {meta['mel_transform']} for {model.n_mels} mel bands")
+    lacking = sorted({"representation", "channels", "transform"} - set(meta["input"]))
+    if lacking:
+        raise ValueError(f"meta.input lacks {', '.join(lacking)}")
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -102,11 +104,11 @@ def _read_description(path: Path) -> dict:
         raise _damaged(path, f"it is not JSON: {error}") from error
     if not isinstance(description, dict) or not isinstance(description.get("format"), int):
         raise _damaged(path, "it has no integer `format`")
-    if description["format"] > FORMAT:
+    if description["format"] != FORMAT:
         raise UserError(
             f"the checkpoint has format {description['format']}, this version reads {FORMAT}",
             where=str(path),
-            remedy="update melgraph, or train the model again with this version",
+            remedy="use the melgraph that wrote it, or train the model again with this version",
         )
     missing = sorted(_REQUIRED - set(description))
     if missing:
@@ -132,7 +134,7 @@ def _read_weights(path: Path, expected: dict) -> dict[str, torch.Tensor]:
         raise _damaged(path, f"it is not safetensors: {error}") from error
 
 
-def _check_keys(path: Path, model: SpectrogramClassifier, weights: dict[str, torch.Tensor]) -> None:
+def _check_keys(path: Path, model: Classifier, weights: dict[str, torch.Tensor]) -> None:
     """Compares names and shapes before loading, to tell all that differs at once."""
     expected = model.state_dict()
     problems = [

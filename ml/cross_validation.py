@@ -1,14 +1,14 @@
 """Grouped k-fold cross-validation: what a recipe is worth where one test split is too small."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from ml.errors import UserError
 from ml.inference import predict_tracks
-from ml.models.base import SpectrogramClassifier
+from ml.models.base import Classifier
 from ml.track_set import TrackSet
 from ml.training import EpochReport, train
 from ml.training_config import TrainingConfig
@@ -48,11 +48,10 @@ def grouped_folds(labels: np.ndarray, groups: np.ndarray, *, n_folds: int, seed:
 
 
 def cross_validate(
-    spectrograms: Sequence[np.ndarray],
-    labels: np.ndarray,
+    tracks: TrackSet,
     groups: np.ndarray,
     *,
-    build: Callable[[], SpectrogramClassifier],
+    build: Callable[[], Classifier],
     config: TrainingConfig,
     n_folds: int,
     seed: int,
@@ -65,8 +64,7 @@ def cross_validate(
     and the held-out tracks must not decide when to stop.
 
     Args:
-        spectrograms: float16 or float32 `[frame, mel]` per track, dB.
-        labels: int64 `[track]`.
+        tracks: all of them.
         groups: int64 `[track]`.
         build: a fresh model with initial weights.
         config: the recipe.
@@ -78,7 +76,7 @@ def cross_validate(
     Returns:
         float32 `[track, class]`, rows sum to 1.
     """
-    fold = grouped_folds(labels, groups, n_folds=n_folds, seed=seed)
+    fold = grouped_folds(tracks.labels, groups, n_folds=n_folds, seed=seed)
     parts = []
     for number in range(n_folds):
         inside = np.flatnonzero(fold != number)
@@ -88,17 +86,16 @@ def cross_validate(
         model = build()
         train(
             model,
-            TrackSet([spectrograms[row] for row in inside.tolist()], labels[inside]),
+            tracks.take(inside),
             None,
             config=config,
             seed=seed + number,
             device=device,
             progress=None if progress is None else lambda r, n=number: progress(n, r),  # type: ignore[misc]
         )
-        views = [spectrograms[row] for row in held_out.tolist()]
-        answers = predict_tracks(model, views, crop_frames=config.crop_frames, device=device)
+        answers = predict_tracks(model, tracks.take(held_out).arrays, device=device)
         parts.append((held_out, answers))
-    probabilities = np.empty((len(labels), parts[0][1].shape[1]), np.float32)
+    probabilities = np.empty((len(tracks), parts[0][1].shape[1]), np.float32)
     for rows, answers in parts:
         probabilities[rows] = answers
     return probabilities

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ml.models.base import SpectrogramClassifier
+from ml.models.base import Classifier
+from ml.track_set import width_of
 
+Aggregate = Literal["mean", "vote"]
 Progress = Callable[[int, int], None]  # (segments done, segments in all)
 
 
@@ -27,22 +30,25 @@ class EmbeddedTracks:
 
 
 def predict_tracks(
-    model: SpectrogramClassifier,
-    spectrograms: Sequence[np.ndarray],
+    model: Classifier,
+    arrays: Sequence[np.ndarray],
     *,
-    crop_frames: int,
+    aggregate: Aggregate = "mean",
     batch_size: int = 32,
     max_segments: int | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Class probabilities of whole tracks: the mean of the softmax over their segments.
+    """Class probabilities of whole tracks, from those of their segments.
 
     Args:
-        model: moved to `device`; used in evaluation mode, then left in the mode it was in.
-        spectrograms: per track a float16 or float32 array `[frame, mel]`, dB; may be memory maps.
-        crop_frames: length of a segment, frames: the one the model was trained with.
-        batch_size: segments per forward pass; with `crop_frames` it bounds the memory used.
+        model: moved to `device`; used in evaluation mode, then left in the mode it was in. Segments
+            have the length it was made for, `model.shape.frames`.
+        arrays: per track `[frame]`, `[frame, bin]` or `[frame, bin, channel]` as stored; may be
+            memory maps.
+        aggregate: `mean` of the segments' softmax; or `vote`, the share of segments that the class
+            wins, where the mean decides between equals.
+        batch_size: segments per forward pass; with their length it bounds the memory used.
         max_segments: at most so many segments per track, evenly spread; None for all.
         device: torch device.
         progress: called after each batch with (segments done, segments in all).
@@ -50,34 +56,39 @@ def predict_tracks(
     Returns:
         float32 `[track, class]`, rows sum to 1.
     """
-    plan = _plan(spectrograms, crop_frames, max_segments)
-    sums = np.zeros((len(spectrograms), model.n_classes), dtype=np.float64)
+    plan = _plan(arrays, model.shape.frames, max_segments)
+    sums = np.zeros((len(arrays), model.n_classes), dtype=np.float64)
+    votes = np.zeros_like(sums)
     with _evaluating(model, device):
-        for segments, x in _batches(spectrograms, plan, crop_frames, batch_size):
-            probabilities = torch.softmax(model(x.to(device)), dim=1).cpu().numpy()
+        for segments, x in _batches(arrays, plan, model.shape.frames, batch_size):
+            probabilities = torch.softmax(model(x.to(device)).float(), dim=1).cpu().numpy()
             np.add.at(sums, plan.track[segments], probabilities)
+            np.add.at(votes, (plan.track[segments], probabilities.argmax(axis=1)), 1.0)
             _report(progress, segments, plan)
-    return (sums / np.diff(plan.offsets)[:, None]).astype(np.float32)
+    n_segments = np.diff(plan.offsets)[:, None]
+    means = sums / n_segments
+    if aggregate == "vote":  # less than a vote of the mean, so that it decides between equals only
+        means = (votes + means / 2) / (n_segments + 0.5)
+    return means.astype(np.float32)
 
 
 def embed_tracks(
-    model: SpectrogramClassifier,
-    spectrograms: Sequence[np.ndarray],
+    model: Classifier,
+    arrays: Sequence[np.ndarray],
     *,
-    crop_frames: int,
     batch_size: int = 32,
     max_segments: int | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> EmbeddedTracks:
     """Embeddings of whole tracks and of their segments; arguments as for `predict_tracks`."""
-    plan = _plan(spectrograms, crop_frames, max_segments)
+    plan = _plan(arrays, model.shape.frames, max_segments)
     vectors = np.zeros((len(plan.track), model.embedding_dim), dtype=np.float32)
     with _evaluating(model, device):
-        for segments, x in _batches(spectrograms, plan, crop_frames, batch_size):
+        for segments, x in _batches(arrays, plan, model.shape.frames, batch_size):
             vectors[segments] = model.embed(x.to(device)).cpu().numpy()
             _report(progress, segments, plan)
-    sums = np.zeros((len(spectrograms), model.embedding_dim), dtype=np.float64)
+    sums = np.zeros((len(arrays), model.embedding_dim), dtype=np.float64)
     np.add.at(sums, plan.track, vectors)
     return EmbeddedTracks(
         vectors=(sums / np.diff(plan.offsets)[:, None]).astype(np.float32),
@@ -106,26 +117,27 @@ def segment_starts(
 
 
 def crop_batch(
-    spectrograms: Sequence[np.ndarray],
+    arrays: Sequence[np.ndarray],
     tracks: np.ndarray,
     starts: np.ndarray,
     *,
     crop_frames: int,
 ) -> Tensor:
-    """Crops straight from the (mapped) arrays: float32 `[crop, 1, mel, frame]`, dB.
+    """Crops straight from the (mapped) arrays: float32 `[crop, channel, bin, frame]`, as stored.
 
     A track shorter than the crop is repeated from its beginning until it fills it, as CLAP does
     (Wu et al. 2023, "repeat padding"). Padding with the floor would be worse: -100 dB is far
     outside what music normalises to, shifts the statistics of the batch norms and of the global
     pooling, and makes "is short" a feature a model can learn instead of the music.
     """
-    batch = np.empty((len(tracks), crop_frames, spectrograms[0].shape[1]), dtype=np.float32)
+    bins, channels = width_of(arrays[0])
+    batch = np.empty((len(tracks), crop_frames, bins, channels), dtype=np.float32)
     for row, track, start in zip(batch, tracks, starts, strict=True):
-        piece = spectrograms[track][start : start + crop_frames]
+        piece = arrays[track][start : start + crop_frames]
         if len(piece) < crop_frames:
-            piece = np.resize(spectrograms[track], (crop_frames, piece.shape[1]))
-        row[:] = piece
-    return torch.from_numpy(batch).transpose(1, 2).unsqueeze(1)
+            piece = np.resize(arrays[track], (crop_frames, *piece.shape[1:]))
+        row[:] = piece.reshape(row.shape)
+    return torch.from_numpy(batch).permute(0, 3, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -135,10 +147,9 @@ class _Plan:
     offsets: np.ndarray  # int64 [track + 1]
 
 
-def _plan(spectrograms: Sequence[np.ndarray], crop_frames: int, max_segments: int | None) -> _Plan:
+def _plan(arrays: Sequence[np.ndarray], crop_frames: int, max_segments: int | None) -> _Plan:
     starts = [
-        segment_starts(len(s), crop_frames=crop_frames, max_segments=max_segments)
-        for s in spectrograms
+        segment_starts(len(s), crop_frames=crop_frames, max_segments=max_segments) for s in arrays
     ]
     counts = np.array([len(s) for s in starts], dtype=np.int64)
     return _Plan(
@@ -149,7 +160,7 @@ def _plan(spectrograms: Sequence[np.ndarray], crop_frames: int, max_segments: in
 
 
 @contextmanager
-def _evaluating(model: SpectrogramClassifier, device: str) -> Iterator[None]:
+def _evaluating(model: Classifier, device: str) -> Iterator[None]:
     """The model on `device`, in evaluation mode and without gradients; its mode is put back."""
     was_training = model.training
     model.to(device).eval()
@@ -161,13 +172,13 @@ def _evaluating(model: SpectrogramClassifier, device: str) -> Iterator[None]:
 
 
 def _batches(
-    spectrograms: Sequence[np.ndarray], plan: _Plan, crop_frames: int, batch_size: int
+    arrays: Sequence[np.ndarray], plan: _Plan, crop_frames: int, batch_size: int
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Yields (segments, float32 `[segment, 1, mel, frame]`); a batch may span several tracks."""
+    """Yields (segments, float32 `[segment, channel, bin, frame]`), across tracks."""
     for first in range(0, len(plan.track), batch_size):
         segments = slice(first, min(first + batch_size, len(plan.track)))
         tracks, starts = plan.track[segments], plan.start[segments]
-        yield segments, crop_batch(spectrograms, tracks, starts, crop_frames=crop_frames)
+        yield segments, crop_batch(arrays, tracks, starts, crop_frames=crop_frames)
 
 
 def _report(progress: Progress | None, segments: slice, plan: _Plan) -> None:

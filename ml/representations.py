@@ -89,6 +89,13 @@ TRANSFORMS: dict[str, type] = {
 }
 
 
+def frames_per_second(name: str, how: Any) -> float:
+    """Rows a second of a representation's arrays; 0 for the tabular features, which have one."""
+    if name == FEATURES:
+        return 0.0
+    return how.sample_rate / getattr(how, "hop", 1)
+
+
 def from_attributes(name: str, attributes: Mapping[str, Any]) -> Any:
     """The transform that the attributes of a store, or of a checkpoint, describe."""
     transform = TRANSFORMS[name]

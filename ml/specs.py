@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ml.dataset_spec import DatasetSpec, contradictions
 from ml.errors import UserError
 from ml.generation.dream_config import DreamConfig
+from ml.input_spec import InputSpec
 from ml.spec_base import Spec
 from ml.training_config import TrainingConfig
 
@@ -31,13 +32,25 @@ class ModelSpec(BaseModel):
 
     architecture: str = Field(description="a name of ml.models.names()")
     options: dict[str, int | float | str | bool | list[int]] = Field(default_factory=dict)
+    weights: str = Field(
+        "none",
+        description="initial weights: none, imagenet, the path or URL of a file, or the name of "
+        "another experiment, whose trained body is taken over",
+    )
 
 
 class ExperimentSpec(Spec):
     """A named training recipe on a named dataset."""
 
     dataset: str = Field(description="name of a dataset spec")
+    input: InputSpec = Field(default_factory=InputSpec)
     model: ModelSpec
+    aggregate: Literal["mean", "vote"] = Field(
+        "mean", description="how the answers to a track's segments become the track's"
+    )
+    by_default: bool = Field(
+        True, description="whether a run trains it without naming it: --experiment NAME"
+    )
     folds: int = Field(
         5,
         ge=0,

@@ -8,44 +8,84 @@ import numpy as np
 from ml.errors import UserError
 
 
+class StackedChannels:
+    """Arrays of one track and one length, read together: `[frame, bin, channel]`.
+
+    Nothing is copied before a slice is taken, so the arrays may be memory maps.
+
+    Args:
+        arrays: each `[frame, bin]`.
+    """
+
+    def __init__(self, arrays: Sequence[np.ndarray]) -> None:
+        if len({array.shape for array in arrays}) != 1:
+            raise ValueError(f"channels differ in shape: {[array.shape for array in arrays]}")
+        self._arrays = tuple(arrays)
+        self.shape = (*self._arrays[0].shape, len(self._arrays))
+        self.ndim = len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, frames: slice) -> np.ndarray:
+        return np.stack([array[frames] for array in self._arrays], axis=-1)
+
+    def __array__(self, dtype: object = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)  # type: ignore[call-overload]
+
+
+def width_of(array: np.ndarray) -> tuple[int, int]:
+    """(bins, channels) of a track's array: `[frame]`, `[frame, bin]` or `[frame, bin, channel]`."""
+    bins, channels = (*array.shape[1:], 1, 1)[:2] if array.ndim < 3 else array.shape[1:]
+    return bins, channels
+
+
 @dataclass(frozen=True)
 class TrackSet:
     """Tracks with their labels.
 
     Args:
-        spectrograms: per track a float16 or float32 array `[frame, mel]`, dB, at least 1 frame; may
-            be a view of a memory map.
+        arrays: per track an array `[frame]`, `[frame, bin]` or `[frame, bin, channel]` as stored
+            (float16, float32 or int16), at least 1 frame; may be a view of a memory map, or
+            `StackedChannels`.
         labels: int64 `[track]`, the index of the class.
+        least_std: see `ml.models.base.bin_statistics`; in the unit of the arrays.
 
     Raises:
         UserError: no track, or arrays that do not fit together.
     """
 
-    spectrograms: Sequence[np.ndarray]
+    arrays: Sequence[np.ndarray]
     labels: np.ndarray
+    least_std: float = 1.0
 
     def __post_init__(self) -> None:
-        if len(self.spectrograms) == 0:
+        if len(self.arrays) == 0:
             raise UserError(
                 "the set holds no track",
                 where="TrackSet",
                 remedy="check the split and the least class size of the dataset",
             )
         labels = np.asarray(self.labels)
-        if labels.shape != (len(self.spectrograms),) or labels.dtype.kind not in "iu":
+        if labels.shape != (len(self.arrays),) or labels.dtype.kind not in "iu":
             raise UserError(
-                f"labels are {labels.dtype} {labels.shape} for {len(self.spectrograms)} tracks",
+                f"labels are {labels.dtype} {labels.shape} for {len(self.arrays)} tracks",
                 where="TrackSet.labels",
                 remedy="give one integer per track",
             )
-        n_mels = self.spectrograms[0].shape[-1]
-        for i, s in enumerate(self.spectrograms):
-            if s.ndim != 2 or s.shape[0] < 1 or s.shape[1] != n_mels:
+        first = self.arrays[0]
+        for i, s in enumerate(self.arrays):
+            if s.ndim not in (1, 2, 3) or len(s) < 1 or s.shape[1:] != first.shape[1:]:
                 raise UserError(
-                    f"spectrogram {i} has shape {s.shape}, not [at least 1 frame, {n_mels} mel]",
-                    where="TrackSet.spectrograms",
+                    f"track {i} has shape {s.shape}, not [at least 1 frame, *{first.shape[1:]}]",
+                    where="TrackSet.arrays",
                     remedy="compute all of them with one transform, and leave empty tracks out",
                 )
 
     def __len__(self) -> int:
-        return len(self.spectrograms)
+        return len(self.arrays)
+
+    def take(self, rows: np.ndarray) -> "TrackSet":
+        """The tracks of these rows, in this order."""
+        chosen = [self.arrays[row] for row in rows.tolist()]
+        return TrackSet(chosen, self.labels[rows], self.least_std)

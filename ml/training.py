@@ -1,4 +1,4 @@
-"""Training a spectrogram classifier: a plain loop over random crops."""
+"""Training a classifier: a plain loop over random crops."""
 
 import math
 import time
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ml.errors import UserError
 from ml.inference import crop_batch, predict_tracks
-from ml.models.base import SpectrogramClassifier, mel_statistics
-from ml.track_set import TrackSet
+from ml.models.base import Classifier, bin_statistics
+from ml.track_set import TrackSet, width_of
 from ml.training_config import TrainingConfig
 
 
@@ -45,7 +45,7 @@ class TrainingResult:
 
 
 def train(
-    model: SpectrogramClassifier,
+    model: Classifier,
     train: TrackSet,
     validation: TrackSet | None,
     *,
@@ -71,17 +71,18 @@ def train(
         progress: called after each epoch.
 
     Raises:
-        UserError: labels or spectrograms do not fit the model, or the loss is no longer finite.
+        UserError: labels or arrays do not fit the model, or the loss is no longer finite.
     """
     _check_fit(model, train, "train")
     if validation is not None:
         _check_fit(model, validation, "validation")
     began = time.perf_counter()
     model.to(device)
-    model.set_normalisation(*mel_statistics(train.spectrograms))
+    model.set_normalisation(*bin_statistics(train.arrays, least_std=train.least_std))
 
+    frames = model.shape.frames
     rng = np.random.default_rng(seed)  # which crops, in which order
-    lengths = np.array([len(s) for s in train.spectrograms])
+    lengths = np.array([len(s) for s in train.arrays])
     labels = torch.tensor(train.labels, dtype=torch.int64)
     weights = class_weights(train.labels, model.n_classes, balance=config.class_balance).to(device)
 
@@ -100,12 +101,12 @@ def train(
             model.train()
             loss_sum = 0.0
             order = rng.permutation(np.repeat(np.arange(len(train)), config.crops_per_track))
-            starts = rng.integers(0, np.maximum(1, lengths[order] - config.crop_frames + 1))
+            starts = rng.integers(0, np.maximum(1, lengths[order] - frames + 1))
             # near-equal batches: a last batch of one crop would upset the batch norms
             for batch in np.array_split(np.arange(n_crops), n_batches):
-                x = crop_batch(
-                    train.spectrograms, order[batch], starts[batch], crop_frames=config.crop_frames
-                ).to(device)  # [batch, 1, mel, frame]
+                x = crop_batch(train.arrays, order[batch], starts[batch], crop_frames=frames).to(
+                    device
+                )  # [batch, channel, bin, frame]
                 y = labels[order[batch]].to(device)  # [batch]
                 logits = model(_mask(x, model.mean, config))  # [batch, class]
                 loss = nn.functional.cross_entropy(
@@ -153,15 +154,14 @@ def class_weights(labels: np.ndarray, n_classes: int, *, balance: float) -> Tens
 
 
 def _validate(
-    model: SpectrogramClassifier, tracks: TrackSet | None, config: TrainingConfig, device: str
+    model: Classifier, tracks: TrackSet | None, config: TrainingConfig, device: str
 ) -> tuple[float | None, float | None]:
     """Negative log-likelihood (nats) and accuracy of whole tracks, as they are used later."""
     if tracks is None:
         return None, None
     probabilities = predict_tracks(
         model,
-        tracks.spectrograms,
-        crop_frames=config.crop_frames,
+        tracks.arrays,
         batch_size=config.batch_size,
         max_segments=config.validation_segments,
         device=device,
@@ -178,14 +178,14 @@ def _mask(x: Tensor, mean: Tensor, config: TrainingConfig) -> Tensor:
     """
     if config.time_mask_frames == 0 and config.mel_mask_bands == 0:
         return x
-    x = x - mean[:, None]  # [batch, 1, mel, frame]
+    x = x - mean[:, :, None]  # [batch, channel, bin, frame]
     for axis, width in ((3, config.time_mask_frames), (2, config.mel_mask_bands)):
         width = min(width, x.shape[axis] // 2)  # never most of a short crop
         if width > 0:
             x = torchaudio.functional.mask_along_axis_iid(
                 x, mask_param=width, mask_value=0.0, axis=axis
             )
-    return x + mean[:, None]
+    return x + mean[:, :, None]
 
 
 def _parameter_groups(model: nn.Module, config: TrainingConfig) -> list[dict]:
@@ -223,13 +223,13 @@ def _copy_of(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def _check_fit(model: SpectrogramClassifier, tracks: TrackSet, part: str) -> None:
-    n_mels = tracks.spectrograms[0].shape[1]
-    if n_mels != model.n_mels:
+def _check_fit(model: Classifier, tracks: TrackSet, part: str) -> None:
+    bins, channels = width_of(tracks.arrays[0])
+    if (bins, channels) != (model.shape.bins, model.shape.channels):
         raise UserError(
-            f"the spectrograms have {n_mels} mel bands, the model takes {model.n_mels}",
+            f"the tracks have {bins} bins and {channels} channels, the model takes {model.shape}",
             where=f"the {part} tracks",
-            remedy="build the model with the transform of the spectrograms",
+            remedy="build the model with the shape of the tracks",
         )
     low, high = int(np.min(tracks.labels)), int(np.max(tracks.labels))
     if low < 0 or high >= model.n_classes:

@@ -4,13 +4,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class TrainingConfig(BaseModel):
-    """How a model is trained. Lengths are in frames: `MelTransform.frames` gives them."""
+    """How a model is trained; what it is given of a track, `InputSpec` says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(default=25, ge=1, description="Most epochs; early stopping may end before.")
     batch_size: int = Field(default=32, ge=1, description="Crops per optimiser step.")
-    crop_frames: int = Field(default=129, ge=1, description="Length of a crop, frames (129 = 3 s).")
     crops_per_track: int = Field(
         default=4, ge=1, description="Random crops of each track per epoch."
     )

@@ -20,7 +20,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 from ml.errors import UserError
 from ml.generation.dream_config import DreamConfig
 from ml.generation.objectives import Dreamer, Objective, class_logit, guided, mean_square
-from ml.models.base import SpectrogramClassifier
+from ml.models.base import Classifier
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class Dream:
 
 
 def dream(
-    model: SpectrogramClassifier,
+    model: Classifier,
     log_mel: np.ndarray,
     *,
     layer: str | None = None,
@@ -113,7 +113,7 @@ def dream(
 
 
 def objective_value(
-    model: SpectrogramClassifier,
+    model: Classifier,
     log_mel: np.ndarray,
     *,
     layer: str | None = None,

@@ -2,12 +2,13 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
 from ml.errors import UserError
-from ml.models.base import SpectrogramClassifier
+from ml.models.base import Classifier
 
 Objective = Callable[[torch.Tensor], torch.Tensor]
 """From a spectrogram `[1, 1, mel, frame]` in dB, of any size, to the scalar to be raised."""
@@ -26,9 +27,15 @@ class Dreamer:
         model: any classifier; copied, in evaluation mode.
     """
 
-    def __init__(self, model: SpectrogramClassifier) -> None:
+    def __init__(self, model: Classifier) -> None:
         self.name = type(model).__name__
-        self.n_mels, self._mean, self._std = model.n_mels, model.mean, model.std
+        if model.shape.channels != 1 or not model.layers():
+            raise UserError(
+                f"{self.name} on {model.shape} cannot be dreamt with",
+                where="the experiment of the recipe",
+                remedy="name one whose network has convolutions, on spectrograms of one channel",
+            )
+        self.n_mels, self._mean, self._std = model.shape.bins, model.mean[0], model.std[0]
         self._network = copy.deepcopy(model).eval().requires_grad_(False)
 
     @property
@@ -39,9 +46,9 @@ class Dreamer:
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `[1, class]` of dB `[1, 1, mel, frame]`, any number of either."""
         mels = x.shape[2]
-        self._network.n_mels = mels
-        self._network.mean = _stretch(self._mean, mels)
-        self._network.std = _stretch(self._std, mels)
+        self._network.shape = replace(self._network.shape, bins=mels)
+        self._network.mean = _stretch(self._mean, mels)[None]
+        self._network.std = _stretch(self._std, mels)[None]
         return self._network(x)
 
     def activation_of(self, layer: str) -> Objective:

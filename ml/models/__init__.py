@@ -7,11 +7,14 @@ from importlib import import_module
 import torch
 
 from ml.errors import UserError
-from ml.models.base import SpectrogramClassifier
+from ml.models.base import Classifier, InputShape
 
 _ARCHITECTURES = {  # name: (module, class); a module is imported when it is first built
     "small_cnn": ("ml.models.small_cnn", "SmallCNN"),
 }
+
+
+__all__ = ["InputShape", "build", "names"]
 
 
 def names() -> list[str]:
@@ -20,13 +23,13 @@ def names() -> list[str]:
 
 
 def build(
-    name: str, *, n_mels: int, n_classes: int, seed: int = 0, **options: object
-) -> SpectrogramClassifier:
+    name: str, shape: InputShape, *, n_classes: int, seed: int = 0, **options: object
+) -> Classifier:
     """A fresh model with initial weights drawn from `seed`; the global random state is untouched.
 
     Args:
         name: one of `names()`.
-        n_mels: mel bands of the input.
+        shape: of the crops it is given.
         n_classes: classes of the output.
         seed: seed of the initial weights.
         options: the architecture's own options (see its file); what is not given has its default.
@@ -36,13 +39,14 @@ def build(
         JSON-ready) are what `build` needs to make the same architecture again.
 
     Raises:
-        UserError: unknown name, or an option the architecture does not have.
+        UserError: unknown name, an option the architecture does not have or that is of no use, or
+            a shape that it cannot take.
     """
     cls = _class_of(name)
     known = {
         key: parameter.default
         for key, parameter in inspect.signature(cls).parameters.items()
-        if key not in ("n_mels", "n_classes")
+        if key not in ("shape", "n_classes")
     }
     unknown = sorted(set(options) - set(known))
     if unknown:
@@ -56,13 +60,13 @@ def build(
         devices=[]
     ):  # the weights are drawn on the CPU: no GPU state to save
         torch.default_generator.manual_seed(seed)
-        model = cls(n_mels=n_mels, n_classes=n_classes, **complete)
+        model = cls(shape, n_classes, **complete)
     model.architecture = name
     model.options = _json_ready(complete)
     return model
 
 
-def _class_of(name: str) -> type[SpectrogramClassifier]:
+def _class_of(name: str) -> type[Classifier]:
     if name not in _ARCHITECTURES:
         raise UserError(
             f"unknown architecture {name!r}",

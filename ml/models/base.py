@@ -1,7 +1,8 @@
-"""What every spectrogram classifier is: one shape, so that one trainer and one reader serve all."""
+"""What every classifier is: one shape, so that one trainer and one reader serve all."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,28 +11,68 @@ from torch import Tensor, nn
 from ml.errors import UserError
 
 
-class SpectrogramClassifier(nn.Module, ABC):
-    """A classifier of log-mel spectrograms that carries its own normalisation.
+@dataclass(frozen=True)
+class InputShape:
+    """What a classifier is given of a track: one crop of a representation.
 
-    The input is raw dB as stored; `mean` and `std` (buffers, float32 `[mel]`, dB) come from the
-    training data and travel in the checkpoint, so nothing beside it is needed to use the model.
-    A subclass writes `embed`, `classify` and `layers`, and begins `embed` with `self.normalise(x)`.
+    Every representation has this shape: a waveform is one bin of many frames (its samples), the
+    tabular features are many bins of one frame.
+
+    Attributes:
+        channels: 1; 2 where amplitude and phase are given together.
+        bins: mel bands, frequencies, coefficients or features; 1 for a waveform.
+        frames: of a crop; training and inference cut tracks into pieces of this length.
+    """
+
+    channels: int
+    bins: int
+    frames: int
+
+    def __post_init__(self) -> None:
+        if min(self.channels, self.bins, self.frames) < 1:
+            raise ValueError(f"need at least one channel, bin and frame, got {self}")
+
+    def __str__(self) -> str:
+        return f"[{self.channels} channel, {self.bins} bin, {self.frames} frame]"
+
+
+class Classifier(nn.Module, ABC):
+    """A classifier of crops that carries its own normalisation.
+
+    The input is as stored (dB, coefficients, samples, features); `mean` and `std` (buffers,
+    float32 `[channel, bin]`, in the same unit) come from the training data and travel in the
+    checkpoint, so nothing beside it is needed to use the model. A subclass writes `embed`,
+    `classify` and `layers`, and begins `embed` with `self.normalise(x)`. One that cannot take every
+    shape raises `self.cannot_take(...)` in its `__init__`.
     """
 
     architecture: str = ""  # the name in the registry, set by `ml.models.build`
     options: dict[str, object]  # the complete options, set by `ml.models.build`
+    any_length: bool = True  # whether crops of other lengths than `shape.frames` are taken
     embedding_dim: int  # set by the subclass
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *, n_mels: int, n_classes: int) -> None:
+    def __init__(self, shape: InputShape, n_classes: int) -> None:
         super().__init__()
-        if n_mels < 1 or n_classes < 2:
-            raise ValueError(f"need n_mels >= 1 and n_classes >= 2, got {n_mels} and {n_classes}")
-        self.n_mels, self.n_classes = n_mels, n_classes
+        if n_classes < 2:
+            raise UserError(
+                f"a classifier of {n_classes} class(es) has nothing to tell apart",
+                where="the classes of the dataset",
+                remedy="give it at least two classes with enough tracks",
+            )
+        self.shape, self.n_classes = shape, n_classes
         self.options = {}
-        self.register_buffer("mean", torch.zeros(n_mels))
-        self.register_buffer("std", torch.ones(n_mels))
+        self.register_buffer("mean", torch.zeros(shape.channels, shape.bins))
+        self.register_buffer("std", torch.ones(shape.channels, shape.bins))
+
+    def cannot_take(self, needs: str, remedy: str) -> UserError:
+        """The error of an architecture that cannot take its input shape."""
+        return UserError(
+            f"{type(self).__name__} needs {needs}, and is given {self.shape}",
+            where="input and model.architecture of the experiment",
+            remedy=remedy,
+        )
 
     @property
     def n_parameters(self) -> int:
@@ -39,34 +80,42 @@ class SpectrogramClassifier(nn.Module, ABC):
         return sum(p.numel() for p in self.parameters())
 
     def set_normalisation(self, mean: np.ndarray, std: np.ndarray) -> None:
-        """Sets the per-band mean and standard deviation: float `[mel]`, dB.
+        """Sets the mean and standard deviation: float `[channel, bin]`, in the input's unit.
 
         Raises:
             ValueError: wrong shape, not finite, or a standard deviation that is not positive.
         """
+        expected = (self.shape.channels, self.shape.bins)
         for name, values in (("mean", mean), ("std", std)):
-            if np.shape(values) != (self.n_mels,) or not np.isfinite(values).all():
-                raise ValueError(f"{name} must be finite, shape ({self.n_mels},): {values!r}")
+            if np.shape(values) != expected or not np.isfinite(values).all():
+                raise ValueError(f"{name} must be finite, shape {expected}: {values!r}")
         if np.min(std) <= 0:
             raise ValueError(f"std must be positive, its least value is {np.min(std)}")
         self.mean.copy_(torch.as_tensor(mean, dtype=torch.float32))
         self.std.copy_(torch.as_tensor(std, dtype=torch.float32))
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Raw dB `[batch, 1, mel, frame]` to zero mean and unit variance per mel band."""
-        if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] != self.n_mels or x.shape[3] < 1:
+        """Input `[batch, channel, bin, frame]` to zero mean and unit variance per channel and bin.
+
+        Raises:
+            ValueError: the input is of another shape than the model is made for.
+        """
+        c, b, f = self.shape.channels, self.shape.bins, self.shape.frames
+        fits = x.ndim == 4 and x.shape[1:3] == (c, b) and x.shape[3] >= 1
+        if not fits or not (self.any_length or x.shape[3] == f):
+            frames = "at least 1" if self.any_length else str(f)
             raise ValueError(
-                f"x must be [batch, 1, {self.n_mels} mel, at least 1 frame], got {tuple(x.shape)}"
+                f"x must be [batch, {c} channel, {b} bin, {frames} frame], got {tuple(x.shape)}"
             )
-        return (x - self.mean[:, None]) / self.std[:, None]
+        return (x - self.mean[:, :, None]) / self.std[:, :, None]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits `[batch, class]` of raw dB `[batch, 1, mel, frame]`, any number of frames."""
+        """Logits `[batch, class]` of input as stored `[batch, channel, bin, frame]`."""
         return self.classify(self.embed(x))
 
     @abstractmethod
     def embed(self, x: Tensor) -> Tensor:
-        """Embeddings `[batch, embedding_dim]` of raw dB `[batch, 1, mel, frame]`."""
+        """Embeddings `[batch, embedding_dim]` of input as stored `[batch, channel, bin, frame]`."""
 
     @abstractmethod
     def classify(self, embedding: Tensor) -> Tensor:
@@ -76,37 +125,47 @@ class SpectrogramClassifier(nn.Module, ABC):
     def layers(self) -> dict[str, nn.Module]:
         """The convolutions a deep dream can aim at, by name, from the input upwards.
 
-        What a layer gives (seen with a forward hook) is `[batch, channel, height, width]`.
+        What a layer gives (seen with a forward hook) is `[batch, channel, height, width]`; empty
+        for an architecture that has none.
         """
 
 
-def mel_statistics(
-    spectrograms: Sequence[np.ndarray], *, max_tracks: int = 2000, least_std: float = 1.0
+def bin_statistics(
+    arrays: Sequence[np.ndarray], *, max_tracks: int = 2000, least_std: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each mel band over all frames: float32 `[mel]` each, dB.
+    """Mean and deviation of each channel and bin over all frames: float32 `[channel, bin]`.
 
     Args:
-        spectrograms: per track `[frame, mel]`, dB.
+        arrays: per track `[frame]`, `[frame, bin]` or `[frame, bin, channel]`.
         max_tracks: of more tracks, so many evenly spread ones are read.
-        least_std: dB; a band without signal in training (above an MP3's cut-off, say) would else
-            be divided by almost nothing, and blow up on the first track that has some.
+        least_std: in the unit of the arrays; a band without signal in training (above an MP3's
+            cut-off, say) would else be divided by almost nothing, and blow up on the first track
+            that has some.
 
     Raises:
-        UserError: a spectrogram holds a value that is not finite.
+        UserError: an array holds a value that is not finite.
     """
-    chosen = np.unique(np.linspace(0, len(spectrograms) - 1, max_tracks).astype(np.int64))
+    chosen = np.unique(np.linspace(0, len(arrays) - 1, max_tracks).astype(np.int64))
     n, total, squares = 0, np.zeros(()), np.zeros(())
     for i in chosen:
-        values = np.asarray(spectrograms[i], dtype=np.float64)
-        if not np.isfinite(values).all():
-            raise UserError(
-                f"spectrogram {i} holds values that are not finite",
-                where="the training tracks",
-                remedy="compute its spectrogram again, or leave the track out",
-            )
-        n += len(values)
-        total = total + values.sum(axis=0)
-        squares = squares + np.square(values).sum(axis=0)
+        array = arrays[i]
+        for start in range(0, len(array), 1 << 16):  # bounded memory, however long the track
+            values = np.asarray(array[start : start + (1 << 16)], dtype=np.float64)
+            if not np.isfinite(values).all():
+                raise UserError(
+                    f"track {i} of the set holds values that are not finite",
+                    where="the training tracks",
+                    remedy="materialize its representation again, or leave the track out",
+                )
+            n += len(values)
+            total = total + values.sum(axis=0)
+            squares = squares + np.square(values).sum(axis=0)
     mean = total / n
     std = np.sqrt(np.maximum(squares / n - mean**2, least_std**2))
-    return mean.astype(np.float32), std.astype(np.float32)
+    return _channel_first(mean), _channel_first(std)
+
+
+def _channel_first(values: np.ndarray) -> np.ndarray:
+    """`[]`, `[bin]` or `[bin, channel]` as float32 `[channel, bin]`."""
+    wide = values.reshape(1, -1) if values.ndim < 2 else values.T
+    return np.ascontiguousarray(wide, dtype=np.float32)

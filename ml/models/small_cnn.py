@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ml.models.base import SpectrogramClassifier
+from ml.models.base import Classifier, InputShape
 
 
-class SmallCNN(SpectrogramClassifier):
+class SmallCNN(Classifier):
     """Blocks of conv 3x3, batch norm, ReLU, max pool 2x2; global mean and max; one hidden layer.
 
     The VGG pattern (Simonyan & Zisserman 2015) as Choi et al. 2016 ("Automatic tagging using deep
@@ -19,27 +19,27 @@ class SmallCNN(SpectrogramClassifier):
     a training step about five times faster on a processor. 455k parameters with 10 classes.
 
     Args:
-        n_mels: mel bands of the input.
+        shape: of the input.
         n_classes: classes of the output.
         channels: width of each block; one block per entry.
-        first_stride: stride of the first convolution, along mel and frame.
+        first_stride: stride of the first convolution, along bin and frame.
         embedding_dim: width of the hidden layer, which is the embedding.
         dropout: probability of dropping a pooled feature or an embedding dimension in training.
     """
 
     def __init__(
         self,
-        *,
-        n_mels: int,
+        shape: InputShape,
         n_classes: int,
+        *,
         channels: Sequence[int] = (32, 64, 128, 256),
         first_stride: int = 2,
         embedding_dim: int = 128,
         dropout: float = 0.3,
     ) -> None:
-        super().__init__(n_mels=n_mels, n_classes=n_classes)
+        super().__init__(shape, n_classes)
         self.embedding_dim = embedding_dim
-        widths = [1, *channels]
+        widths = [shape.channels, *channels]
         self.blocks = nn.ModuleList(
             _block(widths[i], widths[i + 1], stride=first_stride if i == 0 else 1)
             for i in range(len(channels))
@@ -51,10 +51,10 @@ class SmallCNN(SpectrogramClassifier):
         self.dropout = nn.Dropout(dropout)
 
     def embed(self, x: Tensor) -> Tensor:
-        """Embeddings `[batch, embedding_dim]`, none below 0, of raw dB `[batch, 1, mel, frame]`."""
+        """Embeddings `[batch, embedding_dim]`, none below 0, of `[batch, channel, bin, frame]`."""
         x = self.normalise(x).contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
-            x = block(x)  # [batch, channel, ~mel / 2, ~frame / 2], and half of that each time
+            x = block(x)  # [batch, channel, ~bin / 2, ~frame / 2], and half of that each time
         # how much of each pattern there is on the whole, and how strong it gets once
         pooled = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)  # [batch, 2 channel]
         return torch.relu(self.hidden(self.dropout(pooled)))

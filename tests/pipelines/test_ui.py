@@ -95,6 +95,8 @@ def start(home: Home, broken: str = "") -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(broken=broken), str(home.root), str(port)],
         cwd=home.root.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        # as on a terminal: what runs in the background of a shell ignores Ctrl-C, and so do we
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
