@@ -48,7 +48,8 @@ KEPT = ("n", "n_groups", "accuracy", "accuracy_low", "accuracy_high", "macro_f1"
 def evaluation_spec(store: ArtifactStore, name: str) -> Spec:
     """The evaluation of the current model of an experiment, on the dataset it was trained on."""
     model = store.need(TRAINED, name)
-    inputs = (model.reference, *model.record.spec.inputs)
+    others = [r for r in model.record.spec.inputs if r.asset != TRAINED]
+    inputs = (model.reference, *others)
     config = {"part": "test", "folds": model.record.spec.config["folds"]}
     return Spec(EVALUATIONS, name, STAGE, inputs, config, model.record.spec.seed)
 

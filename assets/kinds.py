@@ -15,7 +15,9 @@ from assets import (
     fingerprints,
     ingest,
     recommendations,
+    study_reports,
     trained_models,
+    trials,
 )
 from assets.pages import site
 from storage.artifacts import Artifact, ArtifactStore, Work, file_digests
@@ -35,6 +37,8 @@ KINDS: dict[str, Callable[[ArtifactStore, Work], None]] = {
     recommendations.INDEXES: recommendations.write_index,
     recommendations.RECOMMENDATIONS: recommendations.write_recommendations,
     dreams.DREAMS: dreams.write_dreams,
+    trials.TRIALS: trials.write_trial,
+    study_reports.STUDY_REPORTS: study_reports.write_study_report,
     "pages": site.write_pages,
 }
 

@@ -20,6 +20,8 @@ track_batches = DynamicPartitionsDefinition(name=TRACK_BATCH)
 dataset_names = StaticPartitionsDefinition(sorted(SPECS.datasets))
 experiment_names = StaticPartitionsDefinition(sorted(SPECS.experiments))
 encoder_names = StaticPartitionsDefinition(sorted(SPECS.encoders))
+STUDY = "study"
+study_names = DynamicPartitionsDefinition(name=STUDY)  # those that were asked for: each costs much
 recipe_names = StaticPartitionsDefinition(sorted(SPECS.recipes))
 batches_by_encoder = MultiPartitionsDefinition(
     {"encoder": encoder_names, TRACK_BATCH: track_batches}

@@ -1,8 +1,11 @@
 """`trained_models`: a classifier per experiment, with its curves, its MLflow run and its model."""
 
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from dagster import (
 
 from assets import ingest
 from assets.datasets import DATASETS, TABLE, usable_dataset
+from assets.initial_weights import weights_config, weights_inputs, weights_path
 from assets.inputs import TrackInputs, input_references
 from assets.materialize import (
     Metadata,
@@ -32,11 +36,13 @@ from assets.resources import HomeResource
 from assets.tracking import UNTRACKED, Tracker, UntrackedRuns
 from ml.input_spec import InputSpec
 from storage.artifacts import Artifact, ArtifactStore, Work
+from storage.home import Home
 from storage.records import Spec
 from storage.tables import read_table, write_table
 
 STAGE = 2
 TRAINED = "trained_models"
+TIMES = ("seconds", "crops_per_second")
 CHECKPOINT, CURVES, CURVES_PICTURE = "checkpoint", "curves.parquet", "curves.png"
 
 
@@ -46,8 +52,11 @@ def training_spec(store: ArtifactStore, name: str) -> Spec:
     snapshot = usable_dataset(store, experiment.dataset)
     batches = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())["batch"]
     kind = experiment.input.representation
-    inputs = (snapshot.reference, *input_references(store, batches.unique().to_list(), kind))
-    return Spec(TRAINED, name, STAGE, inputs, experiment.model_dump(), experiment.seed)
+    recipe = experiment.model_dump()
+    given = input_references(store, batches.unique().to_list(), kind)
+    inputs = (snapshot.reference, *given, *weights_inputs(store, recipe))
+    config = recipe | weights_config(store, recipe)
+    return Spec(TRAINED, name, STAGE, inputs, config, experiment.seed)
 
 
 def part_of(store: ArtifactStore, spec: Spec, part: str) -> pl.DataFrame:
@@ -69,12 +78,23 @@ def label_numbers(table: pl.DataFrame, classes: Sequence[str]) -> np.ndarray:
 
 
 def write_trained_model(
-    store: ArtifactStore, work: Work, tracker: Tracker | UntrackedRuns = UNTRACKED
+    store: ArtifactStore,
+    work: Work,
+    tracker: Tracker | UntrackedRuns = UNTRACKED,
+    state: Path | None = None,
 ) -> None:
-    """Train, and write the checkpoint, the curves and their picture."""
+    """Train, and write the checkpoint, the curves and their picture.
+
+    Args:
+        store: of the artifacts.
+        work: the model in the making.
+        tracker: of the MLflow run.
+        state: a folder in which a killed training is taken up again.
+    """
     from ml import checkpoints, plots
+    from ml.fitting import fit
     from ml.track_set import TrackSet
-    from ml.training import EpochReport, train
+    from ml.training import EpochReport
     from ml.training_config import TrainingConfig
 
     config = work.spec.config
@@ -88,7 +108,13 @@ def write_trained_model(
     training_set, validation_set = sets["train"], sets["validation"]
     assert training_set is not None, "a usable dataset has training tracks"
     training = TrainingConfig.model_validate(config["training"])
-    model = build_model(config, inputs.shape, n_classes=len(classes))
+    build = partial(
+        build_model,
+        config,
+        inputs.shape,
+        n_classes=len(classes),
+        weights=weights_path(store, work.spec, config),
+    )
     with progress_bar(training.epochs, "epochs", "training") as bar:
 
         def report(epoch: EpochReport) -> None:
@@ -97,14 +123,15 @@ def write_trained_model(
                 f"loss {epoch.train_loss:.2f}, validation {epoch.validation_accuracy or 0:.0%}"
             )
 
-        trained = train(
-            model,
+        model, trained = fit(
+            build,
             training_set,
             validation_set,
             config=training,
             seed=work.spec.seed or 0,
             device=device(),
             progress=report,
+            state=state,
         )
     meta = {
         "classes": classes,
@@ -114,8 +141,7 @@ def write_trained_model(
         "version": work.spec.version,
     }
     checkpoints.save(work.folder / CHECKPOINT, model, meta)
-    curves = pl.DataFrame(trained.curves).drop("seconds")  # times are no part of the content
-    write_table(curves, work.folder / CURVES)
+    write_table(without_times(trained.curves), work.folder / CURVES)
     (work.folder / CURVES_PICTURE).write_bytes(plots.training_curves(trained.curves))
     work.facts.update(
         classes=classes,
@@ -126,21 +152,50 @@ def write_trained_model(
         epochs=len(trained.curves),
         validation_accuracy=trained.curves[trained.best_epoch - 1]["validation_accuracy"],
     )
-    work.run["device"] = device()
+    work.facts["notes"] = trained.notes
+    work.run.update(
+        device=device(),
+        seconds=f"{trained.seconds:.1f}",
+        peak_memory_bytes=str(trained.peak_memory_bytes),
+    )
     work.run["mlflow"] = tracker.log_training(work, trained.curves, seconds=trained.seconds)
 
 
-def build_model(recipe: Mapping[str, Any], shape: Any, *, n_classes: int) -> Any:
-    """The untrained network of an experiment, its initial weights drawn by the recipe's seed."""
+def build_model(
+    recipe: Mapping[str, Any], shape: Any, *, n_classes: int, weights: Path | None = None
+) -> Any:
+    """The untrained network of an experiment: its initial weights drawn by the recipe's seed, or
+    those of a file or a checkpoint, but for the head.
+    """
     from ml import models
 
-    return models.build(
+    model = models.build(
         recipe["model"]["architecture"],
         shape,
         n_classes=n_classes,
         seed=recipe["seed"],
         **recipe["model"]["options"],
     )
+    if weights is not None:
+        from ml.pretrained import load_weights
+
+        load_weights(model, weights)
+    return model
+
+
+@contextmanager
+def resumable(home: Home, spec: Spec) -> Iterator[Path]:
+    """A folder in which a training that is killed leaves its state; gone when it is finished."""
+    folder = home.root / "unfinished" / spec.asset / spec.version
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def without_times(curves: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Curves as a table, without times: they are no part of the content, and change its bytes."""
+    table = pl.DataFrame(list(curves))
+    return table.drop(name for name in TIMES if name in table.columns)
 
 
 def device() -> str:
@@ -182,8 +237,9 @@ def trained_models(
     with plain_failures():
         store = home.store()
         spec = training_spec(store, context.partition_key)
-    write = partial(write_trained_model, tracker=tracking)
-    return materialize(context, store, spec, write, _show)
+        with resumable(store.home, spec) as state:
+            write = partial(write_trained_model, tracker=tracking, state=state)
+            return materialize(context, store, spec, write, _show)
 
 
 def _show(artifact: Artifact) -> Metadata:

@@ -1,8 +1,9 @@
-"""Specs: the small TOML files that name a dataset, an experiment, an encoder or a recipe.
+"""Specs: the small TOML files that name a dataset, an experiment, an encoder, a recipe or a study.
 
-The shipped ones lie in `ml/datasets`, `ml/experiments`, `ml/encoders` and `ml/recipes`; a user's
-own, in folders of the same names under another root, join them and win by name. A spec may say
-`extends = "other"` and override just what differs. All problems of all files are told at once.
+The shipped ones lie in `ml/datasets`, `ml/experiments`, `ml/encoders`, `ml/recipes` and
+`ml/studies`; a user's own, in folders of the same names under another root, join them and win by
+name. A spec may say `extends = "other"` and override just what differs. All problems of all files
+are told at once.
 """
 
 import re
@@ -11,55 +12,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from ml import study_spec
 from ml.dataset_spec import DatasetSpec, contradictions
 from ml.errors import UserError
+from ml.experiment_spec import ExperimentSpec as ExperimentSpec
 from ml.generation.dream_config import DreamConfig
-from ml.input_spec import InputSpec
 from ml.spec_base import Spec
-from ml.training_config import TrainingConfig
+from ml.study_spec import StudySpec
 
 SHIPPED = Path(__file__).parent
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")  # names partitions, folders and models
 T = TypeVar("T", bound="Spec")
-
-
-class ModelSpec(BaseModel):
-    """Which architecture, with which options."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    architecture: str = Field(description="a name of ml.models.names()")
-    options: dict[str, int | float | str | bool | list[int]] = Field(default_factory=dict)
-    weights: str = Field(
-        "none",
-        description="initial weights: none, imagenet, the path or URL of a file, or the name of "
-        "another experiment, whose trained body is taken over",
-    )
-
-
-class ExperimentSpec(Spec):
-    """A named training recipe on a named dataset."""
-
-    dataset: str = Field(description="name of a dataset spec")
-    input: InputSpec = Field(default_factory=InputSpec)
-    model: ModelSpec
-    aggregate: Literal["mean", "vote"] = Field(
-        "mean", description="how the answers to a track's segments become the track's"
-    )
-    by_default: bool = Field(
-        True, description="whether a run trains it without naming it: --experiment NAME"
-    )
-    folds: int = Field(
-        5,
-        ge=0,
-        le=20,
-        description="grouped folds over all tracks, where the test split has fewer than ten groups "
-        "and says too little; each costs one more training; 0: never",
-    )
-    training: TrainingConfig = Field(default_factory=TrainingConfig)
-    seed: int = Field(0, ge=0, description="seed of weights, crops and order")
 
 
 class EncoderSpec(Spec):
@@ -93,6 +58,7 @@ KINDS: dict[str, type[Spec]] = {
     "experiments": ExperimentSpec,
     "encoders": EncoderSpec,
     "recipes": RecipeSpec,
+    "studies": StudySpec,
 }
 
 
@@ -103,6 +69,7 @@ class Specs(BaseModel):
     experiments: dict[str, ExperimentSpec]
     encoders: dict[str, EncoderSpec]
     recipes: dict[str, RecipeSpec]
+    studies: dict[str, StudySpec]
 
 
 def load_specs(*roots: Path) -> Specs:
@@ -232,6 +199,8 @@ def _check_names(
         ("encoders", "dataset", "datasets"),
         ("encoders", "experiment", "experiments"),
         ("recipes", "experiment", "experiments"),
+        ("studies", "experiment", "experiments"),
+        ("studies", "dataset", "datasets"),
     ):
         for path, table in tables[kind].values():
             value = table.get(key)
@@ -243,3 +212,6 @@ def _check_names(
                 problems.append(f"{path}: {key}: {value!r} is not one of the {target}: {known}")
     for path, table in tables["datasets"].values():
         problems += [f"{path}: {problem}" for problem in contradictions(table)]
+    for path, table in tables["studies"].values():
+        told = study_spec.contradictions(table, found["experiments"])
+        problems += [f"{path}: {problem}" for problem in told]

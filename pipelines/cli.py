@@ -74,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
             "--experiment", action="append", metavar="NAME", help="train this one (repeatable)"
         )
         sub.add_argument(
+            "--study", action="append", metavar="NAME", help="answer this one as well (repeatable)"
+        )
+        sub.add_argument(
             "--representation",
             action="append",
             choices=("stft_spectrograms", "mfcc", "waveforms"),
@@ -103,7 +106,7 @@ def _demo(options: argparse.Namespace) -> int:
         print("melgraph demo uses the sample library; MELGRAPH_LIBRARY is passed over")
     options.library, options.label_level = str(SAMPLE_LIBRARY), None
     _load_settings(options)
-    _experiments(options)  # refuse before the library is written
+    _experiments(options), _studies(options)  # refuse before the library is written
     from assets.progress import progress_bar
     from ml.sample_library import write_sample_library
 
@@ -137,7 +140,7 @@ def _run(options: argparse.Namespace) -> int:
             + " ".join(sorted(AUDIO_SUFFIXES)[:8]) + " ...: --library FOLDER",
         )  # fmt: skip
     check_formats(home)
-    names = _experiments(options)
+    names, studies = _experiments(options), _studies(options)
     from pipelines.runner import run_stages
     from pipelines.summary import summarise
 
@@ -149,6 +152,7 @@ def _run(options: argparse.Namespace) -> int:
         experiments=names,
         refresh=options.refresh,
         representations=options.representation or (),
+        studies=studies,
         batch_size=options.batch_size,
     )
     print(summarise(home, report))
@@ -156,7 +160,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _experiments(options: argparse.Namespace) -> list[str]:
-    """The experiments to train: those named, else all. Refuses options that make no sense."""
+    """The experiments to train: those named, else the usual. Refuses options that make no sense."""
     from assets.settings import current_home
     from ml.specs import choose, load_specs
 
@@ -165,8 +169,17 @@ def _experiments(options: argparse.Namespace) -> list[str]:
             f"a batch of {options.batch_size} files", where="--batch-size", remedy="at least 1"
         )
     experiments = load_specs(current_home().specs).experiments
-    names = options.experiment or sorted(experiments)
+    usual = sorted(name for name, spec in experiments.items() if spec.by_default)
+    names = options.experiment or usual
     return choose(experiments, names, kind="experiment", where="--experiment")
+
+
+def _studies(options: argparse.Namespace) -> list[str]:
+    from assets.settings import current_home
+    from ml.specs import choose, load_specs
+
+    studies = load_specs(current_home().specs).studies
+    return choose(studies, options.study or [], kind="study", where="--study")
 
 
 def _ui(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from assets import (
     fingerprints,
     recommendations,
     representations,
+    study_reports,
     trained_models,
 )
 from assets.pages.asset import pages
@@ -30,6 +31,7 @@ defs = Definitions(
         exploration_reports.exploration_reports,
         trained_models.trained_models,
         evaluations.evaluations,
+        study_reports.study_reports,
         encoders.encoders,
         embeddings.embeddings,
         cluster_reports.cluster_reports,

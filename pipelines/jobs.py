@@ -8,6 +8,7 @@ from assets.partitions import (
     encoder_names,
     experiment_names,
     recipe_names,
+    study_names,
     track_batches,
 )
 
@@ -46,6 +47,12 @@ training = define_asset_job(
     AssetSelection.assets("trained_models", "evaluations"),
     partitions_def=experiment_names,
     description="Train an experiment and evaluate it on the test split.",
+)
+studying = define_asset_job(
+    "studying",
+    AssetSelection.assets("study_reports"),
+    partitions_def=study_names,
+    description="Train the arms of a study, and answer its question.",
 )
 encoding = define_asset_job(
     "encoding",
@@ -91,6 +98,7 @@ ALL = [
     dataset,
     exploration,
     training,
+    studying,
     encoding,
     embedding,
     clustering,

@@ -23,7 +23,8 @@ from assets.evaluations import evaluation_spec
 from assets.exploration_reports import exploration_spec
 from assets.materialize import current_references
 from assets.pages.asset import pages_spec
-from assets.partitions import SPECS, TRACK_BATCH
+from assets.partitions import SPECS, STUDY, TRACK_BATCH
+from assets.study_reports import arm_trials, representations_of
 from ml.errors import UserError
 from storage.artifacts import ArtifactStore
 from storage.catalogue import Catalogue
@@ -59,7 +60,9 @@ class Planner:
         catalogue: the batches.
         experiments: the experiments to train, and to dream with.
         refresh: make datasets, and all that names them, anew from the library as it is now.
-        representations: those to make that are made on demand.
+        representations: those to make that are made on demand; what experiments and studies read
+            is made without asking.
+        studies: those to answer.
     """
 
     store: ArtifactStore
@@ -67,6 +70,7 @@ class Planner:
     experiments: Sequence[str]
     refresh: bool = False
     representations: Sequence[str] = ()
+    studies: Sequence[str] = ()
 
     def stages(self) -> list[tuple[str, Callable[[], Iterator[Step]]]]:
         """Titles and plans, in order. Call each when the one before has run."""
@@ -77,6 +81,7 @@ class Planner:
             ("dataset", self.datasets),
             ("exploration", self.exploration),
             ("training and evaluation", self.training),
+            ("studies", self.studying),
             ("encoders", self.encoders),
             ("embeddings", self.embeddings),
             ("clusters", self.clustering),
@@ -96,7 +101,10 @@ class Planner:
 
     def on_demand(self) -> Iterator[Step]:
         """The representations that were asked for, of every batch that lacks one."""
-        asked = tuple(self.representations)
+        read: set[str] = {SPECS.experiments[name].input.representation for name in self.experiments}
+        for name in self.studies:
+            read |= representations_of(SPECS.studies[name])
+        asked = tuple(r for r in ingest.ON_DEMAND if r in read | set(self.representations))
         representations = ingest.representation_maker(self.store, asked)
         for tracks in current_references(self.store, ingest.TRACKS) if asked else ():
             specs = representations(tracks)
@@ -116,6 +124,8 @@ class Planner:
 
     def _wanted_datasets(self) -> list[str]:
         wanted = {SPECS.experiments[name].dataset for name in self.experiments}
+        for name in self.studies:
+            wanted |= {dataset for _, dataset in arm_trials(SPECS.studies[name]).values()}
         return sorted(wanted | {encoder.dataset for encoder in SPECS.encoders.values()})
 
     def _dataset_specs(self, name: str) -> list[Spec]:
@@ -139,6 +149,11 @@ class Planner:
         if not self._is_current(spec):
             return [spec]
         return [spec, evaluation_spec(self.store, name)]
+
+    def studying(self) -> Iterator[Step]:
+        """The studies that were asked for: each finds by itself which of its trials are there."""
+        for name in self.studies:
+            yield Step("studying", {STUDY: name})
 
     def encoders(self) -> Iterator[Step]:
         """Encoders whose model or dataset has a new version, or that are not in service yet."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
-from assets.partitions import TRACK_BATCH, track_batches
+from assets.partitions import STUDY, TRACK_BATCH, track_batches
 from pipelines.definitions import defs
 from pipelines.instance import open_instance
 from pipelines.intake import BATCH_SIZE, cut_batches, one_scanner, reconcile, scan_library
@@ -64,6 +64,7 @@ def run_stages(
     experiments: list[str],
     refresh: bool = False,
     representations: Sequence[str] = (),
+    studies: Sequence[str] = (),
     batch_size: int = BATCH_SIZE,
     settle_s: float = 0.0,
     out: TextIO | None = None,
@@ -77,6 +78,7 @@ def run_stages(
         experiments: which to train.
         refresh: make datasets, and all that names them, anew.
         representations: those to make that are made on demand.
+        studies: those to answer.
         batch_size: most files in a new batch.
         settle_s: a file younger than this is left for the next run.
         out: where progress goes; stdout when absent.
@@ -99,7 +101,8 @@ def run_stages(
             batches = cut_batches(catalogue, scan, batch_size=batch_size)
         _line(out, "scan", f"{scan.sentence()}; {len(batches)} new batch(es)", None)
         instance.add_dynamic_partitions(str(track_batches.name), catalogue.batches())
-        planner = Planner(store, catalogue, experiments, refresh, representations)
+        instance.add_dynamic_partitions(STUDY, list(studies))
+        planner = Planner(store, catalogue, experiments, refresh, representations, studies)
         stages = planner.stages()
         for number, (title, plan) in enumerate(stages, start=1):
             print(f"[{number}/{len(stages)}] {title}", file=out, flush=True)

@@ -1,0 +1,322 @@
+"""`study_reports`: a question, the arms that were trained to answer it, and the answer."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import polars as pl
+from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
+
+from assets.datasets import DATASETS
+from assets.materialize import (
+    Metadata,
+    inputs_of,
+    markdown_table,
+    materialize,
+    picture,
+    plain_failures,
+)
+from assets.partitions import SPECS, study_names
+from assets.progress import progress_bar
+from assets.resources import HomeResource
+from assets.tracking import UNTRACKED, Tracker, UntrackedRuns
+from assets.trained_models import GPU_TAGS, REPRESENTATIONS, write_json
+from assets.trials import CURVES, TRIALS, produce_trial, right_answers, trial_spec
+from ml.errors import UserError
+from ml.specs import choose
+from ml.study_spec import StudySpec, Trial, arm_recipe, trial_of
+from storage.artifacts import Artifact, ArtifactStore, Work
+from storage.errors import StorageError
+from storage.records import Spec
+from storage.tables import read_table, write_table
+
+STAGE = 1
+STUDY_REPORTS = "study_reports"
+TABLE, REPORT = "arms.parquet", "report.json"
+ARMS, DIFFERENCES, CURVES_PICTURE = "arms.png", "differences.png", "curves.png"
+
+
+def study_named(name: str) -> StudySpec:
+    """The study of a partition.
+
+    Raises:
+        UserError: there is none; the message lists those there are.
+    """
+    choose(SPECS.studies, [name], kind="study", where="the partition of study_reports")
+    return SPECS.studies[name]
+
+
+def arm_trials(study: StudySpec) -> dict[str, tuple[Trial, str]]:
+    """The trial of each arm, and the dataset it is held on."""
+    found = {}
+    for name, arm in study.arms.items():
+        base = SPECS.experiments[arm.experiment or study.experiment].model_dump()
+        recipe = arm_recipe(study, arm, base)
+        found[name] = trial_of(study, arm, recipe), recipe["dataset"]
+    return found
+
+
+def representations_of(study: StudySpec) -> set[str]:
+    """What its arms read of each track."""
+    return {t.recipe["input"]["representation"] for t, _ in arm_trials(study).values()}
+
+
+def run_arms(
+    store: ArtifactStore,
+    study: StudySpec,
+    *,
+    tracker: Tracker | UntrackedRuns = UNTRACKED,
+    dagster_run: str | None = None,
+) -> tuple[dict[str, list[Artifact]], dict[str, str]]:
+    """The trials of every arm, those that are not there yet made now; and why an arm has none.
+
+    An arm that cannot be measured (for want of weights, say) does not keep the others from it.
+    """
+    planned = arm_trials(study)
+    trainings = sum((t.folds or 1) * t.recipe["training"]["epochs"] for t, _ in planned.values())
+    trials: dict[str, list[Artifact]] = {}
+    not_measured: dict[str, str] = {}
+    with progress_bar(len(study.seeds) * trainings, "epochs", "trials") as bar:
+        for seed in study.seeds:  # a study that is stopped has whole repeats of all arms
+            for name, (trial, dataset) in planned.items():
+                bar.set_postfix_str(f"{name}, seed {seed}")
+                if name in not_measured:
+                    continue
+                try:
+                    spec = trial_spec(store, trial, dataset, seed)
+                    found = produce_trial(
+                        store, spec, tracker=tracker, dagster_run=dagster_run, report=bar.update
+                    )
+                    trials.setdefault(name, []).append(found)
+                except (UserError, StorageError) as error:
+                    not_measured[name] = error.what
+                    trials.pop(name, None)
+    return trials, not_measured
+
+
+def study_spec(
+    name: str, study: StudySpec, trials: Mapping[str, list[Artifact]], why_not: Mapping[str, str]
+) -> Spec:
+    """The report on these trials.
+
+    Raises:
+        UserError: the control could not be measured, so nothing can be held against it.
+    """
+    if study.control not in trials:
+        raise UserError(
+            f"the control {study.control!r} could not be measured: {why_not[study.control]}",
+            where=f"study {name}",
+            remedy="mend that first, or choose another control",
+        )
+    references = {arm: [t.reference for t in found] for arm, found in trials.items()}
+    inputs = sorted({r for found in references.values() for r in found})
+    snapshots = {r for found in trials.values() for t in found for r in t.record.spec.inputs}
+    inputs += sorted(r for r in snapshots if r.asset == DATASETS)
+    config = {
+        "title": study.title,
+        "question": study.question,
+        "control": study.control,
+        "titles": {arm: study.arms[arm].title for arm in study.arms},
+        "trials": {arm: [str(r) for r in found] for arm, found in references.items()},
+        "not_measured": dict(why_not),
+    }
+    return Spec(STUDY_REPORTS, name, STAGE, tuple(inputs), config)
+
+
+def write_study_report(store: ArtifactStore, work: Work) -> None:
+    """Hold every arm against the control: table, pictures, and the sentence that answers."""
+    from ml import plots
+    from ml.paired import compare, estimate, holm
+    from ml.verdicts import verdict
+
+    config = work.spec.config
+    by_name = {str(t.reference): t for t in inputs_of(store, work.spec, TRIALS)}
+    trials = {arm: [by_name[name] for name in found] for arm, found in config["trials"].items()}
+    control = config["control"]
+    right = {arm: _right(found) for arm, found in trials.items()}
+    estimates = {}
+    for arm, table in right.items():
+        estimates[arm] = estimate(_matrix(table), table["group"].to_numpy())
+    comparisons = {}
+    for arm in right:
+        if arm != control:
+            mine, theirs, groups = _common(right[arm], right[control])
+            if len(groups):
+                comparisons[arm] = compare(mine, theirs, groups)
+    adjusted = dict(zip(comparisons, holm([c.p_value for c in comparisons.values()]), strict=True))
+    answer = verdict(
+        config["question"],
+        control,
+        comparisons,
+        adjusted,
+        control_estimate=estimates[control],
+        not_measured=config["not_measured"],
+    )
+    rows = [_row(arm, trials[arm], estimates[arm], comparisons.get(arm), adjusted.get(arm))
+            for arm in trials]  # fmt: skip
+    write_table(pl.DataFrame(rows, infer_schema_length=None), work.folder / TABLE)
+    chance = _chance(right[control])
+    (work.folder / ARMS).write_bytes(plots.arms_chart(estimates, control=control, chance=chance))
+    if comparisons:
+        differences = plots.differences_chart(comparisons, control=control)
+        (work.folder / DIFFERENCES).write_bytes(differences)
+    curves = {arm: _curves(found) for arm, found in trials.items()}
+    (work.folder / CURVES_PICTURE).write_bytes(plots.curves_chart(curves))
+    data = inputs_of(store, work.spec, DATASETS)
+    work.facts.update(
+        question=config["question"],
+        answer=answer,
+        control=control,
+        arms=rows,
+        chance=chance,
+        not_measured=config["not_measured"],
+        titles=config["titles"],
+        datasets=[str(snapshot.reference) for snapshot in data],
+        notes=sorted(
+            {note for found in trials.values() for t in found for note in t.facts["notes"]}
+        ),
+    )
+    report = {
+        "facts": dict(work.facts),
+        "estimates": {arm: asdict(found) for arm, found in estimates.items()},
+        "comparisons": {arm: asdict(found) for arm, found in comparisons.items()},
+    }
+    write_json(work.folder / REPORT, report)
+
+
+def _right(trials: list[Artifact]) -> pl.DataFrame:
+    """`track_id`, `label`, `group`, and per repeat whether the answer is right, if there is one."""
+    tables = [right_answers(trial) for trial in trials]
+    table = tables[0].select("track_id", "label", "group")
+    for number, found in enumerate(tables):
+        column = found.select("track_id", pl.col("right").alias(f"right{number}"))
+        table = table.join(column, on="track_id", how="left", maintain_order="left")
+    return table
+
+
+def _matrix(table: pl.DataFrame) -> np.ndarray:
+    """float64 `[repeat, track]`, NaN where a track was not asked."""
+    columns = [name for name in table.columns if name.startswith("right")]
+    return np.stack([table[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in columns])
+
+
+def _common(mine: pl.DataFrame, theirs: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The answers of two arms to the tracks both have, in one order; and the groups of these."""
+    shared = theirs.select("track_id", "group").join(
+        mine.select("track_id"), on="track_id", maintain_order="left"
+    )
+    rows = [
+        shared.join(t.drop("group"), on="track_id", maintain_order="left") for t in (mine, theirs)
+    ]
+    return _matrix(rows[0]), _matrix(rows[1]), shared["group"].to_numpy()
+
+
+def _row(
+    arm: str, trials: list[Artifact], estimate: Any, comparison: Any, adjusted: float | None
+) -> dict[str, Any]:
+    facts = [trial.facts for trial in trials]
+    seconds = sum(float(t.record.run["seconds"] or 0) for t in trials)
+    return {
+        "arm": arm,
+        "accuracy": estimate.accuracy,
+        "low": estimate.low,
+        "high": estimate.high,
+        "spread": estimate.spread,
+        "macro_f1": float(np.mean([f["macro_f1"] for f in facts])),
+        "n": estimate.n,
+        "groups": estimate.n_groups,
+        "repeats": estimate.n_repeats,
+        "difference": None if comparison is None else comparison.difference,
+        "difference_low": None if comparison is None else comparison.low,
+        "difference_high": None if comparison is None else comparison.high,
+        "p_holm": adjusted,
+        "smallest": None if comparison is None else comparison.smallest,
+        "parameters": facts[0]["parameters"],
+        "crops": facts[0]["crops"],
+        "trainings": sum(f["trainings"] for f in facts),
+        "seconds": seconds,
+        "peak_memory_bytes": max(int(t.record.run["peak_memory_bytes"] or 0) for t in trials),
+    }
+
+
+def _curves(trials: list[Artifact]) -> list[list[dict[str, Any]]]:
+    """One list of epochs per training of an arm."""
+    curves = []
+    for trial in trials:
+        table = read_table(trial.folder / CURVES)
+        curves += [part.to_dicts() for part in table.partition_by("fold", maintain_order=True)]
+    return curves
+
+
+def _chance(table: pl.DataFrame) -> float:
+    """The share of the most frequent class: what always giving one answer gets."""
+    return float(table["label"].value_counts()["count"].max()) / table.height  # type: ignore[arg-type]
+
+
+@asset(
+    partitions_def=study_names,
+    deps=[AssetDep(DATASETS, partition_mapping=AllPartitionMapping()), *REPRESENTATIONS],
+    group_name="models",
+    code_version=str(STAGE),
+    kinds={"pytorch", "mlflow"},
+    pool="gpu",
+    op_tags=GPU_TAGS,
+)
+def study_reports(
+    context: AssetExecutionContext, home: HomeResource, tracking: Tracker
+) -> MaterializeResult:
+    """A question, answered: every arm trained on the same folds with the same seeds, held against
+    the control by paired tests, with intervals and one sentence that says what came out.
+
+    Partitions are the studies that were asked for: add one by its name, or `melgraph run --study
+    NAME`. What a study trained is kept arm by arm and seed by seed: stopped, it goes on.
+    """
+    with plain_failures():
+        store = home.store()
+        name = context.partition_key
+        study = study_named(name)
+        trials, why_not = run_arms(store, study, tracker=tracking, dagster_run=context.run_id)
+        spec = study_spec(name, study, trials, why_not)
+    return materialize(context, store, spec, write_study_report, _show)
+
+
+def _show(artifact: Artifact) -> Metadata:
+    facts = artifact.facts
+    shown: Metadata = {
+        "question": facts["question"],
+        "answer": facts["answer"],
+        "arms": markdown_table([summary_row(row) for row in facts["arms"]]),
+        "accuracies": picture(artifact.folder / ARMS),
+        "learning curves": picture(artifact.folder / CURVES_PICTURE),
+    }
+    if (artifact.folder / DIFFERENCES).is_file():
+        shown["differences from the control"] = picture(artifact.folder / DIFFERENCES)
+    if facts["not_measured"]:
+        rows = [{"arm": arm, "not measured": why} for arm, why in facts["not_measured"].items()]
+        shown["not measured"] = markdown_table(rows)
+    return shown
+
+
+def summary_row(row: Mapping[str, Any]) -> dict[str, str]:
+    """An arm's figures as people read them."""
+    told = {
+        "arm": row["arm"],
+        "accuracy": f"{row['accuracy']:.1%} ({row['low']:.1%} to {row['high']:.1%})",
+        "spread over seeds": f"{row['spread']:.1%}" if row["repeats"] > 1 else "one seed",
+        "macro F1": f"{row['macro_f1']:.2f}",
+        "against the control": "control",
+        "p (Holm)": "",
+        "tracks / groups / repeats": f"{row['n']} / {row['groups']} / {row['repeats']}",
+        "crops a training": f"{row['crops']:,}",
+        "parameters": f"{row['parameters']:,}",
+        "seconds a training": f"{row['seconds'] / max(1, row['trainings']):.1f}",
+        "peak memory": f"{row['peak_memory_bytes'] / 1e6:.0f} MB",
+    }
+    if row["difference"] is not None:
+        told["against the control"] = (
+            f"{100 * row['difference']:+.1f} points "
+            f"({100 * row['difference_low']:+.1f} to {100 * row['difference_high']:+.1f})"
+        )
+        told["p (Holm)"] = f"{row['p_holm']:.3f}"
+    return told

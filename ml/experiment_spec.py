@@ -1,0 +1,46 @@
+"""What an experiment is, as its TOML says it. Imports no torch."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml.input_spec import InputSpec
+from ml.spec_base import Spec
+from ml.training_config import TrainingConfig
+
+
+class ModelSpec(BaseModel):
+    """Which architecture, with which options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    architecture: str = Field(description="a name of ml.models.names()")
+    options: dict[str, int | float | str | bool | list[int]] = Field(default_factory=dict)
+    weights: str = Field(
+        "none",
+        description="initial weights: none, imagenet, the path or URL of a file, or the name of "
+        "another experiment, whose trained body is taken over",
+    )
+
+
+class ExperimentSpec(Spec):
+    """A named training recipe on a named dataset."""
+
+    dataset: str = Field(description="name of a dataset spec")
+    input: InputSpec = Field(default_factory=InputSpec)
+    model: ModelSpec
+    aggregate: Literal["mean", "vote"] = Field(
+        "mean", description="how the answers to a track's segments become the track's"
+    )
+    by_default: bool = Field(
+        True, description="whether a run trains it without naming it: --experiment NAME"
+    )
+    folds: int = Field(
+        5,
+        ge=0,
+        le=20,
+        description="grouped folds over all tracks, where the test split has fewer than ten groups "
+        "and says too little; each costs one more training; 0: never",
+    )
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    seed: int = Field(0, ge=0, description="seed of weights, crops and order")
