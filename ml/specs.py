@@ -213,5 +213,5 @@ def _check_names(
     for path, table in tables["datasets"].values():
         problems += [f"{path}: {problem}" for problem in contradictions(table)]
     for path, table in tables["studies"].values():
-        told = study_spec.contradictions(table, found["experiments"])
+        told = study_spec.contradictions(table, found["experiments"], tables["experiments"])
         problems += [f"{path}: {problem}" for problem in told]

@@ -3,7 +3,7 @@
 Imports no torch.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -111,12 +111,15 @@ def trial_of(study: StudySpec, arm: ArmSpec, recipe: Mapping[str, Any]) -> Trial
     )
 
 
-def contradictions(table: Mapping[str, Any], experiments: Mapping[str, Any]) -> Iterator[str]:
+def contradictions(
+    table: Mapping[str, Any], experiments: Mapping[str, Any], named: Collection[str]
+) -> Iterator[str]:
     """What makes a study's table unusable: `key: what` each.
 
     Args:
         table: of the TOML, extended.
-        experiments: the experiment specs by name.
+        experiments: the experiment specs by name, those that could be read.
+        named: the names of all.
     """
     try:
         study = StudySpec.model_validate(table)
@@ -127,7 +130,7 @@ def contradictions(table: Mapping[str, Any], experiments: Mapping[str, Any]) -> 
     for name, arm in study.arms.items():
         base = experiments.get(arm.experiment or study.experiment)
         if base is None:
-            if arm.experiment is not None:
+            if arm.experiment is not None and arm.experiment not in named:
                 known = ", ".join(sorted(experiments)) or "(none)"
                 yield f"arms.{name}.experiment: {arm.experiment!r} is not one of: {known}"
             continue

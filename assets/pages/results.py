@@ -17,6 +17,7 @@ from assets.pages.library import Library
 from assets.pages.links import artifact_link, audit_command
 from assets.recommendations import RECOMMENDATIONS
 from assets.recommendations import TABLE as NEIGHBOURS_TABLE
+from assets.study_reports import STUDY_REPORTS
 from assets.trained_models import CURVES_PICTURE, TRAINED
 from storage.artifacts import Artifact, ArtifactStore
 from storage.records import Spec
@@ -29,6 +30,7 @@ SHOWN = (
     EXPLORATION_REPORTS,
     TRAINED,
     EVALUATIONS,
+    STUDY_REPORTS,
     CLUSTER_REPORTS,
     RECOMMENDATIONS,
     DREAMS,
@@ -266,7 +268,9 @@ def absences(items: Mapping[str, Iterable[Any]], found: list[dict[str, Any]]) ->
     reasons = {}
     for kind in (kind for kind, there in items.items() if not there):
         reasons[kind] = f"No {kind} yet: they have not been materialized; `melgraph run` does that."
-        if kind in ("models", "dreams") and unusable and all(unusable):
+        if kind == "studies":
+            reasons[kind] = "No studies yet: `melgraph run --study NAME` answers one; ml/README.md."
+        elif kind in ("models", "dreams") and unusable and all(unusable):
             reasons[kind] = f"No {kind}: nothing could be learned, because {unusable[0]}."
         elif kind == "dreams" and not items["models"]:
             reasons[kind] = "No dreams yet: they need a trained model, and there is none."

@@ -15,6 +15,7 @@ from assets.pages import results
 from assets.pages.exploration import explorations
 from assets.pages.library import Library, read_library
 from assets.pages.links import LIBRARY, audit_command
+from assets.pages.studies import studies
 from storage.artifacts import ArtifactStore, Work
 from storage.records import Reference, Spec
 
@@ -25,6 +26,7 @@ PAGES = {
     "tracks": "Tracks",
     "exploration": "Exploration",
     "models": "Models",
+    "studies": "Studies",
     "clusters": "Clusters",
     "recommendations": "Recommendations",
     "dreams": "Dreams",
@@ -61,6 +63,7 @@ def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
         "datasets": datasets,
         "explorations": explorations(store, spec, library),
         "models": results.models(store, spec, library),
+        "studies": studies(store, spec),
         "clusters": clusters,
         "recommendations": recommendations,
         "dreams": results.dreams(store, spec, library),

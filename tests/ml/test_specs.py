@@ -215,6 +215,9 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from keys_of(field.annotation, f"{prefix}{name}.")
             continue
+        if (named := tables_by_name(field.annotation)) is not None:
+            yield from keys_of(named, f"{prefix}{name}.NAME.")
+            continue
         default = field.get_default(call_default_factory=True)
         if field.is_required():
             written = "required"
@@ -225,6 +228,12 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str
         yield prefix + name, type_of(field.annotation), written
 
 
+def tables_by_name(annotation: Any) -> type[BaseModel] | None:
+    """The model of each table of a key that holds tables by name."""
+    values = get_args(annotation)[1] if get_origin(annotation) is dict else None
+    return values if isinstance(values, type) and issubclass(values, BaseModel) else None
+
+
 def type_of(annotation: Any) -> str:
     """A type as a reader of TOML calls it."""
     if get_origin(annotation) is Literal:
@@ -232,7 +241,7 @@ def type_of(annotation: Any) -> str:
     if get_origin(annotation) in (Union, UnionType):
         kinds = [type_of(part) for part in get_args(annotation) if part is not type(None)]
         return " or ".join(kinds)
-    if get_origin(annotation) is list:
+    if get_origin(annotation) in (list, tuple):
         return f"list of {type_of(get_args(annotation)[0])}"
     if get_origin(annotation) is dict:
         return "table"

@@ -1,0 +1,36 @@
+"""Study reports in the shape the template of their page expects."""
+
+from typing import Any
+
+from assets.materialize import inputs_of
+from assets.pages.links import artifact_link, audit_command
+from assets.study_reports import ARMS, CURVES_PICTURE, DIFFERENCES, STUDY_REPORTS, summary_row
+from storage.artifacts import Artifact, ArtifactStore
+from storage.records import Spec
+
+
+def studies(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
+    """A study each: the question, the answer, the table and the pictures."""
+    return [_study(artifact) for artifact in inputs_of(store, spec, STUDY_REPORTS)]
+
+
+def _study(artifact: Artifact) -> dict[str, Any]:
+    facts, config = artifact.facts, artifact.record.spec.config
+    files = dict(artifact.record.files)
+    pictures = [
+        {"link": artifact_link(artifact.reference, file), "alt": alt}
+        for file, alt in (
+            (ARMS, "Accuracy of each arm with its 95 % interval, a dot per seed"),
+            (DIFFERENCES, f"Difference of each arm from {facts['control']}, with its interval"),
+            (CURVES_PICTURE, "Training loss of each arm by epoch"),
+        )
+        if file in files
+    ]
+    return {
+        "name": artifact.reference.partition,
+        "title": config["title"],
+        "facts": facts,
+        "rows": [summary_row(row) for row in facts["arms"]],
+        "pictures": pictures,
+        "audit": audit_command(artifact.reference),
+    }
