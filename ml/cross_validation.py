@@ -7,10 +7,11 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from ml.errors import UserError
+from ml.fitting import fit
 from ml.inference import predict_tracks
 from ml.models.base import Classifier
 from ml.track_set import TrackSet
-from ml.training import EpochReport, train
+from ml.training import EpochReport
 from ml.training_config import TrainingConfig
 
 
@@ -83,9 +84,8 @@ def cross_validate(
         held_out = np.flatnonzero(fold == number)
         if not len(held_out):  # few large groups can leave a fold empty
             continue
-        model = build()
-        train(
-            model,
+        model, _ = fit(
+            build,
             tracks.take(inside),
             None,
             config=config,

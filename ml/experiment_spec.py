@@ -1,9 +1,10 @@
 """What an experiment is, as its TOML says it. Imports no torch."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ml.augment_spec import misfits
 from ml.input_spec import InputSpec
 from ml.spec_base import Spec
 from ml.training_config import TrainingConfig
@@ -44,3 +45,9 @@ class ExperimentSpec(Spec):
     )
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     seed: int = Field(0, ge=0, description="seed of weights, crops and order")
+
+    @model_validator(mode="after")
+    def _augmentations_fit(self) -> Self:
+        if wrong := misfits(self.training.augment, self.input.representation):
+            raise ValueError("training.augment: " + "; ".join(wrong))
+        return self

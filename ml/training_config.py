@@ -1,6 +1,10 @@
 """How a model is trained, as an experiment's TOML says it. Imports no torch."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+from ml.augment_spec import Augmentation
 
 
 class TrainingConfig(BaseModel):
@@ -31,6 +35,12 @@ class TrainingConfig(BaseModel):
         description="A class weighs (1 / its training tracks) to this power in the loss: 0 leaves "
         "imbalance as it is, 1 makes all classes count the same.",
     )
+    augment: tuple[Augmentation, ...] = Field(
+        default=("specaugment",), description="What is done to training crops, in this order."
+    )
+    mixup_alpha: float = Field(
+        default=0.3, gt=0, description="mixup: how alike the two shares are; Beta(alpha, alpha)."
+    )
     time_mask_frames: int = Field(
         default=16,
         ge=0,
@@ -48,4 +58,19 @@ class TrainingConfig(BaseModel):
         default=10,
         ge=1,
         description="Most segments of a validation track that are heard; null for all.",
+    )
+    drop: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the training tracks that is left out, the hardest first, after a "
+        "first training has shown which these are.",
+    )
+    drop_by: Literal["aum", "loss", "forgetting", "random"] = Field(
+        default="aum",
+        description="What is hard: a small area under the margin, a large loss, to be forgotten "
+        "often; or tracks at random, to compare with.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="Of the forward pass: auto is bfloat16 on CUDA, else float32."
     )

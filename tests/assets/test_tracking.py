@@ -147,7 +147,7 @@ def test_the_registered_model_says_what_evaluation_says(answer, made_home, model
     mel = made_home.store.need(MEL, "batch-000001")
     view = SpectrogramStore(mel.folder / STORE).track(track_id)
     network, meta = checkpoints.load(model.folder / trained_models.CHECKPOINT)
-    (scores,) = predict_tracks(network, [view], crop_frames=meta["crop_frames"])
+    (scores,) = predict_tracks(network, [view])
     for name, score in zip(meta["classes"], scores, strict=True):
         assert answer["rows"][0][name] == pytest.approx(float(score), abs=2e-3)
 

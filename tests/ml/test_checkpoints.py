@@ -7,18 +7,28 @@ import torch
 
 from ml import checkpoints
 from ml.errors import UserError
-from ml.models import build
+from ml.models import InputShape, build
 
 META = {
     "classes": ["blues", "jazz", "metal"],
-    "crop_frames": 129,
-    "mel_transform": {"n_mels": 16, "sample_rate": 22050},
+    "input": {
+        "representation": "mel_spectrograms",
+        "channels": ["amplitude"],
+        "transform": {"n_mels": 16, "sample_rate": 22050},
+    },
     "note": "ä",
 }
 
 
 def make_model(**options):
-    return build("small_cnn", n_mels=16, n_classes=3, channels=(4, 8), embedding_dim=6, **options)
+    return build(
+        "small_cnn",
+        InputShape(1, 16, 129),
+        n_classes=3,
+        channels=(4, 8),
+        embedding_dim=6,
+        **options,
+    )
 
 
 @pytest.fixture

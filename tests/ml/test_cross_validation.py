@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from ml import cross_validation
 from ml.cross_validation import cross_validate, grouped_folds
 from ml.errors import UserError
-from ml.models import build
+from ml.models import InputShape, build
+from ml.track_set import TrackSet
 from ml.training_config import TrainingConfig
 
 N_MELS = 16
@@ -16,14 +17,19 @@ CONFIG = TrainingConfig(
     epochs=3,
     patience=1,
     batch_size=8,
-    crop_frames=20,
     crops_per_track=2,
     time_mask_frames=4,
     mel_mask_bands=3,
     learning_rate=1e-2,
 )
 build_tiny = partial(
-    build, "small_cnn", n_mels=N_MELS, n_classes=2, channels=(8, 16), embedding_dim=8, seed=0
+    build,
+    "small_cnn",
+    InputShape(1, N_MELS, 20),
+    n_classes=2,
+    channels=(8, 16),
+    embedding_dim=8,
+    seed=0,
 )
 
 
@@ -43,8 +49,7 @@ def library(n=24, n_groups=8, seed=0):
 def by_folds(n_folds=3, seed=0, progress=None):
     tracks, labels, groups = library()
     return cross_validate(
-        tracks,
-        labels,
+        TrackSet(tracks, labels),
         groups,
         build=build_tiny,
         config=CONFIG,
@@ -105,21 +110,23 @@ class TestCrossValidate:
         row_of = {id(track): row for row, track in enumerate(tracks)}
         trained, predicted = [], []
 
-        def train(model, inside, validation, **options):
+        def fit(build, inside, validation, **options):
             assert validation is None
-            rows = [row_of[id(track)] for track in inside.spectrograms]
+            rows = [row_of[id(track)] for track in inside.arrays]
             np.testing.assert_array_equal(inside.labels, labels[rows])
+            model = build()
             trained.append((model, options["seed"], {int(groups[row]) for row in rows}))
+            return model, None
 
         def predict_tracks(model, views, **_):
             rows = [row_of[id(track)] for track in views]
             predicted.append((model, {int(groups[row]) for row in rows}))
             return np.array([[row, 100 + row] for row in rows], dtype=np.float32)
 
-        monkeypatch.setattr(cross_validation, "train", train)
+        monkeypatch.setattr(cross_validation, "fit", fit)
         monkeypatch.setattr(cross_validation, "predict_tracks", predict_tracks)
         found = cross_validate(
-            tracks, labels, groups, build=object, config=CONFIG, n_folds=4, seed=7
+            TrackSet(tracks, labels), groups, build=object, config=CONFIG, n_folds=4, seed=7
         )
         assert [seed for _, seed, _ in trained] == [7, 8, 9, 10]
         assert len({id(model) for model, _, _ in trained}) == 4  # each fold starts afresh

@@ -5,15 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.inference import crop_batch, embed_tracks, predict_tracks, segment_starts
-from ml.models import build
+from ml.models import InputShape, build
 
 N_MELS, CROP = 16, 20
 
 
 @pytest.fixture
 def model():
-    model = build("small_cnn", n_mels=N_MELS, n_classes=3, channels=(8, 8), embedding_dim=5)
-    model.set_normalisation(np.full(N_MELS, -30.0), np.full(N_MELS, 10.0))
+    model = build(
+        "small_cnn", InputShape(1, N_MELS, CROP), n_classes=3, channels=(8, 8), embedding_dim=5
+    )
+    model.set_normalisation(np.full((1, N_MELS), -30.0), np.full((1, N_MELS), 10.0))
     return model
 
 
@@ -55,7 +57,7 @@ def test_crops_are_the_frames_asked_for_and_short_tracks_repeat():
 
 def test_prediction_is_the_mean_over_the_segments(model):
     tracks = tracks_of(65, 20, 5, 41)
-    probabilities = predict_tracks(model, tracks, crop_frames=CROP, batch_size=3)
+    probabilities = predict_tracks(model, tracks, batch_size=3)
     assert probabilities.shape == (4, 3)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
@@ -68,7 +70,7 @@ def test_prediction_is_the_mean_over_the_segments(model):
 
 def test_embeddings_keep_the_segments_of_each_track(model):
     tracks = tracks_of(65, 20, 5, 41)
-    got = embed_tracks(model, tracks, crop_frames=CROP, batch_size=3)
+    got = embed_tracks(model, tracks, batch_size=3)
     assert got.segment_offsets.tolist() == [0, 4, 5, 6, 9]
     assert got.segment_starts.tolist() == [0, 20, 40, 45, 0, 0, 0, 20, 21]
     assert got.vectors.shape == (4, 5)
@@ -84,12 +86,10 @@ def test_embeddings_keep_the_segments_of_each_track(model):
 
 def test_a_track_does_not_depend_on_its_company_and_calls_repeat(model):
     tracks = tracks_of(65, 20, 5, 41, 130)
-    together = predict_tracks(model, tracks, crop_frames=CROP, batch_size=4)
-    assert predict_tracks(model, tracks, crop_frames=CROP, batch_size=4).tobytes() == (
-        together.tobytes()
-    )
+    together = predict_tracks(model, tracks, batch_size=4)
+    assert predict_tracks(model, tracks, batch_size=4).tobytes() == (together.tobytes())
     for i, track in enumerate(tracks):
-        alone = predict_tracks(model, [track], crop_frames=CROP, batch_size=4)
+        alone = predict_tracks(model, [track], batch_size=4)
         np.testing.assert_allclose(alone[0], together[i], rtol=1e-4, atol=1e-6)
 
 
@@ -97,9 +97,7 @@ def test_the_mode_comes_back_and_nothing_is_learned(model):
     model.train()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     seen = []
-    predict_tracks(
-        model, tracks_of(65, 20), crop_frames=CROP, batch_size=2, progress=lambda *a: seen.append(a)
-    )
+    predict_tracks(model, tracks_of(65, 20), batch_size=2, progress=lambda *a: seen.append(a))
     assert model.training
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert seen == [(2, 5), (4, 5), (5, 5)]
@@ -112,15 +110,15 @@ def test_memory_maps_give_the_same(model, tmp_path):
     np.save(tmp_path / "values.npy", flat)
     mapped = np.load(tmp_path / "values.npy", mmap_mode="r")
     views = [mapped[:65], mapped[65:]]
-    one = predict_tracks(model, tracks, crop_frames=CROP)
-    assert predict_tracks(model, views, crop_frames=CROP).tobytes() == one.tobytes()
+    one = predict_tracks(model, tracks)
+    assert predict_tracks(model, views).tobytes() == one.tobytes()
 
 
 def test_no_track_gives_no_row(model):
-    assert predict_tracks(model, [], crop_frames=CROP).shape == (0, 3)
-    assert embed_tracks(model, [], crop_frames=CROP).vectors.shape == (0, 5)
+    assert predict_tracks(model, []).shape == (0, 3)
+    assert embed_tracks(model, []).vectors.shape == (0, 5)
 
 
 def test_an_empty_track_is_refused(model):
     with pytest.raises(ValueError, match="at least 1 frame"):
-        predict_tracks(model, tracks_of(20, 0), crop_frames=CROP)
+        predict_tracks(model, tracks_of(20, 0))

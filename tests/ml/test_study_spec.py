@@ -94,6 +94,8 @@ def test_all_problems_at_once_each_with_its_key(tmp_path):
 def test_a_study_of_an_experiment_that_does_not_exist(tmp_path):
     folder = tmp_path / "studies"
     folder.mkdir()
-    (folder / "mine.toml").write_text('extends = "leakage"\nexperiment = "gone"\ndataset = "none"\n')
+    (folder / "mine.toml").write_text(
+        'extends = "leakage"\nexperiment = "gone"\ndataset = "none"\n'
+    )
     with pytest.raises(UserError, match=r"experiment: 'gone' is not one of(.|\n)*dataset: 'none'"):
         load_specs(tmp_path)

@@ -6,16 +6,16 @@ import torch
 
 from ml.errors import UserError
 from ml.inference import predict_tracks
-from ml.models import build
+from ml.models import InputShape, build
+from ml.optimisation import class_weights
 from ml.track_set import TrackSet
-from ml.training import class_weights, train
+from ml.training import train
 from ml.training_config import TrainingConfig
 
 N_MELS = 16
 QUICK = TrainingConfig(
     epochs=4,
     batch_size=8,
-    crop_frames=20,
     crops_per_track=2,
     time_mask_frames=4,
     mel_mask_bands=3,
@@ -26,7 +26,7 @@ QUICK = TrainingConfig(
 def make_model(n_classes=2, seed=0):
     return build(
         "small_cnn",
-        n_mels=N_MELS,
+        InputShape(1, N_MELS, 20),
         n_classes=n_classes,
         channels=(8, 16),
         embedding_dim=8,
@@ -54,7 +54,7 @@ def test_learns_what_can_be_learned():
     model = make_model()
     result = train(model, tones(), tones(seed=1), config=QUICK, seed=0)
     unseen = tones(20, seed=2)
-    probabilities = predict_tracks(model, unseen.spectrograms, crop_frames=20)
+    probabilities = predict_tracks(model, unseen.arrays)
     assert (probabilities.argmax(axis=1) == unseen.labels).mean() >= 0.9
     assert result.n_parameters == model.n_parameters
     assert result.seconds > 0
@@ -79,7 +79,7 @@ def test_same_seed_same_bits_and_global_state_untouched():
 
 def test_best_epoch_has_the_lowest_validation_loss_and_its_weights_are_kept():
     contrary = tones(seed=1)
-    validation = TrackSet(contrary.spectrograms, 1 - contrary.labels)  # learning makes it worse
+    validation = TrackSet(contrary.arrays, 1 - contrary.labels)  # learning makes it worse
     config = QUICK.model_copy(update={"epochs": 9, "patience": 2})
     model, reports = make_model(), []
     result = train(model, tones(), validation, config=config, seed=0, progress=reports.append)
@@ -87,7 +87,7 @@ def test_best_epoch_has_the_lowest_validation_loss_and_its_weights_are_kept():
     assert result.best_epoch == 1 + int(np.argmin(losses))
     assert len(losses) == result.best_epoch + 2 < 9  # stopped early
     assert [r.epoch for r in reports] == list(range(1, len(losses) + 1))
-    probabilities = predict_tracks(model, validation.spectrograms, crop_frames=20, max_segments=10)
+    probabilities = predict_tracks(model, validation.arrays, max_segments=10)
     of_truth = probabilities[np.arange(len(validation)), validation.labels]
     assert -np.log(of_truth).mean() == pytest.approx(min(losses), rel=1e-4)
 
@@ -101,14 +101,14 @@ def test_without_validation_the_last_epoch_stands():
 def test_the_normalisation_is_of_the_training_tracks():
     model, tracks = make_model(), tones()
     train(model, tracks, None, config=QUICK.model_copy(update={"epochs": 1}), seed=0)
-    frames = np.concatenate(tracks.spectrograms).astype(np.float64)
-    np.testing.assert_allclose(model.mean, frames.mean(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(model.std, frames.std(axis=0), rtol=1e-5)
+    frames = np.concatenate(tracks.arrays).astype(np.float64)
+    np.testing.assert_allclose(model.mean[0], frames.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(model.std[0], frames.std(axis=0), rtol=1e-5)
 
 
 def test_one_crop_and_one_step_are_enough():
     config = QUICK.model_copy(update={"epochs": 1, "crops_per_track": 1, "warmup": 0.0})
-    one = TrackSet(tones().spectrograms[:1], np.array([1]))
+    one = TrackSet(tones().arrays[:1], np.array([1]))
     result = train(make_model(), one, None, config=config, seed=0)
     assert math.isfinite(result.curves[0]["train_loss"])
 
@@ -133,7 +133,7 @@ def test_balance_makes_a_rare_class_be_answered():
         config = QUICK.model_copy(update={"class_balance": balance, "label_smoothing": 0.0})
         train(model, tracks, None, config=config, seed=0)
         fresh = [rng.normal(-50, 8, (20, N_MELS)).astype(np.float32) for _ in range(40)]
-        rare[balance] = predict_tracks(model, fresh, crop_frames=20)[:, 1].mean()
+        rare[balance] = predict_tracks(model, fresh)[:, 1].mean()
     assert rare[0.0] < 0.3
     assert rare[1.0] > rare[0.0] + 0.1
 

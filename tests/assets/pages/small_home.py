@@ -202,7 +202,7 @@ class SmallHome:
                 mock.patch.object(evaluations, "part_of", return_value=(table, mock.Mock())),
                 mock.patch("ml.inference.predict_tracks", return_value=scores),
             ):
-                checkpoint_of.return_value = None, {"classes": classes, "crop_frames": 129}
+                checkpoint_of.return_value = None, {"classes": classes}
                 evaluations.write_evaluation(self.store, work)
             kept = {name: work.facts[name] for name in evaluations.KEPT}
             work.facts["cross_validation"] = {"folds": 5, **kept}

@@ -14,16 +14,14 @@ import torch
 from ml.generation.deep_dream import dream
 from ml.generation.dream_config import DreamConfig
 from ml.models import build
-from ml.models.base import SpectrogramClassifier
+from ml.models.base import Classifier, InputShape
 
-Method = Callable[[SpectrogramClassifier, np.ndarray, int], np.ndarray]
+Method = Callable[[Classifier, np.ndarray, int], np.ndarray]
 LIMIT_DB = 2.0
 N_MELS = 128
 
 
-def _dreamt(
-    model: SpectrogramClassifier, mel: np.ndarray, seed: int, *, objective: str
-) -> np.ndarray:
+def _dreamt(model: Classifier, mel: np.ndarray, seed: int, *, objective: str) -> np.ndarray:
     config = DreamConfig(
         objective=objective,
         class_index=1 if objective == "class" else None,
@@ -54,8 +52,8 @@ def method(request) -> Method:
 
 
 @pytest.fixture
-def model() -> SpectrogramClassifier:
-    model = build("small_cnn", n_mels=N_MELS, n_classes=4, seed=3)
+def model() -> Classifier:
+    model = build("small_cnn", InputShape(1, N_MELS, 129), n_classes=4, seed=3)
     model.set_normalisation(np.linspace(0, -40, N_MELS), np.full(N_MELS, 10.0))
     return model
 

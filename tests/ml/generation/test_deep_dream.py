@@ -8,16 +8,16 @@ from ml.errors import UserError
 from ml.generation.deep_dream import dream, objective_value
 from ml.generation.dream_config import DreamConfig
 from ml.generation.objectives import Dreamer
-from ml.models.base import SpectrogramClassifier
+from ml.models.base import Classifier, InputShape
 
 QUICK = DreamConfig(octaves=3, steps=6, step_size_db=0.5)
 
 
-class TwoConvolutions(SpectrogramClassifier):
+class TwoConvolutions(Classifier):
     """The interface of the models here, at its smallest; its ReLU works in place on purpose."""
 
     def __init__(self) -> None:
-        super().__init__(n_mels=64, n_classes=3)
+        super().__init__(InputShape(1, 64, 129), 3)
         with torch.random.fork_rng():
             torch.manual_seed(7)
             self.conv1 = nn.Conv2d(1, 6, 3, padding=1)

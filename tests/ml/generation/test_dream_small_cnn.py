@@ -12,14 +12,14 @@ from ml.errors import UserError
 from ml.generation.deep_dream import dream, objective_value
 from ml.generation.dream_config import DreamConfig
 from ml.models import build
-from ml.models.base import SpectrogramClassifier
+from ml.models.base import Classifier, InputShape
 
 QUICK = DreamConfig(octaves=2, steps=4, step_size_db=0.3)
 LAYERS = ["conv1", "conv2", "conv3", "conv4"]
 
 
-def small_cnn() -> SpectrogramClassifier:
-    model = build("small_cnn", n_mels=128, n_classes=4, seed=3)
+def small_cnn() -> Classifier:
+    model = build("small_cnn", InputShape(1, 128, 129), n_classes=4, seed=3)
     model.set_normalisation(np.linspace(0, -40, 128), np.full(128, 10.0))
     return model
 
@@ -30,7 +30,7 @@ def spectrogram(frames: int = 96) -> np.ndarray:
 
 
 @pytest.fixture
-def model() -> SpectrogramClassifier:
+def model() -> Classifier:
     return small_cnn()
 
 

@@ -16,7 +16,7 @@ def name(request):
 
 
 def model_of(name, seed=0):
-    model = build(name, n_mels=N_MELS, n_classes=N_CLASSES, seed=seed)
+    model = build(name, InputShape(1, N_MELS, FRAMES), n_classes=N_CLASSES, seed=seed)
     model.set_normalisation(np.linspace(-40, -10, N_MELS), np.linspace(8, 20, N_MELS))
     return model
 

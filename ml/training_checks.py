@@ -1,0 +1,74 @@
+"""What can be wrong with a training, told so that it can be mended."""
+
+import math
+
+import numpy as np
+import torch
+
+from ml.errors import UserError
+from ml.models.base import Classifier
+from ml.track_set import TrackSet, width_of
+from ml.training_config import TrainingConfig
+
+
+def check_fit(model: Classifier, tracks: TrackSet, part: str) -> None:
+    """Refuse tracks that the model cannot take.
+
+    Raises:
+        UserError: their shape or their labels do not fit.
+    """
+    bins, channels = width_of(tracks.arrays[0])
+    if (bins, channels) != (model.shape.bins, model.shape.channels):
+        raise UserError(
+            f"the tracks have {bins} bins and {channels} channels, the model takes {model.shape}",
+            where=f"the {part} tracks",
+            remedy="build the model with the shape of the tracks",
+        )
+    low, high = int(np.min(tracks.labels)), int(np.max(tracks.labels))
+    if low < 0 or high >= model.n_classes:
+        raise UserError(
+            f"labels go from {low} to {high}, the model has {model.n_classes} classes",
+            where=f"the {part} tracks",
+            remedy="number the classes from 0, and build the model with as many",
+        )
+
+
+def check_finite(
+    train_loss: float,
+    validation_loss: float | None,
+    epoch: int,
+    config: TrainingConfig,
+    train: TrackSet,
+    validation: TrackSet | None,
+) -> None:
+    """Refuse to go on with a loss that is not finite, and look for the track that made it so.
+
+    Raises:
+        UserError: naming the track, or the epoch and the learning rate.
+    """
+    if math.isfinite(train_loss) and math.isfinite(validation_loss or 0.0):
+        return
+    for part, tracks in (("train", train), ("validation", validation)):
+        for row in range(len(tracks) if tracks is not None else 0):
+            if not np.isfinite(tracks.arrays[row][:]).all():  # type: ignore[union-attr]
+                raise UserError(
+                    f"track {row} of the {part} tracks holds values that are not finite",
+                    where=f"epoch {epoch}",
+                    remedy="materialize its representation again, or leave the track out",
+                )
+    raise UserError(
+        f"training diverged: the loss is {train_loss} (validation: {validation_loss})",
+        where=f"epoch {epoch}, learning_rate = {config.learning_rate}",
+        remedy="lower learning_rate, or raise warmup",
+    )
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or on the CPU."""
+    told = str(error)
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "can't allocate memory" in told
+        or "not enough memory" in told
+        or "out of memory" in told
+    )

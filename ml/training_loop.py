@@ -1,0 +1,276 @@
+"""The loop of a training, and all of its state: what a kill leaves behind to go on from."""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ml.augment import augment
+from ml.dynamics import DynamicsRecorder
+from ml.errors import UserError
+from ml.inference import crop_batch, predict_tracks
+from ml.models.base import Classifier
+from ml.optimisation import (
+    class_weights,
+    classification_loss,
+    parameter_groups,
+    rate,
+    weight_of,
+)
+from ml.track_set import TrackSet
+from ml.training_checks import check_finite, out_of_memory
+from ml.training_config import TrainingConfig
+from ml.training_state import TrainingState
+
+_LOG = logging.getLogger("melgraph")
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch did. Losses are in nats.
+
+    `train_loss` is the weighted, smoothed, augmented loss on crops, `validation_loss` the plain
+    negative log-likelihood of whole tracks: compare each with itself, not with the other.
+    """
+
+    epoch: int  # from 1
+    train_loss: float
+    validation_loss: float | None  # None without validation tracks
+    validation_accuracy: float | None
+    seconds: float  # of this epoch, validation included
+    is_best: bool
+    crops_per_second: float = 0.0  # of training alone
+
+
+class TrainingLoop:
+    """A training under way: all that changes while it runs, which is what its state keeps."""
+
+    def __init__(
+        self,
+        model: Classifier,
+        train: TrackSet,
+        validation: TrackSet | None,
+        config: TrainingConfig,
+        seed: int,
+        device: str,
+        kept: TrainingState,
+        save_every_s: float,
+    ) -> None:
+        self.model, self.train, self.validation = model, train, validation
+        self.config, self.device = config, device
+        self.kept, self.save_every_s = kept, save_every_s
+        self.cuda = torch.device(device).type == "cuda"
+        self.lengths = np.array([len(array) for array in train.arrays])
+        self.labels = torch.tensor(train.labels, dtype=torch.int64)
+        weights = class_weights(train.labels, model.n_classes, balance=config.class_balance)
+        self.weights = weights.to(device)
+        self.n_crops = len(train) * config.crops_per_track
+        self.n_batches = math.ceil(self.n_crops / config.batch_size)
+        n_steps = config.epochs * self.n_batches
+        self.optimiser = torch.optim.AdamW(parameter_groups(model, config), lr=config.learning_rate)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimiser, lambda step: rate(step, n_steps, config.warmup)
+        )
+        self.rng = np.random.default_rng(seed)  # which crops, in which order
+        self.recorder = DynamicsRecorder(len(train))
+        self.epoch, self.batch, self.loss_sum = 1, 0, 0.0  # of the batch that comes next
+        self.rng_before = self.rng.bit_generator.state  # the draws of this epoch
+        self.curves: list[dict[str, Any]] = []
+        self.best_epoch, self.best_loss, self.best_weights = 0, math.inf, _copy_of(model)
+        self.micro_batch = config.batch_size
+        self.notes: list[str] = []
+        self.saved_at = time.monotonic()
+
+    def run(self, progress: Callable[[EpochReport], None] | None) -> None:
+        """Go on from where the state stands, to the end."""
+        self._restore()
+        while self.epoch <= self.config.epochs and not self._is_patience_over():
+            report = self._run_epoch()
+            if progress is not None:
+                progress(report)
+
+    def _is_patience_over(self) -> bool:
+        patience, done = self.config.patience, self.epoch - 1
+        return patience is not None and done > 0 and done - self.best_epoch >= patience
+
+    def _run_epoch(self) -> EpochReport:
+        began = time.perf_counter()
+        self.model.train()
+        order, starts = self._draw_crops()
+        # near-equal batches: a last batch of one crop would upset the batch norms
+        batches = np.array_split(np.arange(self.n_crops), self.n_batches)[self.batch :]
+        with ThreadPoolExecutor(1) as loader:  # cuts the next crops while a step is computed
+            coming = [loader.submit(self._load, order[rows], starts[rows]) for rows in batches[:1]]
+            for number, rows in enumerate(batches):
+                x = coming.pop().result()
+                if number + 1 < len(batches):
+                    after = batches[number + 1]
+                    coming.append(loader.submit(self._load, order[after], starts[after]))
+                self.loss_sum += self._step(x.to(self.device), order[rows]) * len(rows)
+                self.batch += 1
+                self._save_now_and_then()
+        trained = time.perf_counter() - began
+        report = self._end_epoch(began, sum(map(len, batches)) / max(trained, 1e-9))
+        self._save_now_and_then()
+        return report
+
+    def _draw_crops(self) -> tuple[np.ndarray, np.ndarray]:
+        """The track and the first frame of each crop of the epoch."""
+        self.rng_before = self.rng.bit_generator.state
+        frames = self.model.shape.frames
+        every = np.repeat(np.arange(len(self.train)), self.config.crops_per_track)
+        order = self.rng.permutation(every)
+        starts = self.rng.integers(0, np.maximum(1, self.lengths[order] - frames + 1))
+        return order, starts
+
+    def _load(self, tracks: np.ndarray, starts: np.ndarray) -> Tensor:
+        """Crops `[crop, channel, bin, frame]`."""
+        x = crop_batch(self.train.arrays, tracks, starts, crop_frames=self.model.shape.frames)
+        return x.pin_memory() if self.cuda else x
+
+    def _step(self, x: Tensor, tracks: np.ndarray) -> float:
+        """One optimiser step on a batch; in halves where it does not fit. Returns its loss."""
+        labels = self.labels[tracks].to(self.device)  # [batch]
+        x, targets = augment(
+            x, labels, self.config, mean=self.model.mean, n_classes=self.model.n_classes
+        )
+        while True:
+            try:
+                self.optimiser.zero_grad()
+                loss, logits = self._backward(x, targets)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                self._halve(error)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        self.optimiser.step()
+        self.schedule.step()
+        self.recorder.add(tracks, logits, labels)
+        return loss
+
+    def _backward(self, x: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+        """Gradients of the batch's loss, piece by piece; the loss and the logits."""
+        total, seen, loss_sum = weight_of(targets, self.weights), [], 0.0
+        for piece, of_piece in zip(
+            x.split(self.micro_batch), targets.split(self.micro_batch), strict=True
+        ):
+            with torch.autocast(self.model.mean.device.type, torch.bfloat16, self._is_mixed()):
+                logits = self.model(piece)  # [piece, class]
+            loss = classification_loss(
+                logits.float(), of_piece, self.weights, smoothing=self.config.label_smoothing
+            )
+            if len(piece) < len(x):
+                loss = loss * (weight_of(of_piece, self.weights) / total)
+            loss.backward()
+            loss_sum += loss.item()
+            seen.append(logits.detach())
+        return loss_sum, torch.cat(seen)
+
+    def _is_mixed(self) -> bool:
+        wanted = self.config.precision
+        return wanted == "bfloat16" or (wanted == "auto" and self.cuda)
+
+    def _halve(self, error: BaseException) -> None:
+        if self.micro_batch == 1:
+            raise UserError(
+                f"a single crop does not fit into memory: {error}",
+                where=f"training, {self.model.shape} through {self.model.architecture}",
+                remedy="use shorter crops (input.crop_s), or a smaller architecture",
+            ) from None
+        self.micro_batch = math.ceil(self.micro_batch / 2)
+        note = (
+            f"out of memory in epoch {self.epoch}: batches of {self.config.batch_size} crops "
+            f"are computed in pieces of {self.micro_batch} from there on"
+        )
+        _LOG.warning(note)
+        self.notes.append(note)
+        if self.cuda:
+            torch.cuda.empty_cache()
+
+    def _end_epoch(self, began: float, crops_per_second: float) -> EpochReport:
+        train_loss = self.loss_sum / self.n_crops
+        loss, accuracy = _validate(self.model, self.validation, self.config, self.device)
+        check_finite(train_loss, loss, self.epoch, self.config, self.train, self.validation)
+        is_best = loss is None or loss < self.best_loss
+        if is_best:
+            self.best_epoch, self.best_loss = self.epoch, loss or 0.0
+            self.best_weights = _copy_of(self.model)
+        seconds = time.perf_counter() - began
+        report = EpochReport(
+            self.epoch, train_loss, loss, accuracy, seconds, is_best, crops_per_second
+        )
+        self.curves.append(asdict(report))
+        self.recorder.end_epoch()
+        self.epoch, self.batch, self.loss_sum = self.epoch + 1, 0, 0.0
+        self.rng_before = self.rng.bit_generator.state
+        return report
+
+    def _save_now_and_then(self) -> None:
+        if time.monotonic() - self.saved_at < self.save_every_s:
+            return
+        self.kept.save(
+            {
+                "model": self.model.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "schedule": {"last_epoch": self.schedule.last_epoch},
+                "best_weights": self.best_weights,
+                "best": [self.best_epoch, self.best_loss],
+                "at": [self.epoch, self.batch, self.loss_sum, self.micro_batch],
+                "curves": json.dumps(self.curves),
+                "notes": self.notes,
+                "dynamics": [self.recorder.sums, *self.recorder.epochs],
+                "rng": json.dumps(self.rng_before),
+                "torch_rng": torch.get_rng_state(),
+                "cuda_rng": torch.cuda.get_rng_state(self.device) if self.cuda else None,
+            }
+        )
+        self.saved_at = time.monotonic()
+
+    def _restore(self) -> None:
+        found = self.kept.load(self.device)
+        if found is None:
+            return
+        self.model.load_state_dict(found["model"])
+        self.optimiser.load_state_dict(found["optimiser"])
+        self.schedule.last_epoch = found["schedule"]["last_epoch"]
+        self.best_weights = {k: v.to(self.device) for k, v in found["best_weights"].items()}
+        self.best_epoch, self.best_loss = found["best"]
+        self.epoch, self.batch, self.loss_sum, self.micro_batch = found["at"]
+        self.curves, self.notes = json.loads(found["curves"]), list(found["notes"])
+        self.recorder.sums, *self.recorder.epochs = found["dynamics"]
+        self.rng.bit_generator.state = json.loads(found["rng"])
+        torch.set_rng_state(found["torch_rng"])
+        if self.cuda:
+            torch.cuda.set_rng_state(found["cuda_rng"], self.device)
+        _LOG.warning("training goes on from epoch %d, step %d", self.epoch, self.batch)
+
+
+def _validate(
+    model: Classifier, tracks: TrackSet | None, config: TrainingConfig, device: str
+) -> tuple[float | None, float | None]:
+    """Negative log-likelihood (nats) and accuracy of whole tracks, as they are used later."""
+    if tracks is None:
+        return None, None
+    probabilities = predict_tracks(
+        model,
+        tracks.arrays,
+        batch_size=config.batch_size,
+        max_segments=config.validation_segments,
+        device=device,
+    )
+    of_truth = probabilities[np.arange(len(tracks)), tracks.labels].astype(np.float64)
+    loss = float(-np.log(np.maximum(of_truth, 1e-12)).mean())
+    return loss, float((probabilities.argmax(axis=1) == tracks.labels).mean())
+
+
+def _copy_of(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
