@@ -10,7 +10,13 @@ from ml.errors import UserError
 from ml.models.base import Classifier, InputShape
 
 _ARCHITECTURES = {  # name: (module, class); a module is imported when it is first built
+    "conv_lstm": ("ml.models.conv_lstm", "ConvLSTM"),
+    "dense": ("ml.models.dense", "Dense"),
+    "mfcc_cnn": ("ml.models.mfcc_cnn", "MfccCNN"),
+    "resnet18": ("ml.models.resnet18", "ResNet18"),
     "small_cnn": ("ml.models.small_cnn", "SmallCNN"),
+    "vit": ("ml.models.vit", "ViT"),
+    "waveform_cnn": ("ml.models.waveform_cnn", "WaveformCNN"),
 }
 
 

@@ -1,0 +1,61 @@
+"""What the architectures that come from timm share: an image of the crop, a body, a head."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
+
+from ml.models.base import Classifier, InputShape
+
+
+class TimmClassifier(Classifier):
+    """A timm model without its head, on the crop as an image, and a linear head.
+
+    Args:
+        shape: of the input; its channels are those of the image.
+        n_classes: classes of the output.
+        variant: name of the model in timm, whose published weights fit it.
+        image_size: bins and frames the crop is scaled to (bilinear, antialiased); empty: as it is.
+        dropout: probability of dropping a dimension of the embedding in training.
+        body_options: further arguments of `timm.create_model`.
+    """
+
+    def __init__(
+        self,
+        shape: InputShape,
+        n_classes: int,
+        *,
+        variant: str,
+        image_size: Sequence[int],
+        dropout: float,
+        **body_options: Any,
+    ) -> None:
+        super().__init__(shape, n_classes)
+        import timm
+
+        if shape.bins < 2 or shape.frames < 2:
+            raise self.cannot_take(
+                "an image of at least 2 bins and 2 frames",
+                'set input = { representation = "mel_spectrograms" }, or another architecture',
+            )
+        self.variant, self.image_size = variant, tuple(image_size)
+        self.body = timm.create_model(
+            variant, pretrained=False, in_chans=shape.channels, num_classes=0, **body_options
+        )
+        self.embedding_dim = int(self.body.num_features)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(self.embedding_dim, n_classes)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Embeddings `[batch, embedding_dim]` of `[batch, channel, bin, frame]`."""
+        x = self.normalise(x)
+        if self.image_size and tuple(x.shape[2:]) != self.image_size:
+            x = F.interpolate(
+                x, self.image_size, mode="bilinear", align_corners=False, antialias=True
+            )
+        return self.body(x)
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Logits `[batch, class]` of embeddings `[batch, embedding_dim]`."""
+        return self.head(self.dropout(embedding))

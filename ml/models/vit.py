@@ -1,0 +1,45 @@
+"""A vision transformer."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from ml.models.base import InputShape
+from ml.models.timm_body import TimmClassifier
+
+
+class ViT(TimmClassifier):
+    """A vision transformer (Dosovitskiy et al. 2021, table 1; "tiny" of Touvron et al. 2021).
+
+    By timm. The crop is scaled to the image that the position embeddings are made for; published
+    weights of another size are resampled to it.
+
+    Args:
+        shape: of the input; 1 or 2 channels.
+        n_classes: classes of the output.
+        variant: name of a vision transformer in timm.
+        image_size: bins and frames the crop is scaled to: whole patches.
+        dropout: probability of dropping a dimension of the embedding in training.
+    """
+
+    def __init__(
+        self,
+        shape: InputShape,
+        n_classes: int,
+        *,
+        variant: str = "vit_tiny_patch16_224",
+        image_size: Sequence[int] = (128, 128),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(
+            shape,
+            n_classes,
+            variant=variant,
+            image_size=image_size,
+            dropout=dropout,
+            img_size=tuple(image_size),
+        )
+
+    def layers(self) -> dict[str, nn.Module]:
+        """None: it has one convolution, and after that sequences."""
+        return {}
