@@ -6,7 +6,8 @@ failure is told, the artifact is committed without a run id.
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,17 @@ class UntrackedRuns:
 
     def log_training(
         self, work: Work, curves: Sequence[Mapping[str, Any]], *, seconds: float
+    ) -> str | None:
+        """No run."""
+        return None
+
+    def log_trial(
+        self,
+        work: Work,
+        curves: Sequence[tuple[int, Sequence[Mapping[str, Any]]]],
+        figures: Mapping[str, float],
+        *,
+        seconds: float,
     ) -> str | None:
         """No run."""
         return None
@@ -62,18 +74,62 @@ class Tracker(ConfigurableResource):
         Returns:
             The MLflow run id; None where MLflow could not take it.
         """
+        return self._kept(work, lambda: self._log(work, curves, seconds))
+
+    def log_trial(
+        self,
+        work: Work,
+        curves: Sequence[tuple[int, Sequence[Mapping[str, Any]]]],
+        figures: Mapping[str, float],
+        *,
+        seconds: float,
+    ) -> str | None:
+        """Log a trial of a study (an arm with a seed) that trained once per fold; no model.
+
+        Args:
+            work: the trial in the making.
+            curves: (fold, one mapping of figures per epoch), logged as `fold0/train_loss`.
+            figures: of the whole trial, `accuracy` for one.
+            seconds: what the trainings took together.
+
+        Returns:
+            The MLflow run id; None where MLflow could not take it.
+        """
+        return self._kept(work, lambda: self._log_trial(work, curves, figures, seconds))
+
+    def _kept(self, work: Work, log: Callable[[], str]) -> str | None:
+        """Whatever MLflow raises is told, and what was trained is kept."""
         try:
-            return self._log(work, curves, seconds)
-        except Exception as error:  # whatever MLflow raises, the training is kept
+            return log()
+        except Exception as error:
             _LOG.warning("MLflow did not take the run (%s); the model is kept without it", error)
             return None
 
+    def _log_trial(
+        self,
+        work: Work,
+        curves: Sequence[tuple[int, Sequence[Mapping[str, Any]]]],
+        figures: Mapping[str, float],
+        seconds: float,
+    ) -> str:
+        with self._run(work) as (client, run_id):
+            metrics = [m for fold, rows in curves for m in _metrics(rows, f"fold{fold}/")]
+            totals = {**figures, "training_seconds": seconds}
+            self._write(client, run_id, work, metrics, totals)
+        return run_id
+
     def _log(self, work: Work, curves: Sequence[Mapping[str, Any]], seconds: float) -> str:
+        with self._run(work) as (client, run_id):
+            self._write(client, run_id, work, _metrics(curves), {"training_seconds": seconds})
+            self._register(client, work, run_id)
+        return run_id
+
+    @contextmanager
+    def _run(self, work: Work) -> Iterator[tuple[Any, str]]:
         # MLflow narrates every table and model it makes; the run id is what a user needs.
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
         import mlflow
         from mlflow import MlflowClient
-        from mlflow.entities import Metric, Param
         from mlflow.utils.logging_utils import disable_logging
 
         disable_logging()
@@ -82,25 +138,26 @@ class Tracker(ConfigurableResource):
         client = MlflowClient(self.uri())
         experiment_id = self._experiment(client)
         with mlflow.start_run(experiment_id=experiment_id, run_name=work.spec.partition) as run:
-            run_id = run.info.run_id
             work.run["mlflow_experiment"] = experiment_id
-            metrics = [
-                Metric(name, float(value), 0, int(row["epoch"]))
-                for row in curves
-                for name, value in row.items()
-                if isinstance(value, int | float)
-                and not isinstance(value, bool)
-                and name != "epoch"
-            ]
-            metrics.append(Metric("training_seconds", seconds, 0, 0))
-            parameters = [Param(k, str(v)[:500]) for k, v in _flat(work.spec.config).items()]
-            client.log_batch(run_id, metrics=metrics, params=parameters)
-            for reference in work.spec.inputs:
-                client.set_tag(run_id, f"melgraph.input.{reference.asset}", str(reference))
-            client.set_tag(run_id, "melgraph.record", str(work.spec.reference))
-            client.set_tag(run_id, "dagster.run_id", str(work.run.get("dagster")))
-            self._register(client, work, run_id)
-        return run_id
+            yield client, run.info.run_id
+
+    def _write(
+        self,
+        client: Any,
+        run_id: str,
+        work: Work,
+        metrics: Sequence[Any],
+        totals: Mapping[str, float],
+    ) -> None:
+        from mlflow.entities import Metric, Param
+
+        ends = [Metric(name, float(value), 0, 0) for name, value in totals.items()]
+        parameters = [Param(k, str(v)[:500]) for k, v in _flat(work.spec.config).items()]
+        client.log_batch(run_id, metrics=[*metrics, *ends], params=parameters)
+        for reference in work.spec.inputs:
+            client.set_tag(run_id, f"melgraph.input.{reference.asset}", str(reference))
+        client.set_tag(run_id, "melgraph.record", str(work.spec.reference))
+        client.set_tag(run_id, "dagster.run_id", str(work.run.get("dagster")))
 
     def _experiment(self, client: Any) -> str:
         found = client.get_experiment_by_name(EXPERIMENT)
@@ -127,6 +184,18 @@ class Tracker(ConfigurableResource):
         if not client.search_registered_models(f"name = '{name}'"):
             client.create_registered_model(name)
         client.create_model_version(name, logged.model_uri, run_id, model_id=logged.model_id)
+
+
+def _metrics(curves: Sequence[Mapping[str, Any]], prefix: str = "") -> list[Any]:
+    """The numbers of each epoch, as MLflow's metrics."""
+    from mlflow.entities import Metric
+
+    return [
+        Metric(prefix + name, float(value), 0, int(row["epoch"]))
+        for row in curves
+        for name, value in row.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and name != "epoch"
+    ]
 
 
 def _public_version(name: str) -> str:
