@@ -25,6 +25,7 @@ from assets.materialize import (
     materialize,
     picture,
     plain_failures,
+    with_mlflow_run,
 )
 from assets.partitions import SPECS, dataset_to_experiments, experiment_names
 from assets.progress import progress_bar
@@ -126,7 +127,7 @@ def write_trained_model(
         epochs=len(trained.curves),
         validation_accuracy=trained.curves[trained.best_epoch - 1]["validation_accuracy"],
     )
-    work.run["device"] = device()
+    work.run.update(device=device(), seconds=f"{trained.seconds:.1f}")
     work.run["mlflow"] = tracker.log_training(work, trained.curves, seconds=trained.seconds)
 
 
@@ -182,8 +183,11 @@ def trained_models(
     with plain_failures():
         store = home.store()
         spec = training_spec(store, context.partition_key)
+        before = store.find(spec.reference)
     write = partial(write_trained_model, tracker=tracking)
-    return materialize(context, store, spec, write, _show)
+    result = materialize(context, store, spec, write, _show)
+    # One that was there already, and that MLflow did not take when it was made, it may take now.
+    return result if before is None else with_mlflow_run(result, tracking.log_again(before))
 
 
 def _show(artifact: Artifact) -> Metadata:
