@@ -91,7 +91,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             found.update(flat(value, f"{prefix}{key}."))
         else:
-            found[prefix + key] = value
+            found[prefix + key] = list(value) if isinstance(value, tuple) else value
     return found
 
 

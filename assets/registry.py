@@ -99,7 +99,8 @@ def contenders(client: Any, dataset: str) -> list[Contender]:
 def crown(client: Any, dataset: str) -> Verdict:
     """Put the alias `champion` of a dataset's model where the rule says, and write down why."""
     verdict = choose_champion(contenders(client, dataset))
-    before = client.get_registered_model(dataset).aliases.get(CHAMPION)
+    aliases = client.get_registered_model(dataset).aliases
+    before = str(aliases[CHAMPION]) if CHAMPION in aliases else None  # a number, from sqlite
     champion = str(verdict.champion.version) if verdict.champion is not None else None
     if champion != before:
         if before is not None:
