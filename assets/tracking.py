@@ -24,6 +24,7 @@ PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
+LONGEST_REASON = 300  # characters
 _LOG = logging.getLogger("melgraph")
 
 Curves = Sequence[Mapping[str, Any]]  # one mapping of figures per epoch
@@ -167,7 +168,7 @@ class Tracker(ConfigurableResource):
             return log()
         except Exception as error:
             work.run.pop("mlflow_experiment", None)
-            told = str(error).strip().split("\n")[0] or repr(error)
+            told = (str(error).strip() or repr(error)).split("\n")[0][:LONGEST_REASON]
             _LOG.warning("MLflow did not take the run (%s); the model is kept without it", told)
             return None
 
@@ -182,6 +183,7 @@ class Tracker(ConfigurableResource):
         from mlflow.utils.logging_utils import disable_logging
 
         disable_logging()
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # we tell it, once
         current_home().mlflow.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(self.uri())
         client = MlflowClient(self.uri())
