@@ -56,14 +56,16 @@ class Tracker(ConfigurableResource):
     """MLflow in the home (sqlite), or at `MLFLOW_TRACKING_URI`.
 
     Attributes:
-        tracking_uri: of the MLflow server; empty for the home's own database.
+        tracking_uri: of the MLflow server; empty for `MLFLOW_TRACKING_URI`, and where that is not
+            set for the home's own database.
     """
 
     tracking_uri: str = ""
 
     def uri(self) -> str:
         """The tracking URI in use."""
-        return self.tracking_uri or f"sqlite:///{current_home().mlflow / 'mlflow.db'}"
+        named = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+        return named or _home_uri()
 
     def log_training(self, work: Work, curves: Curves, *, seconds: float) -> str | None:
         """Log a finished training, and register its model by its experiment and its dataset.
@@ -178,30 +180,52 @@ class Tracker(ConfigurableResource):
             os.environ.setdefault(name, value)
         # MLflow narrates every table and model it makes; the run id is what a user needs.
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-        import mlflow
         from mlflow import MlflowClient
         from mlflow.utils.logging_utils import disable_logging
 
         disable_logging()
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # we tell it, once
         current_home().mlflow.mkdir(parents=True, exist_ok=True)
-        mlflow.set_tracking_uri(self.uri())
         client = MlflowClient(self.uri())
         with _one_at_a_time():
             found = client.get_experiment_by_name(EXPERIMENT)
             if found is not None:
                 return client, found.experiment_id
-            mine = None if self.tracking_uri else (current_home().mlflow / "artifacts").as_uri()
-            return client, client.create_experiment(EXPERIMENT, artifact_location=mine)
+            own = (current_home().mlflow / "artifacts").as_uri()
+            location = own if self.uri() == _home_uri() else None
+            return client, client.create_experiment(EXPERIMENT, artifact_location=location)
 
     @contextmanager
     def _run(self, work: Work) -> Iterator[tuple[Any, str]]:
         import mlflow
 
         client, experiment_id = self._connect()
-        with mlflow.start_run(experiment_id=experiment_id, run_name=work.spec.partition) as run:
+        with (
+            _tracking_at(self.uri()),
+            mlflow.start_run(experiment_id=experiment_id, run_name=work.spec.partition) as run,
+        ):
             work.run["mlflow_experiment"] = experiment_id
             yield client, run.info.run_id
+
+
+def _home_uri() -> str:
+    return f"sqlite:///{current_home().mlflow / 'mlflow.db'}"
+
+
+@contextmanager
+def _tracking_at(uri: str) -> Iterator[None]:
+    """MLflow's global tracking URI for a while: it sets `MLFLOW_TRACKING_URI`, which is a user's
+    setting to us, and would bind the next home of this process to this one's database.
+    """
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None: it was not set
 
 
 @contextmanager

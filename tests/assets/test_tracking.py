@@ -95,11 +95,14 @@ def full(work):
     raise OSError(28, "No space left on device")
 
 really, registry.log_model = registry.log_model, full
+os.environ["MLFLOW_TRACKING_URI"] = other.uri()
+other = Tracker()  # as a user names a server
 said["full"] = other.log_again(untold)
 registry.log_model = really
 client = MlflowClient(other.uri())
 said["versions_after_full"] = len(client.search_model_versions())
 first, second = other.log_again(untold), other.log_again(untold)
+said["uri"] = [os.environ["MLFLOW_TRACKING_URI"], other.uri(), home.uri()]
 runs = client.search_runs([first["mlflow_experiment"]])
 said |= {
     "first": first["mlflow"], "second": second["mlflow"],
@@ -144,7 +147,8 @@ print(json.dumps({
     "tags": run.data.tags, "datasets": [d.dataset.digest for d in run.inputs.dataset_inputs],
     "curve": [m.value for m in client.get_metric_history(run_id, "fold0/train_loss")],
     "models": [v.run_id for v in client.search_model_versions()],
-    "lost": lost, "run": held.run, "seconds": time.monotonic() - began,
+    "uri": os.environ.get("MLFLOW_TRACKING_URI"), "lost": lost,
+    "run": held.run, "seconds": time.monotonic() - began,
     "retries": os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"],
 }))
 """
@@ -299,6 +303,8 @@ def test_the_model_has_a_signature_and_an_example(answer):
 def test_a_training_is_logged_again_where_mlflow_lacks_it(model, home_copy, tmp_path):
     said = ask(AGAIN, folder=tmp_path, MELGRAPH_HOME=str(home_copy().root))
     assert said["known"] == said["found"] == said["logged"] == model.record.run["mlflow"]
+    assert len(set(said["uri"])) == 1
+    assert said["uri"][0].endswith("/other.db")
     assert said["full"]["mlflow"] is None
     assert "mlflow_experiment" not in said["full"] or said["full"]["mlflow_experiment"] is None
     assert "No space left" in said["stderr"]
@@ -325,6 +331,7 @@ def test_a_trial_is_a_run_with_a_curve_per_fold_and_no_model(made_home, home_cop
     snapshot = made_home.store.need(DATASETS, "genres").reference
     assert set(said["datasets"]) == {snapshot.version}
     assert len(set(said["models"])) == 1  # of the training in the home; none of the trial
+    assert said["uri"] is None  # a user's setting, which MLflow would write itself
     assert said["lost"] is None
     assert said["run"] == {}
     assert said["seconds"] < 20
@@ -352,14 +359,7 @@ def test_a_failing_mlflow_loses_no_training(home_copy, monkeypatch, caplog):
     monkeypatch.setenv("MELGRAPH_HOME", str(home.root))
     before = home.store.need(trained_models.TRAINED, "small-cnn").record
     config = dict(before.spec.config) | {"title": "the same once more"}
-    spec = Spec(
-        "trained_models",
-        "small-cnn",
-        before.spec.stage,
-        before.spec.inputs,
-        config,
-        before.spec.seed,
-    )
+    spec = replace(before.spec, config=config)
 
     def full(self, work: Work, *_) -> str:
         work.run["mlflow_experiment"] = "7"
