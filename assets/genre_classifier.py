@@ -1,8 +1,8 @@
 """The registered model, as MLflow loads it: genres from audio file paths.
 
-`mlflow.pyfunc.load_model("models:/small-cnn/1").predict(["song.mp3"])` answers with a table: one
-row per file, the predicted class, its probability, that of every class, and for a file that could
-not be used the reason instead.
+`mlflow.pyfunc.load_model("models:/genres@champion").predict(["song.mp3"])` answers with a table:
+one row per file, the predicted class, its probability, that of every class, and for a file that
+could not be used the reason instead.
 """
 
 from pathlib import Path

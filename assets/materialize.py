@@ -67,13 +67,20 @@ def result(
         "artifact": MetadataValue.path(artifact.location),
         "record": f"{artifact.reference} (digest {artifact.record.digest[:16]})",
     }
-    if mlflow_run := artifact.record.run.get("mlflow"):
-        metadata["mlflow run"] = mlflow_link(artifact.record.run) or mlflow_run
-    return MaterializeResult(
+    told: MaterializeResult = MaterializeResult(
         asset_key=artifact.reference.asset,
         metadata=metadata,
         data_version=DataVersion(artifact.reference.version),
     )
+    return with_mlflow_run(told, artifact.record.run)
+
+
+def with_mlflow_run(result: MaterializeResult, run: Mapping[str, str | None]) -> MaterializeResult:
+    """The result with a link to its MLflow run, where `run` (as of a record) names one."""
+    if not run.get("mlflow"):
+        return result
+    shown = {**(result.metadata or {}), "mlflow run": mlflow_link(run) or run["mlflow"]}
+    return result._replace(metadata=shown)
 
 
 class PlainFailure(DagsterUserCodeProcessError, Failure):

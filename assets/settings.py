@@ -7,7 +7,9 @@
 - `MELGRAPH_CACHE_GB`: most gigabytes of such artifacts to keep in the home too. Default: 50.
 - `MELGRAPH_LABEL_LEVEL`: folder level of the label, or `none`. Default: as remembered, else 1.
 - `MELGRAPH_PAGES_URL`: where the pages are served. Default: `http://127.0.0.1:3001`.
-- `MELGRAPH_MLFLOW_URL`: where MLflow is served, for links to runs. Default: none are made.
+- `MELGRAPH_MLFLOW_URL`: where MLflow is served, for links to runs. Default: `MLFLOW_TRACKING_URI`
+  where that is a server, else none are made.
+- `MELGRAPH_DAGSTER_URL`: where Dagster is served, for links from MLflow's runs. Default: none.
 - `MELGRAPH_WORKERS`: files decoded at once, each by a process of its own. Default: one per core.
 - `MELGRAPH_BLOCK_SECONDS`: seconds of a file in the memory of such a process. Default: 5.
 """
@@ -63,8 +65,17 @@ def pages_url() -> str:
 
 
 def mlflow_url() -> str | None:
-    """Where MLflow is served, if `melgraph ui` or the user said so in `MELGRAPH_MLFLOW_URL`."""
-    url = os.environ.get("MELGRAPH_MLFLOW_URL")
+    """Where MLflow is served: at `MLFLOW_TRACKING_URI`, where that names a server; else where
+    `melgraph ui` or the user said in `MELGRAPH_MLFLOW_URL`, if they did.
+    """
+    server = os.environ.get("MLFLOW_TRACKING_URI", "")
+    url = server if server.startswith("http") else os.environ.get("MELGRAPH_MLFLOW_URL")
+    return url.rstrip("/") if url else None
+
+
+def dagster_url() -> str | None:
+    """Where Dagster is served, if `melgraph ui` or the user said so in `MELGRAPH_DAGSTER_URL`."""
+    url = os.environ.get("MELGRAPH_DAGSTER_URL")
     return url.rstrip("/") if url else None
 
 

@@ -145,18 +145,13 @@ def write_study_report(store: ArtifactStore, work: Work) -> None:
             if len(groups):
                 comparisons[arm] = compare(mine, theirs, groups)
     adjusted = dict(zip(comparisons, holm([c.p_value for c in comparisons.values()]), strict=True))
+    chance = _chance(right[control])
     answer = verdict(
-        config["question"],
-        control,
-        comparisons,
-        adjusted,
-        control_estimate=estimates[control],
-        not_measured=config["not_measured"],
+        control, estimates, comparisons, adjusted, config["not_measured"], chance=chance
     )
     rows = [_row(arm, trials[arm], estimates[arm], comparisons.get(arm), adjusted.get(arm))
             for arm in trials]  # fmt: skip
     write_table(pl.DataFrame(rows, infer_schema_length=None), work.folder / TABLE)
-    chance = _chance(right[control])
     (work.folder / ARMS).write_bytes(plots.arms_chart(estimates, control=control, chance=chance))
     if comparisons:
         differences = plots.differences_chart(comparisons, control=control)

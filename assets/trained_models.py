@@ -29,6 +29,7 @@ from assets.materialize import (
     materialize,
     picture,
     plain_failures,
+    with_mlflow_run,
 )
 from assets.partitions import SPECS, dataset_to_experiments, experiment_names
 from assets.progress import progress_bar
@@ -237,9 +238,12 @@ def trained_models(
     with plain_failures():
         store = home.store()
         spec = training_spec(store, context.partition_key)
+        before = store.find(spec.reference)
         with resumable(store.home, spec) as state:
             write = partial(write_trained_model, tracker=tracking, state=state)
-            return materialize(context, store, spec, write, _show)
+            result = materialize(context, store, spec, write, _show)
+    # One that was there already, and that MLflow did not take when it was made, it may take now.
+    return result if before is None else with_mlflow_run(result, tracking.log_again(before))
 
 
 def _show(artifact: Artifact) -> Metadata:

@@ -1,51 +1,16 @@
 """Grouped k-fold cross-validation: what a recipe is worth where one test split is too small."""
 
-import warnings
 from collections.abc import Callable
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
-from ml.errors import UserError
 from ml.fitting import fit
+from ml.folding import grouped_folds
 from ml.inference import predict_tracks
 from ml.models.base import Classifier
 from ml.track_set import TrackSet
 from ml.training import EpochReport
 from ml.training_config import TrainingConfig
-
-
-def grouped_folds(labels: np.ndarray, groups: np.ndarray, *, n_folds: int, seed: int) -> np.ndarray:
-    """The fold each track is held out in: int64 `[track]`, 0 .. n_folds - 1.
-
-    Groups stay whole, classes are spread as evenly as whole groups allow.
-
-    Args:
-        labels: int `[track]`.
-        groups: int `[track]`; no group is in two folds.
-        n_folds: at least 2.
-        seed: of the shuffling.
-
-    Raises:
-        UserError: there are fewer groups than folds.
-    """
-    largest_class = int(np.bincount(labels).max()) if len(labels) else 0
-    n_groups = len(np.unique(groups))
-    if min(n_groups, largest_class) < n_folds:
-        raise UserError(
-            f"{n_groups} groups and at most {largest_class} tracks a class cannot be held out "
-            f"in {n_folds} folds",
-            where="folds of the experiment",
-            remedy="use fewer folds, or a library of more artists",
-        )
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    fold = np.empty(len(labels), np.int64)
-    with warnings.catch_warnings():
-        # Classes with fewer tracks than folds are absent from some folds: that is no fault here.
-        warnings.filterwarnings("ignore", message="The least populated class")
-        for number, (_, held_out) in enumerate(splitter.split(labels, labels, groups)):
-            fold[held_out] = number
-    return fold
 
 
 def cross_validate(

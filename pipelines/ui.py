@@ -35,6 +35,7 @@ def serve(first_port: int) -> int:
     prepare(home)
     dagster_port, pages_port, mlflow_port = _free_ports(first_port, 3)
     os.environ["MELGRAPH_PAGES_URL"] = f"http://{LOOPBACK}:{pages_port}"
+    os.environ["MELGRAPH_DAGSTER_URL"] = f"http://{LOOPBACK}:{dagster_port}"
     os.environ["MELGRAPH_MLFLOW_URL"] = f"http://{LOOPBACK}:{mlflow_port}"
     # Tracking and registry are all we use; MLflow's job workers would idle at 10 % of a core.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"

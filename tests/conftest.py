@@ -40,7 +40,8 @@ title = "A small CNN, two epochs: for tests"
 dataset = "genres"
 model = { architecture = "small_cnn" }
 folds = 0
-training = { epochs = 2, crops_per_track = 2, crop_frames = 64 }
+input = { crop_s = 1.5 }
+training = { epochs = 2, crops_per_track = 2 }
 """
 RECIPE = """\
 title = "A second of a dream: for tests"

@@ -7,13 +7,17 @@ read at 700.
 
 from ml.plots.charts import bars, confusion_matrix, histogram, scatter_map, training_curves
 from ml.plots.spectrograms import mel_spectrogram, spectrogram_grid, spectrogram_triptych
+from ml.plots.studies import arms_chart, curves_chart, differences_chart
 from ml.plots.style import COLOURS, MARKERS
 
 __all__ = [
     "COLOURS",
     "MARKERS",
+    "arms_chart",
     "bars",
     "confusion_matrix",
+    "curves_chart",
+    "differences_chart",
     "histogram",
     "mel_spectrogram",
     "scatter_map",

@@ -113,8 +113,9 @@ def test_a_slower_tempo_stretches_a_pulse():
     x[..., ::8] = 0.0
     found, _ = done(("tempo",), x, torch.zeros(64, dtype=torch.int64))
     beats = (found[:, 0, 0] > -30).sum(dim=1)
-    assert beats.float().mean() < 0.99 * (x[0, 0, 0] > -30).sum() * 1.2
-    assert (found.amin() >= -60) and (found.amax() <= 0)  # interpolated, never invented
+    assert beats.float().mean() > (x[0, 0, 0] > -30).sum()  # each beat lasts longer
+    assert found.amin() >= -60  # interpolated, never invented
+    assert found.amax() <= 0
 
 
 def test_mixup_blends_crops_and_targets_alike():

@@ -6,8 +6,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ml import cross_validation
-from ml.cross_validation import cross_validate, grouped_folds
+from ml.cross_validation import cross_validate
 from ml.errors import UserError
+from ml.folding import grouped_folds
 from ml.models import InputShape, build
 from ml.track_set import TrackSet
 from ml.training_config import TrainingConfig
