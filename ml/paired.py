@@ -100,8 +100,8 @@ def compare(
     groups and repeats are both drawn, which errs on the wide side) and of Student's t over groups
     with (groups - 1) degrees of freedom. The p-value is of a sign-flip test over the groups' sums
     of the mean over repeats: under the null, each group could as well have come out the other
-    way round. It is never smaller than what the interval says: where 0 lies inside it, p is at least
-    0.05.
+    way round. It is never smaller than what the interval says: where 0 lies inside it, it is at
+    least 0.05.
 
     Args:
         right_arm: float `[repeat, track]`: 1 right, 0 wrong, NaN not asked.

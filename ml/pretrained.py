@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -63,7 +64,7 @@ def _as_timm_has_it(model: Classifier, found: dict[str, torch.Tensor]) -> dict[s
     from timm.layers import resample_abs_pos_embed
     from timm.models import adapt_input_conv
 
-    body = model.get_submodule("body")
+    body: Any = model.get_submodule("body")
     first = f"{body.default_cfg['first_conv']}.weight"
     if first in found and found[first].ndim == 4 and found[first].shape[1] == 3:
         found = found | {first: adapt_input_conv(model.shape.channels, found[first])}

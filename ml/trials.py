@@ -93,6 +93,7 @@ def run_trial(
     units, track_of = tracks, np.arange(len(tracks))
     if trial.split == "chunk":
         units, track_of = cut_into_chunks(tracks, build().shape.frames)
+        config = same_crops(config, len(tracks), len(units))
     folds = plan_folds(units, track_of, groups, parts, trial, seed)
     labels = shuffled(units.labels, seed) if trial.shuffle_labels else units.labels
     result = TrialResult(np.full((len(tracks), n_classes), np.nan, np.float32))
@@ -182,6 +183,14 @@ def cut_into_chunks(tracks: TrackSet, frames: int) -> tuple[TrackSet, np.ndarray
         track_of += [row] * n
     owners = np.asarray(track_of, np.int64)
     return TrackSet(pieces, tracks.labels[owners], tracks.least_std), owners
+
+
+def same_crops(config: TrainingConfig, n_tracks: int, n_units: int) -> TrainingConfig:
+    """As many crops in all from chunks as from whole tracks: fewer of each, then fewer epochs."""
+    wanted = config.crops_per_track * config.epochs * n_tracks / n_units  # of each chunk
+    each = max(1, round(config.crops_per_track * n_tracks / n_units))
+    epochs = max(1, round(wanted / each))
+    return config.model_copy(update={"crops_per_track": each, "epochs": epochs})
 
 
 def shuffled(labels: np.ndarray, seed: int) -> np.ndarray:

@@ -41,11 +41,11 @@ def verdict(
     one = next(iter(comparisons.values()))
     if not found:
         reach = max(c.smallest for c in comparisons.values())
-        subject = "the arm does" if len(comparisons) == 1 else "no arm does"
-        negation = " not" if len(comparisons) == 1 else ""
+        only_one = len(comparisons) == 1
+        subject = f"{next(iter(comparisons))} does not differ" if only_one else "no arm differs"
         return (
-            f"Undetermined at this size: {subject}{negation} differ from {control} by more than "
-            f"chance would. The smallest difference this data could show is "
+            f"Undetermined at this size: {subject} from {control} by more than chance would have "
+            f"it. The smallest difference this data could show is "
             f"{100 * reach:.0f} points ({_sample(one)}).{missing}"
         )
     found.sort(key=lambda arm: -comparisons[arm].difference)
@@ -55,11 +55,9 @@ def verdict(
     if rest:
         reach = max(comparisons[arm].smallest for arm in rest)
         others = (
-            f" {'It is' if len(rest) == 1 else 'They are'} not told apart from {control}: "
-            f"{', '.join(rest)}; the smallest difference this data could show is "
-            f"{100 * reach:.0f} points."
+            f" Not told apart from {control}: {', '.join(rest)}; the smallest difference this data "
+            f"could show is {100 * reach:.0f} points."
         )
-        others = others.replace("It is not", "Not").replace("They are not", "Not")
     return f"Against {control}: {'; '.join(told)} ({_sample(one)}).{others}{missing}"
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -132,12 +131,11 @@ def _imagenet(architecture: str, options: Mapping[str, Any], folder: Path) -> Pa
 
 
 def _from_hub(repository: str, path: Path, published: Path | None) -> None:
-    try:
-        from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_url
 
-        fetched = hf_hub_download(repository, "model.safetensors", etag_timeout=TIMEOUT_S)
-        _put(path, Path(fetched).read_bytes())
-    except Exception as error:  # no network, no such file, a proxy: all are told alike
+    try:  # once: the hub's own client tries for half a minute where there is no network
+        _put(path, _fetched(hf_hub_url(repository, "model.safetensors")))
+    except (OSError, ValueError) as error:  # no network, no such file, a proxy
         other = f", or timm's {published.name} beside it" if published else ""
         raise UserError(
             f"the ImageNet weights {path.name} are not here, and cannot be fetched "
@@ -150,15 +148,19 @@ def _from_hub(repository: str, path: Path, published: Path | None) -> None:
 
 def _download(url: str, path: Path) -> None:
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-            content = answer.read()
-    except (urllib.error.URLError, OSError, ValueError) as error:
+        content = _fetched(url)
+    except (OSError, ValueError) as error:
         raise UserError(
             f"the weights cannot be fetched ({error})",
             where=url,
             remedy=f"fetch them by other means, and put them there: {path}",
         ) from None
     _put(path, content)
+
+
+def _fetched(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        return answer.read()
 
 
 def _put(path: Path, content: bytes) -> None:

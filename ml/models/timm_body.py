@@ -40,10 +40,10 @@ class TimmClassifier(Classifier):
                 'set input = { representation = "mel_spectrograms" }, or another architecture',
             )
         self.variant, self.image_size = variant, tuple(image_size)
-        self.body = timm.create_model(
+        self.body: Any = timm.create_model(
             variant, pretrained=False, in_chans=shape.channels, num_classes=0, **body_options
         )
-        self.embedding_dim = int(self.body.num_features)
+        self.embedding_dim = int(self.body.num_features)  # type: ignore[arg-type]
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.embedding_dim, n_classes)
 
