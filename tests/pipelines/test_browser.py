@@ -98,6 +98,10 @@ def test_an_experiment_is_trained_and_its_confusion_matrix_shown(person, ui):
     person.follow(person.wait("the link to MLflow", lambda: person.shown(link)))
     for written in ("training.epochs", "validation_accuracy"):
         person.see(written)
+    data = "//*[text()[contains(., 'genres/train')]]"
+    person.wait("the dataset it learned from", lambda: person.shown(data))
+    back = f"//a[starts-with(@href, '{ui.dagster}/runs/{run}')]"
+    person.wait("the link back to Dagster", lambda: person.shown(back))
 
 
 def test_the_pages_are_published_and_play(person, ui):
