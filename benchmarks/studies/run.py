@@ -14,6 +14,7 @@ that it goes on where it was stopped; `print` writes the tables as Markdown.
 import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two collections side by side on two cores
@@ -71,10 +72,11 @@ def answer(collection: str) -> None:
         asked = study_named(name)
         for dataset in {dataset for _, dataset in arm_trials(asked).values()}:
             if store.current(DATASETS, dataset) is None:
-                store.produce(dataset_spec(store, catalogue, dataset), write_dataset)
+                spec = dataset_spec(store, catalogue, dataset)
+                store.produce(spec, partial(write_dataset, store))
         trials, why_not = run_arms(store, asked)
         spec = study_spec(name, asked, trials, why_not)
-        report, _ = store.produce(spec, lambda work: write_study_report(store, work))
+        report, _ = store.produce(spec, partial(write_study_report, store))
         print(f"{STUDY_REPORTS}/{name}: {report.facts['answer']}", flush=True)
 
 
