@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
-import numpy as np
 import polars as pl
 from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
 
@@ -20,16 +18,25 @@ from assets.materialize import (
 from assets.partitions import SPECS, study_names
 from assets.progress import progress_bar
 from assets.resources import HomeResource
+from assets.study_tables import (
+    arm_row,
+    chance_of,
+    common,
+    curves_of,
+    matrix,
+    right_by_repeat,
+    summary_row,
+)
 from assets.tracking import UNTRACKED, Tracker, UntrackedRuns
 from assets.trained_models import GPU_TAGS, REPRESENTATIONS, write_json
-from assets.trials import CURVES, TRIALS, produce_trial, right_answers, trial_spec
+from assets.trials import TRIALS, produce_trial, trial_spec
 from ml.errors import UserError
 from ml.specs import choose
 from ml.study_spec import StudySpec, Trial, arm_recipe, trial_of
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.errors import StorageError
 from storage.records import Spec
-from storage.tables import read_table, write_table
+from storage.tables import write_table
 
 STAGE = 1
 STUDY_REPORTS = "study_reports"
@@ -134,29 +141,29 @@ def write_study_report(store: ArtifactStore, work: Work) -> None:
     by_name = {str(t.reference): t for t in inputs_of(store, work.spec, TRIALS)}
     trials = {arm: [by_name[name] for name in found] for arm, found in config["trials"].items()}
     control = config["control"]
-    right = {arm: _right(found) for arm, found in trials.items()}
+    right = {arm: right_by_repeat(found) for arm, found in trials.items()}
     estimates = {}
     for arm, table in right.items():
-        estimates[arm] = estimate(_matrix(table), table["group"].to_numpy())
+        estimates[arm] = estimate(matrix(table), table["group"].to_numpy())
     comparisons = {}
     for arm in right:
         if arm != control:
-            mine, theirs, groups = _common(right[arm], right[control])
+            mine, theirs, groups = common(right[arm], right[control])
             if len(groups):
                 comparisons[arm] = compare(mine, theirs, groups)
     adjusted = dict(zip(comparisons, holm([c.p_value for c in comparisons.values()]), strict=True))
-    chance = _chance(right[control])
+    chance = chance_of(right[control])
     answer = verdict(
         control, estimates, comparisons, adjusted, config["not_measured"], chance=chance
     )
-    rows = [_row(arm, trials[arm], estimates[arm], comparisons.get(arm), adjusted.get(arm))
+    rows = [arm_row(arm, trials[arm], estimates[arm], comparisons.get(arm), adjusted.get(arm))
             for arm in trials]  # fmt: skip
     write_table(pl.DataFrame(rows, infer_schema_length=None), work.folder / TABLE)
     (work.folder / ARMS).write_bytes(plots.arms_chart(estimates, control=control, chance=chance))
     if comparisons:
         differences = plots.differences_chart(comparisons, control=control)
         (work.folder / DIFFERENCES).write_bytes(differences)
-    curves = {arm: _curves(found) for arm, found in trials.items()}
+    curves = {arm: curves_of(found) for arm, found in trials.items()}
     (work.folder / CURVES_PICTURE).write_bytes(plots.curves_chart(curves))
     data = inputs_of(store, work.spec, DATASETS)
     work.facts.update(
@@ -178,75 +185,6 @@ def write_study_report(store: ArtifactStore, work: Work) -> None:
         "comparisons": {arm: asdict(found) for arm, found in comparisons.items()},
     }
     write_json(work.folder / REPORT, report)
-
-
-def _right(trials: list[Artifact]) -> pl.DataFrame:
-    """`track_id`, `label`, `group`, and per repeat whether the answer is right, if there is one."""
-    tables = [right_answers(trial) for trial in trials]
-    table = tables[0].select("track_id", "label", "group")
-    for number, found in enumerate(tables):
-        column = found.select("track_id", pl.col("right").alias(f"right{number}"))
-        table = table.join(column, on="track_id", how="left", maintain_order="left")
-    return table
-
-
-def _matrix(table: pl.DataFrame) -> np.ndarray:
-    """float64 `[repeat, track]`, NaN where a track was not asked."""
-    columns = [name for name in table.columns if name.startswith("right")]
-    return np.stack([table[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in columns])
-
-
-def _common(mine: pl.DataFrame, theirs: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The answers of two arms to the tracks both have, in one order; and the groups of these."""
-    shared = theirs.select("track_id", "group").join(
-        mine.select("track_id"), on="track_id", maintain_order="left"
-    )
-    rows = [
-        shared.join(t.drop("group"), on="track_id", maintain_order="left") for t in (mine, theirs)
-    ]
-    return _matrix(rows[0]), _matrix(rows[1]), shared["group"].to_numpy()
-
-
-def _row(
-    arm: str, trials: list[Artifact], estimate: Any, comparison: Any, adjusted: float | None
-) -> dict[str, Any]:
-    facts = [trial.facts for trial in trials]
-    seconds = sum(float(t.record.run["seconds"] or 0) for t in trials)
-    return {
-        "arm": arm,
-        "accuracy": estimate.accuracy,
-        "low": estimate.low,
-        "high": estimate.high,
-        "spread": estimate.spread,
-        "macro_f1": float(np.mean([f["macro_f1"] for f in facts])),
-        "n": estimate.n,
-        "groups": estimate.n_groups,
-        "repeats": estimate.n_repeats,
-        "difference": None if comparison is None else comparison.difference,
-        "difference_low": None if comparison is None else comparison.low,
-        "difference_high": None if comparison is None else comparison.high,
-        "p_holm": adjusted,
-        "smallest": None if comparison is None else comparison.smallest,
-        "parameters": facts[0]["parameters"],
-        "crops": facts[0]["crops"],
-        "trainings": sum(f["trainings"] for f in facts),
-        "seconds": seconds,
-        "peak_memory_bytes": max(int(t.record.run["peak_memory_bytes"] or 0) for t in trials),
-    }
-
-
-def _curves(trials: list[Artifact]) -> list[list[dict[str, Any]]]:
-    """One list of epochs per training of an arm."""
-    curves = []
-    for trial in trials:
-        table = read_table(trial.folder / CURVES)
-        curves += [part.to_dicts() for part in table.partition_by("fold", maintain_order=True)]
-    return curves
-
-
-def _chance(table: pl.DataFrame) -> float:
-    """The share of the most frequent class: what always giving one answer gets."""
-    return float(table["label"].value_counts()["count"].max()) / table.height  # type: ignore[arg-type]
 
 
 @asset(
@@ -291,27 +229,3 @@ def _show(artifact: Artifact) -> Metadata:
         rows = [{"arm": arm, "not measured": why} for arm, why in facts["not_measured"].items()]
         shown["not measured"] = markdown_table(rows)
     return shown
-
-
-def summary_row(row: Mapping[str, Any]) -> dict[str, str]:
-    """An arm's figures as people read them."""
-    told = {
-        "arm": row["arm"],
-        "accuracy": f"{row['accuracy']:.1%} ({row['low']:.1%} to {row['high']:.1%})",
-        "spread over seeds": f"{row['spread']:.1%}" if row["repeats"] > 1 else "one seed",
-        "macro F1": f"{row['macro_f1']:.2f}",
-        "against the control": "control",
-        "p (Holm)": "",
-        "tracks / groups / repeats": f"{row['n']} / {row['groups']} / {row['repeats']}",
-        "crops a training": f"{row['crops']:,}",
-        "parameters": f"{row['parameters']:,}",
-        "seconds a training": f"{row['seconds'] / max(1, row['trainings']):.1f}",
-        "peak memory": f"{row['peak_memory_bytes'] / 1e6:.0f} MB",
-    }
-    if row["difference"] is not None:
-        told["against the control"] = (
-            f"{100 * row['difference']:+.1f} points "
-            f"({100 * row['difference_low']:+.1f} to {100 * row['difference_high']:+.1f})"
-        )
-        told["p (Holm)"] = f"{row['p_holm']:.3f}"
-    return told

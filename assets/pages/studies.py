@@ -4,7 +4,8 @@ from typing import Any
 
 from assets.materialize import inputs_of
 from assets.pages.links import artifact_link, audit_command
-from assets.study_reports import ARMS, CURVES_PICTURE, DIFFERENCES, STUDY_REPORTS, summary_row
+from assets.study_reports import ARMS, CURVES_PICTURE, DIFFERENCES, STUDY_REPORTS
+from assets.study_tables import summary_row
 from storage.artifacts import Artifact, ArtifactStore
 from storage.records import Spec
 

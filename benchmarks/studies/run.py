@@ -5,10 +5,10 @@
     python benchmarks/studies/run.py LIBRARY HOME gtzan
     python benchmarks/studies/run.py LIBRARY HOME print
 
-LIBRARY holds `emotify/GENRE/*` and `gtzan/GENRE/*`, and beside it `metadata/gtzan` with the lists of
-the published split. `prepare` copies the specs that lie beside this file into the home, ingests, and
-trains what the transfers start from; a collection's name answers its studies, each trial kept, so
-that it goes on where it was stopped; `print` writes the tables as Markdown.
+LIBRARY holds `emotify/GENRE/*` and `gtzan/GENRE/*`, and beside it `metadata/gtzan` with the lists
+of the published split. `prepare` copies the specs that lie beside this file into the home, ingests,
+and trains what the transfers start from; a collection's name answers its studies, each trial kept,
+so that it goes on where it was stopped; `print` writes the tables as Markdown.
 """
 
 import os
@@ -82,7 +82,8 @@ def answer(collection: str) -> None:
 
 def show() -> None:
     from assets.settings import current_home
-    from assets.study_reports import STUDY_REPORTS, summary_row
+    from assets.study_reports import STUDY_REPORTS
+    from assets.study_tables import summary_row
     from storage.artifacts import ArtifactStore
 
     store = ArtifactStore(current_home())

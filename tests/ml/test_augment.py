@@ -112,8 +112,10 @@ def test_a_slower_tempo_stretches_a_pulse():
     x = torch.full((64, 1, 1, FRAMES), -60.0)
     x[..., ::8] = 0.0
     found, _ = done(("tempo",), x, torch.zeros(64, dtype=torch.int64))
-    beats = (found[:, 0, 0] > -30).sum(dim=1)
-    assert beats.float().mean() > (x[0, 0, 0] > -30).sum()  # each beat lasts longer
+    line = torch.nn.functional.pad(found[:, 0, 0], (1, 1), value=-60.0)
+    beats = ((line[:, 1:-1] > line[:, :-2]) & (line[:, 1:-1] >= line[:, 2:])).sum(dim=1)
+    assert beats.max() <= 5  # of the five, none is new
+    assert beats.float().mean() < 4.9  # and some come later than the crop ends
     assert found.amin() >= -60  # interpolated, never invented
     assert found.amax() <= 0
 

@@ -54,7 +54,7 @@ def method(request) -> Method:
 @pytest.fixture
 def model() -> Classifier:
     model = build("small_cnn", InputShape(1, N_MELS, 129), n_classes=4, seed=3)
-    model.set_normalisation(np.linspace(0, -40, N_MELS), np.full(N_MELS, 10.0))
+    model.set_normalisation(np.linspace(0, -40, N_MELS)[None], np.full((1, N_MELS), 10.0))
     return model
 
 

@@ -25,7 +25,7 @@ class TwoConvolutions(Classifier):
             self.head = nn.Linear(8, 3)
         self.dropout = nn.Dropout(0.5)
         tilt = np.linspace(-20, -60, 64)
-        self.set_normalisation(mean=tilt, std=np.full(64, 8.0))
+        self.set_normalisation(mean=tilt[None], std=np.full((1, 64), 8.0))
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.max_pool2d(torch.relu_(self.conv1(self.normalise(x))), 4)

@@ -20,7 +20,7 @@ LAYERS = ["conv1", "conv2", "conv3", "conv4"]
 
 def small_cnn() -> Classifier:
     model = build("small_cnn", InputShape(1, 128, 129), n_classes=4, seed=3)
-    model.set_normalisation(np.linspace(0, -40, 128), np.full(128, 10.0))
+    model.set_normalisation(np.linspace(0, -40, 128)[None], np.full((1, 128), 10.0))
     return model
 
 
