@@ -28,6 +28,7 @@ from ml.errors import UserError
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.records import Spec
 from storage.tables import read_table, write_table
+from storage.test_reads import register_read
 
 STAGE = 1
 CLUSTER_REPORTS = "cluster_reports"
@@ -74,6 +75,7 @@ def write_cluster_report(store: ArtifactStore, work: Work) -> None:
     table = pl.DataFrame({"track_id": ids}).join(known, on="track_id", how="left")
     points = project(vectors, method=config["map"], seed=seed)
     table = table.with_columns(x=points[:, 0], y=points[:, 1])
+    _register(store, work)
     write_table(table, work.folder / MAP)
     title = f"{work.spec.partition}: {table.height} tracks (t-SNE)"
     png = plots.scatter_map(points, table["label"].to_list(), title)
@@ -94,6 +96,14 @@ def write_cluster_report(store: ArtifactStore, work: Work) -> None:
         figures.append(row | {key: _plain(getattr(found, key)) for key in FIGURE_NAMES})
     write_json(work.folder / FIGURES, figures)
     work.facts.update(tracks=table.height, labelled=table["label"].count(), figures=figures)
+
+
+def _register(store: ArtifactStore, work: Work) -> None:
+    """The clusters are made blind, and then held against labels, those of the test split too."""
+    snapshot = input_of(store, work.spec, DATASETS)
+    table = read_table(snapshot.folder / TABLE).filter(pl.col("split") == "test")
+    tested, run = table["track_id"].to_list(), work.run.get("dagster")
+    register_read(store.home, snapshot.reference, tested, work.spec.reference, "clusters", run)
 
 
 def _selections(table: pl.DataFrame) -> dict[str, list[int]]:

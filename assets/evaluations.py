@@ -1,6 +1,7 @@
 """`evaluations`: what a trained experiment answers on the test split, read once per model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -8,7 +9,9 @@ import numpy as np
 import polars as pl
 from dagster import AssetDep, AssetExecutionContext, MaterializeResult, asset
 
+from assets import ingest
 from assets.datasets import DATASETS, TABLE, artist_caution
+from assets.inputs import input_references
 from assets.materialize import (
     Metadata,
     input_of,
@@ -32,13 +35,17 @@ from assets.trained_models import (
     part_of,
     write_json,
 )
+from assets.wrong_answers import write_wrong_answers
 from storage.artifacts import Artifact, ArtifactStore, Work
-from storage.records import Spec
+from storage.records import Reference, Spec
 from storage.tables import read_table, write_table
+from storage.test_reads import register_read
 
 STAGE = 2
+SHOWN_WRONG = 3  # in the Dagster UI; the page shows all
 EVALUATIONS = "evaluations"
 PREDICTIONS, REPORT, CONFUSION = "predictions.parquet", "report.json", "confusion_matrix.png"
+RELIABILITY = "reliability.png"
 FOLD_PREDICTIONS, FOLD_REPORT = "fold_predictions.parquet", "fold_report.json"
 KEPT = ("n", "n_groups", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "note",
         "chance_uniform", "chance_majority", "above_chance", "small_sample",
@@ -49,9 +56,19 @@ def evaluation_spec(store: ArtifactStore, name: str) -> Spec:
     """The evaluation of the current model of an experiment, on the dataset it was trained on."""
     model = store.need(TRAINED, name)
     others = [r for r in model.record.spec.inputs if r.asset != TRAINED]
-    inputs = (model.reference, *others)
+    inputs = (model.reference, *others, *_mel_of_test_tracks(store, model.record.spec, others))
     config = {"part": "test", "folds": model.record.spec.config["folds"]}
     return Spec(EVALUATIONS, name, STAGE, inputs, config, model.record.spec.seed)
+
+
+def _mel_of_test_tracks(
+    store: ArtifactStore, training: Spec, known: Sequence[Reference]
+) -> tuple[Reference, ...]:
+    """What wrong answers are shown by, where the model itself is given something else."""
+    if any(reference.asset == ingest.MEL for reference in known):
+        return ()
+    tested = part_of(store, training, "test")
+    return input_references(store, tested["batch"].to_list())
 
 
 def write_evaluation(store: ArtifactStore, work: Work) -> None:
@@ -61,12 +78,14 @@ def write_evaluation(store: ArtifactStore, work: Work) -> None:
     tracks by grouped folds: an estimate of the recipe, beside the one of this very model.
     """
     from ml import plots
+    from ml.evaluation import reliability
     from ml.inference import predict_tracks
 
     model, meta = checkpoint_of(input_of(store, work.spec, TRAINED))
     classes = meta["classes"]
     recipe = input_of(store, work.spec, TRAINED).record.spec.config
     table = part_of(store, work.spec, work.spec.config["part"])
+    _register(store, work, "evaluation")
     inputs = inputs_for(store, work.spec, recipe)
     tracks = inputs.track_set(table, label_numbers(table, classes))
     probabilities = predict_tracks(
@@ -76,6 +95,11 @@ def write_evaluation(store: ArtifactStore, work: Work) -> None:
     everything = everything.filter(pl.col("split").is_not_null())
     train = everything.filter(pl.col("split") == "train")
     figures = _judge(work, table, probabilities, classes, train, PREDICTIONS)
+    bins = reliability(probabilities, tracks.labels)
+    diagram = plots.reliability_diagram(bins, f"{work.spec.partition}, test split: how sure")
+    (work.folder / RELIABILITY).write_bytes(diagram)
+    wrong = write_wrong_answers(store, work, table, probabilities, tracks.labels, classes)
+    work.facts.update(reliability=[asdict(each) for each in bins], wrong=wrong)
     write_json(work.folder / REPORT, figures)
     title = f"{work.spec.partition}, test split: {figures['accuracy']:.0%} of {figures['n']} tracks"
     picture_bytes = plots.confusion_matrix(np.asarray(figures["confusion"]), classes, title)
@@ -93,6 +117,14 @@ def write_evaluation(store: ArtifactStore, work: Work) -> None:
         found = _judge(work, everything, probabilities, classes, everything, FOLD_PREDICTIONS)
         write_json(work.folder / FOLD_REPORT, found)
         work.facts["cross_validation"] = {"folds": folds, **{name: found[name] for name in KEPT}}
+
+
+def _register(store: ArtifactStore, work: Work, kind: str) -> None:
+    """Note the look at the test split before it is taken."""
+    snapshot = input_of(store, work.spec, DATASETS)
+    tested = part_of(store, work.spec, "test")["track_id"].to_list()
+    run = work.run.get("dagster")
+    register_read(store.home, snapshot.reference, tested, work.spec.reference, kind, run)
 
 
 def _judge(
@@ -204,7 +236,11 @@ def _show(artifact: Artifact) -> Metadata:
         "macro F1": facts["macro_f1"],
         "confusion matrix": picture(artifact.folder / CONFUSION),
         "per class": markdown_table(rows),
+        "calibration": picture(artifact.folder / RELIABILITY),
     }
+    for wrong in facts["wrong"][:SHOWN_WRONG]:
+        title = f"wrong: {wrong['label']} taken for {wrong['prediction']}"
+        shown.setdefault(title, picture(artifact.folder / wrong["picture"]))
     if facts["note"]:
         shown["note"] = facts["note"]
     if told := fold_sentence(facts):

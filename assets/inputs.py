@@ -34,7 +34,8 @@ class TrackInputs:
             artifact.reference.partition: opener(artifact, self.how) for artifact in artifacts
         }
         first = next(iter(self._batches.values()))
-        self.transform, self.bins = first.transform, first.bins
+        self.transform: Any = first.transform
+        self.bins = first.bins
 
     @property
     def frames_per_second(self) -> float:

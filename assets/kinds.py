@@ -14,6 +14,7 @@ from assets import (
     exploration_reports,
     fingerprints,
     ingest,
+    leaderboard,
     recommendations,
     study_reports,
     trained_models,
@@ -38,6 +39,7 @@ KINDS: dict[str, Callable[[ArtifactStore, Work], None]] = {
     recommendations.RECOMMENDATIONS: recommendations.write_recommendations,
     dreams.DREAMS: dreams.write_dreams,
     trials.TRIALS: trials.write_trial,
+    leaderboard.LEADERBOARD: leaderboard.write_leaderboard,
     study_reports.STUDY_REPORTS: study_reports.write_study_report,
     "pages": site.write_pages,
 }

@@ -41,6 +41,15 @@ def common(mine: pl.DataFrame, theirs: pl.DataFrame) -> tuple[np.ndarray, np.nda
 def arm_row(
     arm: str, trials: list[Artifact], estimate: Any, comparison: Any, adjusted: float | None
 ) -> dict[str, Any]:
+    """An arm's row in the table: figures of `ml.paired`, and what it cost.
+
+    Args:
+        arm: its name.
+        trials: one per seed.
+        estimate: of its accuracy.
+        comparison: with the control; None for the control itself.
+        adjusted: p-value after Holm; None likewise.
+    """
     facts = [trial.facts for trial in trials]
     seconds = sum(float(t.record.run["seconds"] or 0) for t in trials)
     return {

@@ -179,6 +179,43 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / len(labels))
 
 
+@dataclass(frozen=True)
+class ConfidenceBin:
+    """Tracks whose answer was given with about the same probability."""
+
+    low: float  # edges of the bin
+    high: float
+    confidence: float  # mean probability of the answers
+    accuracy: float  # share of right ones
+    n: int
+
+
+def reliability(
+    probabilities: np.ndarray, labels: np.ndarray, *, n_bins: int = 10
+) -> list[ConfidenceBin]:
+    """How often answers of each confidence are right (Guo et al. 2017, figure 1); empty bins are
+    left out.
+
+    Args:
+        probabilities: float `[track, class]`.
+        labels: int `[track]`.
+        n_bins: of equal width, from 0 to 1.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
+    return [
+        ConfidenceBin(
+            low=number / n_bins,
+            high=(number + 1) / n_bins,
+            confidence=float(confidence[bins == number].mean()),
+            accuracy=float(right[bins == number].mean()),
+            n=int((bins == number).sum()),
+        )
+        for number in np.unique(bins).tolist()
+    ]
+
+
 def _bootstrap_interval(
     group_right: np.ndarray, group_size: np.ndarray, *, seed: int, n_bootstrap: int
 ) -> tuple[float, float]:

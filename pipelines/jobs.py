@@ -54,6 +54,12 @@ studying = define_asset_job(
     partitions_def=study_names,
     description="Train the arms of a study, and answer its question.",
 )
+ranking = define_asset_job(
+    "ranking",
+    AssetSelection.assets("leaderboard"),
+    tags={"melgraph/exclusive": "leaderboard"},
+    description="Every evaluated experiment side by side.",
+)
 encoding = define_asset_job(
     "encoding",
     AssetSelection.assets("encoders"),
@@ -99,6 +105,7 @@ ALL = [
     exploration,
     training,
     studying,
+    ranking,
     encoding,
     embedding,
     clustering,

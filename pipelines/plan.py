@@ -21,6 +21,7 @@ from assets import (
 )
 from assets.evaluations import evaluation_spec
 from assets.exploration_reports import exploration_spec
+from assets.leaderboard import leaderboard_spec
 from assets.materialize import current_references
 from assets.pages.asset import pages_spec
 from assets.partitions import SPECS, STUDY, TRACK_BATCH
@@ -85,6 +86,7 @@ class Planner:
             ("encoders", self.encoders),
             ("embeddings", self.embeddings),
             ("clusters", self.clustering),
+            ("leaderboard", self.ranking),
             ("recommendations", self.recommending),
             ("dreams", self.dreaming),
             ("pages", self.publishing),
@@ -184,6 +186,12 @@ class Planner:
                 yield Step("clustering", {"encoder": name}, why, needless=True)
             else:
                 yield self._step("clustering", {"encoder": name}, [spec])
+
+    def ranking(self) -> Iterator[Step]:
+        """The leaderboard, where there are evaluations, or looks at test splits, that it lacks."""
+        spec = leaderboard_spec(self.store)
+        if spec.inputs:
+            yield self._step("ranking", {}, [spec])
 
     def recommending(self) -> Iterator[Step]:
         """Encoders whose index lacks a segment, or whose library has lost tracks."""

@@ -4,22 +4,22 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import polars as pl
-
 from assets.cluster_reports import CLUSTER_REPORTS, MAP, figure_rows
 from assets.datasets import DATASETS, artist_caution
 from assets.dreams import DREAMS, sound_rows
-from assets.evaluations import CONFUSION, EVALUATIONS, PREDICTIONS, fold_sentence, sentence
+from assets.evaluations import EVALUATIONS
 from assets.exploration_reports import EXPLORATION_REPORTS
 from assets.ingest import TRACKS
+from assets.leaderboard import LEADERBOARD
 from assets.materialize import inputs_of
+from assets.pages.evaluations import shown_evaluation
 from assets.pages.library import Library
 from assets.pages.links import artifact_link, audit_command
 from assets.recommendations import RECOMMENDATIONS
 from assets.recommendations import TABLE as NEIGHBOURS_TABLE
 from assets.study_reports import STUDY_REPORTS
 from assets.trained_models import CURVES_PICTURE, TRAINED
-from storage.artifacts import Artifact, ArtifactStore
+from storage.artifacts import ArtifactStore
 from storage.records import Spec
 from storage.tables import read_table
 
@@ -31,12 +31,12 @@ SHOWN = (
     TRAINED,
     EVALUATIONS,
     STUDY_REPORTS,
+    LEADERBOARD,
     CLUSTER_REPORTS,
     RECOMMENDATIONS,
     DREAMS,
 )
 LIMIT = 5000  # rows, points or tracks a page holds; more would be slow to open
-WRONG_ANSWERS = 200
 
 
 def datasets(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
@@ -70,28 +70,10 @@ def models(store: ArtifactStore, spec: Spec, library: Library) -> list[dict[str,
             "evaluation": None,
         }
         if evaluation is not None:
-            item["evaluation"] = _evaluation(evaluation, library)
+            item["evaluation"] = shown_evaluation(evaluation, library)
             item["audits"].append(audit_command(evaluation.reference))
         found.append(item)
     return found
-
-
-def _evaluation(artifact: Artifact, library: Library) -> dict[str, Any]:
-    table = read_table(artifact.folder / PREDICTIONS)
-    wrong = table.filter(pl.col("prediction") != pl.col("label"))
-    wrong = wrong.sort("probability", "path", descending=[True, False])
-    return {
-        "facts": artifact.facts,
-        "sentence": sentence(artifact.facts),
-        "fold_sentence": fold_sentence(artifact.facts),
-        "confusion": artifact_link(artifact.reference, CONFUSION),
-        "n_wrong": wrong.height,
-        "wrong": [
-            row | {"name": library.title(row["track_id"], row["path"])}
-            | {"source": library.source(row["track_id"])}
-            for row in wrong.head(WRONG_ANSWERS).iter_rows(named=True)
-        ],
-    }  # fmt: skip
 
 
 def clusters(

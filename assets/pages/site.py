@@ -12,10 +12,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from assets.pages import results
+from assets.pages.evaluations import WRONG_ANSWERS
 from assets.pages.exploration import explorations
 from assets.pages.library import Library, read_library
 from assets.pages.links import LIBRARY, audit_command
-from assets.pages.studies import studies
+from assets.pages.studies import board, studies
 from storage.artifacts import ArtifactStore, Work
 from storage.records import Reference, Spec
 
@@ -25,6 +26,7 @@ PAGES = {
     "index": "Overview",
     "tracks": "Tracks",
     "exploration": "Exploration",
+    "leaderboard": "Leaderboard",
     "models": "Models",
     "studies": "Studies",
     "clusters": "Clusters",
@@ -63,6 +65,7 @@ def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
         "datasets": datasets,
         "explorations": explorations(store, spec, library),
         "models": results.models(store, spec, library),
+        "leaderboard": board(store, spec),
         "studies": studies(store, spec),
         "clusters": clusters,
         "recommendations": recommendations,
@@ -74,7 +77,7 @@ def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
         "sample": spec.config["sample"],
         "to_library": LIBRARY,
         "limit": results.LIMIT,
-        "wrong_limit": results.WRONG_ANSWERS,
+        "wrong_limit": WRONG_ANSWERS,
         "library": library,
         "quarantined": library.with_status("quarantined"),
         "duplicates": library.with_status("duplicate"),

@@ -1,7 +1,8 @@
-"""Study reports in the shape the template of their page expects."""
+"""Study reports and the leaderboard in the shape the templates of their pages expect."""
 
 from typing import Any
 
+from assets.leaderboard import LEADERBOARD, board_row
 from assets.materialize import inputs_of
 from assets.pages.links import artifact_link, audit_command
 from assets.study_reports import ARMS, CURVES_PICTURE, DIFFERENCES, STUDY_REPORTS
@@ -13,6 +14,23 @@ from storage.records import Spec
 def studies(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
     """A study each: the question, the answer, the table and the pictures."""
     return [_study(artifact) for artifact in inputs_of(store, spec, STUDY_REPORTS)]
+
+
+def board(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
+    """A dataset version each: its experiments, the best first."""
+    found: dict[tuple[str, str], list[dict[str, str]]] = {}
+    audit = ""
+    for artifact in inputs_of(store, spec, LEADERBOARD):
+        audit = audit_command(artifact.reference)
+        for row in artifact.facts["rows"]:
+            shown = board_row(row)
+            shown.pop("dataset")
+            key = (row["dataset"], f"{row['snapshot']}, {row['split']} split")
+            found.setdefault(key, []).append(shown)
+    return [
+        {"name": name, "version": version, "rows": rows, "audit": audit}
+        for (name, version), rows in found.items()
+    ]
 
 
 def _study(artifact: Artifact) -> dict[str, Any]:

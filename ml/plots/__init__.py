@@ -6,8 +6,13 @@ read at 700.
 """
 
 from ml.plots.charts import bars, confusion_matrix, histogram, scatter_map, training_curves
-from ml.plots.spectrograms import mel_spectrogram, spectrogram_grid, spectrogram_triptych
-from ml.plots.studies import arms_chart, curves_chart, differences_chart
+from ml.plots.spectrograms import (
+    compared_sounds,
+    mel_spectrogram,
+    spectrogram_grid,
+    spectrogram_triptych,
+)
+from ml.plots.studies import arms_chart, curves_chart, differences_chart, reliability_diagram
 from ml.plots.style import COLOURS, MARKERS
 
 __all__ = [
@@ -15,11 +20,13 @@ __all__ = [
     "MARKERS",
     "arms_chart",
     "bars",
+    "compared_sounds",
     "confusion_matrix",
     "curves_chart",
     "differences_chart",
     "histogram",
     "mel_spectrogram",
+    "reliability_diagram",
     "scatter_map",
     "spectrogram_grid",
     "spectrogram_triptych",

@@ -42,7 +42,8 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], title: str) -> 
     share = np.divide(matrix, totals, out=np.zeros((n, n)), where=totals > 0)
     figure = new_figure(height=float(np.clip(1.6 + 0.42 * n, 3.6, WIDTH)))
     ax = add_axes(figure, title=title)
-    image = ax.imshow(share, cmap=_COUNT_MAP, vmin=0, vmax=1)
+    # few classes fill the width, many are square
+    image = ax.imshow(share, cmap=_COUNT_MAP, vmin=0, vmax=1, aspect="auto" if n <= 6 else "equal")
     size = max(4.0, min(9.0, 110 / n))
     if n <= 25:  # beyond that the numbers would only be dust
         for row, column in np.ndindex(n, n):

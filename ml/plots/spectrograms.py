@@ -84,6 +84,44 @@ def spectrogram_grid(
     return png(figure)
 
 
+def compared_sounds(
+    columns: Sequence[tuple[str, np.ndarray, np.ndarray] | None], transform: MelTransform
+) -> bytes:
+    """Sounds side by side: log-mel spectrogram above, MFCC below, each row on one colour scale.
+
+    Args:
+        columns: (title, `[frame, mel]` in dB, `[frame, coefficient]`); None leaves a place empty.
+        transform: of the spectrograms.
+    """
+    there = [column for column in columns if column is not None]
+    figure = new_figure(height=4.2)
+    sound = _sound_range(np.concatenate([mel for _, mel, _ in there]))
+    coefficients = np.concatenate([mfcc[:, 1:] for _, _, mfcc in there]).astype(np.float64)
+    limit = max(float(np.percentile(np.abs(coefficients), 99)), 1e-3)
+    n = len(columns)
+    for index, column in enumerate(columns):
+        if column is None:
+            continue
+        title, mel, mfcc = column
+        ax = add_axes(figure, title=title, place=(2, n, index + 1), title_size=8)
+        _spectrogram(ax, mel, transform, panels=n, **sound)
+        below = add_axes(figure, title="", place=(2, n, n + index + 1))
+        below.imshow(
+            averaged(mfcc[:, 1:], most=_COLUMNS // n).T,
+            origin="lower",
+            aspect="auto",
+            interpolation="nearest",
+            extent=(0, len(mfcc) / transform.frames_per_second, 0.5, mfcc.shape[1] - 0.5),
+            cmap=_DELTA_MAP,
+            norm=TwoSlopeNorm(0.0, -limit, limit),
+        )
+        below.set_xlabel("seconds")
+        below.set_ylabel("MFCC" if index == 0 else "")
+        if index:
+            ax.set_ylabel("")
+    return png(figure)
+
+
 def _sound_range(log_mel: np.ndarray) -> dict:
     """Colour scale of a spectrogram: the loudest 80 dB, less where there is less."""
     top = float(np.percentile(log_mel, 99.9))

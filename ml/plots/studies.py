@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ml.evaluation import ConfidenceBin
 from ml.paired import Comparison, Estimate
 from ml.plots.style import COLOURS, GREY, INK, LIGHT, add_axes, grid, new_figure, png
 
@@ -93,6 +94,42 @@ def curves_chart(curves: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) ->
     ax.set_ylim(bottom=0)
     grid(ax, "y")
     ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return png(figure)
+
+
+def reliability_diagram(bins: Sequence[ConfidenceBin], title: str) -> bytes:
+    """How often answers of each confidence are right; on the line they are as sure as they should.
+
+    Args:
+        bins: of `ml.evaluation.reliability`.
+        title: of the picture.
+    """
+    figure = new_figure(height=3.4)
+    ax = add_axes(figure, title=title)
+    ax.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--")
+    for found in bins:
+        ax.bar(
+            (found.low + found.high) / 2,
+            found.accuracy,
+            width=0.94 * (found.high - found.low),
+            color=OTHER,
+            alpha=0.25,
+            lw=0,
+        )
+        ax.plot(found.confidence, found.accuracy, "o", color=OTHER, ms=6)
+        ax.annotate(
+            f"{found.n}",
+            (found.confidence, found.accuracy),
+            textcoords="offset points",
+            xytext=(0, 6),
+            ha="center",
+            fontsize=8,
+            color=INK,
+        )
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1.08)
+    ax.set_xlabel("probability of the answer (numbers: tracks)")
+    ax.set_ylabel("share of right answers")
     return png(figure)
 
 
