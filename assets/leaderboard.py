@@ -1,4 +1,4 @@
-"""`leaderboard`: every evaluated experiment side by side, with cost, and what its split is worth."""
+"""`leaderboard`: every evaluated experiment side by side, with what it cost."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -18,18 +18,19 @@ def studies(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
 
 def board(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
     """A dataset version each: its experiments, the best first."""
-    found: dict[tuple[str, str], list[dict[str, str]]] = {}
+    found: dict[tuple[str, str, str], list[dict[str, str]]] = {}
     audit = ""
     for artifact in inputs_of(store, spec, LEADERBOARD):
         audit = audit_command(artifact.reference)
         for row in artifact.facts["rows"]:
             shown = board_row(row)
+            version = f"{row['snapshot']}, {row['split']} split"
+            key = (row["dataset"], version, shown.pop("looks at this test split"))
             shown.pop("dataset")
-            key = (row["dataset"], f"{row['snapshot']}, {row['split']} split")
             found.setdefault(key, []).append(shown)
     return [
-        {"name": name, "version": version, "rows": rows, "audit": audit}
-        for (name, version), rows in found.items()
+        {"name": name, "version": version, "looks": looks, "rows": rows, "audit": audit}
+        for (name, version, looks), rows in found.items()
     ]
 
 
