@@ -81,7 +81,7 @@ def check_transform(encoder: Artifact, given: TrackInputs) -> None:
         UserError: naming what differs.
     """
     frozen, now = encoder.facts["input"]["transform"], given.describe()["transform"]
-    differences = [f"{k} {now.get(k)}, not {v}" for k, v in frozen.items() if now.get(k) != v]
+    differences = [f"{k} {v}, not {now.get(k)}" for k, v in frozen.items() if now.get(k) != v]
     if differences:
         raise UserError(
             f"the encoder is frozen on other {given.how.representation}: {'; '.join(differences)}",

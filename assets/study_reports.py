@@ -124,6 +124,7 @@ def study_spec(
         "title": study.title,
         "question": study.question,
         "control": study.control,
+        "arms": [arm for arm in study.arms if arm in trials],
         "titles": {arm: study.arms[arm].title for arm in study.arms},
         "trials": {arm: [str(r) for r in found] for arm, found in references.items()},
         "not_measured": dict(why_not),
@@ -139,7 +140,7 @@ def write_study_report(store: ArtifactStore, work: Work) -> None:
 
     config = work.spec.config
     by_name = {str(t.reference): t for t in inputs_of(store, work.spec, TRIALS)}
-    trials = {arm: [by_name[name] for name in found] for arm, found in config["trials"].items()}
+    trials = {arm: [by_name[name] for name in config["trials"][arm]] for arm in config["arms"]}
     control = config["control"]
     right = {arm: right_by_repeat(found) for arm, found in trials.items()}
     estimates = {}

@@ -53,7 +53,7 @@ def training_spec(store: ArtifactStore, name: str) -> Spec:
     snapshot = usable_dataset(store, experiment.dataset)
     batches = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())["batch"]
     kind = experiment.input.representation
-    recipe = experiment.model_dump()
+    recipe = experiment.model_dump(mode="json")
     given = input_references(store, batches.unique().to_list(), kind)
     inputs = (snapshot.reference, *given, *weights_inputs(store, recipe))
     config = recipe | weights_config(store, recipe)

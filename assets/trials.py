@@ -45,7 +45,7 @@ def trial_spec(store: ArtifactStore, trial: Trial, dataset: str, seed: int) -> S
     snapshot = usable_dataset(store, dataset)
     table = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())
     given = input_references(store, table["batch"].to_list(), recipe["input"]["representation"])
-    config = trial.model_dump() | weights_config(store, recipe)
+    config = trial.model_dump(mode="json") | weights_config(store, recipe)
     inputs = (snapshot.reference, *given, *weights_inputs(store, recipe))
     digest = hashlib.sha256(canonical_json(trial.model_dump())).hexdigest()[:10]
     partition = f"{dataset}-{recipe['model']['architecture']}-{digest}-s{seed}"

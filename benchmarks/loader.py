@@ -84,9 +84,8 @@ def main() -> None:
           f"{time.strftime('%Y-%m-%d')}")  # fmt: skip
     print(f"mapped crops:      {mapped:8.0f} crops/s")
     print(f"synthetic tensors: {synthetic:8.0f} crops/s")
-    print(
-        f"ratio:             {np.median(ratios):.3f} (from {ratios.min():.3f} to {ratios.max():.3f})"
-    )
+    low, high = ratios.min(), ratios.max()
+    print(f"ratio:             {np.median(ratios):.3f} (from {low:.3f} to {high:.3f})")
 
 
 if __name__ == "__main__":

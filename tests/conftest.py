@@ -43,6 +43,23 @@ folds = 0
 input = { crop_s = 1.5 }
 training = { epochs = 2, crops_per_track = 2 }
 """
+STUDY = """\
+title = "Two arms and one that cannot be: for tests"
+question = "Does mixup help?"
+experiment = "small-cnn"
+control = "plain"
+seeds = [0, 1]
+folds = 2
+training = { epochs = 1, crops_per_track = 1 }
+
+[arms.plain]
+
+[arms.mixup]
+training = { augment = ["mixup"] }
+
+[arms.gone]
+model = { weights = "gone.pth" }
+"""
 RECIPE = """\
 title = "A second of a dream: for tests"
 experiment = "small-cnn"
@@ -146,13 +163,18 @@ def _make(home: MadeHome) -> None:
     write_sample_library(
         home.library, styles=STYLES, tracks_per_artist=2, duration_s=4.0, workers=1
     )
-    for name, text in (("experiments/small-cnn", EXPERIMENT), ("recipes/deep-dream", RECIPE)):
+    specs = {
+        "experiments/small-cnn": EXPERIMENT,
+        "recipes/deep-dream": RECIPE,
+        "studies/tiny": STUDY,
+    }
+    for name, text in specs.items():
         path = home.root / "specs" / f"{name}.toml"
         path.parent.mkdir(parents=True)
         path.write_text(text)
     on_demand = ("stft_spectrograms", "mfcc", "waveforms")
     ran = home.melgraph(
-        "run", "--library", str(home.library), "--experiment", "small-cnn",
+        "run", "--library", str(home.library), "--experiment", "small-cnn", "--study", "tiny",
         *(word for name in on_demand for word in ("--representation", name)),
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -188,6 +210,6 @@ def small_specs(monkeypatch: pytest.MonkeyPatch, made_home: MadeHome) -> None:
     from ml.specs import load_specs
 
     own = load_specs(made_home.home.specs)
-    for kind in ("datasets", "experiments", "encoders", "recipes"):
+    for kind in ("datasets", "experiments", "encoders", "recipes", "studies"):
         for name, spec in getattr(own, kind).items():
             monkeypatch.setitem(getattr(SPECS, kind), name, spec)

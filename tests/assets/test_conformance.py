@@ -22,11 +22,15 @@ from assets import (
     exploration_reports,
     fingerprints,
     ingest,
+    leaderboard,
     recommendations,
+    study_reports,
     trained_models,
+    trials,
 )
 from assets.kinds import KINDS, remake
 from assets.pages.asset import pages_spec
+from assets.partitions import SPECS
 from storage import local_artifacts
 from storage.artifacts import Artifact, ArtifactStore, Production, Work
 from storage.catalogue import Catalogue
@@ -54,6 +58,21 @@ def _segment(store: ArtifactStore, _: Catalogue, name: str) -> Spec:
     return next(spec for spec in specs if spec.partition == name)
 
 
+def _trial(store: ArtifactStore, _: Catalogue, name: str) -> Spec:
+    study = SPECS.studies["tiny"]
+    for trial, dataset in study_reports.arm_trials(study).values():
+        for seed in study.seeds if trial.recipe["model"]["weights"] == "none" else ():
+            spec = trials.trial_spec(store, trial, dataset, seed)
+            if spec.partition == name:
+                return spec
+    raise AssertionError(f"no arm of the study is {name}")
+
+
+def _study(store: ArtifactStore, _: Catalogue, name: str) -> Spec:
+    study = study_reports.study_named(name)
+    return study_reports.study_spec(name, study, *study_reports.run_arms(store, study))
+
+
 # Before the work: store, catalogue, partition -> Spec.
 SPEC_OF: dict[str, Callable[[ArtifactStore, Catalogue, str], Spec]] = {
     ingest.TRACKS: lambda _, catalogue, name: ingest.tracks_spec(name, catalogue.batch_files(name)),
@@ -78,6 +97,9 @@ SPEC_OF: dict[str, Callable[[ArtifactStore, Catalogue, str], Spec]] = {
         name, recommendations.segment_specs(store, name)
     ),
     recommendations.RECOMMENDATIONS: recommendations.recommendation_spec,
+    trials.TRIALS: _trial,
+    study_reports.STUDY_REPORTS: _study,
+    leaderboard.LEADERBOARD: lambda store, _, name: leaderboard.leaderboard_spec(store),
     dreams.DREAMS: lambda store, _, name: dreams.dream_spec(store, name),
     "pages": lambda store, _, name: pages_spec(store),
 }
@@ -120,7 +142,7 @@ def test_every_asset_is_a_kind():
     from pipelines.definitions import defs
 
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
-    assert keys | {recommendations.SEGMENTS} == set(KINDS)
+    assert keys | {recommendations.SEGMENTS, trials.TRIALS} == set(KINDS)
 
 
 @each_kind
@@ -141,12 +163,16 @@ def test_the_graph_knows_every_input(made_home):
     from pipelines.definitions import defs
 
     graph = defs.resolve_asset_graph()
-    segments = {recommendations.SEGMENTS: recommendations.INDEXES}  # in the index's own step
+    # made in the step of another
+    inside = {
+        recommendations.SEGMENTS: recommendations.INDEXES,
+        trials.TRIALS: study_reports.STUDY_REPORTS,
+    }
     for kind in KINDS:
-        key = AssetKey(segments.get(kind, kind))
+        key = AssetKey(inside.get(kind, kind))
         above = {ancestor.to_user_string() for ancestor in graph.get_ancestor_asset_keys(key)}
         for artifact in made_of(made_home, kind):
-            inputs = {r.asset for r in artifact.record.spec.inputs} - {recommendations.SEGMENTS}
+            inputs = {r.asset for r in artifact.record.spec.inputs} - inside.keys()
             assert inputs <= above | {kind}, f"{kind} is made from what is not upstream of it"
 
 

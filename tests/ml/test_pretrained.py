@@ -124,7 +124,7 @@ def test_a_pickle_is_never_executed(tmp_path):
         weight_files.read_weights(path)
     plain = tmp_path / "plain.pth"
     plain.write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(UserError, match="plain.pth"):
+    with pytest.raises(UserError, match=r"plain\.pth"):
         weight_files.read_weights(plain)
     assert not Path("/tmp/melgraph-trap").exists()
 
@@ -168,7 +168,7 @@ class TestOffline:
         with pytest.raises(UserError, match="cannot be fetched") as caught:
             locate_weights("https://example.org/a.pth", "resnet18", {}, tmp_path)
         assert str(tmp_path / "a.pth") in caught.value.remedy
-        with pytest.raises(UserError, match="no file of weights 'gone.pth'"):
+        with pytest.raises(UserError, match=r"no file of weights 'gone\.pth'"):
             locate_weights("gone.pth", "resnet18", {}, tmp_path)
 
 

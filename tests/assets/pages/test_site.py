@@ -248,6 +248,7 @@ class TestNotEverythingIsThere:
         pages = pages_of(artifact)
         assert set(artifact.facts["absent"]) == {
             "datasets", "explorations", "models", "clusters", "recommendations", "dreams",
+            "studies", "leaderboard",
         }  # fmt: skip
         for kind in ("models", "clusters", "recommendations", "dreams"):
             assert artifact.facts["absent"][kind] in pages[kind].text
