@@ -87,6 +87,8 @@ def run_arms(
     with progress_bar(len(study.seeds) * trainings, "epochs", "trials") as bar:
         for seed in study.seeds:  # a study that is stopped has whole repeats of all arms
             for name, (trial, dataset) in planned.items():
+                if seed not in (study.arms[name].seeds or study.seeds):
+                    continue
                 bar.set_postfix_str(f"{name}, seed {seed}")
                 if name in not_measured:
                     continue

@@ -33,6 +33,9 @@ class ArmSpec(BaseModel):
     train: float | None = Field(
         None, gt=0, lt=1, description="of split = 'holdout': share of the tracks to learn from"
     )
+    seeds: tuple[int, ...] | None = Field(
+        None, min_length=1, description="fewer than the study's, for an arm that costs much"
+    )
     shuffle_labels: bool = Field(
         False, description="learn from shuffled labels: what the pipeline answers by chance alone"
     )
@@ -128,6 +131,8 @@ def contradictions(
     if study.control not in study.arms:
         yield f"control: {study.control!r} is not one of the arms: {', '.join(study.arms)}"
     for name, arm in study.arms.items():
+        if not set(arm.seeds or ()) <= set(study.seeds):
+            yield f"arms.{name}.seeds: {list(arm.seeds or ())} are not among {list(study.seeds)}"
         base = experiments.get(arm.experiment or study.experiment)
         if base is None:
             if arm.experiment is not None and arm.experiment not in named:

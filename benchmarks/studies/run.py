@@ -19,8 +19,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two collections side by side on two cores
 HERE = Path(__file__).parent
-ORDER = ("leakage", "augmentation", "recipes", "crops", "mel-cnn", "architectures",
-         "representation", "pretrained-resnet", "resnet-or-vit", "hard-examples")  # fmt: skip
+ORDER = ("leakage", "augmentation", "recipes", "crops", "mel-cnn", "pretrained-resnet",
+         "resnet-or-vit", "architectures", "hard-examples", "representation")  # fmt: skip
 STARTS = ("emotify-cnn", "gtzan-cnn", "emotify-resnet", "gtzan-resnet")
 REPRESENTATIONS = ("mfcc", "waveforms", "stft_spectrograms")
 
