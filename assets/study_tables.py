@@ -15,8 +15,9 @@ def right_by_repeat(trials: list[Artifact]) -> pl.DataFrame:
     """`track_id`, `label`, `group`, and per repeat whether the answer is right, if there is one."""
     tables = [right_answers(trial) for trial in trials]
     table = tables[0].select("track_id", "label", "group")
-    for number, found in enumerate(tables):
-        column = found.select("track_id", pl.col("right").alias(f"right{number}"))
+    for trial, found in zip(trials, tables, strict=True):
+        seed = trial.record.spec.seed
+        column = found.select("track_id", pl.col("right").alias(f"right{seed}"))
         table = table.join(column, on="track_id", how="left", maintain_order="left")
     return table
 
@@ -28,12 +29,16 @@ def matrix(table: pl.DataFrame) -> np.ndarray:
 
 
 def common(mine: pl.DataFrame, theirs: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The answers of two arms to the tracks both have, in one order; and the groups of these."""
+    """The answers of two arms to the tracks and of the seeds both have, in one order; and the
+    groups of these.
+    """
+    seeds = [name for name in theirs.columns if name.startswith("right") and name in mine.columns]
     shared = theirs.select("track_id", "group").join(
         mine.select("track_id"), on="track_id", maintain_order="left"
     )
     rows = [
-        shared.join(t.drop("group"), on="track_id", maintain_order="left") for t in (mine, theirs)
+        shared.join(table.select("track_id", *seeds), on="track_id", maintain_order="left")
+        for table in (mine, theirs)
     ]
     return matrix(rows[0]), matrix(rows[1]), shared["group"].to_numpy()
 

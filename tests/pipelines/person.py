@@ -154,6 +154,9 @@ class Person:
         self.press_what(
             f"//*[@role='menuitem'][contains(., '{partition}')]", f"the partition {partition}"
         )
+        # a long list lies over the button until something else is pressed
+        title = "//*[@role='dialog']//*[starts-with(normalize-space(text()), 'Launch runs')]"
+        self.press_what(title, "the title of the dialog, to close the list")
         self.press("Launch 1 run")
 
     def watch_run(self, *, seconds: float = 300.0) -> tuple[str, str]:
