@@ -133,6 +133,7 @@ def write_trained_model(
             device=device(),
             progress=report,
             state=state,
+            processes=device_count(),
         )
     meta = {
         "classes": classes,
@@ -204,6 +205,13 @@ def device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_count() -> int:
+    """How many devices a training is spread over: all CUDA devices there are, or the one CPU."""
+    import torch
+
+    return max(1, torch.cuda.device_count()) if torch.cuda.is_available() else 1
 
 
 REPRESENTATIONS = [  # an experiment reads one of them, as its TOML says

@@ -18,6 +18,7 @@ from assets.tracking import UNTRACKED, Tracker, UntrackedRuns
 from assets.trained_models import (
     build_model,
     device,
+    device_count,
     inputs_for,
     label_numbers,
     resumable,
@@ -118,6 +119,7 @@ def write_trial(
         device=device(),
         progress=None if report is None else lambda fold, epoch: report(),
         state=state,
+        processes=device_count(),
     )
     predictions = table.select("track_id", "path", "label", "group").with_columns(
         pl.Series(f"p_{name}", found.probabilities[:, i]) for i, name in enumerate(classes)

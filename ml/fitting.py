@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ml.distributed import train_in_parallel
 from ml.dynamics import at_random, easiest, hardness
 from ml.models.base import Classifier
 from ml.track_set import TrackSet
@@ -21,6 +22,7 @@ def fit(
     device: str = "cpu",
     progress: Callable[[EpochReport], None] | None = None,
     state: Path | None = None,
+    processes: int = 1,
 ) -> tuple[Classifier, TrainingResult]:
     """A fresh model, trained by a recipe.
 
@@ -36,14 +38,27 @@ def fit(
         device: torch device.
         progress: called after each epoch of the training that counts.
         state: a folder in which a killed training is taken up again.
+        processes: more than one trains on so many devices, see `ml.distributed`; progress is then
+            not reported.
 
     Raises:
         UserError: as `ml.training.train`.
     """
 
     def trained(tracks: TrackSet, name: str, report: Callable | None) -> tuple:
-        model = build()
         folder = None if state is None else state / name
+        if processes > 1:
+            return train_in_parallel(
+                build,
+                tracks,
+                validation,
+                config=config,
+                seed=seed,
+                processes=processes,
+                device=device,
+                state=folder,
+            )
+        model = build()
         result = train(
             model,
             tracks,

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ml.distributed import ALONE, Share
 from ml.dynamics import Dynamics
 from ml.memory import peak_memory
 from ml.models.base import Classifier, bin_statistics
@@ -46,6 +47,7 @@ def train(
     progress: Callable[[EpochReport], None] | None = None,
     state: Path | None = None,
     save_every_s: float = SAVE_EVERY_S,
+    share: Share = ALONE,
 ) -> TrainingResult:
     """Trains `model` in place and leaves it on `device` in evaluation mode.
 
@@ -65,6 +67,7 @@ def train(
         progress: called after each epoch.
         state: a folder in which the training leaves where it stands, and from which it goes on.
         save_every_s: seconds between two such notes.
+        share: what this process does of it, see `ml.distributed`.
 
     Raises:
         UserError: labels or arrays do not fit the model, the loss is no longer finite, or a single
@@ -78,8 +81,10 @@ def train(
     kept = TrainingState(state, fingerprint(model, train.arrays, train.labels, *decided_by))
     model.to(device)
     model.set_normalisation(*bin_statistics(train.arrays, least_std=train.least_std))
-    with peak_memory(device) as peak, _seeded(seed, device):
-        loop = TrainingLoop(model, train, validation, config, seed, device, kept, save_every_s)
+    with peak_memory(device) as peak, _seeded(seed + share.rank, device):
+        loop = TrainingLoop(
+            model, train, validation, config, seed, device, kept, save_every_s, share
+        )
         loop.run(progress)
     model.load_state_dict(loop.best_weights)
     model.eval()

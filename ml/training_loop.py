@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.augment import augment
+from ml.distributed import Share
 from ml.dynamics import DynamicsRecorder
 from ml.errors import UserError
 from ml.inference import crop_batch, predict_tracks
@@ -63,10 +64,12 @@ class TrainingLoop:
         device: str,
         kept: TrainingState,
         save_every_s: float,
+        share: Share,
     ) -> None:
         self.model, self.train, self.validation = model, train, validation
         self.config, self.device = config, device
         self.kept, self.save_every_s = kept, save_every_s
+        self.share, self.network = share, share.wrapped(model)
         self.cuda = torch.device(device).type == "cuda"
         self.lengths = np.array([len(array) for array in train.arrays])
         self.labels = torch.tensor(train.labels, dtype=torch.int64)
@@ -106,7 +109,8 @@ class TrainingLoop:
         self.model.train()
         order, starts = self._draw_crops()
         # near-equal batches: a last batch of one crop would upset the batch norms
-        batches = np.array_split(np.arange(self.n_crops), self.n_batches)[self.batch :]
+        whole = np.array_split(np.arange(self.n_crops), self.n_batches)[self.batch :]
+        batches = [self.share.rows(rows) for rows in whole]
         with ThreadPoolExecutor(1) as loader:  # cuts the next crops while a step is computed
             coming = [loader.submit(self._load, order[rows], starts[rows]) for rows in batches[:1]]
             for number, rows in enumerate(batches):
@@ -114,7 +118,8 @@ class TrainingLoop:
                 if number + 1 < len(batches):
                     after = batches[number + 1]
                     coming.append(loader.submit(self._load, order[after], starts[after]))
-                self.loss_sum += self._step(x.to(self.device), order[rows]) * len(rows)
+                loss = self._step(x.to(self.device), order[rows])
+                self.loss_sum += loss * len(whole[number])
                 self.batch += 1
                 self._save_now_and_then()
         trained = time.perf_counter() - began
@@ -159,21 +164,22 @@ class TrainingLoop:
 
     def _backward(self, x: Tensor, targets: Tensor) -> tuple[float, Tensor]:
         """Gradients of the batch's loss, piece by piece; the loss and the logits."""
-        total, seen, loss_sum = weight_of(targets, self.weights), [], 0.0
+        total = self.share.sum(weight_of(targets, self.weights))
+        seen, loss_sum = [], torch.zeros((), device=x.device)
         for piece, of_piece in zip(
             x.split(self.micro_batch), targets.split(self.micro_batch), strict=True
         ):
             with torch.autocast(self.model.mean.device.type, torch.bfloat16, self._is_mixed()):
-                logits = self.model(piece)  # [piece, class]
+                logits = self.network(piece)  # [piece, class]
             loss = classification_loss(
                 logits.float(), of_piece, self.weights, smoothing=self.config.label_smoothing
             )
-            if len(piece) < len(x):
+            if len(piece) < len(x) or self.share.world > 1:
                 loss = loss * (weight_of(of_piece, self.weights) / total)
-            loss.backward()
-            loss_sum += loss.item()
+            (loss * self.share.world).backward()  # gradients are averaged over the processes
+            loss_sum += loss.detach()
             seen.append(logits.detach())
-        return loss_sum, torch.cat(seen)
+        return self.share.sum(loss_sum).item(), torch.cat(seen)
 
     def _is_mixed(self) -> bool:
         wanted = self.config.precision
@@ -197,6 +203,7 @@ class TrainingLoop:
             torch.cuda.empty_cache()
 
     def _end_epoch(self, began: float, crops_per_second: float) -> EpochReport:
+        self.share.same_buffers(self.model)
         train_loss = self.loss_sum / self.n_crops
         loss, accuracy = _validate(self.model, self.validation, self.config, self.device)
         check_finite(train_loss, loss, self.epoch, self.config, self.train, self.validation)
@@ -209,13 +216,14 @@ class TrainingLoop:
             self.epoch, train_loss, loss, accuracy, seconds, is_best, crops_per_second
         )
         self.curves.append(asdict(report))
+        self.recorder.sums = self.share.sum(self.recorder.sums)
         self.recorder.end_epoch()
         self.epoch, self.batch, self.loss_sum = self.epoch + 1, 0, 0.0
         self.rng_before = self.rng.bit_generator.state
         return report
 
     def _save_now_and_then(self) -> None:
-        if time.monotonic() - self.saved_at < self.save_every_s:
+        if self.share.rank > 0 or time.monotonic() - self.saved_at < self.save_every_s:
             return
         self.kept.save(
             {

@@ -67,6 +67,7 @@ def run_trial(
     device: str = "cpu",
     progress: Callable[[int, EpochReport], None] | None = None,
     state: Path | None = None,
+    processes: int = 1,
 ) -> TrialResult:
     """Train on each fold and predict what it holds out.
 
@@ -84,6 +85,7 @@ def run_trial(
         device: torch device.
         progress: called with (fold, epoch report).
         state: a folder in which a killed training is taken up again.
+        processes: devices that a training is spread over.
 
     Raises:
         UserError: the tracks cannot be split so, or a training fails for the user's reasons.
@@ -110,6 +112,7 @@ def run_trial(
             device=device,
             progress=None if progress is None else lambda r, n=number: progress(n, r),  # type: ignore[misc]
             state=state / f"fold{number}" if state is not None else None,
+            processes=processes,
         )
         held_out = units.take(fold.test)
         answers = predict_tracks(model, held_out.arrays, aggregate=aggregate, device=device)
