@@ -1,8 +1,8 @@
 """Training on several devices at once: each takes its share of every batch, by accelerate.
 
 All processes draw the same crops from the same seed; process r of n takes every n-th of a batch
-from the r-th on, and gradients are averaged, so that a step is that of the whole batch. What differs
-from one device: batch norm sees the share alone, and every process has its own dropout.
+from the r-th on, and gradients are averaged, so that a step is that of the whole batch. What
+differs from one device: batch norm sees the share alone, and every process has its own dropout.
 """
 
 import json
