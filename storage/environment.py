@@ -7,8 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("melgraph", "mlflow", "numpy", "polars", "pyarrow", "scikit-learn", "scipy",
-            "soundfile", "soxr", "timm", "torch", "torchaudio", "torchvision", "usearch", "zarr")  # fmt: skip
+PACKAGES = (
+    "melgraph", "mlflow", "numpy", "polars", "pyarrow", "scikit-learn", "scipy", "soundfile",
+    "soxr", "timm", "torch", "torchaudio", "torchvision", "usearch", "zarr",
+)  # fmt: skip
 
 
 @lru_cache(maxsize=1)
