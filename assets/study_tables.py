@@ -114,5 +114,5 @@ def summary_row(row: Mapping[str, Any]) -> dict[str, str]:
             f"{100 * row['difference']:+.1f} points "
             f"({100 * row['difference_low']:+.1f} to {100 * row['difference_high']:+.1f})"
         )
-        told["p (Holm)"] = f"{row['p_holm']:.3f}"
+        told["p (Holm)"] = f"{row['p_holm']:.3f}" if row["p_holm"] >= 0.001 else "< 0.001"
     return told

@@ -129,14 +129,13 @@ def write_trial(
     write_table(without_times(rows), work.folder / CURVES)
     seen = ~np.isnan(found.probabilities[:, 0])
     right = found.probabilities[seen].argmax(axis=1) == labels[seen]
-    training = trial.recipe["training"]
     work.facts.update(
         accuracy=float(right.mean()),
         macro_f1=_macro_f1(labels[seen], found.probabilities[seen].argmax(axis=1)),
         n=int(seen.sum()),
         trainings=len(found.curves),
         n_train=round(found.n_train, 1),
-        crops=round(found.n_train * training["crops_per_track"] * training["epochs"]),
+        crops=round(found.crops),
         crop_frames=inputs.shape.frames,
         parameters=found.parameters,
         classes=classes,

@@ -34,6 +34,7 @@ class TrialResult:
         peak_memory_bytes: the most that any training took.
         parameters: of the model.
         n_train: tracks (or chunks) that a training learned from, on average.
+        crops: that a training saw, on average.
         notes: what a reader must know of, such as a halved batch.
     """
 
@@ -43,6 +44,7 @@ class TrialResult:
     peak_memory_bytes: int = 0
     parameters: int = 0
     n_train: float = 0.0
+    crops: float = 0.0
     notes: list[str] = field(default_factory=list)
 
 
@@ -123,9 +125,11 @@ def run_trial(
         result.peak_memory_bytes = max(result.peak_memory_bytes, trained.peak_memory_bytes)
         result.parameters = trained.n_parameters
         result.n_train += len(fold.train) / len(folds)
+        seen = len(fold.train) * config.crops_per_track * len(trained.curves)
+        result.crops += seen / len(folds)
     result.seconds = time.perf_counter() - began
-    seen = counts > 0
-    result.probabilities[seen] = (sums[seen] / counts[seen, None]).astype(np.float32)
+    asked = counts > 0
+    result.probabilities[asked] = (sums[asked] / counts[asked, None]).astype(np.float32)
     return result
 
 
