@@ -2,7 +2,7 @@
 
     python benchmarks/studies/run.py LIBRARY HOME prepare
     python benchmarks/studies/run.py LIBRARY HOME emotify       # the two may run side by side
-    python benchmarks/studies/run.py LIBRARY HOME gtzan
+    python benchmarks/studies/run.py LIBRARY HOME gtzan [STUDY ...]
     python benchmarks/studies/run.py LIBRARY HOME print
 
 LIBRARY holds `emotify/GENRE/*` and `gtzan/GENRE/*`, and beside it `metadata/gtzan` with the lists
@@ -14,6 +14,7 @@ so that it goes on where it was stopped; `print` writes the tables as Markdown.
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,14 +27,14 @@ REPRESENTATIONS = ("mfcc", "waveforms", "stft_spectrograms")
 
 
 def main() -> None:
-    library, home, what = sys.argv[1:]
+    library, home, what, *studies = sys.argv[1:]
     os.environ |= {"MELGRAPH_HOME": home, "MELGRAPH_LABEL_LEVEL": "2"}
     if what == "prepare":
         prepare(Path(library), Path(home))
     elif what == "print":
         show()
     else:
-        answer(what)
+        answer(what, studies or ORDER)
 
 
 def prepare(library: Path, home: Path) -> None:
@@ -51,7 +52,7 @@ def prepare(library: Path, home: Path) -> None:
         raise SystemExit("the preparation failed")
 
 
-def answer(collection: str) -> None:
+def answer(collection: str, studies: Sequence[str]) -> None:
     from assets.datasets import DATASETS, dataset_spec, write_dataset
     from assets.settings import current_home
     from assets.study_reports import (
@@ -67,7 +68,7 @@ def answer(collection: str) -> None:
 
     home = current_home()
     store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
-    for study in ORDER:
+    for study in studies:
         name = f"{collection}-{study}"
         asked = study_named(name)
         for dataset in {dataset for _, dataset in arm_trials(asked).values()}:
