@@ -80,7 +80,8 @@ def train(
     decided_by = (config.model_dump(), seed, device, model.options, str(model.shape))
     kept = TrainingState(state, fingerprint(model, train.arrays, train.labels, *decided_by))
     model.to(device)
-    model.set_normalisation(*bin_statistics(train.arrays, least_std=train.least_std))
+    if model.learns_normalisation:
+        model.set_normalisation(*bin_statistics(train.arrays, least_std=train.least_std))
     with peak_memory(device) as peak, _seeded(seed + share.rank, device):
         loop = TrainingLoop(
             model, train, validation, config, seed, device, kept, save_every_s, share

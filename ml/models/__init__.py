@@ -11,9 +11,16 @@ from ml.models.base import Classifier, InputShape
 
 _ARCHITECTURES = {  # name: (module, class); a module is imported when it is first built
     "conv_lstm": ("ml.models.conv_lstm", "ConvLSTM"),
+    "crnn": ("ml.models.crnn", "CRNN"),
     "dense": ("ml.models.dense", "Dense"),
+    "fcn": ("ml.models.fcn", "FCN"),
+    "harmonic_cnn": ("ml.models.harmonic_cnn", "HarmonicCNN"),
     "mfcc_cnn": ("ml.models.mfcc_cnn", "MfccCNN"),
+    "musicnn": ("ml.models.musicnn", "Musicnn"),
     "resnet18": ("ml.models.resnet18", "ResNet18"),
+    "sample_cnn": ("ml.models.sample_cnn", "SampleCNN"),
+    "sample_cnn_se": ("ml.models.sample_cnn_se", "SampleCNNSE"),
+    "self_attention": ("ml.models.self_attention", "SelfAttention"),
     "small_cnn": ("ml.models.small_cnn", "SmallCNN"),
     "vit": ("ml.models.vit", "ViT"),
     "waveform_cnn": ("ml.models.waveform_cnn", "WaveformCNN"),

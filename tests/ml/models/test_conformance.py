@@ -15,12 +15,22 @@ N_CLASSES = 5
 MEL, MFCC, FEATURES = InputShape(1, 128, 129), InputShape(1, 20, 129), InputShape(1, 57, 1)
 AMPLITUDE, BOTH = InputShape(1, 513, 60), InputShape(2, 513, 60)
 WAVEFORM = InputShape(1, 1, 4000)
+CROP_29S, CROP_3S, CROP_5S = (InputShape(1, 1, n) for n in (327424, 16000, 73472))
+CROP_3_10 = InputShape(1, 1, 3**10)
+NARROW = {"channels": [4] * 10 + [8]}
 SMALL, MEDIUM = {"image_size": [32, 32]}, {"image_size": [64, 64]}
 TAKES = {  # architecture: (shape, options that keep the test short)
     "conv_lstm": [(MFCC, {}), (MEL, {"channels": 8})],
+    "crnn": [(CROP_5S, {"channels": [8, 8, 8, 8], "hidden": 8})],
     "dense": [(FEATURES, {})],
+    "fcn": [(CROP_29S, {"channels": [4, 4, 4, 8, 8]})],
+    "harmonic_cnn": [(CROP_5S, {"channels": 4})],
     "mfcc_cnn": [(MFCC, {}), (MEL, {"channels": [8, 16, 32]})],
+    "musicnn": [(CROP_3S, {"timbre": 8, "rhythm": 4, "back_end": 8, "hidden": 16})],
     "resnet18": [(MEL, MEDIUM), (AMPLITUDE, MEDIUM), (BOTH, MEDIUM)],
+    "sample_cnn": [(CROP_3_10, NARROW)],
+    "sample_cnn_se": [(CROP_3_10, {"channels": [16] * 11, "hidden": 8})],
+    "self_attention": [(CROP_3S, {"channels": 8, "heads": 2})],
     "small_cnn": [(MEL, {}), (MFCC, {}), (BOTH, {})],
     "vit": [(MEL, SMALL), (BOTH, SMALL)],
     "waveform_cnn": [(WAVEFORM, {"width": 16})],
@@ -191,6 +201,13 @@ def test_a_gpu_answers_as_the_cpu(case):
         ("conv_lstm", WAVEFORM),
         ("resnet18", FEATURES),
         ("vit", WAVEFORM),
+        ("musicnn", MEL),
+        ("fcn", WAVEFORM),
+        ("crnn", WAVEFORM),
+        ("harmonic_cnn", WAVEFORM),
+        ("sample_cnn", WAVEFORM),
+        ("sample_cnn_se", FEATURES),
+        ("self_attention", MFCC),
     ],
 )
 def test_what_it_cannot_take_is_told_with_what_it_could(name, shape):

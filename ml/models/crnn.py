@@ -1,0 +1,66 @@
+"""CRNN: convolutions that see, a recurrence that remembers."""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from ml.models.base import InputShape
+from ml.models.tagger import ConvBlock, MelDecibels, Tagger, samples_of
+
+POOLING = ((2, 2), (3, 3), (4, 4), (4, 4))  # (mel, frame) of each block
+
+
+class CRNN(Tagger):
+    """Choi et al. 2017, "Convolutional recurrent neural networks for music classification".
+
+    Four blocks of conv 3x3, batch norm, ReLU and max pooling, which leave one band and one step for
+    every 96 frames; two layers of GRU; the last state is the embedding. Pooling and widths as Won
+    et al. 2020 trained it.
+
+    Args:
+        shape: of the input; crops of 29 s in the paper, of 1.5 s at least.
+        n_classes: tags or classes.
+        channels: width of each of the four blocks.
+        hidden: width of the GRU.
+        n_mels: mel bands.
+        dropout: probability of dropping a dimension of the embedding in training.
+    """
+
+    def __init__(
+        self,
+        shape: InputShape,
+        n_classes: int,
+        *,
+        channels: Sequence[int] = (64, 128, 128, 128),
+        hidden: int = 32,
+        n_mels: int = 96,
+        dropout: float = 0.5,
+    ) -> None:
+        frames = math.prod(pool for _, pool in POOLING)
+        super().__init__(shape, n_classes, least_samples=samples_of(frames))
+        self.spectrogram = MelDecibels(n_mels)
+        widths = [1, *channels]
+        self.blocks = nn.ModuleList(
+            ConvBlock(widths[i], widths[i + 1], pool=pool) for i, pool in enumerate(POOLING)
+        )
+        self.gru = nn.GRU(widths[-1], hidden, num_layers=2, batch_first=True)
+        self.embedding_dim = hidden
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(hidden, n_classes)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Embeddings `[batch, embedding_dim]` from -1 to 1, of `[batch, 1, 1, sample]`."""
+        x = self.spectrogram(self.samples(x))
+        for block in self.blocks:
+            x = block(x)
+        states, _ = self.gru(x.mean(dim=2).transpose(1, 2))  # one band: its mean is itself
+        return states[:, -1]
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Logits `[batch, class]` of embeddings `[batch, embedding_dim]`."""
+        return self.head(self.dropout(embedding))
+
+    def layers(self) -> dict[str, nn.Module]:
+        """The convolutions `conv1` to `conv4`, before batch norm and ReLU."""
+        return {f"conv{i}": b.get_submodule("conv") for i, b in enumerate(self.blocks, start=1)}
