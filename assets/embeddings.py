@@ -14,7 +14,8 @@ from dagster import (
 )
 
 from assets import ingest
-from assets.encoders import ENCODERS, check_transform, encode, input_of_encoder
+from assets.encoders import ENCODERS, check_transform, in_service
+from assets.encoding import encode, input_of_encoder
 from assets.inputs import TrackInputs
 from assets.materialize import Metadata, input_of, inputs_of, materialize, plain_failures
 from assets.partitions import TRACK_BATCH, batches_by_encoder, by_batch, by_encoder
@@ -25,7 +26,7 @@ from storage.errors import StorageError
 from storage.records import Spec, partition_name
 from storage.tables import write_table
 
-STAGE = 2
+STAGE = 3
 READABLE = (*ingest.DEFAULT, *ingest.ON_DEMAND)  # an encoder reads one of them
 EMBEDDINGS = "embeddings"
 TRACK_VECTORS, SEGMENT_VECTORS = "tracks.parquet", "segments.parquet"
@@ -50,7 +51,9 @@ def write_embeddings(store: ArtifactStore, work: Work) -> None:
     if ids:
         check_transform(encoder, reader)
         views = reader.tracks([given.reference.partition] * len(ids), ids)
-        vectors, segments, offsets, starts = encode(store, encoder, views)
+        found = encode(store, encoder, views)
+        vectors, segments = found.vectors, found.segment_vectors
+        offsets, starts = found.segment_offsets, found.segment_starts
     else:
         vectors = segments = np.zeros((0, dimension), np.float32)
         offsets, starts = np.zeros(1, np.int64), np.zeros(0, np.int64)
@@ -123,7 +126,7 @@ def serving_coverage(home: HomeResource) -> AssetCheckResult:
     """Per encoder: tracks embedded, and the batches its training snapshot had never seen."""
     store = home.store()
     unseen: dict[str, float] = {}
-    for name in store.partitions(ENCODERS):
+    for name in in_service(store):
         encoder = store.need(ENCODERS, name)
         seen: set[str] = set()
         for snapshot in inputs_of(store, encoder.record.spec, "datasets"):

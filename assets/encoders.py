@@ -1,10 +1,21 @@
 """`encoders`: the short list in service, each frozen to one version of what it encodes with."""
 
+import time
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
 
 from assets import ingest
 from assets.datasets import DATASETS, TABLE
+from assets.embedding_cost import told_cost
+from assets.encoding import (
+    CHECKPOINT,
+    STATISTICS,
+    mel_statistics,
+    segment_frames,
+)
 from assets.inputs import TrackInputs, input_references
 from assets.materialize import Metadata, input_of, inputs_of, materialize, plain_failures
 from assets.partitions import (
@@ -14,64 +25,157 @@ from assets.partitions import (
     experiment_to_encoders,
 )
 from assets.resources import HomeResource
+from assets.settings import weights_folder
 from assets.trained_models import TRAINED, checkpoint_of, device, write_json
-from ml.errors import UserError
 from ml.input_spec import InputSpec
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.records import Spec
 from storage.tables import read_table
 
-STAGE = 2
+STAGE = 3
 ENCODERS = "encoders"
-DESCRIPTION, STATISTICS = "encoder.json", "statistics.npz"
-SEGMENT_FRAMES = 129  # 3 s, for encoders that have no crop length of their own
+DESCRIPTION = "encoder.json"
+PROBE_S = 30.0  # of noise, on which an encoder is timed
 
 
 def encoder_spec(store: ArtifactStore, name: str) -> Spec:
-    """An encoder frozen to what is current now: a trained model, or statistics of a dataset."""
+    """An encoder frozen to what is current now: a model, weights, or statistics of a dataset.
+
+    Raises:
+        UserError: published weights are not to be had, or are not what they should be.
+    """
     encoder = SPECS.encoders[name]
-    config = encoder.model_dump()
-    if encoder.experiment is not None:
+    config = encoder.model_dump(mode="json", exclude={"by_default"})
+    if encoder.kind == "experiment":
+        assert encoder.experiment is not None
         model = store.need(TRAINED, encoder.experiment)
         snapshots = [r for r in model.record.spec.inputs if r.asset == DATASETS]
         return Spec(ENCODERS, name, STAGE, (model.reference, *snapshots), config)
+    if encoder.kind == "tagger":
+        return Spec(ENCODERS, name, STAGE, (), config | _weights_of(store, str(encoder.tagger)))
     snapshot = store.need(DATASETS, encoder.dataset)
     batches = read_table(snapshot.folder / TABLE)["batch"].unique().to_list()
-    inputs = (snapshot.reference, *input_references(store, batches))
+    inputs = (snapshot.reference, *input_references(store, batches, _read_by(encoder.kind)))
     return Spec(ENCODERS, name, STAGE, inputs, config)
 
 
+def representation_of(name: str) -> str:
+    """The representation an encoder reads."""
+    encoder = SPECS.encoders[name]
+    if encoder.experiment is not None:
+        return SPECS.experiments[encoder.experiment].input.representation
+    return _read_by(encoder.kind)
+
+
+def _read_by(kind: str) -> str:
+    return {"tagger": ingest.WAVEFORMS, "audio_features": ingest.FEATURES}.get(kind, ingest.MEL)
+
+
+def _weights_of(store: ArtifactStore, tagger: str) -> dict[str, Any]:
+    from ml.weight_files import published_file
+    from storage.files import file_sha256
+
+    spec = SPECS.taggers[tagger]
+    path = published_file(spec.weights, spec.file, spec.sha256, weights_folder(store.home))
+    published = spec.model_dump(mode="json", exclude={"weights", "file", "sha256"})
+    return {"published": published, "weights_sha256": file_sha256(path)}
+
+
 def write_encoder(store: ArtifactStore, work: Work) -> None:
-    """Write what encodes: a reference to a model, or the mean and deviation of a dataset."""
+    """Write what encodes: a reference to a model, a checkpoint of published weights, or the mean
+    and deviation of a dataset; and time it.
+    """
     config = work.spec.config
+    facts: dict[str, Any] = {"kind": config["kind"], "title": config["title"]}
     if config["kind"] == "experiment":
         model, meta = checkpoint_of(input_of(store, work.spec, TRAINED))
-        facts = {"dimension": model.embedding_dim, "segment_frames": model.shape.frames}
-        facts |= {"input": meta["input"]}
+        facts |= _of_network(model, meta)
+    elif config["kind"] == "tagger":
+        model, meta = _write_tagger(store, work)
+        facts |= _of_network(model, meta)
     else:
-        snapshot = read_table(input_of(store, work.spec, DATASETS).folder / TABLE)
-        reader = TrackInputs(inputs_of(store, work.spec, ingest.MEL))
-        views = reader.tracks(snapshot["batch"].to_list(), snapshot["track_id"].to_list())
-        vectors = np.stack([_mel_statistics(view) for view in views])
-        spread = np.maximum(vectors.std(axis=0), 1e-3)  # dB; a dead band says nothing
-        np.savez(work.folder / STATISTICS, mean=vectors.mean(axis=0), deviation=spread)
-        facts = {"dimension": vectors.shape[1], "segment_frames": SEGMENT_FRAMES}
-        facts |= {"input": reader.describe()}
-    work.facts.update(facts, kind=config["kind"], title=config["title"])
+        model = None
+        facts |= _write_statistics(store, work)
+    if model is not None:
+        facts |= _dimension_of(model, config)
+    work.facts.update(facts)
     write_json(work.folder / DESCRIPTION, work.facts)
+    if model is not None:
+        work.run["seconds_per_audio_minute"] = f"{_timed(model, facts, config):.3f}"
 
 
-def _mel_statistics(spectrogram: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation over time of each mel band: float32 `[2 * mel]`, dB."""
-    wide = spectrogram.astype(np.float32)
-    return np.concatenate([wide.mean(axis=0), wide.std(axis=0)])
+def _of_network(model: Any, meta: dict[str, Any]) -> dict[str, Any]:
+    names = {"classes": meta["classes"], "multi_label": bool(meta.get("multi_label"))}
+    return {"segment_frames": model.shape.frames, "input": meta["input"], **names}
 
 
-def input_of_encoder(encoder: Artifact) -> InputSpec:
-    """What an encoder is given of each track."""
-    described = encoder.facts["input"]
-    names = ("representation", "channels", "crop_s")
-    return InputSpec.model_validate({name: described[name] for name in names})
+def _dimension_of(model: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a first crop becomes, which also refuses a layer that there is not."""
+    from ml.inference import embed_tracks
+
+    shape = model.shape
+    silence = np.zeros((shape.frames, shape.bins, shape.channels), np.float32)
+    found = embed_tracks(
+        model, [silence], layer=config["layer"], pooling=config["pooling"], device=device()
+    )
+    return {
+        "dimension": found.vectors.shape[1],
+        "layer": config["layer"],
+        "pooling": config["pooling"],
+    }
+
+
+def _timed(model: Any, facts: dict[str, Any], config: Mapping[str, Any]) -> float:
+    """Seconds of this machine for a minute of audio."""
+    from assets.encoding import embed
+
+    how = facts["input"]
+    per_second = facts["segment_frames"] / how["crop_s"] if how["crop_s"] else 1.0
+    frames = max(facts["segment_frames"], round(PROBE_S * per_second))
+    shape = (frames, model.shape.bins, model.shape.channels)
+    noise = np.random.default_rng(0).normal(0, 3000 if shape[1] == 1 else 10, shape)
+    began = time.perf_counter()
+    embed(model, [noise.astype(np.float32)], config, how["crop_s"])
+    return (time.perf_counter() - began) * 60 * per_second / frames
+
+
+def _write_tagger(store: ArtifactStore, work: Work) -> tuple[Any, dict[str, Any]]:
+    """The weights as a checkpoint of ours: from here on the published file is not needed."""
+    from ml import checkpoints
+    from ml.encoder_spec import TaggerSpec
+    from ml.tagging import load_tagger
+
+    config = work.spec.config
+    current = SPECS.taggers[config["tagger"]]
+    published = config["published"] | {"file": current.file, "weights": current.weights}
+    asked = TaggerSpec.model_validate(published | {"sha256": config["weights_sha256"]})
+    model, meta = load_tagger(asked, weights_folder(store.home))
+    checkpoints.save(work.folder / CHECKPOINT, model, meta)
+    return model.to(device()), meta
+
+
+def _write_statistics(store: ArtifactStore, work: Work) -> dict[str, Any]:
+    snapshot = read_table(input_of(store, work.spec, DATASETS).folder / TABLE)
+    kind = _read_by(work.spec.config["kind"])
+    reader = TrackInputs(
+        inputs_of(store, work.spec, kind), InputSpec.model_validate({"representation": kind})
+    )
+    views = reader.tracks(snapshot["batch"].to_list(), snapshot["track_id"].to_list())
+    features = kind == ingest.FEATURES
+    vectors = np.stack([view[0] if features else mel_statistics(view) for view in views])
+    least = 1e-9 if features else 1e-3  # dB; a dead band says nothing
+    spread = np.maximum(vectors.std(axis=0), least)
+    np.savez(work.folder / STATISTICS, mean=vectors.mean(axis=0), deviation=spread)
+    return {
+        "dimension": vectors.shape[1],
+        "segment_frames": segment_frames(kind),
+        "input": reader.describe(),
+    }
+
+
+def in_service(store: ArtifactStore) -> list[str]:
+    """The encoders that new tracks are embedded with: frozen, and on the list."""
+    return [name for name in store.partitions(ENCODERS) if name in SPECS.in_service]
 
 
 def check_transform(encoder: Artifact, given: TrackInputs) -> None:
@@ -80,6 +184,8 @@ def check_transform(encoder: Artifact, given: TrackInputs) -> None:
     Raises:
         UserError: naming what differs.
     """
+    from ml.errors import UserError
+
     frozen, now = encoder.facts["input"]["transform"], given.describe()["transform"]
     differences = [f"{k} {v}, not {now.get(k)}" for k, v in frozen.items() if now.get(k) != v]
     if differences:
@@ -91,67 +197,36 @@ def check_transform(encoder: Artifact, given: TrackInputs) -> None:
         )
 
 
-def encode(
-    store: ArtifactStore, encoder: Artifact, arrays: list[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Vectors of tracks and of their segments.
-
-    Args:
-        store: where the encoder's model is kept.
-        encoder: a committed encoder.
-        arrays: per track, as its `input` says.
-
-    Returns:
-        float32 `[track, dim]`; float32 `[segment, dim]`; int64 `[track + 1]` offsets of the
-        segments; int64 `[segment]` first frame of each.
-    """
-    from ml.inference import embed_tracks, segment_starts
-
-    if encoder.record.spec.config["kind"] == "experiment":
-        model, _ = checkpoint_of(input_of(store, encoder.record.spec, TRAINED))
-        found = embed_tracks(model, arrays, device=device())
-        return found.vectors, found.segment_vectors, found.segment_offsets, found.segment_starts
-    with np.load(encoder.folder / STATISTICS) as statistics:
-        mean, deviation = statistics["mean"], statistics["deviation"]
-    length = encoder.facts["segment_frames"]
-    starts = [segment_starts(len(view), crop_frames=length) for view in arrays]
-    offsets = np.cumsum([0, *map(len, starts)], dtype=np.int64)
-    pairs = zip(arrays, starts, strict=True)
-    segments = [_mel_statistics(view[s : s + length]) for view, at in pairs for s in at]
-    tracks = [_mel_statistics(view) for view in arrays]
-
-    def standardise(vectors: list[np.ndarray]) -> np.ndarray:
-        stacked = np.asarray(vectors, np.float32).reshape(-1, len(mean))
-        return ((stacked - mean) / deviation).astype(np.float32)
-
-    all_starts = np.concatenate([np.zeros(0, np.int64), *starts]).astype(np.int64)
-    return standardise(tracks), standardise(segments), offsets, all_starts
-
-
 @asset(
     partitions_def=encoder_names,
     deps=[
         AssetDep(TRAINED, partition_mapping=experiment_to_encoders),
         AssetDep(DATASETS, partition_mapping=dataset_to_encoders),
         AssetDep(ingest.MEL, partition_mapping=AllPartitionMapping()),
+        AssetDep(ingest.FEATURES, partition_mapping=AllPartitionMapping()),
     ],
     group_name="embeddings",
     code_version=str(STAGE),
     kinds={"pytorch"},
 )
 def encoders(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
-    """An encoder in service, frozen: name -> one version of a trained experiment, or statistics.
+    """An encoder in service, frozen: name -> one version of what it encodes with.
 
-    New tracks are embedded with the frozen version until the encoder is materialized again, so
-    vectors made at different times can be compared.
+    A trained experiment, a published tagger (its weights are kept here from then on), or statistics
+    of a dataset. New tracks are embedded with the frozen version until the encoder is materialized
+    again, so vectors made at different times can be compared. Which encoders are in service is one
+    line of `specs/encoders.toml`; what the next one would cost is told here, before it is paid.
     """
     with plain_failures():
         store = home.store()
         spec = encoder_spec(store, context.partition_key)
-    return materialize(context, store, spec, write_encoder, _show)
+    result = materialize(context, store, spec, write_encoder, _show)
+    cost = told_cost(store, store.need(ENCODERS, context.partition_key))
+    return result._replace(metadata={**(result.metadata or {}), "embedding the library": cost})
 
 
 def _show(artifact: Artifact) -> Metadata:
     frozen = [str(reference) for reference in artifact.record.spec.inputs]
-    names = ("title", "kind", "dimension", "segment_frames")
-    return {**{n: artifact.facts[n] for n in names}, "frozen to": ", ".join(frozen)}
+    names = ("title", "kind", "dimension", "segment_frames", "layer", "pooling")
+    shown = {n: artifact.facts[n] for n in names if n in artifact.facts}
+    return {**shown, "frozen to": ", ".join(frozen) or artifact.record.spec.config["tagger"]}

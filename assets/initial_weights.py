@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from assets.partitions import SPECS
+from assets.settings import weights_folder
 from storage.artifacts import ArtifactStore
 from storage.files import file_sha256
 from storage.records import Reference, Spec
@@ -64,5 +65,5 @@ def _file(store: ArtifactStore, recipe: Mapping[str, Any]) -> Path | None:
         return None
     from ml.pretrained import locate_weights
 
-    folder = store.home.root / "weights"
+    folder = weights_folder(store.home)
     return locate_weights(model["weights"], model["architecture"], model["options"], folder)

@@ -17,6 +17,7 @@ from assets import (
     leaderboard,
     recommendations,
     study_reports,
+    tags,
     trained_models,
     trials,
 )
@@ -33,6 +34,7 @@ KINDS: dict[str, Callable[[ArtifactStore, Work], None]] = {
     evaluations.EVALUATIONS: evaluations.write_evaluation,
     encoders.ENCODERS: encoders.write_encoder,
     embeddings.EMBEDDINGS: embeddings.write_embeddings,
+    tags.TAGS: tags.write_tags,
     cluster_reports.CLUSTER_REPORTS: cluster_reports.write_cluster_report,
     recommendations.SEGMENTS: recommendations.write_index_segment,
     recommendations.INDEXES: recommendations.write_index,

@@ -15,11 +15,13 @@ from ml.specs import load_specs
 
 SPECS = load_specs(current_home().specs)
 
+SERVING = {name: SPECS.encoders[name] for name in SPECS.in_service}
+
 TRACK_BATCH = "track_batch"
 track_batches = DynamicPartitionsDefinition(name=TRACK_BATCH)
 dataset_names = StaticPartitionsDefinition(sorted(SPECS.datasets))
 experiment_names = StaticPartitionsDefinition(sorted(SPECS.experiments))
-encoder_names = StaticPartitionsDefinition(sorted(SPECS.encoders))
+encoder_names = StaticPartitionsDefinition(SPECS.in_service)  # all others cost nothing
 STUDY = "study"
 study_names = DynamicPartitionsDefinition(name=STUDY)  # those that were asked for: each costs much
 recipe_names = StaticPartitionsDefinition(sorted(SPECS.recipes))
@@ -38,10 +40,10 @@ dataset_to_experiments = StaticPartitionMapping(
     {d: {n for n, e in SPECS.experiments.items() if e.dataset == d} for d in SPECS.datasets}
 )
 dataset_to_encoders = StaticPartitionMapping(
-    {d: {n for n, e in SPECS.encoders.items() if e.dataset == d} for d in SPECS.datasets}
+    {d: {n for n, e in SERVING.items() if e.dataset == d} for d in SPECS.datasets}
 )
 experiment_to_encoders = StaticPartitionMapping(
-    {x: {n for n, e in SPECS.encoders.items() if e.experiment == x} for x in SPECS.experiments}
+    {x: {n for n, e in SERVING.items() if e.experiment == x} for x in SPECS.experiments}
 )
 experiment_to_recipes = StaticPartitionMapping(
     {x: {n for n, r in SPECS.recipes.items() if r.experiment == x} for x in SPECS.experiments}

@@ -6,6 +6,7 @@
 - `MELGRAPH_STORE`: `s3://BUCKET/PREFIX` for the artifacts. Default: as remembered, else the home.
 - `MELGRAPH_CACHE_GB`: most gigabytes of such artifacts to keep in the home too. Default: 50.
 - `MELGRAPH_LABEL_LEVEL`: folder level of the label, or `none`. Default: as remembered, else 1.
+- `MELGRAPH_WEIGHTS`: folder of published weights, for all homes. Default: `weights` in the home.
 - `MELGRAPH_PAGES_URL`: where the pages are served. Default: `http://127.0.0.1:3001`.
 - `MELGRAPH_MLFLOW_URL`: where MLflow is served, for links to runs. Default: `MLFLOW_TRACKING_URI`
   where that is a server, else none are made.
@@ -57,6 +58,12 @@ def is_sample_library(library: Library) -> bool:
     from ml.sample_library import MARKER
 
     return library.exists(MARKER)
+
+
+def weights_folder(home: Home) -> Path:
+    """Where published weights lie, and are fetched to."""
+    setting = os.environ.get("MELGRAPH_WEIGHTS")
+    return Path(setting).expanduser().resolve() if setting else home.root / "weights"
 
 
 def pages_url() -> str:

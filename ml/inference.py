@@ -9,11 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ml.errors import UserError
 from ml.models.base import Classifier
 from ml.track_set import width_of
 
 Aggregate = Literal["mean", "vote"]
+Pooling = Literal["mean", "max"]
 Progress = Callable[[int, int], None]  # (segments done, segments in all)
+EMBEDDING = "embedding"  # the layer that the last one reads
 
 
 @dataclass(frozen=True)
@@ -76,19 +79,38 @@ def embed_tracks(
     model: Classifier,
     arrays: Sequence[np.ndarray],
     *,
+    layer: str = EMBEDDING,
+    pooling: Pooling = "mean",
     batch_size: int = 32,
     max_segments: int | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> EmbeddedTracks:
-    """Embeddings of whole tracks and of their segments; arguments as for `predict_tracks`."""
-    plan = _plan(arrays, model.shape.frames, max_segments)
-    vectors = np.zeros((len(plan.track), model.embedding_dim), dtype=np.float32)
-    with _evaluating(model, device):
+    """Vectors of whole tracks and of their segments; other arguments as for `predict_tracks`.
+
+    A remainder of less than half a segment at the end of a track is left out: to shift a segment
+    back over what was heard already would count it twice, and of a tagger that hears 29 s of a
+    clip of 30 s, cost twice.
+
+    Args:
+        layer: `embedding`, or one of `model.layers()`.
+        pooling: of such a layer's output, over all its positions.
+
+    Raises:
+        UserError: the model has no such layer.
+    """
+    plan = _plan(arrays, model.shape.frames, max_segments, least_new=0.5)
+    vectors = None
+    with _evaluating(model, device), reading(model, layer, pooling) as read:
         for segments, x in _batches(arrays, plan, model.shape.frames, batch_size):
-            vectors[segments] = model.embed(x.to(device)).cpu().numpy()
+            found = read(x.to(device)).float().cpu().numpy()
+            if vectors is None:
+                vectors = np.zeros((len(plan.track), found.shape[1]), dtype=np.float32)
+            vectors[segments] = found
             _report(progress, segments, plan)
-    sums = np.zeros((len(arrays), model.embedding_dim), dtype=np.float64)
+    if vectors is None:
+        vectors = np.zeros((0, model.embedding_dim), dtype=np.float32)
+    sums = np.zeros((len(arrays), vectors.shape[1]), dtype=np.float64)
     np.add.at(sums, plan.track, vectors)
     return EmbeddedTracks(
         vectors=(sums / np.diff(plan.offsets)[:, None]).astype(np.float32),
@@ -98,18 +120,59 @@ def embed_tracks(
     )
 
 
+@contextmanager
+def reading(
+    model: Classifier, layer: str, pooling: Pooling
+) -> Iterator[Callable[[Tensor], Tensor]]:
+    """What computes vectors `[batch, dim]` of input as stored, by a layer of the model.
+
+    Raises:
+        UserError: the model has no such layer.
+    """
+    if layer == EMBEDDING:
+        yield model.embed
+        return
+    layers = model.layers()
+    if layer not in layers:
+        raise UserError(
+            f"{model.architecture!r} has no layer {layer!r}",
+            where="layer of the encoder",
+            remedy=f"use one of: {', '.join([EMBEDDING, *layers])}",
+        )
+    seen: list[Tensor] = []
+    hook = layers[layer].register_forward_hook(lambda _module, _input, out: seen.append(out))
+
+    def read(x: Tensor) -> Tensor:
+        model.embed(x)
+        out = seen.pop()  # [batch, channel, height, width]
+        return out.mean(dim=(2, 3)) if pooling == "mean" else out.amax(dim=(2, 3))
+
+    try:
+        yield read
+    finally:
+        hook.remove()
+
+
 def segment_starts(
-    n_frames: int, *, crop_frames: int, max_segments: int | None = None
+    n_frames: int, *, crop_frames: int, max_segments: int | None = None, least_new: float = 0.0
 ) -> np.ndarray:
     """First frames of the consecutive segments that cover a track: int64 `[segment]`.
 
     They do not overlap, except that a last partial one is shifted back to end with the track. A
     track shorter than a segment is one segment, from 0.
+
+    Args:
+        n_frames: of the track.
+        crop_frames: of a segment.
+        max_segments: at most so many, evenly spread; None for all.
+        least_new: share of a segment that the last one must add to those before it, to be there.
     """
     if n_frames < 1 or crop_frames < 1:
         raise ValueError(f"need at least 1 frame, got {n_frames}, crop_frames {crop_frames}")
     last = max(0, n_frames - crop_frames)
     starts = np.append(np.arange(0, last, crop_frames), last).astype(np.int64)
+    if len(starts) > 1 and starts[-1] - starts[-2] < least_new * crop_frames:
+        starts = starts[:-1]
     if max_segments is not None and len(starts) > max_segments:
         middles = (np.arange(max_segments) + 0.5) * len(starts) / max_segments
         starts = starts[middles.astype(np.int64)]
@@ -147,9 +210,17 @@ class _Plan:
     offsets: np.ndarray  # int64 [track + 1]
 
 
-def _plan(arrays: Sequence[np.ndarray], crop_frames: int, max_segments: int | None) -> _Plan:
+def _plan(
+    arrays: Sequence[np.ndarray],
+    crop_frames: int,
+    max_segments: int | None,
+    least_new: float = 0.0,
+) -> _Plan:
     starts = [
-        segment_starts(len(s), crop_frames=crop_frames, max_segments=max_segments) for s in arrays
+        segment_starts(
+            len(s), crop_frames=crop_frames, max_segments=max_segments, least_new=least_new
+        )
+        for s in arrays
     ]
     counts = np.array([len(s) for s in starts], dtype=np.int64)
     return _Plan(

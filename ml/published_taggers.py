@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ class Published:
 
     samples: int
     rules: Rules
-    options: Callable[[State], dict[str, object]]
+    options: Callable[[State], dict[str, Any]]
     blocks: Rules = _CONV
     n_layers: int = 0
 
@@ -78,16 +79,16 @@ def _widths(state: State, part: str, n: int) -> list[int]:
     return [_width(state, f"layer{i}.{part}") for i in range(1, n + 1)]
 
 
-def _fcn(state: State) -> dict[str, object]:
+def _fcn(state: State) -> dict[str, Any]:
     return {"channels": _widths(state, "conv", 5), "n_mels": _mels(state, 96)}
 
 
-def _crnn(state: State) -> dict[str, object]:
+def _crnn(state: State) -> dict[str, Any]:
     hidden = state["layer5.weight_hh_l0"].shape[1]
     return {"channels": _widths(state, "conv", 4), "hidden": hidden, "n_mels": _mels(state, 96)}
 
 
-def _musicnn(state: State) -> dict[str, object]:
+def _musicnn(state: State) -> dict[str, Any]:
     return {
         "timbre": _width(state, "layers.0.conv"),
         "rhythm": _width(state, "layers.2.conv"),
@@ -99,7 +100,7 @@ def _musicnn(state: State) -> dict[str, object]:
     }
 
 
-def _self_attention(state: State) -> dict[str, object]:
+def _self_attention(state: State) -> dict[str, Any]:
     depth = len({name.split(".")[2] for name in state if name.startswith("encoder.layer.")})
     return {
         "channels": _width(state, "layer1.conv_1"),
@@ -108,18 +109,18 @@ def _self_attention(state: State) -> dict[str, object]:
     }
 
 
-def _harmonic(state: State) -> dict[str, object]:
+def _harmonic(state: State) -> dict[str, Any]:
     return {
         "channels": _width(state, "layer1.conv"),
         "n_harmonics": _width(state, "layer1.conv", 1),
     }
 
 
-def _sample(state: State) -> dict[str, object]:
+def _sample(state: State) -> dict[str, Any]:
     return {"channels": _widths(state, "conv", 11)}
 
 
-def _sample_se(state: State) -> dict[str, object]:
+def _sample_se(state: State) -> dict[str, Any]:
     return {"channels": _widths(state, "conv_1", 11), "hidden": _width(state, "dense1")}
 
 

@@ -1,9 +1,9 @@
 """Specs: the small TOML files that name a dataset, an experiment, an encoder, a recipe or a study.
 
-The shipped ones lie in `ml/datasets`, `ml/experiments`, `ml/encoders`, `ml/recipes` and
-`ml/studies`; a user's own, in folders of the same names under another root, join them and win by
-name. A spec may say `extends = "other"` and override just what differs. All problems of all files
-are told at once.
+The shipped ones lie in `ml/datasets`, `ml/experiments`, `ml/taggers`, `ml/encoders`, `ml/recipes`
+and `ml/studies`; a user's own, in folders of the same names under another root, join them and win
+by name. Beside these folders, `encoders.toml` may say which encoders are in service. A spec may say
+`extends = "other"` and override just what differs. All problems of all files are told at once.
 """
 
 import re
@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ml import study_spec
 from ml.dataset_spec import DatasetSpec, contradictions
+from ml.encoder_spec import FILE, EncoderSpec, TaggerSpec, in_service
 from ml.errors import UserError
 from ml.experiment_spec import ExperimentSpec as ExperimentSpec
 from ml.generation.dream_config import DreamConfig
@@ -25,16 +26,6 @@ from ml.study_spec import StudySpec
 SHIPPED = Path(__file__).parent
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")  # names partitions, folders and models
 T = TypeVar("T", bound="Spec")
-
-
-class EncoderSpec(Spec):
-    """An encoder in service: what turns a spectrogram into a vector."""
-
-    kind: Literal["experiment", "mel_statistics"] = Field(
-        description="a trained experiment's embedding, or mean and deviation of each mel band"
-    )
-    experiment: str | None = Field(None, description="name of an experiment spec")
-    dataset: str = Field("genres", description="dataset whose labels its reports are held against")
 
 
 class RecipeSpec(Spec):
@@ -56,6 +47,7 @@ class RecipeSpec(Spec):
 KINDS: dict[str, type[Spec]] = {
     "datasets": DatasetSpec,
     "experiments": ExperimentSpec,
+    "taggers": TaggerSpec,
     "encoders": EncoderSpec,
     "recipes": RecipeSpec,
     "studies": StudySpec,
@@ -67,9 +59,11 @@ class Specs(BaseModel):
 
     datasets: dict[str, DatasetSpec]
     experiments: dict[str, ExperimentSpec]
+    taggers: dict[str, TaggerSpec]
     encoders: dict[str, EncoderSpec]
     recipes: dict[str, RecipeSpec]
     studies: dict[str, StudySpec]
+    in_service: list[str]  # names of encoders
 
 
 def load_specs(*roots: Path) -> Specs:
@@ -93,6 +87,7 @@ def load_specs(*roots: Path) -> Specs:
                 if spec is not None:
                     found[kind][name] = spec
     _check_names(tables, found, problems)
+    serving = _in_service(roots, found["encoders"], problems)
     if problems:
         raise UserError(
             f"{len(problems)} problem(s) in the TOML files:\n"
@@ -100,7 +95,23 @@ def load_specs(*roots: Path) -> Specs:
             where="the files named above",
             remedy="correct them; ml/README.md lists every key",
         )
-    return Specs(**{kind: found[kind] for kind in KINDS})
+    return Specs(**{kind: found[kind] for kind in KINDS}, in_service=serving)
+
+
+def _in_service(
+    roots: Sequence[Path], encoders: Mapping[str, EncoderSpec], problems: list[str]
+) -> list[str]:
+    """What the last of the roots that has such a file says."""
+    path = next((root / FILE for root in reversed(roots) if (root / FILE).is_file()), None)
+    table = None
+    if path is not None:
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            problems.append(f"{path}: not readable as TOML: {error}")
+    names, wrong = in_service(table, encoders)
+    problems += [f"{path}: {problem}" for problem in wrong]
+    return names
 
 
 def choose(specs: Mapping[str, T], names: Sequence[str], *, kind: str, where: str) -> list[str]:
@@ -198,13 +209,14 @@ def _check_names(
         ("experiments", "dataset", "datasets"),
         ("encoders", "dataset", "datasets"),
         ("encoders", "experiment", "experiments"),
+        ("encoders", "tagger", "taggers"),
         ("recipes", "experiment", "experiments"),
         ("studies", "experiment", "experiments"),
         ("studies", "dataset", "datasets"),
     ):
         for path, table in tables[kind].values():
             value = table.get(key)
-            needed = kind == "encoders" and key == "experiment" and table.get("kind") == key
+            needed = kind == "encoders" and key != "dataset" and table.get("kind") == key
             if value is None and needed:
                 problems.append(f"{path}: {key}: an encoder of this kind must name one")
             elif isinstance(value, str) and value not in tables[target]:

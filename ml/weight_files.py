@@ -56,6 +56,31 @@ def locate_weights(
     return path
 
 
+def published_file(url: str | None, file: str, sha256: str | None, folder: Path) -> Path:
+    """A file of published weights, fetched if need be, its checksum checked.
+
+    Args:
+        url: where it is published; None for nowhere.
+        file: its name below `folder`, or its absolute path.
+        sha256: its first digits or all; None for unknown.
+        folder: where files lie that were fetched, or put there by hand.
+
+    Raises:
+        UserError: it is not there and cannot be fetched, or it is not what it should be.
+    """
+    path = folder / Path(file).expanduser()
+    if not path.is_file() and url:
+        _download(url, path)
+    if not path.is_file():
+        raise UserError(
+            f"the weights {file!r} are not there",
+            where=str(path),
+            remedy="put the file there, or say in the spec of the tagger where it is",
+        )
+    check_digest(path, sha256)
+    return path
+
+
 def check_digest(path: Path, expected: str | None = None) -> str:
     """The SHA-256 of a file, held against what is expected, or what its name says.
 

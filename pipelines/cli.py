@@ -90,6 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     check = add("validate", _validate, "Do a dataset's lists and the library fit together?")
     check.add_argument("dataset", help="name of a dataset: its TOML's")
     check.add_argument("--library", help="the folder of audio (MELGRAPH_LIBRARY)")
+    tag = add("tag", _tag, "Name the genres, instruments and moods of audio files.")
+    tag.add_argument("files", nargs="+", metavar="FILE", help="audio files")
+    tag.add_argument(
+        "--tagger", default="musicnn-jamendo", metavar="NAME", help="musicnn-jamendo by default"
+    )
+    tag.add_argument("--top", type=int, default=5, metavar="N", help="tags of each category")
+    tag.add_argument("--csv", action="store_true", help="every tag's probability, as CSV")
     for name, command, text in (
         ("audit", _audit, "Print and verify the chain from an artifact to the source recordings."),
         ("reproduce", _reproduce, "Make an artifact again from its record, and compare the bytes."),
@@ -194,6 +201,13 @@ def _validate(options: argparse.Namespace) -> int:
 
     _load_settings(options)
     return validate_dataset(options.dataset)
+
+
+def _tag(options: argparse.Namespace) -> int:
+    from pipelines.tagging import tag_files
+
+    _load_settings(options)
+    return tag_files(options.files, options.tagger, top=options.top, csv=options.csv)
 
 
 def _audit(options: argparse.Namespace) -> int:

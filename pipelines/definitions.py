@@ -16,6 +16,7 @@ from assets import (
     recommendations,
     representations,
     study_reports,
+    tags,
     trained_models,
 )
 from assets.pages.asset import pages
@@ -36,6 +37,7 @@ defs = Definitions(
         leaderboard.leaderboard,
         encoders.encoders,
         embeddings.embeddings,
+        tags.tags,
         cluster_reports.cluster_reports,
         recommendations.recommendation_indexes,
         recommendations.recommendations,

@@ -68,9 +68,9 @@ encoding = define_asset_job(
 )
 embedding = define_asset_job(
     "embedding",
-    AssetSelection.assets("embeddings"),
+    AssetSelection.assets("embeddings", "tags"),
     partitions_def=batches_by_encoder,
-    description="Embed a track batch with an encoder.",
+    description="Embed a track batch with an encoder, and tag it where the encoder can.",
 )
 clustering = define_asset_job(
     "clustering",

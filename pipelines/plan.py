@@ -17,8 +17,10 @@ from assets import (
     fingerprints,
     ingest,
     recommendations,
+    tags,
     trained_models,
 )
+from assets.embedding_cost import told_cost
 from assets.evaluations import evaluation_spec
 from assets.exploration_reports import exploration_spec
 from assets.leaderboard import leaderboard_spec
@@ -43,6 +45,7 @@ class Step:
         why_not: why it is not run; None where it is.
         needless: the artifact is there already, which is good, not a gap.
         assets: those of the job's that are to be made; empty for all.
+        told: what is said before it is run, such as what it will cost; None for nothing.
     """
 
     job: str
@@ -50,6 +53,7 @@ class Step:
     why_not: str | None = None
     needless: bool = False
     assets: tuple[str, ...] = ()
+    told: str | None = None
 
 
 @dataclass
@@ -104,6 +108,7 @@ class Planner:
     def on_demand(self) -> Iterator[Step]:
         """The representations that were asked for, of every batch that lacks one."""
         read: set[str] = {SPECS.experiments[name].input.representation for name in self.experiments}
+        read |= {encoders.representation_of(name) for name in self._wanted_encoders()}
         for name in self.studies:
             read |= representations_of(SPECS.studies[name])
         asked = tuple(r for r in ingest.ON_DEMAND if r in read | set(self.representations))
@@ -128,7 +133,7 @@ class Planner:
         wanted = {SPECS.experiments[name].dataset for name in self.experiments}
         for name in self.studies:
             wanted |= {dataset for _, dataset in arm_trials(SPECS.studies[name]).values()}
-        return sorted(wanted | {encoder.dataset for encoder in SPECS.encoders.values()})
+        return sorted(wanted | {SPECS.encoders[name].dataset for name in SPECS.in_service})
 
     def _dataset_specs(self, name: str) -> list[Spec]:
         return [datasets.dataset_spec(self.store, self.catalogue, name)]
@@ -159,24 +164,36 @@ class Planner:
 
     def encoders(self) -> Iterator[Step]:
         """Encoders whose model or dataset has a new version, or that are not in service yet."""
-        for name, spec in SPECS.encoders.items():
-            if spec.experiment is not None and spec.experiment not in self.experiments:
-                continue
+        for name in self._wanted_encoders():
             yield self._try("encoding", {"encoder": name}, self._encoder_specs, name)
+
+    def _wanted_encoders(self) -> list[str]:
+        """Those in service, but for those of experiments that are not asked for."""
+        of = {name: SPECS.encoders[name].experiment for name in SPECS.in_service}
+        return [name for name, experiment in of.items() if experiment in (None, *self.experiments)]
 
     def _encoder_specs(self, name: str) -> list[Spec]:
         return [encoders.encoder_spec(self.store, name)]
 
     def embeddings(self) -> Iterator[Step]:
         """Every batch and encoder in service without vectors."""
-        for encoder in self.store.partitions(encoders.ENCODERS):
+        for encoder in encoders.in_service(self.store):
+            told: str | None = told_cost(self.store, self.store.need(encoders.ENCODERS, encoder))
             for batch in self.store.partitions(ingest.MEL):
-                spec = embeddings.embedding_spec(self.store, encoder, batch)
-                yield self._step("embedding", {"encoder": encoder, TRACK_BATCH: batch}, [spec])
+                key = {"encoder": encoder, TRACK_BATCH: batch}
+                step = self._try("embedding", key, self._embedding_specs, encoder, batch)
+                yield replace(step, told=told if step.why_not is None else None)
+                told = told if step.why_not is not None else None  # once an encoder
+
+    def _embedding_specs(self, encoder: str, batch: str) -> list[Spec]:
+        spec = embeddings.embedding_spec(self.store, encoder, batch)
+        return (
+            [spec, tags.tags_spec(self.store, encoder, batch)] if self._is_current(spec) else [spec]
+        )
 
     def clustering(self) -> Iterator[Step]:
         """Reports are kept until the encoder or the dataset changes, or a refresh is asked for."""
-        for name in self.store.partitions(encoders.ENCODERS):
+        for name in encoders.in_service(self.store):
             report = self.store.current(cluster_reports.CLUSTER_REPORTS, name)
             spec = cluster_reports.cluster_spec(self.store, name)
             new = len(set(spec.inputs) - set(report.record.spec.inputs)) if report else 0
@@ -195,7 +212,7 @@ class Planner:
 
     def recommending(self) -> Iterator[Step]:
         """Encoders whose index lacks a segment, or whose library has lost tracks."""
-        for name in self.store.partitions(encoders.ENCODERS):
+        for name in encoders.in_service(self.store):
             segments = recommendations.segment_specs(self.store, name)
             index = recommendations.index_spec(name, segments)
             specs = [index]
@@ -226,11 +243,11 @@ class Planner:
         return self.store.current_reference(spec.asset, spec.partition) == spec.reference
 
     def _try(
-        self, job: str, partition: dict[str, str], specs: Callable[[str], list[Spec]], name: str
+        self, job: str, partition: dict[str, str], specs: Callable[..., list[Spec]], *names: str
     ) -> Step:
         """A step that cannot be taken, for want of labels or of a model, is skipped with why."""
         try:
-            return self._step(job, partition, specs(name))
+            return self._step(job, partition, specs(*names))
         except (UserError, StorageError) as error:
             return Step(job, partition, error.what)
 

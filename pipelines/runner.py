@@ -108,6 +108,8 @@ def run_stages(
             print(f"[{number}/{len(stages)}] {title}", file=out, flush=True)
             there = 0
             for step in plan():
+                if step.told:
+                    _line(out, " ".join(step.partition.values()), step.told, None)
                 outcome = _take(step, instance)
                 report.outcomes.append(outcome)
                 if outcome.status == THERE and not outcome.note:

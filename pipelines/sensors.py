@@ -6,6 +6,7 @@ reports are made when asked for.
 """
 
 from dagster import (
+    AssetKey,
     DagsterRunStatus,
     DefaultSensorStatus,
     MultiPartitionKey,
@@ -18,7 +19,10 @@ from dagster import (
     sensor,
 )
 
-from assets.encoders import ENCODERS
+from assets.embeddings import embedding_spec
+from assets.encoders import ENCODERS, in_service
+from assets.encoding import input_of_encoder
+from assets.ingest import DEFAULT
 from assets.pages.asset import SHOWN
 from assets.partitions import TRACK_BATCH, track_batches
 from assets.resources import HomeResource
@@ -76,20 +80,59 @@ def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorRe
 @run_status_sensor(
     run_status=DagsterRunStatus.SUCCESS,
     monitored_jobs=[jobs.ingest],
-    request_job=jobs.embedding,
+    request_jobs=[jobs.embedding, jobs.representing],
     default_status=DefaultSensorStatus.RUNNING,
     description="Embeds a freshly ingested batch with every encoder in service.",
 )
 def batch_ingested(context: RunStatusSensorContext, home: HomeResource):
-    """One embedding run per encoder in service."""
-    batch = context.dagster_run.tags[PARTITION]
-    encoders = home.store().partitions(ENCODERS)
+    """One embedding run per encoder in service; what an encoder reads beyond the usual is first
+    made, and its embedding follows that.
+    """
+    batch, store = context.dagster_run.tags[PARTITION], home.store()
+    encoders = in_service(store)
     if not encoders:
         yield SkipReason(f"{batch}: no encoder is in service yet")
+    reads = {name: input_of_encoder(store.need(ENCODERS, name)).representation for name in encoders}
     for encoder in encoders:
-        key = MultiPartitionKey({ENCODER: encoder, TRACK_BATCH: batch})
-        run_key = f"embed {encoder} {batch} after {context.dagster_run.run_id}"
-        yield RunRequest(run_key=run_key, partition_key=key)
+        if reads[encoder] in DEFAULT:
+            yield _embedding(encoder, batch, context.dagster_run.run_id)
+    for representation in sorted(set(reads.values()) - set(DEFAULT)):
+        yield RunRequest(
+            run_key=f"{representation} {batch} after {context.dagster_run.run_id}",
+            job_name=jobs.representing.name,
+            partition_key=batch,
+            asset_selection=[AssetKey(representation)],
+        )
+
+
+@run_status_sensor(
+    run_status=DagsterRunStatus.SUCCESS,
+    monitored_jobs=[jobs.representing],
+    request_job=jobs.embedding,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Embeds a batch with the encoders that were waiting for its waveforms and such.",
+)
+def batch_represented(context: RunStatusSensorContext, home: HomeResource):
+    """One embedding run per encoder in service that reads what is new, and lacks it."""
+    batch, store = context.dagster_run.tags[PARTITION], home.store()
+    made = {key.to_user_string() for key in context.dagster_run.asset_selection or ()}
+    waiting = False
+    for encoder in in_service(store):
+        read = input_of_encoder(store.need(ENCODERS, encoder)).representation
+        if read not in (made or {read}) or store.current_reference(read, batch) is None:
+            continue
+        spec = embedding_spec(store, encoder, batch)
+        if store.current_reference(spec.asset, spec.partition) != spec.reference:
+            waiting = True
+            yield _embedding(encoder, batch, context.dagster_run.run_id)
+    if not waiting:
+        yield SkipReason(f"{batch}: no encoder was waiting for it")
+
+
+def _embedding(encoder: str, batch: str, after: str) -> RunRequest:
+    key = MultiPartitionKey({ENCODER: encoder, TRACK_BATCH: batch})
+    run_key = f"embed {encoder} {batch} after {after}"
+    return RunRequest(run_key=run_key, job_name=jobs.embedding.name, partition_key=key)
 
 
 @run_status_sensor(
@@ -134,4 +177,11 @@ def something_to_show(context: RunStatusSensorContext):
         yield RunRequest(run_key=f"pages after {run.run_id}")
 
 
-ALL = [new_tracks, batch_ingested, batch_to_compare, batch_embedded, something_to_show]
+ALL = [
+    new_tracks,
+    batch_ingested,
+    batch_represented,
+    batch_to_compare,
+    batch_embedded,
+    something_to_show,
+]

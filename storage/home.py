@@ -75,7 +75,7 @@ class Home:
 
     @property
     def specs(self) -> Path:
-        """The user's own TOML files: `datasets/ experiments/ encoders/ recipes/`."""
+        """The user's own TOML files: `datasets/ experiments/ encoders/ ...`."""
         return self.root / "specs"
 
     def create(self) -> "Home":
@@ -134,11 +134,11 @@ class Home:
 
 
 def _holds_more_than_specs(folder: Path) -> bool:
-    """A user may put TOML files into `specs/`, and lists of collections into `metadata/`, before
-    the first run, and a creation that was killed leaves its marker aside.
+    """A user may put TOML files into `specs/`, lists of collections into `metadata/` and weights
+    into `weights/` before the first run, and a creation that was killed leaves its marker aside.
     """
     names = (path.name for path in folder.iterdir())
-    theirs = ("specs", "metadata")
+    theirs = ("specs", "metadata", "weights")
     return any(name not in theirs and not name.startswith(f".{MARKER}.") for name in names)
 
 

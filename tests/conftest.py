@@ -68,6 +68,18 @@ tracks = 1
 excerpt_s = 1.5
 dream = { octaves = 2, steps = 2 }
 """
+TAGGER = """\
+title = "A tiny tagger with random weights: for tests"
+architecture = "musicnn"
+file = "tiny.pth"
+tags = ["genre---blues", "genre---rock", "instrument---piano"]
+"""
+TAGGING_ENCODER = """\
+title = "What the tiny tagger hears"
+kind = "tagger"
+tagger = "tiny"
+"""
+IN_SERVICE = 'in_service = ["audio-features", "mel-statistics", "small-cnn", "tiny-tagger"]'
 STYLES = ("blues", "classical", "country")
 
 
@@ -167,11 +179,15 @@ def _make(home: MadeHome) -> None:
         "experiments/small-cnn": EXPERIMENT,
         "recipes/deep-dream": RECIPE,
         "studies/tiny": STUDY,
+        "taggers/tiny": TAGGER,
+        "encoders/tiny-tagger": TAGGING_ENCODER,
+        "encoders": IN_SERVICE,
     }
     for name, text in specs.items():
         path = home.root / "specs" / f"{name}.toml"
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    write_tiny_tagger(home.root / "weights" / "tiny.pth")
     on_demand = ("stft_spectrograms", "mfcc", "waveforms")
     ran = home.melgraph(
         "run", "--library", str(home.library), "--experiment", "small-cnn", "--study", "tiny",
@@ -179,6 +195,17 @@ def _make(home: MadeHome) -> None:
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
     home.output_file.write_text(ran.stdout)
+
+
+def write_tiny_tagger(path: Path) -> None:
+    """A state dict as taggers are published, of few and random weights."""
+    import torch
+
+    from tests.ml.public_taggers import musicnn, state_of
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shapes = musicnn(tags=3, back_end=8, hidden=16, timbre=8, rhythm=4)
+    torch.save(state_of(shapes), path)
 
 
 def copy_home(made: MadeHome, folder: Path, *, library: bool = False) -> MadeHome:
@@ -210,6 +237,7 @@ def small_specs(monkeypatch: pytest.MonkeyPatch, made_home: MadeHome) -> None:
     from ml.specs import load_specs
 
     own = load_specs(made_home.home.specs)
-    for kind in ("datasets", "experiments", "encoders", "recipes", "studies"):
+    for kind in ("datasets", "experiments", "taggers", "encoders", "recipes", "studies"):
         for name, spec in getattr(own, kind).items():
             monkeypatch.setitem(getattr(SPECS, kind), name, spec)
+    monkeypatch.setattr(SPECS, "in_service", own.in_service)

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from ml.models.base import InputShape
 from ml.models.tagger import MelDecibels, Tagger, samples_of
 
-STRIDES = (2, 2, 2, (2, 1), (2, 1), (2, 1), (2, 1))  # (mel, frame) of each block
+Stride = int | tuple[int, int]  # (mel, frame)
+STRIDES: tuple[Stride, ...] = (2, 2, 2, (2, 1), (2, 1), (2, 1), (2, 1))  # of each block
 
 
 class SelfAttention(Tagger):
@@ -76,7 +77,7 @@ class SelfAttention(Tagger):
 class _Residual(nn.Module):
     """Two convolutions and a convolved shortcut, which strides along."""
 
-    def __init__(self, width_in: int, width: int, stride: int | tuple[int, int]) -> None:
+    def __init__(self, width_in: int, width: int, stride: Stride) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(width_in, width, 3, stride=stride, padding=1)
         self.norm1 = nn.BatchNorm2d(width)

@@ -25,6 +25,7 @@ from assets import (
     leaderboard,
     recommendations,
     study_reports,
+    tags,
     trained_models,
     trials,
 )
@@ -89,6 +90,7 @@ SPEC_OF: dict[str, Callable[[ArtifactStore, Catalogue, str], Spec]] = {
     evaluations.EVALUATIONS: lambda store, _, name: evaluations.evaluation_spec(store, name),
     encoders.ENCODERS: lambda store, _, name: encoders.encoder_spec(store, name),
     embeddings.EMBEDDINGS: _embedding,
+    tags.TAGS: lambda store, _, name: tags.tags_spec(store, *name.split("+")),
     cluster_reports.CLUSTER_REPORTS: lambda store, _, name: cluster_reports.cluster_spec(
         store, name
     ),
