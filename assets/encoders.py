@@ -77,8 +77,8 @@ def _weights_of(store: ArtifactStore, tagger: str) -> dict[str, Any]:
 
     spec = SPECS.taggers[tagger]
     path = published_file(spec.weights, spec.file, spec.sha256, weights_folder(store.home))
-    published = spec.model_dump(mode="json", exclude={"weights", "file", "sha256"})
-    return {"published": published, "weights_sha256": file_sha256(path)}
+    published = spec.model_dump(mode="json", exclude={"title"})
+    return {"published": published | {"sha256": file_sha256(path)}}
 
 
 def write_encoder(store: ArtifactStore, work: Work) -> None:
@@ -146,9 +146,7 @@ def _write_tagger(store: ArtifactStore, work: Work) -> tuple[Any, dict[str, Any]
     from ml.tagging import load_tagger
 
     config = work.spec.config
-    current = SPECS.taggers[config["tagger"]]
-    published = config["published"] | {"file": current.file, "weights": current.weights}
-    asked = TaggerSpec.model_validate(published | {"sha256": config["weights_sha256"]})
+    asked = TaggerSpec.model_validate(config["published"] | {"title": config["title"]})
     model, meta = load_tagger(asked, weights_folder(store.home))
     checkpoints.save(work.folder / CHECKPOINT, model, meta)
     return model.to(device()), meta

@@ -240,4 +240,4 @@ def small_specs(monkeypatch: pytest.MonkeyPatch, made_home: MadeHome) -> None:
     for kind in ("datasets", "experiments", "taggers", "encoders", "recipes", "studies"):
         for name, spec in getattr(own, kind).items():
             monkeypatch.setitem(getattr(SPECS, kind), name, spec)
-    monkeypatch.setattr(SPECS, "in_service", own.in_service)
+

@@ -106,7 +106,7 @@ def test_three_new_files_cost_three_files(home_copy):
     assert made == sorted(
         [f"{asset}/batch-000002" for asset in
            ("tracks", "mel_spectrograms", "audio_features", "audio_fingerprints")]
-        + [f"{asset}/{encoder}+batch-000002" for asset in ("embeddings", "index_segments")
+        + [f"{asset}/{encoder}+batch-000002" for asset in ("embeddings", "index_segments", "tags")
            for encoder in ("mel-statistics", "small-cnn")]
         + [f"{asset}/{encoder}" for asset in ("recommendation_indexes", "recommendations")
            for encoder in ("mel-statistics", "small-cnn")]
