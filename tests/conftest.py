@@ -240,4 +240,3 @@ def small_specs(monkeypatch: pytest.MonkeyPatch, made_home: MadeHome) -> None:
     for kind in ("datasets", "experiments", "taggers", "encoders", "recipes", "studies"):
         for name, spec in getattr(own, kind).items():
             monkeypatch.setitem(getattr(SPECS, kind), name, spec)
-

@@ -1,5 +1,6 @@
 """The command line: what a user can get wrong is told in one message, before a byte is written."""
 
+import csv
 import errno
 import json
 import os
@@ -269,3 +270,27 @@ def test_a_reader_that_has_enough(tmp_path, lines):
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(60) == 0
+
+
+def test_tags_of_files(made_home, tmp_path):
+    song = next(made_home.library.rglob("*.flac"))
+    broken = tmp_path / "broken.mp3"
+    broken.write_bytes(b"not audio")
+    said = made_home.melgraph("tag", str(song), str(broken), "--tagger", "tiny", "--top", "1")
+    assert said.returncode == 1  # one of them could not be tagged
+    assert re.search(r"genre +(blues|rock) [01]\.\d\d\n", said.stdout)
+    assert re.search(r"instrument +piano [01]\.\d\d\n", said.stdout)
+    assert re.search(r"broken\.mp3\n  not tagged: [a-z-]+: ", said.stdout)
+    table = made_home.melgraph("tag", str(song), "--tagger", "tiny", "--csv")
+    assert table.returncode == 0
+    rows = list(csv.DictReader(table.stdout.splitlines()))
+    assert [row["path"] for row in rows] == [str(song)]
+    assert 0 <= float(rows[0]["genre---rock"]) <= 1
+    assert rows[0]["problem"] == ""
+
+
+def test_a_tagger_that_is_not_to_be_had(made_home):
+    said = made_home.melgraph("tag", "x.wav", "--tagger", "big")
+    assert said.returncode == 2
+    assert "musicnn-jamendo" in said.stderr
+    assert "Traceback" not in said.stderr

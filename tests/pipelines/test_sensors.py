@@ -19,7 +19,7 @@ from dagster import (
     build_sensor_context,
 )
 
-from assets.partitions import batches_by_encoder, track_batches
+from assets.partitions import SPECS, batches_by_encoder, track_batches
 from assets.resources import HomeResource
 from pipelines import sensors
 from pipelines.intake import cut_batches, one_scanner, scan_library
@@ -255,3 +255,23 @@ def test_the_pages_follow_what_they_show(instance, job):
 def test_the_pages_do_not_follow_themselves(instance, job):
     (answer,) = after(sensors.something_to_show, instance, job, {})
     assert isinstance(answer, SkipReason)
+
+
+def test_what_an_encoder_reads_beyond_the_usual_is_made_first(
+    home_copy, instance, monkeypatch, small_specs
+):
+    """A tagger hears waveforms: made for a new batch by a run of its own, then embedded."""
+    monkeypatch.setattr(SPECS, "in_service", ["mel-statistics", "tiny-tagger"])
+    copied = home_copy()
+    monkeypatch.setenv("MELGRAPH_HOME", str(copied.root))
+    tags = {"dagster/partition": "batch-000001"}
+    embed, represent = after(sensors.batch_ingested, instance, "ingest", tags, home=HomeResource())
+    assert (embed.job_name, embed.partition_key) == ("embedding", "mel-statistics|batch-000001")
+    assert (represent.job_name, represent.partition_key) == ("representing", "batch-000001")
+    assert [key.to_user_string() for key in represent.asset_selection] == ["waveforms"]
+    (idle,) = after(sensors.batch_represented, instance, "representing", tags, home=HomeResource())
+    assert "no encoder was waiting" in idle.skip_message
+    made = copied.root / "artifacts" / "embeddings" / "tiny-tagger+batch-000001" / "current"
+    made.unlink()
+    (late,) = after(sensors.batch_represented, instance, "representing", tags, home=HomeResource())
+    assert (late.job_name, late.partition_key) == ("embedding", "tiny-tagger|batch-000001")

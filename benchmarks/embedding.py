@@ -1,0 +1,90 @@
+"""Embedding rate: tracks a second of each encoder, beside a bare forward loop of the same network.
+
+    python benchmarks/embedding.py HOME [TRACKS] [ROUNDS]
+
+HOME has encoders in service and their representations. Both sides are given the same segments of
+the same tracks, in batches of the same size, in turn within each round: ours from the memory-mapped
+store to one vector a track, the bare loop over float32 tensors that lie in memory already. The
+ratio's interval is that of the rounds, 95 %, by Student's t on its logarithm.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def main() -> None:
+    home, *rest = sys.argv[1:]
+    tracks, rounds = [*map(int, rest), 8, 5][:2] if len(rest) != 1 else (int(rest[0]), 5)
+    os.environ["MELGRAPH_HOME"] = str(Path(home).resolve())
+    import torch
+
+    from assets.encoders import in_service
+    from assets.encoding import BATCH_S, embed, input_of_encoder, network_of
+    from assets.inputs import TrackInputs
+    from assets.settings import current_home
+    from assets.trained_models import device
+    from ml.inference import crop_batch, segment_starts
+    from storage.artifacts import ArtifactStore
+
+    store, on = ArtifactStore(current_home()), device()
+    print(f"{tracks} tracks, {rounds} rounds, {torch.get_num_threads()} threads, {on}\n")
+    print("| encoder | tracks/s | of the bare loop | 95 % |\n| --- | --- | --- | --- |")
+    for name in in_service(store):
+        encoder = store.need("encoders", name)
+        model = network_of(store, encoder)
+        if model is None:
+            continue
+        how, config = input_of_encoder(encoder), encoder.record.spec.config
+        batch = store.partitions(how.representation)[0]
+        reader = TrackInputs([store.need(how.representation, batch)], how)
+        ids = reader.track_ids(batch)[:tracks]
+        views = reader.tracks([batch] * len(ids), ids)
+        frames, size = model.shape.frames, max(1, int(BATCH_S[on] / how.crop_s))
+        pairs = [
+            (track, start)
+            for track, view in enumerate(views)
+            for start in segment_starts(len(view), crop_frames=frames, least_new=0.5)
+        ]
+        at = np.array(pairs)
+        batches = [
+            crop_batch(views, *at[i : i + size].T, crop_frames=frames).contiguous().to(on)
+            for i in range(0, len(at), size)
+        ]
+        model.eval()
+
+        def bare(model=model, batches=batches) -> None:
+            with torch.inference_mode():
+                for x in batches:
+                    model.embed(x).cpu()
+
+        def ours(model=model, views=views, config=config, crop_s=how.crop_s) -> None:
+            embed(model, views, config, crop_s)
+
+        seconds: dict[str, list[float]] = {"bare": [], "ours": []}
+        bare(), ours()  # warm: threads, caches, pages
+        for turn in range(rounds):
+            sides = [("bare", bare), ("ours", ours)]
+            for side, run in sides if turn % 2 else reversed(sides):
+                began = time.perf_counter()
+                run()
+                seconds[side].append(time.perf_counter() - began)
+        ratio, low, high = ratio_of(seconds["bare"], seconds["ours"])
+        rate = len(ids) / np.median(seconds["ours"])
+        print(f"| {name} | {rate:.2f} | {ratio:.3f} | {low:.3f} to {high:.3f} |", flush=True)
+
+
+def ratio_of(bare: list[float], ours: list[float]) -> tuple[float, float, float]:
+    """Rate of ours over the bare loop's, and its interval."""
+    from scipy import stats
+
+    logs = np.log(bare) - np.log(ours)
+    half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
+    return tuple(float(np.exp(v)) for v in (logs.mean(), logs.mean() - half, logs.mean() + half))  # type: ignore[return-value]
+
+
+if __name__ == "__main__":
+    main()
