@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from ml.errors import UserError
+from ml.models import default_options
 
 # `resnet18-f37072fd.pth`: the convention of torch's hub, the first digits of the file's SHA-256.
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})[.]")
@@ -136,7 +137,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 def _imagenet(architecture: str, options: Mapping[str, Any], folder: Path) -> Path:
     import timm
 
-    variant = str(options.get("variant", architecture))
+    variant = str((default_options(architecture) | dict(options)).get("variant", architecture))
     config = timm.get_pretrained_cfg(variant) if timm.is_model(variant) else None
     if config is None or not config.hf_hub_id:
         raise UserError(

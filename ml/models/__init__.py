@@ -27,7 +27,7 @@ _ARCHITECTURES = {  # name: (module, class); a module is imported when it is fir
 }
 
 
-__all__ = ["InputShape", "build", "names"]
+__all__ = ["InputShape", "build", "default_options", "names"]
 
 
 def names() -> list[str]:
@@ -55,12 +55,7 @@ def build(
         UserError: unknown name, an option the architecture does not have or that is of no use, or
             a shape that it cannot take.
     """
-    cls = _class_of(name)
-    known = {
-        key: parameter.default
-        for key, parameter in inspect.signature(cls).parameters.items()
-        if key not in ("shape", "n_classes")
-    }
+    cls, known = _class_of(name), default_options(name)
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise UserError(
@@ -77,6 +72,19 @@ def build(
     model.architecture = name
     model.options = _json_ready(complete)
     return model
+
+
+def default_options(name: str) -> dict[str, object]:
+    """The options of an architecture, with their defaults.
+
+    Raises:
+        UserError: unknown name.
+    """
+    return {
+        key: parameter.default
+        for key, parameter in inspect.signature(_class_of(name)).parameters.items()
+        if key not in ("shape", "n_classes")
+    }
 
 
 def _class_of(name: str) -> type[Classifier]:

@@ -155,6 +155,10 @@ class TestOffline:
         assert "resnet18_a1_0-d63eafa0.pth" in caught.value.remedy
         assert str(tmp_path / "weights" / "resnet18.a1_in1k.safetensors") in caught.value.where
 
+    def test_the_default_variant_is_meant_where_a_recipe_names_none(self, tmp_path):
+        with pytest.raises(UserError, match=r"vit_tiny_patch16_224\.augreg"):
+            locate_weights("imagenet", "vit", {}, tmp_path)
+
     def test_imagenet_by_hand(self, tmp_path):
         path = published(tmp_path, suffix=".safetensors")
         path = path.rename(tmp_path / "resnet18.a1_in1k.safetensors")
