@@ -143,7 +143,7 @@ def _write_tagger(store: ArtifactStore, work: Work) -> tuple[Any, dict[str, Any]
     """The weights as a checkpoint of ours: from here on the published file is not needed."""
     from ml import checkpoints
     from ml.encoder_spec import TaggerSpec
-    from ml.tagging import load_tagger
+    from ml.tag_tracks import load_tagger
 
     config = work.spec.config
     asked = TaggerSpec.model_validate(config["published"] | {"title": config["title"]})

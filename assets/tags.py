@@ -33,7 +33,7 @@ def tags_spec(store: ArtifactStore, encoder: str, batch: str) -> Spec:
 def write_tags(store: ArtifactStore, work: Work) -> None:
     """A column per tag. Nothing is decoded or embedded again: the last layer reads the vectors."""
     from ml.inference import EMBEDDING, EmbeddedTracks
-    from ml.tagging import probabilities
+    from ml.tag_tracks import probabilities
 
     encoder = input_of(store, work.spec, ENCODERS)
     tags: list[str] = encoder.facts.get("classes", [])

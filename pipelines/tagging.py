@@ -26,7 +26,7 @@ def tag_files(files: Sequence[str], tagger: str, *, top: int, csv: bool) -> int:
         UserError: no such tagger, or its weights are not to be had.
     """
     from ml.specs import choose, load_specs
-    from ml.tagging import load_tagger
+    from ml.tag_tracks import load_tagger
 
     if top < 1:
         raise UserError(f"{top} tags of each category", where="--top", remedy="at least 1")
@@ -51,7 +51,7 @@ def _scores(model: Any, meta: Mapping[str, Any], path: Path) -> tuple[Any, str |
     from assets.trained_models import device
     from ml.audio import BadAudio
     from ml.model_input import input_of_file
-    from ml.tagging import tag_waveforms
+    from ml.tag_tracks import tag_waveforms
 
     try:
         samples = input_of_file(path, meta["input"])
@@ -72,7 +72,7 @@ class _Lines:
         print(title)
 
     def add(self, name: str, scores: Any, problem: str | None) -> None:
-        from ml.tagging import strongest
+        from ml.tag_tracks import strongest
 
         print(f"\n{name}")
         if scores is None:

@@ -9,7 +9,7 @@ from assets.embedding_cost import hours_to_embed, told_cost
 from assets.partitions import SPECS
 from ml import checkpoints
 from ml.errors import UserError
-from ml.tagging import load_tagger, tag_waveforms
+from ml.tag_tracks import load_tagger, tag_waveforms
 from storage.errors import StorageError
 from storage.spectrogram_store import SpectrogramStore
 from storage.tables import read_table

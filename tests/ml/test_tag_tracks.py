@@ -8,7 +8,7 @@ from ml.encoder_spec import EncoderSpec, TaggerSpec, in_service
 from ml.errors import UserError
 from ml.inference import EmbeddedTracks, embed_tracks
 from ml.models import InputShape, build
-from ml.tagging import load_tagger, probabilities, strongest, tag_waveforms
+from ml.tag_tracks import load_tagger, probabilities, strongest, tag_waveforms
 from ml.weight_files import check_digest
 from tests.conftest import write_tiny_tagger
 
