@@ -47,6 +47,12 @@ class EpochReport:
     validation_roc_auc: float | None = None  # of tags, the mean over them
     validation_pr_auc: float | None = None
 
+    @property
+    def validation_score(self) -> float | None:
+        """The accuracy; of tags, the PR-AUC."""
+        tagger = self.validation_accuracy is None
+        return self.validation_pr_auc if tagger else self.validation_accuracy
+
     def row(self, *, tags: bool) -> dict[str, Any]:
         """As a row of the curves: accuracy where a track has one label, else the two areas."""
         others = ("accuracy",) if tags else ("roc_auc", "pr_auc")
