@@ -13,7 +13,6 @@ import mlflow
 import pandas as pd
 from mlflow.pyfunc import PythonModel
 
-
 LIKELY = 0.5
 
 

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import polars as pl
-
+from assets.labels import tag_matrix
 from assets.tag_evaluations import PREDICTIONS
 from storage.artifacts import Artifact
 from storage.tables import read_table
@@ -16,7 +14,8 @@ TAG_TABLE, TAG_REPORT = "tags.parquet", "tags.json"
 def tag_figures(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of an evaluation that its row holds."""
     names = ("roc_auc", "roc_auc_low", "roc_auc_high", "pr_auc", "pr_auc_low", "pr_auc_high",
-             "chance_pr_auc", "prevalence", "n_tags", "n", "above_chance", "small_sample")  # fmt: skip
+             "chance_pr_auc", "prevalence", "n_tags", "n", "above_chance",
+             "small_sample")  # fmt: skip
     return {name: facts[name] for name in names} | {"groups": facts["n_groups"]}
 
 
@@ -35,16 +34,10 @@ def tags_against(evaluation: Artifact, leader: Artifact) -> dict[str, Any]:
     found = compare_tags(
         both.select(f"{name}_mine" for name in columns).to_numpy(),
         both.select(columns).to_numpy(),
-        _truth(both, tags),
+        tag_matrix(both, tags).astype(bool),
         both["group"].to_numpy(),
     )
     return {"behind": found.difference, "behind_low": found.low, "behind_high": found.high}
-
-
-def _truth(table: pl.DataFrame, tags: list[str]) -> np.ndarray:
-    from assets.labels import tag_matrix
-
-    return tag_matrix(table, tags).astype(bool)
 
 
 def shown_tag_figures(row: Mapping[str, Any]) -> dict[str, str]:

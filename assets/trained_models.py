@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 from dagster import (
     AllPartitionMapping,
@@ -159,8 +160,8 @@ def write_trained_model(
     work.facts["notes"] = trained.notes
     if tags:
         work.facts["multi_label"] = True
-        known = training_set.labels.any(axis=0).tolist()
-        never = [name for name, there in zip(classes, known, strict=True) if not there]
+        known = np.flatnonzero(training_set.labels.any(axis=0)).tolist()
+        never = [name for number, name in enumerate(classes) if number not in known]
         if never:
             work.facts["notes"] = [*trained.notes, f"no training track has {', '.join(never)}"]
     work.run.update(

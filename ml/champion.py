@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 RULE = (
-    "among the trainings on the newest snapshot of the dataset: the best validation accuracy (where "
-    "tracks have several labels, the best macro PR-AUC), then the lower validation loss, then the older training; never the test split"
+    "among the trainings on the newest snapshot of the dataset: the best validation accuracy "
+    "(macro PR-AUC, where tracks have several labels), then the lower validation loss, then the "
+    "older training; never the test split"
 )
 
 
