@@ -25,7 +25,10 @@ def label_numbers(table: pl.DataFrame, classes: Sequence[str]) -> np.ndarray:
 
 
 def tag_matrix(table: pl.DataFrame, classes: Sequence[str]) -> np.ndarray:
-    """float32 `[track, class]`: 1 for each tag that a track has, else 0."""
+    """float32 `[track, class]`: 1 for each tag that a track has, else 0.
+
+    Of tracks that are in a split: the others keep tags that are no class.
+    """
     number = {name: i for i, name in enumerate(classes)}
     matrix = np.zeros((table.height, len(classes)), np.float32)
     for row, names in enumerate(table["labels"].to_list()):
