@@ -91,8 +91,11 @@ def evaluate_tags(
       out in turn, with the degrees of freedom of as many groups of equal size as weigh as much as
       these (Kish), less one. The bootstrap alone is too narrow where groups are few.
 
-    `benchmarks/tag_intervals.py` shows what that is worth. One group alone says nothing of another:
-    [0, 1].
+    Of 150 simulated test parts in each of four shapes (8 to 300 artists), they held the mean figure
+    of such test parts in 95 to 99 %, the bootstrap alone in 85 to 94 %
+    (`benchmarks/tag_intervals.py`). PR-AUC is of test parts of this size: of few tracks it is
+    higher than of many, and the interval of a small part may not hold the figure of a large one.
+    One group alone says nothing of another: [0, 1].
 
     Args:
         probabilities: float `[track, tag]`, from 0 to 1.
