@@ -19,6 +19,7 @@ from ml.errors import UserError
 from storage.artifacts import Artifact, file_sha256
 from storage.home import Home
 
+LEARNED_AS = "learned_as"  # in the config of snapshots with several labels a track
 MOST_FINDINGS = 10  # told in the facts; `melgraph validate` tells all
 _NOBODY = {"", "unknown", "unknown artist", "various", "various artists", "va", "n/a", "none"}
 
@@ -32,6 +33,8 @@ def question(home: Home, name: str) -> dict[str, Any]:
     config = chosen.model_dump(exclude={"metadata", *others})
     config["label_level"] = config["label_level"] or home.label_level
     config["metadata"] = {key: file_sha256(path) for key, path in _lists(home, name).items()}
+    if chosen.multi_label:  # snapshots without it say of themselves that nothing can learn them
+        config[LEARNED_AS] = "tags"
     return config
 
 
@@ -133,8 +136,7 @@ def why_unusable(
 ) -> str | None:
     """Why no experiment can learn from the labels of a table; None where one can."""
     if any(splits):
-        several = "its tracks have several labels each, and today's experiments learn one a track"
-        return several if config["multi_label"] else None
+        return None
     if (table["labels"].list.len() > 0).any():
         return "every labelled track is left out"
     if config["labels"] == "tag":

@@ -16,6 +16,7 @@ from dagster import (
 
 from assets import ingest, recordings
 from assets.dataset_labels import (
+    LEARNED_AS,
     annotations,
     artist_key,
     candidates,
@@ -244,6 +245,7 @@ def no_leakage(home: HomeResource) -> AssetCheckResult:
 
 
 _CHECK = "`melgraph validate` says what its collection lacks; docs/collections.md, what it needs"
+_OUTDATED = "the snapshot is of an earlier melgraph: make a new one (melgraph run --refresh)"
 _REMEDIES = {
     labels: "put recordings into one folder per genre and name its level (--label-level N), "
     "or ask for less: min_tracks_per_class in specs/datasets"
@@ -259,9 +261,11 @@ def usable_dataset(store: ArtifactStore, name: str) -> Artifact:
     """
     snapshot = store.need(DATASETS, name)
     if snapshot.facts["unusable"]:
+        config = snapshot.record.spec.config
+        outdated = config["multi_label"] and LEARNED_AS not in config
         raise UserError(
             f"the dataset {name!r} cannot be learned from: {snapshot.facts['unusable']}",
             where=str(snapshot.folder),
-            remedy=_REMEDIES.get(snapshot.record.spec.config["labels"], _CHECK),
+            remedy=_OUTDATED if outdated else _REMEDIES.get(config["labels"], _CHECK),
         )
     return snapshot

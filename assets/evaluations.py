@@ -12,6 +12,7 @@ from dagster import AssetDep, AssetExecutionContext, MaterializeResult, asset
 from assets import ingest
 from assets.datasets import DATASETS, TABLE, artist_caution
 from assets.inputs import input_references
+from assets.labels import has_tags, label_numbers, tag_matrix, targets_of
 from assets.materialize import (
     Metadata,
     input_of,
@@ -23,6 +24,13 @@ from assets.materialize import (
 from assets.partitions import dataset_to_experiments, experiment_names
 from assets.progress import progress_bar
 from assets.resources import HomeResource
+from assets.tag_evaluations import (
+    PREDICTIONS,
+    REPORT,
+    figures_sentence,
+    show_tags,
+    write_tag_evaluation,
+)
 from assets.trained_models import (
     GPU_TAGS,
     REPRESENTATIONS,
@@ -31,7 +39,6 @@ from assets.trained_models import (
     checkpoint_of,
     device,
     inputs_for,
-    label_numbers,
     part_of,
     write_json,
 )
@@ -44,7 +51,7 @@ from storage.test_reads import register_read
 STAGE = 2
 SHOWN_WRONG = 3  # in the Dagster UI; the page shows all
 EVALUATIONS = "evaluations"
-PREDICTIONS, REPORT, CONFUSION = "predictions.parquet", "report.json", "confusion_matrix.png"
+CONFUSION = "confusion_matrix.png"
 RELIABILITY = "reliability.png"
 FOLD_PREDICTIONS, FOLD_REPORT = "fold_predictions.parquet", "fold_report.json"
 KEPT = ("n", "n_groups", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "note",
@@ -65,7 +72,8 @@ def _mel_of_test_tracks(
     store: ArtifactStore, training: Spec, known: Sequence[Reference]
 ) -> tuple[Reference, ...]:
     """What wrong answers are shown by, where the model itself is given something else."""
-    if any(reference.asset == ingest.MEL for reference in known):
+    tags = any(r.asset == DATASETS and has_tags(store.get(r)) for r in known)
+    if tags or any(reference.asset == ingest.MEL for reference in known):
         return ()
     tested = part_of(store, training, "test")
     return input_references(store, tested["batch"].to_list())
@@ -74,6 +82,7 @@ def _mel_of_test_tracks(
 def write_evaluation(store: ArtifactStore, work: Work) -> None:
     """Predict every test track, and write predictions, figures and the confusion matrix.
 
+    Where tracks have several labels, the picture is of the tags, and there is no cross-validation.
     Where the test split is too small to say much, the recipe is also cross-validated over all
     tracks by grouped folds: an estimate of the recipe, beside the one of this very model.
     """
@@ -81,19 +90,28 @@ def write_evaluation(store: ArtifactStore, work: Work) -> None:
     from ml.evaluation import reliability
     from ml.inference import predict_tracks
 
+    snapshot = input_of(store, work.spec, DATASETS)
+    tags = has_tags(snapshot)
     model, meta = checkpoint_of(input_of(store, work.spec, TRAINED))
     classes = meta["classes"]
     recipe = input_of(store, work.spec, TRAINED).record.spec.config
     table = part_of(store, work.spec, work.spec.config["part"])
     _register(store, work, "evaluation")
     inputs = inputs_for(store, work.spec, recipe)
-    tracks = inputs.track_set(table, label_numbers(table, classes))
+    tracks = inputs.track_set(table, targets_of(table, classes, tags=tags))
     probabilities = predict_tracks(
         model, tracks.arrays, aggregate=meta["aggregate"], device=device()
     )
-    everything = read_table(input_of(store, work.spec, DATASETS).folder / TABLE)
-    everything = everything.filter(pl.col("split").is_not_null())
+    everything = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())
     train = everything.filter(pl.col("split") == "train")
+    told = snapshot.facts
+    caution = artist_caution(told) if told["artist_known"] < told["used"] else None
+    work.facts.update(split_policy=told["policy"], caution=caution)
+    if tags:
+        known = tag_matrix(train, classes)
+        judged = write_tag_evaluation(work, table, probabilities, tracks.labels, known, classes)
+        write_json(work.folder / REPORT, judged)
+        return
     figures = _judge(work, table, probabilities, classes, train, PREDICTIONS)
     bins = reliability(probabilities, tracks.labels)
     diagram = plots.reliability_diagram(bins, f"{work.spec.partition}, test split: how sure")
@@ -105,9 +123,6 @@ def write_evaluation(store: ArtifactStore, work: Work) -> None:
     picture_bytes = plots.confusion_matrix(np.asarray(figures["confusion"]), classes, title)
     (work.folder / CONFUSION).write_bytes(picture_bytes)
     work.facts.update({name: figures[name] for name in KEPT}, per_class=figures["per_class"])
-    snapshot = input_of(store, work.spec, DATASETS).facts
-    caution = artist_caution(snapshot) if snapshot["artist_known"] < snapshot["used"] else None
-    work.facts.update(split_policy=snapshot["policy"], caution=caution)
     folds = work.spec.config["folds"]
     work.facts["cross_validation"] = None
     largest_class = int(np.bincount(label_numbers(everything, classes)).max())
@@ -192,6 +207,8 @@ def _cross_validated(
 def evaluations(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
     """Track-level results on the test split: accuracy with a 95 % interval over artists, macro-F1,
     per-class report, confusion matrix, calibration; the predictions are kept for later tests.
+
+    Where tracks have several labels: macro ROC-AUC and PR-AUC with intervals, and every tag's.
     """
     with plain_failures():
         store = home.store()
@@ -203,7 +220,8 @@ def sentence(facts: Metadata) -> str:
     """The result on the test split in one line, with all that makes it honest."""
     small = ", a small sample" if facts["small_sample"] else ""
     caution = f"; {facts['caution']}" if facts["caution"] else ""
-    return f"{_accuracy(facts)}; {facts['split_policy']} split{small}{caution}"
+    figures = figures_sentence(facts) if facts.get("multi_label") else _accuracy(facts)
+    return f"{figures}; {facts['split_policy']} split{small}{caution}"
 
 
 def fold_sentence(facts: Metadata) -> str | None:
@@ -226,6 +244,8 @@ def _accuracy(found: Metadata) -> str:
 
 def _show(artifact: Artifact) -> Metadata:
     facts = artifact.facts
+    if facts.get("multi_label"):
+        return show_tags(artifact, sentence(facts))
     rows = [
         {k: f"{v:.2f}" if isinstance(v, float) else ("-" if v is None else v) for k, v in c.items()}
         for c in facts["per_class"]

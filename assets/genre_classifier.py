@@ -2,7 +2,8 @@
 
 `mlflow.pyfunc.load_model("models:/genres@champion").predict(["song.mp3"])` answers with a table:
 one row per file, the predicted class, its probability, that of every class, and for a file that
-could not be used the reason instead.
+could not be used the reason instead. A model that answers tags predicts the likeliest one, and says
+which are likelier than not.
 """
 
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import mlflow
 import pandas as pd
 from mlflow.pyfunc import PythonModel
+
+LIKELY = 0.5
 
 
 class GenreClassifier(PythonModel):
@@ -33,7 +36,9 @@ class GenreClassifier(PythonModel):
             params: none are used.
 
         Returns:
-            A table: path, prediction, probability, one column per class, problem.
+            A table: path, prediction, probability, one column per class, problem. Of tags there
+            is `tags` too: those of a probability of at least 0.5, the likeliest first; most of the
+            time that is none of the rare ones, whose columns say more.
         """
         from ml.audio import BadAudio
         from ml.inference import predict_tracks
@@ -50,10 +55,14 @@ class GenreClassifier(PythonModel):
                 by_class = dict(zip(self.meta["classes"], map(float, scores), strict=True))
                 best = max(by_class, key=by_class.__getitem__)
                 row.update(prediction=best, probability=by_class[best], **by_class, problem=None)
+                if self.model.multi_label:
+                    likely = [name for name in by_class if by_class[name] >= LIKELY]
+                    row["tags"] = sorted(likely, key=by_class.__getitem__, reverse=True)
             except (BadAudio, OSError) as error:
                 row.update(problem=str(error))
             rows.append(row)
-        names = ["path", "prediction", "probability", *self.meta["classes"], "problem"]
+        tags = ["tags"] if self.model.multi_label else []
+        names = ["path", "prediction", "probability", *tags, *self.meta["classes"], "problem"]
         return pd.DataFrame(rows, columns=names)
 
 

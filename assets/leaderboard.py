@@ -1,7 +1,10 @@
-"""`leaderboard`: every evaluated experiment side by side, with what it cost."""
+"""`leaderboard`: every evaluated experiment side by side, with what it cost.
+
+Experiments on tags have a table of their own (`tag_board`): their figures are no accuracies.
+"""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,7 @@ from assets.materialize import (
 )
 from assets.resources import HomeResource
 from assets.settings import is_sample_library
+from assets.tag_board import TAG_REPORT, TAG_TABLE, shown_tag_figures, tag_figures, tags_against
 from assets.trained_models import TRAINED, write_json
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.records import Spec
@@ -56,28 +60,53 @@ def write_leaderboard(store: ArtifactStore, work: Work) -> None:
     """Rank the experiments of each dataset version, and say which are not told apart."""
     evaluations = inputs_of(store, work.spec, EVALUATIONS)
     models = {m.reference: m for m in inputs_of(store, work.spec, TRAINED)}
-    rows = [_row(e, models, work.spec.config["reads"]) for e in evaluations]
+    reads = work.spec.config["reads"]
+    boards: dict[bool, list[dict[str, Any]]] = {False: [], True: []}  # by whether it answers tags
+    for evaluation in evaluations:
+        tags = bool(evaluation.facts.get("multi_label"))
+        figures = tag_figures if tags else _figures
+        boards[tags].append(_row(evaluation, models, reads, figures))
     by_name = {e.reference.partition: e for e in evaluations}
-    rows.sort(key=lambda row: (row["dataset"], row["snapshot"], -row["accuracy"]))
+    rows = _ranked(boards[False], by_name, by="accuracy", against=_against)
+    if rows:
+        write_table(pl.DataFrame(rows, infer_schema_length=None), work.folder / TABLE)
+    write_json(work.folder / REPORT, rows)
+    work.facts.update(
+        experiments=len(evaluations), rows=rows, sample=work.spec.config["sample"],
+        datasets=sorted({row["dataset"] for board in boards.values() for row in board}),
+    )  # fmt: skip
+    if boards[True]:
+        tag_rows = _ranked(boards[True], by_name, by="pr_auc", against=tags_against)
+        write_table(pl.DataFrame(tag_rows, infer_schema_length=None), work.folder / TAG_TABLE)
+        write_json(work.folder / TAG_REPORT, tag_rows)
+        work.facts["tag_rows"] = tag_rows
+
+
+def _ranked(
+    rows: list[dict[str, Any]],
+    by_name: Mapping[str, Artifact],
+    *,
+    by: str,
+    against: Callable[[Artifact, Artifact], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """The best of each dataset version first, each row with its difference from that one."""
+    rows = sorted(rows, key=lambda row: (row["dataset"], row["snapshot"], -row[by]))
     first: dict[tuple[str, str], str] = {}
     for row in rows:
         leader = first.setdefault((row["dataset"], row["snapshot"]), row["experiment"])
-        row |= _against(by_name[row["experiment"]], by_name[leader])
-    write_table(pl.DataFrame(rows, infer_schema_length=None), work.folder / TABLE)
-    write_json(work.folder / REPORT, rows)
-    work.facts.update(
-        experiments=len(rows), rows=rows, sample=work.spec.config["sample"],
-        datasets=sorted({row["dataset"] for row in rows}),
-    )  # fmt: skip
+        row |= against(by_name[row["experiment"]], by_name[leader])
+    return rows
 
 
 def _row(
-    evaluation: Artifact, models: Mapping[Any, Artifact], reads: Mapping[str, Mapping[str, int]]
+    evaluation: Artifact,
+    models: Mapping[Any, Artifact],
+    reads: Mapping[str, Mapping[str, int]],
+    figures: Callable[[Mapping[str, Any]], dict[str, Any]],
 ) -> dict[str, Any]:
     facts, inputs = evaluation.facts, evaluation.record.spec.inputs
     (model,) = (models[r] for r in inputs if r.asset == TRAINED)
     (snapshot,) = (r for r in inputs if r.asset == DATASETS)
-    folds = facts["cross_validation"]
     cost = model.record.run
     looks = dict(reads.get(str(snapshot), {}))
     return {
@@ -85,6 +114,23 @@ def _row(
         "dataset": snapshot.partition,
         "snapshot": snapshot.version[:12],
         "split": facts["split_policy"],
+        **figures(facts),
+        "parameters": model.facts["parameters"],
+        "n_train": model.facts["n_train"],
+        "seed": model.record.spec.seed,
+        "seconds": _number(cost.get("seconds")),
+        "peak_memory_bytes": _number(cost.get("peak_memory_bytes")),
+        "device": cost.get("device"),
+        "looks": looks,
+        "extra_looks": sum(n for kind, n in looks.items() if kind not in SINGLE_READ),
+        "evaluations_of_split": looks.get("evaluation", 0),
+        "mlflow_run": cost.get("mlflow"),
+    }
+
+
+def _figures(facts: Mapping[str, Any]) -> dict[str, Any]:
+    folds = facts["cross_validation"]
+    return {
         "accuracy": facts["accuracy"],
         "low": facts["accuracy_low"],
         "high": facts["accuracy_high"],
@@ -96,16 +142,6 @@ def _row(
         "small_sample": facts["small_sample"],
         "cross_validated": None if folds is None else folds["accuracy"],
         "calibration_error": facts["calibration_error"],
-        "parameters": model.facts["parameters"],
-        "n_train": model.facts["n_train"],
-        "seed": model.record.spec.seed,
-        "seconds": _number(cost.get("seconds")),
-        "peak_memory_bytes": _number(cost.get("peak_memory_bytes")),
-        "device": cost.get("device"),
-        "looks": looks,
-        "extra_looks": sum(n for kind, n in looks.items() if kind not in SINGLE_READ),
-        "evaluations_of_split": looks.get("evaluation", 0),
-        "mlflow_run": cost.get("mlflow"),
     }
 
 
@@ -161,26 +197,22 @@ def leaderboard(context: AssetExecutionContext, home: HomeResource) -> Materiali
 
 
 def _show(artifact: Artifact) -> Metadata:
-    rows = artifact.facts["rows"]
-    shown: Metadata = {"experiments": len(rows)}
+    rows, tag_rows = artifact.facts["rows"], artifact.facts.get("tag_rows", [])
+    shown: Metadata = {"experiments": artifact.facts["experiments"]}
     if artifact.facts["sample"]:
         shown["caution"] = "sample library, synthetic: these figures say nothing about real music"
-    shown["leaderboard"] = markdown_table([board_row(row) for row in rows])
+    if rows or not tag_rows:
+        shown["leaderboard"] = markdown_table([board_row(row) for row in rows])
+    if tag_rows:
+        shown["leaderboard of tags"] = markdown_table([board_row(row) for row in tag_rows])
     return shown
 
 
 def board_row(row: Mapping[str, Any]) -> dict[str, str]:
     """An experiment's figures as people read them."""
-    cross_validated = row["cross_validated"]
     return {
         "experiment": row["experiment"],
-        "accuracy (95 %)": f"{row['accuracy']:.1%} ({row['low']:.1%} to {row['high']:.1%})",
-        "against the first": against_first(row),
-        "cross-validated": "-" if cross_validated is None else f"{cross_validated:.1%}",
-        "macro F1": f"{row['macro_f1']:.2f}",
-        "chance": f"{row['chance']:.0%}",
-        "tracks / groups": f"{row['n']} / {row['groups']}",
-        "calibration error": f"{row['calibration_error']:.2f}",
+        **(shown_tag_figures(row) if "pr_auc" in row else _shown_figures(row)),
         "parameters": f"{row['parameters']:,}",
         "training": "-" if row["seconds"] is None else f"{row['seconds']:.0f} s",
         "peak memory": "-" if row["peak_memory_bytes"] is None
@@ -188,6 +220,19 @@ def board_row(row: Mapping[str, Any]) -> dict[str, str]:
         "dataset": f"{row['dataset']} {row['snapshot']}, {row['split']} split",
         "looks at this test split": looks_sentence(row),
     }  # fmt: skip
+
+
+def _shown_figures(row: Mapping[str, Any]) -> dict[str, str]:
+    cross_validated = row["cross_validated"]
+    return {
+        "accuracy (95 %)": f"{row['accuracy']:.1%} ({row['low']:.1%} to {row['high']:.1%})",
+        "against the first": against_first(row),
+        "cross-validated": "-" if cross_validated is None else f"{cross_validated:.1%}",
+        "macro F1": f"{row['macro_f1']:.2f}",
+        "chance": f"{row['chance']:.0%}",
+        "tracks / groups": f"{row['n']} / {row['groups']}",
+        "calibration error": f"{row['calibration_error']:.2f}",
+    }
 
 
 def against_first(row: Mapping[str, Any]) -> str:

@@ -68,7 +68,7 @@ def contender_tags(
         "snapshot_at": snapshot.record.finished_at,
         "trained_at": work.started_at,
     }
-    for name in ("validation_accuracy", "validation_loss"):
+    for name in ("validation_accuracy", "validation_pr_auc", "validation_loss"):
         if figures.get(name) is not None:
             tags[name] = repr(float(figures[name]))
     return {_TAG + name: value for name, value in tags.items()}
@@ -81,7 +81,10 @@ def contenders(client: Any, dataset: str) -> list[Contender]:
         tags = version_.tags
         if tags.get(f"{_TAG}dataset") != dataset:  # an experiment of the same name, say
             continue
-        accuracy, loss = (tags.get(f"{_TAG}validation_{name}") for name in ("accuracy", "loss"))
+        accuracy, pr_auc, loss = (
+            tags.get(f"{_TAG}validation_{name}") for name in ("accuracy", "pr_auc", "loss")
+        )
+        score = pr_auc if accuracy is None else accuracy
         found.append(
             Contender(
                 version=int(version_.version),
@@ -89,8 +92,9 @@ def contenders(client: Any, dataset: str) -> list[Contender]:
                 snapshot=tags[f"{_TAG}snapshot"],
                 snapshot_at=tags[f"{_TAG}snapshot_at"],
                 trained_at=tags[f"{_TAG}trained_at"],
-                accuracy=None if accuracy is None else float(accuracy),
+                accuracy=None if score is None else float(score),
                 loss=None if loss is None else float(loss),
+                measure="accuracy" if pr_auc is None else "macro PR-AUC",
             )
         )
     return found

@@ -22,6 +22,7 @@ from assets import ingest
 from assets.datasets import DATASETS, TABLE, usable_dataset
 from assets.initial_weights import weights_config, weights_inputs, weights_path
 from assets.inputs import TrackInputs, input_references
+from assets.labels import has_tags, targets_of
 from assets.materialize import (
     Metadata,
     input_of,
@@ -35,6 +36,7 @@ from assets.partitions import SPECS, dataset_to_experiments, experiment_names
 from assets.progress import progress_bar
 from assets.resources import HomeResource
 from assets.tracking import UNTRACKED, Tracker, UntrackedRuns
+from ml.experiment_spec import for_tags
 from ml.input_spec import InputSpec
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.home import Home
@@ -44,6 +46,10 @@ from storage.tables import read_table, write_table
 STAGE = 2
 TRAINED = "trained_models"
 TIMES = ("seconds", "crops_per_second")
+SCORES = {  # of the epoch whose weights are kept, by whether tracks have tags
+    False: ("validation_accuracy",),
+    True: ("validation_pr_auc", "validation_roc_auc"),
+}
 CHECKPOINT, CURVES, CURVES_PICTURE = "checkpoint", "curves.parquet", "curves.png"
 
 
@@ -51,6 +57,8 @@ def training_spec(store: ArtifactStore, name: str) -> Spec:
     """The training of an experiment on the current snapshot of its dataset."""
     experiment = SPECS.experiments[name]
     snapshot = usable_dataset(store, experiment.dataset)
+    if has_tags(snapshot):
+        experiment = for_tags(experiment, name)
     batches = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())["batch"]
     kind = experiment.input.representation
     recipe = experiment.model_dump(mode="json")
@@ -70,12 +78,6 @@ def inputs_for(store: ArtifactStore, spec: Spec, recipe: Mapping[str, Any]) -> T
     """What a recipe's model is given of the tracks that a spec names."""
     how = InputSpec.model_validate(recipe["input"])
     return TrackInputs(inputs_of(store, spec, how.representation), how)
-
-
-def label_numbers(table: pl.DataFrame, classes: Sequence[str]) -> np.ndarray:
-    """int64 `[track]`: the number of each track's class."""
-    codes = table["label"].replace_strict(classes, range(len(classes)), return_dtype=pl.Int64)
-    return codes.to_numpy()
 
 
 def write_trained_model(
@@ -99,12 +101,13 @@ def write_trained_model(
     from ml.training_config import TrainingConfig
 
     config = work.spec.config
-    classes = input_of(store, work.spec, DATASETS).facts["classes"]
+    snapshot = input_of(store, work.spec, DATASETS)
+    classes, tags = snapshot.facts["classes"], has_tags(snapshot)
     inputs = inputs_for(store, work.spec, config)
     sets: dict[str, TrackSet | None] = {}
     for part in ("train", "validation"):
         table = part_of(store, work.spec, part)
-        labels = label_numbers(table, classes)
+        labels = targets_of(table, classes, tags=tags)
         sets[part] = inputs.track_set(table, labels) if table.height else None
     training_set, validation_set = sets["train"], sets["validation"]
     assert training_set is not None, "a usable dataset has training tracks"
@@ -121,7 +124,7 @@ def write_trained_model(
         def report(epoch: EpochReport) -> None:
             bar.update()
             bar.set_postfix_str(
-                f"loss {epoch.train_loss:.2f}, validation {epoch.validation_accuracy or 0:.0%}"
+                f"loss {epoch.train_loss:.2f}, validation {epoch.validation_score or 0:.0%}"
             )
 
         model, trained = fit(
@@ -152,9 +155,15 @@ def write_trained_model(
         parameters=trained.n_parameters,
         best_epoch=trained.best_epoch,
         epochs=len(trained.curves),
-        validation_accuracy=trained.curves[trained.best_epoch - 1]["validation_accuracy"],
+        **{name: trained.curves[trained.best_epoch - 1][name] for name in SCORES[tags]},
     )
     work.facts["notes"] = trained.notes
+    if tags:
+        work.facts["multi_label"] = True
+        known = np.flatnonzero(training_set.labels.any(axis=0)).tolist()
+        never = [name for number, name in enumerate(classes) if number not in known]
+        if never:
+            work.facts["notes"] = [*trained.notes, f"no training track has {', '.join(never)}"]
     work.run.update(
         device=device(),
         seconds=f"{trained.seconds:.1f}",
@@ -256,9 +265,10 @@ def trained_models(
 
 def _show(artifact: Artifact) -> Metadata:
     facts = artifact.facts
-    names = ("n_train", "n_validation", "parameters", "best_epoch", "epochs", "validation_accuracy")
+    names = ("n_train", "n_validation", "parameters", "best_epoch", "epochs")
+    scores = SCORES[bool(facts.get("multi_label"))]
     return {
-        **{name: facts[name] for name in names if facts[name] is not None},
+        **{name: facts[name] for name in (*names, *scores) if facts[name] is not None},
         "classes": ", ".join(facts["classes"]),
         "curves": picture(artifact.folder / CURVES_PICTURE),
     }

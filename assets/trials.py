@@ -13,6 +13,7 @@ import polars as pl
 from assets.datasets import DATASETS, TABLE, usable_dataset
 from assets.initial_weights import weights_config, weights_inputs, weights_path
 from assets.inputs import input_references
+from assets.labels import has_tags, label_numbers
 from assets.materialize import input_of, note_threads
 from assets.tracking import UNTRACKED, Tracker, UntrackedRuns
 from assets.trained_models import (
@@ -20,10 +21,10 @@ from assets.trained_models import (
     device,
     device_count,
     inputs_for,
-    label_numbers,
     resumable,
     without_times,
 )
+from ml.errors import UserError
 from ml.study_spec import Trial
 from storage.artifacts import Artifact, ArtifactStore, Work
 from storage.records import Spec, canonical_json
@@ -44,6 +45,12 @@ def trial_spec(store: ArtifactStore, trial: Trial, dataset: str, seed: int) -> S
     """
     recipe = trial.recipe
     snapshot = usable_dataset(store, dataset)
+    if has_tags(snapshot):
+        raise UserError(
+            f"the tracks of {dataset!r} have several labels, and a study compares accuracies",
+            where="dataset of the study",
+            remedy="name a dataset of one label a track; the leaderboard compares taggers",
+        )
     table = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())
     given = input_references(store, table["batch"].to_list(), recipe["input"]["representation"])
     config = trial.model_dump(mode="json") | weights_config(store, recipe)

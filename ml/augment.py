@@ -37,7 +37,7 @@ def augment(
 
     Args:
         x: float32 `[batch, channel, bin, frame]`, as stored.
-        targets: int64 `[batch]`.
+        targets: int64 `[batch]`, or float32 `[batch, class]` of tags.
         config: `augment` names what is done, in this order.
         mean: float32 `[channel, bin]`: of the training data; what is masked or comes from outside
             becomes this, which is 0 once normalised.
@@ -80,6 +80,8 @@ def specaugment(x: Tensor, mean: Tensor, *, frames: int, bands: int) -> Tensor:
 
 def mixup(x: Tensor, targets: Tensor, *, alpha: float, n_classes: int) -> tuple[Tensor, Tensor]:
     """Each crop blended with another of the batch, and its target with the other's.
+
+    A tag that one of the two has counts by its share, as PANNs learn tags (Kong et al. 2020).
 
     Zhang et al. 2018, "mixup: beyond empirical risk minimization": shares from Beta(alpha, alpha).
     Blended as stored: a mean of decibels, as audio taggers blend log-mel spectrograms. The sum of

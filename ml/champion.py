@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 RULE = (
-    "among the trainings on the newest snapshot of the dataset: the best validation accuracy, "
-    "then the lower validation loss, then the older training; never the test split"
+    "among the trainings on the newest snapshot of the dataset: the best validation accuracy "
+    "(macro PR-AUC, where tracks have several labels), then the lower validation loss, then the "
+    "older training; never the test split"
 )
 
 
@@ -21,6 +22,7 @@ class Contender:
         trained_at: when the training began: ISO 8601, UTC.
         accuracy: of its weights on the validation tracks; None where there were none.
         loss: of its weights on the validation tracks, nats; None where it is not known.
+        measure: what stands in `accuracy`; a snapshot has one measure for all its trainings.
     """
 
     version: int
@@ -30,6 +32,7 @@ class Contender:
     trained_at: str
     accuracy: float | None
     loss: float | None
+    measure: str = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,14 @@ def choose_champion(contenders: Iterable[Contender]) -> Verdict:
         )  # fmt: skip
     ranked = sorted(measured, key=_rank)
     best = ranked[0]
-    told = f"validation accuracy {best.accuracy:.4f}"
+    told = f"validation {best.measure} {best.accuracy:.4f}"
     if best.loss is not None:
         told += f", loss {best.loss:.4f}"
     others = f"the best of {len(measured)}" if len(measured) > 1 else "the only one"
     reason = f"{best.experiment} (version {best.version}): {told}, {others} on the newest {where}"
     if len(ranked) > 1 and ranked[1].accuracy == best.accuracy:
         why = "the lower loss" if ranked[1].loss != best.loss else "the older training"
-        reason += f"; equal accuracy of version {ranked[1].version}, decided by {why}"
+        reason += f"; equal {best.measure} of version {ranked[1].version}, decided by {why}"
     return Verdict(best, reason)
 
 

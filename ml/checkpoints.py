@@ -14,6 +14,7 @@ from ml.models import InputShape, build
 from ml.models.base import Classifier
 
 FORMAT = 2  # of model.json; raised when an older reader would misread it
+TAG_FORMAT = 3  # of a model that answers tags, which a reader of 2 would take for one class each
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 _REQUIRED = {"architecture", "options", "shape", "n_classes", "weights", "meta"}
 
@@ -38,7 +39,7 @@ def save(folder: Path, model: Classifier, meta: dict) -> None:
         {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     )
     description = {
-        "format": FORMAT,
+        "format": TAG_FORMAT if model.multi_label else FORMAT,
         "architecture": model.architecture,
         "options": model.options,
         "shape": asdict(model.shape),
@@ -56,6 +57,8 @@ def save(folder: Path, model: Classifier, meta: dict) -> None:
 
 def load(folder: Path, device: str = "cpu") -> tuple[Classifier, dict]:
     """The model of `save`, in evaluation mode on `device`, and its meta.
+
+    It answers what it was trained to: one class a track, or tags (`model.multi_label`).
 
     Raises:
         UserError: a file is missing, cut short, damaged, of a newer format, or does not belong to
@@ -75,6 +78,7 @@ def load(folder: Path, device: str = "cpu") -> tuple[Classifier, dict]:
         raise _damaged(folder / DESCRIPTION, f"no model can be built from it: {why}") from error
     _check_keys(folder / WEIGHTS, model, weights)
     model.load_state_dict(weights)
+    model.multi_label = description["format"] == TAG_FORMAT
     return model.to(device).eval(), description["meta"]
 
 
@@ -104,9 +108,10 @@ def _read_description(path: Path) -> dict:
         raise _damaged(path, f"it is not JSON: {error}") from error
     if not isinstance(description, dict) or not isinstance(description.get("format"), int):
         raise _damaged(path, "it has no integer `format`")
-    if description["format"] != FORMAT:
+    if description["format"] not in (FORMAT, TAG_FORMAT):
         raise UserError(
-            f"the checkpoint has format {description['format']}, this version reads {FORMAT}",
+            f"the checkpoint has format {description['format']}, this version reads {FORMAT} and "
+            f"{TAG_FORMAT}",
             where=str(path),
             remedy="use the melgraph that wrote it, or train the model again with this version",
         )

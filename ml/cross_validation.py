@@ -10,6 +10,7 @@ from ml.inference import predict_tracks
 from ml.models.base import Classifier
 from ml.track_set import TrackSet
 from ml.training import EpochReport
+from ml.training_checks import one_label_only
 from ml.training_config import TrainingConfig
 
 
@@ -41,7 +42,11 @@ def cross_validate(
 
     Returns:
         float32 `[track, class]`, rows sum to 1.
+
+    Raises:
+        UserError: tracks with tags: PR-AUC is of one ranking, and each fold's model has its own.
     """
+    one_label_only(tracks, "cross-validation", where="folds", remedy="evaluate tags on a test part")
     fold = grouped_folds(tracks.labels, groups, n_folds=n_folds, seed=seed)
     parts = []
     for number in range(n_folds):

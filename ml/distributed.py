@@ -97,6 +97,7 @@ def train_in_parallel(
         work = (build, training, validation, config, seed, device, state, Path(folder))
         _launcher(device)(_train_share, args=work, num_processes=processes)
         model = build()
+        model.multi_label = training.has_tags
         model.load_state_dict(torch.load(Path(folder) / "model.pt", weights_only=True))
         told = json.loads((Path(folder) / "result.json").read_text())
         with np.load(Path(folder) / "dynamics.npz") as arrays:

@@ -18,9 +18,10 @@ class Dynamics:
     """What a model answered to each training track, epoch by epoch, on the crops it learned from.
 
     Attributes:
-        loss: float32 `[epoch, track]`, nats; the mean over the track's crops.
-        margin: float32 `[epoch, track]`: logit of the true class less the largest other.
-        correct: float32 `[epoch, track]`: share of the crops answered rightly.
+        loss: float32 `[epoch, track]`, nats; the mean over the track's crops (and tags).
+        margin: float32 `[epoch, track]`: logit of the true class less the largest other; NaN of
+            tags, for which it is not defined.
+        correct: float32 `[epoch, track]`: share of the crops answered rightly; NaN of tags.
     """
 
     loss: np.ndarray
@@ -36,14 +37,12 @@ class DynamicsRecorder:
         self.sums = torch.zeros(4, n_tracks, dtype=torch.float64)  # loss, margin, correct, crops
 
     def add(self, tracks: np.ndarray, logits: Tensor, labels: Tensor) -> None:
-        """A batch: row of each crop's track, float `[crop, class]`, int64 `[crop]`."""
+        """A batch: row of each crop's track, float `[crop, class]`, int64 `[crop]`; the labels of
+        tags are float `[crop, class]`.
+        """
         logits = logits.detach().double().cpu()
         labels = labels.cpu()
-        loss = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-        of_truth = logits.gather(1, labels[:, None])[:, 0]
-        others = logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
-        margin = of_truth - others
-        rows = torch.stack([loss, margin, (margin > 0).double(), torch.ones_like(loss)])
+        rows = _of_tags(logits, labels) if labels.ndim == 2 else _of_class(logits, labels)
         self.sums.index_add_(1, torch.as_tensor(tracks), rows)
 
     def end_epoch(self) -> None:
@@ -55,6 +54,23 @@ class DynamicsRecorder:
         """All epochs."""
         stacked = torch.stack(self.epochs).float().numpy()
         return Dynamics(stacked[:, 0], stacked[:, 1], stacked[:, 2])
+
+
+def _of_class(logits: Tensor, labels: Tensor) -> Tensor:
+    """Loss, margin, right or not, and 1 for each crop: float64 `[4, crop]`."""
+    loss = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    of_truth = logits.gather(1, labels[:, None])[:, 0]
+    others = logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
+    margin = of_truth - others
+    return torch.stack([loss, margin, (margin > 0).double(), torch.ones_like(loss)])
+
+
+def _of_tags(logits: Tensor, labels: Tensor) -> Tensor:
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, labels.double(), reduction="none"
+    ).mean(dim=1)
+    undefined = torch.full_like(loss, torch.nan)
+    return torch.stack([loss, undefined, undefined, torch.ones_like(loss)])
 
 
 def at_random(n_tracks: int, seed: int) -> np.ndarray:

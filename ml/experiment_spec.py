@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml.augment_spec import misfits
+from ml.errors import UserError
 from ml.input_spec import InputSpec
 from ml.spec_base import Spec
 from ml.training_config import TrainingConfig
@@ -51,3 +52,31 @@ class ExperimentSpec(Spec):
         if wrong := misfits(self.training.augment, self.input.representation):
             raise ValueError("training.augment: " + "; ".join(wrong))
         return self
+
+
+def for_tags(experiment: ExperimentSpec, name: str) -> ExperimentSpec:
+    """The experiment as it is done on a dataset with several labels a track.
+
+    The training is that of `TrainingConfig.for_tags`, and there are no folds: figures of tags are
+    not cross-validated, as scores of different models make no ranking together.
+
+    Args:
+        experiment: as its TOML says it.
+        name: of the experiment, for messages.
+
+    Raises:
+        UserError: it asks for what is defined for one label a track alone.
+    """
+    if experiment.aggregate == "vote":
+        raise UserError(
+            "a vote of the segments is not defined where tracks have several labels",
+            where=f"experiment {name}: aggregate",
+            remedy='set aggregate = "mean", or name a dataset of one label a track',
+        )
+    if experiment.training.drop > 0:
+        raise UserError(
+            "which tracks of a class are hardest is not defined where tracks have several labels",
+            where=f"experiment {name}: training.drop",
+            remedy="set drop = 0, or name a dataset of one label a track",
+        )
+    return experiment.model_copy(update={"training": experiment.training.for_tags(), "folds": 0})

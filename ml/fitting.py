@@ -9,6 +9,7 @@ from ml.dynamics import at_random, easiest, hardness
 from ml.models.base import Classifier
 from ml.track_set import TrackSet
 from ml.training import EpochReport, TrainingResult, train
+from ml.training_checks import one_label_only
 from ml.training_config import TrainingConfig
 
 
@@ -42,7 +43,7 @@ def fit(
             not reported.
 
     Raises:
-        UserError: as `ml.training.train`.
+        UserError: as `ml.training.train`; or tracks with tags are to be dropped.
     """
 
     def trained(tracks: TrackSet, name: str, report: Callable | None) -> tuple:
@@ -73,6 +74,12 @@ def fit(
 
     if config.drop == 0:
         return trained(training, "all", progress)
+    one_label_only(
+        training,
+        "to leave out the hardest tracks of each class",
+        where="training.drop",
+        remedy="set drop = 0, or use a dataset of one label a track",
+    )
     notes, seconds, peak = [], 0.0, 0
     if config.drop_by == "random":
         scores = at_random(len(training), seed)

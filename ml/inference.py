@@ -44,27 +44,35 @@ def predict_tracks(
 ) -> np.ndarray:
     """Class probabilities of whole tracks, from those of their segments.
 
+    The segments' softmax; of a model that answers tags (`multi_label`), the sigmoid of each tag.
+
     Args:
         model: moved to `device`; used in evaluation mode, then left in the mode it was in. Segments
             have the length it was made for, `model.shape.frames`.
         arrays: per track `[frame]`, `[frame, bin]` or `[frame, bin, channel]` as stored; may be
             memory maps.
-        aggregate: `mean` of the segments' softmax; or `vote`, the share of segments that the class
-            wins, where the mean decides between equals.
+        aggregate: `mean` of the segments' probabilities; or `vote`, the share of segments that the
+            class wins, where the mean decides between equals. Tags have no winner: `mean` alone.
         batch_size: segments per forward pass; with their length it bounds the memory used.
         max_segments: at most so many segments per track, evenly spread; None for all.
         device: torch device.
         progress: called after each batch with (segments done, segments in all).
 
     Returns:
-        float32 `[track, class]`, rows sum to 1.
+        float32 `[track, class]`, from 0 to 1; rows sum to 1, but not those of tags.
+
+    Raises:
+        UserError: a vote on tags.
     """
+    check_aggregate(aggregate, multi_label=model.multi_label)
     plan = _plan(arrays, model.shape.frames, max_segments)
     sums = np.zeros((len(arrays), model.n_classes), dtype=np.float64)
     votes = np.zeros_like(sums)
     with _evaluating(model, device):
         for segments, x in _batches(arrays, plan, model.shape.frames, batch_size):
-            probabilities = torch.softmax(model(x.to(device)).float(), dim=1).cpu().numpy()
+            logits = model(x.to(device)).float()
+            answers = logits.sigmoid() if model.multi_label else torch.softmax(logits, dim=1)
+            probabilities = answers.cpu().numpy()
             np.add.at(sums, plan.track[segments], probabilities)
             np.add.at(votes, (plan.track[segments], probabilities.argmax(axis=1)), 1.0)
             _report(progress, segments, plan)
@@ -73,6 +81,20 @@ def predict_tracks(
     if aggregate == "vote":  # less than a vote of the mean, so that it decides between equals only
         means = (votes + means / 2) / (n_segments + 0.5)
     return means.astype(np.float32)
+
+
+def check_aggregate(aggregate: Aggregate, *, multi_label: bool) -> None:
+    """Refuse a vote on tags.
+
+    Raises:
+        UserError: each segment has one vote, and a track may have several tags.
+    """
+    if multi_label and aggregate == "vote":
+        raise UserError(
+            "a vote of the segments is not defined where tracks have several labels",
+            where="aggregate of the experiment",
+            remedy='set aggregate = "mean"',
+        )
 
 
 def embed_tracks(

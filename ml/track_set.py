@@ -48,7 +48,8 @@ class TrackSet:
         arrays: per track an array `[frame]`, `[frame, bin]` or `[frame, bin, channel]` as stored
             (float16, float32 or int16), at least 1 frame; may be a view of a memory map, or
             `StackedChannels`.
-        labels: int64 `[track]`, the index of the class.
+        labels: int64 `[track]`, the index of the class; or float or bool `[track, class]`, 1 for
+            each tag that the track has, else 0.
         least_std: see `ml.models.base.bin_statistics`; in the unit of the arrays.
 
     Raises:
@@ -67,11 +68,19 @@ class TrackSet:
                 remedy="check the split and the least class size of the dataset",
             )
         labels = np.asarray(self.labels)
-        if labels.shape != (len(self.arrays),) or labels.dtype.kind not in "iu":
+        one_each = labels.ndim == 1 and labels.dtype.kind in "iu"
+        tags = labels.ndim == 2 and labels.dtype.kind in "bf"
+        if labels.shape[:1] != (len(self.arrays),) or not (one_each or tags):
             raise UserError(
                 f"labels are {labels.dtype} {labels.shape} for {len(self.arrays)} tracks",
                 where="TrackSet.labels",
-                remedy="give one integer per track",
+                remedy="give one integer per track; or, for tags, floats [track, class]",
+            )
+        if tags and not np.isin(labels, (0, 1)).all():
+            raise UserError(
+                "tags hold values other than 0 and 1",
+                where="TrackSet.labels",
+                remedy="give 1 for a tag that a track has, and 0 for one it has not",
             )
         first = self.arrays[0]
         for i, s in enumerate(self.arrays):
@@ -84,6 +93,11 @@ class TrackSet:
 
     def __len__(self) -> int:
         return len(self.arrays)
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether a track may have several labels."""
+        return self.labels.ndim == 2
 
     def take(self, rows: np.ndarray) -> "TrackSet":
         """The tracks of these rows, in this order."""

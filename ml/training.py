@@ -14,7 +14,7 @@ from ml.dynamics import Dynamics
 from ml.memory import peak_memory
 from ml.models.base import Classifier, bin_statistics
 from ml.track_set import TrackSet
-from ml.training_checks import check_fit
+from ml.training_checks import check_fit, check_same_kind
 from ml.training_config import TrainingConfig
 from ml.training_loop import EpochReport as EpochReport
 from ml.training_loop import TrainingLoop
@@ -57,6 +57,9 @@ def train(
     whether or not the training was killed and taken up again in between. The global random state
     is as before afterwards. What does not fit into memory is done in halves of a batch.
 
+    Where the tracks have tags, the model answers each of them for itself (`model.multi_label`), and
+    the recipe is that of `TrainingConfig.for_tags`.
+
     Args:
         model: from `ml.models.build`; its normalisation is set from the training tracks.
         train: tracks to learn from.
@@ -73,9 +76,13 @@ def train(
         UserError: labels or arrays do not fit the model, the loss is no longer finite, or a single
             crop does not fit into memory.
     """
+    if train.has_tags:
+        config = config.for_tags()
     check_fit(model, train, "train")
     if validation is not None:
         check_fit(model, validation, "validation")
+        check_same_kind(train, validation)
+    model.multi_label = train.has_tags
     began = time.perf_counter()
     decided_by = (config.model_dump(), seed, device, model.options, str(model.shape))
     kept = TrainingState(state, fingerprint(model, train.arrays, train.labels, *decided_by))

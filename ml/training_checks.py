@@ -24,12 +24,63 @@ def check_fit(model: Classifier, tracks: TrackSet, part: str) -> None:
             where=f"the {part} tracks",
             remedy="build the model with the shape of the tracks",
         )
+    if tracks.has_tags:
+        _check_tags(model, tracks, part)
+        return
     low, high = int(np.min(tracks.labels)), int(np.max(tracks.labels))
     if low < 0 or high >= model.n_classes:
         raise UserError(
             f"labels go from {low} to {high}, the model has {model.n_classes} classes",
             where=f"the {part} tracks",
             remedy="number the classes from 0, and build the model with as many",
+        )
+
+
+def _check_tags(model: Classifier, tracks: TrackSet, part: str) -> None:
+    n_tags = tracks.labels.shape[1]
+    if n_tags != model.n_classes:
+        raise UserError(
+            f"the labels have {n_tags} tags, the model has {model.n_classes} classes",
+            where=f"the {part} tracks",
+            remedy="give a column per class, and build the model with as many",
+        )
+    if part == "train" and (tracks.labels == tracks.labels[0]).all():
+        raise UserError(
+            f"all {len(tracks)} tracks have the same tags: there is nothing to tell apart",
+            where=f"the {part} tracks",
+            remedy="give tracks of which some have a tag, and some have it not",
+        )
+
+
+def check_same_kind(train: TrackSet, validation: TrackSet) -> None:
+    """Refuse to learn tags and to validate single labels, or the other way round.
+
+    Raises:
+        UserError: one has tags, and the other one label a track.
+    """
+    if train.has_tags != validation.has_tags:
+        raise UserError(
+            "of the training and the validation tracks, only some have tags",
+            where="TrackSet.labels",
+            remedy="give both as tags, float [track, class]; or both as one integer a track",
+        )
+
+
+def one_label_only(tracks: TrackSet, what: str, *, where: str, remedy: str) -> None:
+    """Refuse tags where something is defined for one label a track alone.
+
+    Args:
+        tracks: to look at.
+        what: is not defined for tags; begins the sentence.
+        where: of the setting that asks for it.
+        remedy: what to do instead.
+
+    Raises:
+        UserError: the tracks have tags.
+    """
+    if tracks.has_tags:
+        raise UserError(
+            f"{what} is not defined where tracks have several labels", where=where, remedy=remedy
         )
 
 

@@ -26,14 +26,18 @@ class TrainingConfig(BaseModel):
     )
     gradient_clip: float = Field(default=1.0, gt=0, description="Largest L2 norm of the gradient.")
     label_smoothing: float = Field(
-        default=0.1, ge=0, lt=1, description="Share of the target spread over all classes."
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Share of the target spread over all classes; of tags, drawn towards 1/2.",
     )
     class_balance: float = Field(
         default=1.0,
         ge=0,
         le=1,
         description="A class weighs (1 / its training tracks) to this power in the loss: 0 leaves "
-        "imbalance as it is, 1 makes all classes count the same.",
+        "imbalance as it is, 1 makes all classes count the same. A tag where it is weighs (tracks "
+        "without it / tracks with it) to this power, 1 where it is not.",
     )
     augment: tuple[Augmentation, ...] = Field(
         default=("specaugment",), description="What is done to training crops, in this order."
@@ -74,3 +78,13 @@ class TrainingConfig(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="Of the forward pass: auto is bfloat16 on CUDA, else float32."
     )
+
+    def for_tags(self) -> "TrainingConfig":
+        """The same recipe where tracks have several labels.
+
+        Label smoothing and class balance are 0 there unless they were asked for: they are none of
+        what the tagging papers do, and most tags are rare, so that either would make the
+        probabilities those of another world.
+        """
+        unasked = {"label_smoothing", "class_balance"} - self.model_fields_set
+        return self.model_copy(update=dict.fromkeys(sorted(unasked), 0.0))

@@ -17,19 +17,14 @@ from ml.augment import augment
 from ml.distributed import Share
 from ml.dynamics import DynamicsRecorder
 from ml.errors import UserError
-from ml.inference import crop_batch, predict_tracks
+from ml.inference import crop_batch
 from ml.models.base import Classifier
-from ml.optimisation import (
-    class_weights,
-    classification_loss,
-    parameter_groups,
-    rate,
-    weight_of,
-)
+from ml.optimisation import objective, parameter_groups, rate
 from ml.track_set import TrackSet
 from ml.training_checks import check_finite, out_of_memory
 from ml.training_config import TrainingConfig
 from ml.training_state import TrainingState
+from ml.validation import validate
 
 _LOG = logging.getLogger("melgraph")
 
@@ -45,10 +40,24 @@ class EpochReport:
     epoch: int  # from 1
     train_loss: float
     validation_loss: float | None  # None without validation tracks
-    validation_accuracy: float | None
+    validation_accuracy: float | None  # None of tags
     seconds: float  # of this epoch, validation included
     is_best: bool
     crops_per_second: float = 0.0  # of training alone
+    validation_roc_auc: float | None = None  # of tags, the mean over them
+    validation_pr_auc: float | None = None
+
+    @property
+    def validation_score(self) -> float | None:
+        """The accuracy; of tags, the PR-AUC."""
+        tagger = self.validation_accuracy is None
+        return self.validation_pr_auc if tagger else self.validation_accuracy
+
+    def row(self, *, tags: bool) -> dict[str, Any]:
+        """As a row of the curves: accuracy where a track has one label, else the two areas."""
+        others = ("accuracy",) if tags else ("roc_auc", "pr_auc")
+        absent = {f"validation_{name}" for name in others}
+        return {name: value for name, value in asdict(self).items() if name not in absent}
 
 
 class TrainingLoop:
@@ -72,9 +81,7 @@ class TrainingLoop:
         self.share, self.network = share, share.wrapped(model)
         self.cuda = torch.device(device).type == "cuda"
         self.lengths = np.array([len(array) for array in train.arrays])
-        self.labels = torch.tensor(train.labels, dtype=torch.int64)
-        weights = class_weights(train.labels, model.n_classes, balance=config.class_balance)
-        self.weights = weights.to(device)
+        self.objective = objective(train, model.n_classes, config, device)
         self.n_crops = len(train) * config.crops_per_track
         self.n_batches = math.ceil(self.n_crops / config.batch_size)
         n_steps = config.epochs * self.n_batches
@@ -143,7 +150,7 @@ class TrainingLoop:
 
     def _step(self, x: Tensor, tracks: np.ndarray) -> float:
         """One optimiser step on a batch; in halves where it does not fit. Returns its loss."""
-        labels = self.labels[tracks].to(self.device)  # [batch]
+        labels = self.objective.targets[tracks].to(self.device)  # [batch], or [batch, class]
         x, targets = augment(
             x, labels, self.config, mean=self.model.mean, n_classes=self.model.n_classes
         )
@@ -164,18 +171,16 @@ class TrainingLoop:
 
     def _backward(self, x: Tensor, targets: Tensor) -> tuple[float, Tensor]:
         """Gradients of the batch's loss, piece by piece; the loss and the logits."""
-        total = self.share.sum(weight_of(targets, self.weights))
+        total = self.share.sum(self.objective.size(targets))
         seen, loss_sum = [], torch.zeros((), device=x.device)
         for piece, of_piece in zip(
             x.split(self.micro_batch), targets.split(self.micro_batch), strict=True
         ):
             with torch.autocast(self.model.mean.device.type, torch.bfloat16, self._is_mixed()):
                 logits = self.network(piece)  # [piece, class]
-            loss = classification_loss(
-                logits.float(), of_piece, self.weights, smoothing=self.config.label_smoothing
-            )
+            loss = self.objective.loss(logits.float(), of_piece)
             if len(piece) < len(x) or self.share.world > 1:
-                loss = loss * (weight_of(of_piece, self.weights) / total)
+                loss = loss * (self.objective.size(of_piece) / total)
             (loss * self.share.world).backward()  # gradients are averaged over the processes
             loss_sum += loss.detach()
             seen.append(logits.detach())
@@ -205,7 +210,8 @@ class TrainingLoop:
     def _end_epoch(self, began: float, crops_per_second: float) -> EpochReport:
         self.share.same_buffers(self.model)
         train_loss = self.loss_sum / self.n_crops
-        loss, accuracy = _validate(self.model, self.validation, self.config, self.device)
+        found = validate(self.model, self.validation, self.config, self.device)
+        loss = found.loss
         check_finite(train_loss, loss, self.epoch, self.config, self.train, self.validation)
         is_best = loss is None or loss < self.best_loss
         if is_best:
@@ -213,9 +219,17 @@ class TrainingLoop:
             self.best_weights = _copy_of(self.model)
         seconds = time.perf_counter() - began
         report = EpochReport(
-            self.epoch, train_loss, loss, accuracy, seconds, is_best, crops_per_second
+            self.epoch,
+            train_loss,
+            loss,
+            found.accuracy,
+            seconds,
+            is_best,
+            crops_per_second,
+            found.roc_auc,
+            found.pr_auc,
         )
-        self.curves.append(asdict(report))
+        self.curves.append(report.row(tags=self.train.has_tags))
         self.recorder.sums = self.share.sum(self.recorder.sums)
         self.recorder.end_epoch()
         self.epoch, self.batch, self.loss_sum = self.epoch + 1, 0, 0.0
@@ -260,24 +274,6 @@ class TrainingLoop:
         if self.cuda:
             torch.cuda.set_rng_state(found["cuda_rng"], self.device)
         _LOG.warning("training goes on from epoch %d, step %d", self.epoch, self.batch)
-
-
-def _validate(
-    model: Classifier, tracks: TrackSet | None, config: TrainingConfig, device: str
-) -> tuple[float | None, float | None]:
-    """Negative log-likelihood (nats) and accuracy of whole tracks, as they are used later."""
-    if tracks is None:
-        return None, None
-    probabilities = predict_tracks(
-        model,
-        tracks.arrays,
-        batch_size=config.batch_size,
-        max_segments=config.validation_segments,
-        device=device,
-    )
-    of_truth = probabilities[np.arange(len(tracks)), tracks.labels].astype(np.float64)
-    loss = float(-np.log(np.maximum(of_truth, 1e-12)).mean())
-    return loss, float((probabilities.argmax(axis=1) == tracks.labels).mean())
 
 
 def _copy_of(model: nn.Module) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from ml.models.base import Classifier
 from ml.study_spec import Trial
 from ml.track_set import TrackSet
 from ml.training import EpochReport
+from ml.training_checks import one_label_only
 from ml.training_config import TrainingConfig
 
 MOST_CHUNKS = 10  # of a track: papers cut 30 s into ten pieces of 3 s
@@ -92,6 +93,12 @@ def run_trial(
     Raises:
         UserError: the tracks cannot be split so, or a training fails for the user's reasons.
     """
+    one_label_only(
+        tracks,
+        "what a study compares",
+        where="dataset of the study",
+        remedy="use a dataset of one label a track",
+    )
     config = TrainingConfig.model_validate(trial.recipe["training"])
     aggregate: Aggregate = trial.recipe["aggregate"]
     units, track_of = tracks, np.arange(len(tracks))

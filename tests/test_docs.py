@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+from ml.experiment_spec import for_tags
+from ml.specs import load_specs
+
 ROOT = Path(__file__).parents[1]
 CODE = re.compile(
     r"""BadAudio\(\s*f?"([a-z-]+)"|\bcode ?= ?"([a-z-]+)"(?: if [^"\n]+ else "([a-z-]+)")?"""
@@ -33,3 +36,21 @@ def test_every_relative_link_of_a_document_leads_somewhere():
     for document in documents:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_experiment_on_tags_of_the_documents_is_one(tmp_path):
+    """The TOML files of a section, put where it says, are loaded."""
+    text = (ROOT / "docs/collections.md").read_text(encoding="utf-8")
+    section = text.split("## MTG-Jamendo", 1)[1].split("\n## ", 1)[0]
+    dataset, experiment = re.findall(r"```toml\n(.*?)```", section, re.S)
+    for kind, name, toml in (
+        ("datasets", "jamendo", dataset),
+        ("experiments", "jamendo-cnn", experiment),
+    ):
+        assert f"specs/{kind}/{name}.toml" in section
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / f"{name}.toml").write_text(toml, encoding="utf-8")
+    specs = load_specs(tmp_path)
+    assert specs.datasets["jamendo"].multi_label
+    training = for_tags(specs.experiments["jamendo-cnn"], "jamendo-cnn").training
+    assert (training.label_smoothing, training.class_balance) == (0, 0)

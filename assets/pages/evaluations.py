@@ -8,6 +8,7 @@ import polars as pl
 from assets.evaluations import CONFUSION, PREDICTIONS, RELIABILITY, fold_sentence, sentence
 from assets.pages.library import Library
 from assets.pages.links import artifact_link
+from assets.tag_evaluations import CHART, cautions, tag_rows
 from storage.artifacts import Artifact
 from storage.tables import read_table
 
@@ -17,11 +18,14 @@ WRONG_ANSWERS = 200  # rows of the table
 def shown_evaluation(artifact: Artifact, library: Library) -> dict[str, Any]:
     """What an experiment answers on the test split: figures, pictures, wrong answers."""
     facts = artifact.facts
+    if facts.get("multi_label"):
+        return _of_tags(artifact)
     table = read_table(artifact.folder / PREDICTIONS)
     wrong = table.filter(pl.col("prediction") != pl.col("label"))
     wrong = wrong.sort("probability", "path", descending=[True, False])
     return {
         "facts": facts,
+        "tags": None,
         "sentence": sentence(facts),
         "fold_sentence": fold_sentence(facts),
         "confusion": artifact_link(artifact.reference, CONFUSION),
@@ -35,6 +39,19 @@ def shown_evaluation(artifact: Artifact, library: Library) -> dict[str, Any]:
             for row in wrong.head(WRONG_ANSWERS).iter_rows(named=True)
         ],
     }  # fmt: skip
+
+
+def _of_tags(artifact: Artifact) -> dict[str, Any]:
+    """What an experiment on tags answers: figures, the picture, and a row per tag."""
+    facts = artifact.facts
+    return {
+        "facts": facts,
+        "tags": tag_rows(facts),
+        "cautions": cautions(facts),
+        "sentence": sentence(facts),
+        "fold_sentence": None,
+        "chart": artifact_link(artifact.reference, CHART),
+    }
 
 
 def _wrong(artifact: Artifact, wrong: Mapping[str, Any], library: Library) -> dict[str, Any]:

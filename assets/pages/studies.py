@@ -17,12 +17,12 @@ def studies(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
 
 
 def board(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
-    """A dataset version each: its experiments, the best first."""
+    """A dataset version each: its experiments, the best first; datasets with tags last."""
     found: dict[tuple[str, str, str], list[dict[str, str]]] = {}
     audit = ""
     for artifact in inputs_of(store, spec, LEADERBOARD):
         audit = audit_command(artifact.reference)
-        for row in artifact.facts["rows"]:
+        for row in (*artifact.facts["rows"], *artifact.facts.get("tag_rows", [])):
             shown = board_row(row)
             version = f"{row['snapshot']}, {row['split']} split"
             key = (row["dataset"], version, shown.pop("looks at this test split"))

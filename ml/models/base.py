@@ -48,6 +48,7 @@ class Classifier(nn.Module, ABC):
 
     architecture: str = ""  # the name in the registry, set by `ml.models.build`
     options: dict[str, object]  # the complete options, set by `ml.models.build`
+    multi_label: bool = False  # whether each class is a question of its own (tags), set by training
     any_length: bool = True  # whether crops of other lengths than `shape.frames` are taken
     learns_normalisation: bool = True  # whether training sets it from its tracks
     embedding_dim: int  # set by the subclass

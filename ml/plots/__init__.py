@@ -14,6 +14,7 @@ from ml.plots.spectrograms import (
 )
 from ml.plots.studies import arms_chart, curves_chart, differences_chart, reliability_diagram
 from ml.plots.style import COLOURS, MARKERS
+from ml.plots.tags import tag_chart
 
 __all__ = [
     "COLOURS",
@@ -30,5 +31,6 @@ __all__ = [
     "scatter_map",
     "spectrogram_grid",
     "spectrogram_triptych",
+    "tag_chart",
     "training_curves",
 ]

@@ -67,10 +67,13 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], title: str) -> 
 def training_curves(curves: Sequence[Mapping[str, float | int | bool | None]]) -> bytes:
     """Training and validation loss, and validation accuracy, by epoch; the best epoch is marked.
 
+    Of tags, both areas under the curve are in place of the accuracy.
+
     Args:
         curves: one entry per epoch, as `ml.training.TrainingResult.curves`: `epoch`, `train_loss`,
             `validation_loss` and `validation_accuracy` (None without validation), `is_best` (true
-            whenever an epoch was the best so far).
+            whenever an epoch was the best so far); of tags, `validation_pr_auc` and
+            `validation_roc_auc` in place of the accuracy.
 
     Raises:
         ValueError: where there is no epoch.
@@ -86,9 +89,16 @@ def training_curves(curves: Sequence[Mapping[str, float | int | bool | None]]) -
     lines = [("train_loss", "training", COLOURS[0], "-")]
     if validated:
         lines.append(("validation_loss", "validation", COLOURS[1], "--"))
-        right = add_axes(figure, title="Validation accuracy", place=(1, 2, 2))
-        accuracy = _column(curves, "validation_accuracy")
-        right.plot(epochs, accuracy, color=COLOURS[1], marker=".")
+        tags = "validation_pr_auc" in curves[0]
+        title = "Validation, mean over tags" if tags else "Validation accuracy"
+        right = add_axes(figure, title=title, place=(1, 2, 2))
+        if tags:
+            for name, colour in (("ROC-AUC", COLOURS[2]), ("PR-AUC", COLOURS[1])):
+                area = _column(curves, f"validation_{name.lower().replace('-', '_')}")
+                right.plot(epochs, area, color=colour, marker=".", label=name)
+        else:
+            accuracy = _column(curves, "validation_accuracy")
+            right.plot(epochs, accuracy, color=COLOURS[1], marker=".")
         right.set_ylim(0, 1)
         panels.append(right)
     for key, name, colour, style in lines:
@@ -101,6 +111,8 @@ def training_curves(curves: Sequence[Mapping[str, float | int | bool | None]]) -
         if best is not None:
             ax.axvline(float(best), color=GREY, lw=1, ls=":", label=f"best: epoch {best}")
     left.legend(fontsize=8, frameon=False)
+    if validated and tags:
+        right.legend(fontsize=8, frameon=False)
     return png(figure)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from assets import datasets
 from assets.datasets import dataset_spec, usable_dataset
 from assets.kinds import remake
+from assets.labels import has_tags, targets_of
 from assets.partitions import SPECS
 from assets.resources import HomeResource
 from ml.dataset_spec import DatasetSpec
@@ -222,7 +224,7 @@ def test_an_official_split_of_a_table(library, ask):
     assert snapshot.facts["collection"]["listed"] == {"train": 4, "test": 4, "validation": 4}
 
 
-def test_several_labels_are_kept_and_refused_by_todays_experiments(library, ask):
+def test_several_labels_are_kept_and_can_be_learned(library, ask):
     ask(labels="mtg_jamendo", metadata="metadata", multi_label=True, split="grouped")
     tags = ("genre---rock", "genre---pop", "mood/theme---calm")
     recordings = [f"{n} {n // 2} {tags[n % 3]} {tags[(n + 1) % 3]}" for n in range(1000, 1030)]
@@ -239,8 +241,31 @@ def test_several_labels_are_kept_and_refused_by_todays_experiments(library, ask)
     per_label = {(c["label"], c["split"]) for c in facts["counts"]}
     assert per_label == {(t, s) for t in tags for s in ("train", "validation", "test")}
     assert datasets.no_leakage(HomeResource()).passed
-    with pytest.raises(UserError, match="several labels each"):
+    assert usable_dataset(library.store, "genres").reference == snapshot.reference
+    used = table.filter(pl.col("split").is_not_null())
+    assert targets_of(used, sorted(tags), tags=has_tags(snapshot)).sum(axis=1).tolist() == [2] * 30
+
+
+def test_a_snapshot_of_the_time_when_tags_could_not_be_learned(library, ask):
+    """It says so of itself; a new one has another version, and can be."""
+    ask(labels="mtg_jamendo", metadata="metadata", multi_label=True, split="grouped")
+    tags = ("genre---rock", "genre---pop", "mood/theme---calm")
+    recordings = [f"{n} {n // 2} {tags[n % 3]} {tags[(n + 1) % 3]}" for n in range(1000, 1030)]
+    write_jamendo(library.home.root / "metadata", train=recordings)
+    library.add(files(*(f"{n % 100:02d}/{n}.low.mp3" for n in range(1000, 1030))))
+    spec = dataset_spec(library.store, library.catalogue, "genres")
+    before = replace(spec, config={k: v for k, v in spec.config.items() if k != "learned_as"})
+
+    def write(work) -> None:
+        datasets.write_dataset(library.store, work)
+        work.facts["unusable"] = "its tracks have several labels each"
+
+    library.store.produce(before, write)
+    with pytest.raises(UserError, match="several labels each") as caught:
         usable_dataset(library.store, "genres")
+    assert "--refresh" in caught.value.remedy
+    assert library.snapshot().reference != library.store.get(before.reference).reference
+    usable_dataset(library.store, "genres")
 
 
 def test_fma_in_a_home(library, ask):

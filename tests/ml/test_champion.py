@@ -1,6 +1,6 @@
 """Who becomes champion: by the rule, whatever the order, never by the test split."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
@@ -70,6 +70,18 @@ def test_the_order_of_arrival_does_not_matter_and_nobody_better_is_passed_over(b
         losses = [c.loss for c in equals if c.loss is not None]
         assert champion.loss == (min(losses) if losses else None)
         assert str(champion.version) in verdict.reason
+
+
+def test_of_tags_the_area_decides_and_is_named():
+    first, second = (
+        replace(contender(number, area), measure="macro PR-AUC")
+        for number, area in ((1, 0.2), (2, 0.3))
+    )
+    assert choose_champion([first, second]).champion == second
+    assert "validation macro PR-AUC 0.3000" in choose_champion([first, second]).reason
+    equal = replace(second, accuracy=0.2, loss=0.5)
+    assert "equal macro PR-AUC of version 1" in choose_champion([first, equal]).reason
+    assert "macro PR-AUC" in RULE
 
 
 def test_the_test_split_cannot_decide():

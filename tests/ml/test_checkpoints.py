@@ -107,8 +107,8 @@ def test_description_of_another_architecture_names_the_keys(folder):
 
 
 def test_another_format(folder):
-    rewrite(folder, format=checkpoints.FORMAT + 1)
-    refused(folder, f"format {checkpoints.FORMAT + 1}", "train the model again")
+    rewrite(folder, format=checkpoints.TAG_FORMAT + 1)
+    refused(folder, f"format {checkpoints.TAG_FORMAT + 1}", "train the model again")
 
 
 @pytest.mark.parametrize("text", ["[]", '{"format": 2}', '{"format": "1"}', "\x00\xff"])

@@ -53,6 +53,7 @@ def test_the_options_are_named_after_their_adaptors():
 
 def test_every_toml_of_the_guide_is_a_dataset():
     blocks = re.findall(r"```toml\n(.*?)```", GUIDE, re.S)
+    blocks = [block for block in blocks if "dataset" not in tomllib.loads(block)]  # an experiment
     specs = [DatasetSpec.model_validate(tomllib.loads(block)) for block in blocks]
     assert {spec.labels for spec in specs} == {
         "folder", "tag", "table", "gtzan", "fma", "mtg_jamendo"

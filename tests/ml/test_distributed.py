@@ -37,6 +37,40 @@ def in_parallel():
     )
 
 
+def tags_in_parallel():
+    def tagged(seed=0):
+        tracks = features(seed)
+        return TrackSet(tracks.arrays, np.eye(3, dtype=np.float32)[tracks.labels], 1e-9)
+
+    plain = CONFIG.for_tags()
+    model, _ = train_in_parallel(
+        build_dense, tagged(), tagged(1), config=plain, seed=5, processes=2, device="cpu"
+    )
+    alone = build_dense()
+    train(alone, tagged(), tagged(1), config=plain, seed=5)
+    return model, alone
+
+
+TAGS_PROGRAM = """
+import torch
+torch.set_num_threads(1)
+from tests.ml.test_distributed import tags_in_parallel
+model, alone = tags_in_parallel()
+assert model.multi_label and alone.multi_label
+for name, value in alone.state_dict().items():
+    torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+"""
+
+
+def test_tags_too():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", TAGS_PROGRAM],
+        env=environment, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
 PROGRAM = """
 import json, sys, torch
 torch.set_num_threads(1)

@@ -121,3 +121,30 @@ def test_ticks_do_not_overlap():
     at = np.interp(ticks, mel_frequencies(TRANSFORM), np.arange(128))
     assert len(ticks) >= 5
     assert np.diff(at).max() <= -128 / 12  # from the top down
+
+
+@pytest.mark.parametrize("n", [1, 7, 200])
+def test_tags_are_drawn_a_row_each_and_of_many_the_best_and_the_worst(n):
+    rows = [
+        {"name": f"tag {i}", "positives": i, "prevalence": 0.1, "roc_auc": 0.5 + i / 500,
+         "pr_auc": i / 250}
+        for i in range(n)
+    ]  # fmt: skip
+    nobody = {"name": "nobody's", "positives": 0, "prevalence": 0.0, "roc_auc": None,
+              "pr_auc": None}  # fmt: skip
+    picture = plots.tag_chart([*rows, nobody], "t")
+    assert picture == plots.tag_chart([*rows, nobody], "t")
+    height = Image.open(io.BytesIO(picture)).height
+    assert height < 1800
+    if n == 1:
+        with pytest.raises(ValueError, match="no tag"):
+            plots.tag_chart([nobody], "t")
+
+
+def test_curves_of_tags_have_both_areas():
+    curves = [
+        {"epoch": e, "train_loss": 1 / e, "validation_loss": 1.1 / e, "validation_roc_auc": 0.7,
+         "validation_pr_auc": None if e == 1 else 0.3, "is_best": True}
+        for e in (1, 2, 3)
+    ]  # fmt: skip
+    assert plots.training_curves(curves).startswith(b"\x89PNG")
