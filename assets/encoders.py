@@ -105,7 +105,7 @@ def write_encoder(store: ArtifactStore, work: Work) -> None:
 
 
 def _of_network(model: Any, meta: dict[str, Any]) -> dict[str, Any]:
-    names = {"classes": meta["classes"], "multi_label": bool(meta.get("multi_label"))}
+    names = {"classes": meta["classes"], "multi_label": model.multi_label}
     return {"segment_frames": model.shape.frames, "input": meta["input"], **names}
 
 

@@ -51,9 +51,7 @@ def write_tags(store: ArtifactStore, work: Work) -> None:
         segment_offsets=np.cumsum([0, *counts], dtype=np.int64),
         segment_starts=np.zeros(len(vectors), np.int64),
     )
-    scores = probabilities(
-        network_of(store, encoder), found, multi_label=encoder.facts["multi_label"], device=device()
-    )
+    scores = probabilities(network_of(store, encoder), found, device=device())
     columns = {tag: scores[:, i] for i, tag in enumerate(tags)}
     write_table(pl.DataFrame({"track_id": ids, **columns}), work.folder / TABLE)
     means = sorted(((float(s.mean()), tag) for tag, s in columns.items() if len(ids)), reverse=True)

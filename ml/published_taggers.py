@@ -182,6 +182,7 @@ def load_published_tagger(architecture: str, path: Path) -> Tagger:
     assert isinstance(model, Tagger)
     _set(model, our_names(architecture, state), path)
     _check_filters(model, state, path)
+    model.multi_label = True
     return model.eval()
 
 

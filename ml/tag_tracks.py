@@ -38,7 +38,7 @@ def load_tagger(spec: TaggerSpec, folder: Path) -> tuple[Tagger, dict[str, Any]]
             where="tags of the tagger",
             remedy="name them all, in the order of the outputs; or none",
         )
-    meta = {"classes": tags, "multi_label": True, "aggregate": "mean", "input": described(model)}
+    meta = {"classes": tags, "aggregate": "mean", "input": described(model)}
     return model, meta
 
 
@@ -52,15 +52,14 @@ def described(model: Tagger) -> dict[str, Any]:
     }
 
 
-def probabilities(
-    model: Classifier, found: EmbeddedTracks, *, multi_label: bool, device: str = "cpu"
-) -> np.ndarray:
+def probabilities(model: Classifier, found: EmbeddedTracks, *, device: str = "cpu") -> np.ndarray:
     """What the last layer says of embedded tracks: the mean over the segments of each.
+
+    Sigmoids of a model of several labels a track, as tags do not exclude each other; else softmax.
 
     Args:
         model: that embedded them, by its `embedding`.
         found: the tracks.
-        multi_label: sigmoids, as tags do not exclude each other; else softmax.
         device: torch device the model is on.
 
     Returns:
@@ -71,7 +70,7 @@ def probabilities(
     model.eval()
     with torch.inference_mode():
         logits = model.classify(torch.from_numpy(found.segment_vectors).to(device)).double()
-        scores = torch.sigmoid(logits) if multi_label else torch.softmax(logits, dim=1)
+        scores = torch.sigmoid(logits) if model.multi_label else torch.softmax(logits, dim=1)
     sums = np.add.reduceat(scores.cpu().numpy(), found.segment_offsets[:-1], axis=0)
     return (sums / np.diff(found.segment_offsets)[:, None]).astype(np.float32)
 
@@ -87,7 +86,7 @@ def tag_waveforms(
         device: torch device.
     """
     found = embed_tracks(model, samples, device=device)
-    return probabilities(model, found, multi_label=True, device=device)
+    return probabilities(model, found, device=device)
 
 
 def strongest(

@@ -64,12 +64,12 @@ def test_a_scarce_remainder_is_not_heard_twice():
 def test_single_label_models_answer_softmax():
     model = build("waveform_cnn", InputShape(1, 1, 1000), n_classes=4, width=8)
     found = embed_tracks(model, [noise(0.2), noise(0.1)])
-    scores = probabilities(model, found, multi_label=False)
+    scores = probabilities(model, found)
     np.testing.assert_allclose(scores.sum(axis=1), 1.0, atol=1e-6)
     none = EmbeddedTracks(
         found.vectors[:0], found.segment_vectors[:0], np.zeros(1, int), np.zeros(0)
     )
-    assert probabilities(model, none, multi_label=True).shape == (0, 4)
+    assert probabilities(model, none).shape == (0, 4)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max"])
