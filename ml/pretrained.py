@@ -9,10 +9,12 @@ import torch
 from ml import checkpoints
 from ml.errors import UserError
 from ml.models.base import Classifier
+from ml.published_taggers import PUBLISHED, our_names
 from ml.weight_files import locate_weights as locate_weights
 from ml.weight_files import read_weights
 
 OUR_OWN = ("mean", "std", "head.weight", "head.bias")  # of the new data, and of the new classes
+NOT_LEARNED = (".window", ".fb")  # of a spectrogram in front: computed anew
 LEAST_SHARE = 0.9  # of the body's tensors that must be found
 
 
@@ -53,6 +55,8 @@ def load_weights(model: Classifier, path: Path) -> LoadedWeights:
         prefix = ""
     else:
         found = read_weights(path)
+        if model.architecture in PUBLISHED:  # a tagger of the literature, under its public names
+            found = our_names(model.architecture, found)
         prefix = "body." if hasattr(model, "body") else ""
         if prefix:
             found = _as_timm_has_it(model, found)
@@ -77,7 +81,7 @@ def _as_timm_has_it(model: Classifier, found: dict[str, torch.Tensor]) -> dict[s
 
 def _set(model: Classifier, found: dict[str, torch.Tensor], path: Path) -> LoadedWeights:
     ours = model.state_dict()
-    body = [name for name in ours if name not in OUR_OWN]
+    body = [name for name in ours if name not in OUR_OWN and not name.endswith(NOT_LEARNED)]
     fitting = [n for n in body if n in found and found[n].shape == ours[n].shape]
     if len(fitting) < LEAST_SHARE * len(body):
         different = [

@@ -194,7 +194,7 @@ def our_names(architecture: str, state: State) -> dict[str, Tensor]:
     found = {}
     for name, value in state.items():
         if not name.startswith(("spec.", "hstft.spec.")):  # computed, not learned
-            found[_our_name(name, how)] = value
+            found[_our_name(name, how)] = _without_dust(value)
     return found
 
 
@@ -254,7 +254,7 @@ def _set(model: Tagger, found: Mapping[str, Tensor], path: Path) -> None:
                 where=str(path),
                 remedy="fetch the file again; if it is whole, these weights are of no use",
             )
-    model.load_state_dict({n: _without_dust(value) for n, value in found.items()}, strict=False)
+    model.load_state_dict(found, strict=False)
 
 
 def _without_dust(value: Tensor) -> Tensor:

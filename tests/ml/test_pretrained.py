@@ -14,6 +14,7 @@ from ml import checkpoints, weight_files
 from ml.errors import UserError
 from ml.models import InputShape, build
 from ml.pretrained import load_weights, locate_weights
+from tests.ml.public_taggers import musicnn, state_of
 
 MEL = InputShape(1, 64, 64)
 COLOUR = InputShape(3, 64, 64)
@@ -207,3 +208,18 @@ def test_real_downloads_that_were_cut_short(real_data, name):
     assert name in caught.value.what
     assert f"{path.stat().st_size:,} bytes" in caught.value.what
     assert "again, whole" in caught.value.remedy
+
+
+def test_a_tagger_starts_from_public_weights(tmp_path):
+    """All but the head is taken over; dust becomes nothing there too."""
+    state = state_of(musicnn(tags=5, back_end=8, hidden=16, timbre=8, rhythm=4))
+    state["layer2.conv.weight"][0] = 1e-40
+    torch.save(state, tmp_path / "musicnn.pth")
+    sizes = {"timbre": 8, "rhythm": 4, "back_end": 8, "hidden": 16}
+    model = build("musicnn", InputShape(1, 1, 48000), n_classes=3, **sizes)
+    head = model.head.weight.clone()
+    loaded = load_weights(model, tmp_path / "musicnn.pth")
+    assert loaded.missing == ()
+    assert torch.equal(model.head.weight, head)
+    assert torch.equal(model.get_submodule("blocks.0.conv").weight, state["layer1.conv.weight"])
+    assert not model.get_submodule("blocks.1.conv").weight[0].any()
