@@ -1,4 +1,4 @@
-"""The area under the ROC curve of two groups of scores, with an interval that few tracks can bear."""
+"""The area under the ROC curve of two groups of scores, with an interval that holds for few."""
 
 from dataclasses import dataclass
 
@@ -61,6 +61,6 @@ def auc(
 
     # The interval ends where this is zero; at 0 and 1 it always is, and they are no ends.
     nearly = 1e-12
-    low = brentq(beyond, nearly, value) if beyond(nearly) > 0 else 0.0
-    high = brentq(beyond, value, 1 - nearly) if beyond(1 - nearly) > 0 else 1.0
+    low = brentq(beyond, nearly, min(value, 1 - nearly)) if beyond(nearly) > 0 else 0.0
+    high = brentq(beyond, max(value, nearly), 1 - nearly) if beyond(1 - nearly) > 0 else 1.0
     return Auc(value, float(low), float(high))

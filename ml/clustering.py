@@ -61,7 +61,6 @@ class ClusterFigures:
             shuffles the clusters.
     """
 
-    clusters: NDArray[np.int64]
     label_names: tuple[str, ...]
     contingency: NDArray[np.int64]
     mapping: dict[int, str]
