@@ -71,6 +71,19 @@ class ClusterFigures:
     silhouette_by_cluster: Figure
 
 
+def matched_order(figures: ClusterFigures) -> tuple[list[int], list[int]]:
+    """Clusters and labels in an order that puts matched ones side by side, by name of the label.
+
+    Returns:
+        Rows of `contingency` and its columns: all of them, those matched with nothing last.
+    """
+    numbers = {label: number for number, label in figures.mapping.items()}
+    names = figures.label_names
+    columns = sorted(range(len(names)), key=lambda at: (names[at] not in numbers, at))
+    rows = [numbers[names[column]] for column in columns if names[column] in numbers]
+    return rows + [n for n in range(len(figures.contingency)) if n not in rows], columns
+
+
 def cluster_figures(
     vectors: NDArray[np.floating],
     labels: Sequence[str],

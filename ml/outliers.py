@@ -222,6 +222,17 @@ def conformal_p_values(
     return (1 + at_least) / (1 + len(ordered))
 
 
+def flagging_distance(calibration: NDArray[np.float64], *, level: float = LEVEL) -> float | None:
+    """The score above which a p-value is not above `level`; None where none can be that small.
+
+    Args:
+        calibration: float [m].
+        level: 0 .. 1.
+    """
+    allowed = int(np.floor(level * (1 + len(calibration)) + 1e-9)) - 1  # at least as large
+    return float(np.sort(calibration)[::-1][allowed]) if 0 <= allowed < len(calibration) else None
+
+
 def own_p_values(calibration: NDArray[np.float64]) -> NDArray[np.float64]:
     """The p-value of each calibration score among the others.
 
