@@ -5,19 +5,25 @@ from typing import Any
 
 import polars as pl
 
-from assets.cluster_figures import CLUSTERERS, CONTINGENCY, contingency_picture
+from assets.cluster_figures import (
+    ALL_TRACKS,
+    CLUSTERERS,
+    CONTINGENCY,
+    FIGURE_NAMES,
+    contingency_picture,
+)
 from assets.cluster_outliers import (
     OUTLIERS,
     OUTLIERS_PICTURE,
     outlier_sentences,
-    spell_auc,
     spell_labels,
     strangest,
 )
 from assets.cluster_pictures import MAPS, evenly, map_picture, sheet_name
-from assets.cluster_reports import CLUSTER_REPORTS, MAP, density_sentence, figure_rows
+from assets.cluster_reports import CLUSTER_REPORTS, MAP, density_sentence
 from assets.cluster_tracks import HELD_OUT, LEFT_OUT, OUTSIDE
-from assets.materialize import inputs_of
+from assets.datasets import DATASETS
+from assets.materialize import input_of, inputs_of
 from assets.pages import results
 from assets.pages.library import Library, Names
 from assets.pages.links import artifact_link, audit_command
@@ -43,13 +49,14 @@ def clusters(
         found.append(
             {
                 "name": encoder,
+                "dataset": input_of(store, artifact.record.spec, DATASETS).reference.partition,
                 "tracks": table.height,
                 "shown": len(maps[encoder]["points"]),
                 "pictures": {
                     MAPS[name]: artifact_link(artifact.reference, map_picture(name))
                     for name in MAPS
                 },
-                "figures": figure_rows(facts),
+                "figures": _figures(facts),
                 "skipped": facts["skipped"],
                 "density": density_sentence(facts),
                 "headline": _headline(facts["figures"]),
@@ -61,19 +68,30 @@ def clusters(
     return found, {"tracks": names.tracks, "parts": PARTS, "maps": maps}
 
 
-def comparison(found: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+def comparison(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """All encoders side by side: of each, its strictest figures, a row for each clusterer."""
     rows = []
     for item in found:
-        strictest = [
-            row for row in item["figures"] if row["tracks"] == item["figures"][0]["tracks"]
-        ]
+        figures = item["figures"]
         outside = (item["outliers"]["facts"] or {}).get("outside") or {"auc": {}}
-        unheard = outside["auc"].get("knn")
-        for row in strictest:
-            told = {"encoder": item["name"]} | {key: str(value) for key, value in row.items()}
-            rows.append(told | {"AUC of outside tracks": spell_auc(unheard) if unheard else "-"})
+        for row in figures:
+            if row["of"] == figures[0]["of"]:
+                unheard = {"AUC of outside tracks": outside["auc"].get("knn")}
+                named = {"encoder": item["name"], "dataset": item["dataset"]}
+                rows.append(named | row | unheard)
     return rows
+
+
+def _figures(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The figures as rows; a figure with its interval stays a mapping, for the template."""
+    return [
+        {
+            "of": f"{row['n']:,} {row['tracks']}",
+            "clusters": f"{row['clusters']}, {CLUSTERERS[row['clusterer']]}",
+            **{title: row[key] for key, title in FIGURE_NAMES.items()},
+        }
+        for row in facts["figures"]
+    ]
 
 
 def _map(artifact: Artifact, table: pl.DataFrame, names: Names) -> dict[str, Any]:
@@ -155,6 +173,7 @@ def _contingency(artifact: Artifact) -> list[dict[str, Any]]:
             picture = artifact_link(artifact.reference, contingency_picture(str(clusterer)))
             drawn.add(str(clusterer))
         title = f"{CLUSTERERS[str(clusterer)]}, {tracks}"
+        title += ", as the map shows them" if tracks == ALL_TRACKS else ""
         found.append({"title": title, "labels": labels, "rows": rows, "picture": picture})
     return found
 
@@ -175,8 +194,8 @@ def _outliers(artifact: Artifact, library: Library) -> dict[str, Any]:
             "folder": part["folder"],
             "tracks": part["tracks"],
             "flagged": part["flagged"],
-            "AUC, nearest neighbours": spell_auc(part["auc"]["knn"]),
-            "AUC, Mahalanobis": spell_auc(part["auc"]["mahalanobis"]),
+            "AUC, nearest neighbours": part["auc"]["knn"],
+            "AUC, Mahalanobis": part["auc"]["mahalanobis"],
         }
         for part in facts["by_folder"]
     ]

@@ -139,4 +139,6 @@ def _percent(value: float | None) -> str:
 
 def _plain(value: object) -> str:
     """A figure for people: two decimals, a dash for nothing."""
-    return f"{value:.2f}" if isinstance(value, float) else ("-" if value is None else str(value))
+    if isinstance(value, float):
+        return f"{round(value, 2) + 0.0:.2f}"  # + 0.0: no "-0.00"
+    return "-" if value is None else str(value)
