@@ -82,9 +82,9 @@ def write_thumbnails(store: ArtifactStore, work: Work, tracks: pl.DataFrame) -> 
     with progress_bar(len(rows), "tracks", "spectrograms") as bar:
         for row in rows:
             opened = place.get(track_id := tracks["track_id"][int(row)])
-            values = opened.track(track_id) if opened is not None else []
             bar.update()
-            if not len(values):
+            values = opened.track(track_id) if opened is not None else None
+            if values is None or not len(values):
                 continue
             pending.append(plots.thumbnail(values))
             numbers[row] = drawn

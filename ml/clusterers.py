@@ -41,6 +41,7 @@ MOST_CLUSTERS = 10
 """Where no labels say how many clusters to look for: two to so many are tried."""
 NOISE = -1
 """HDBSCAN's cluster of the tracks that lie in none."""
+_View = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 _SAMPLE = 2000  # tracks of which silhouettes choose a number of clusters
 _REGULARISATION = 1e-3  # added to a mixture's variances; that of the first axis is 1
 
@@ -96,16 +97,18 @@ def cluster(
             remedy="ask for at least one cluster, and no more than there are tracks",
         )
     possible = min(n_clusters, len(np.unique(scaled, axis=0)))
-    if method == "kmeans" or possible == 1:
-        model, how, seen_by = _kmeans(possible, seed), f"k-means, {possible} clusters", _whole
-    else:
-        dims, covariance = mixture_shape(*scaled.shape, possible)
+    seen_by: _View = _whole
+    model: KMeans | GaussianMixture = _kmeans(possible, seed)
+    how = f"k-means, {possible} clusters"
+    if method == "mixture" and possible > 1:
+        n, d = scaled.shape
+        dims, covariance = mixture_shape(n, d, possible)
         seen_by = _through_pca(scaled, dims, seed)
         model = GaussianMixture(
             possible, covariance_type=covariance, reg_covar=_REGULARISATION, n_init=N_INIT,
             random_state=seed,
         )  # fmt: skip
-        how = f"{possible} Gaussians, {covariance} covariance, {dims} of {scaled.shape[1]} PCA axes"
+        how = f"{possible} Gaussians, {covariance} covariance, {dims} of {d} PCA axes"
     with _same_bytes():
         found = model.fit(seen_by(scaled)).predict(seen_by(scaled))
     numbers, first, labels = np.unique(found, return_index=True, return_inverse=True)
@@ -146,7 +149,7 @@ def density_clusters(
     smallest = max(DENSE_NEIGHBOURS, int(np.sqrt(len(scaled)) / 2))
     if len(scaled) < 2 * smallest or len(np.unique(scaled, axis=0)) == 1:
         return np.full(len(scaled), NOISE, dtype=np.int64)
-    reduced = _through_pca(scaled, reduced_dims(*scaled.shape), seed)(scaled)
+    reduced = _through_pca(scaled, reduced_dims(len(scaled), scaled.shape[1]), seed)(scaled)
     with _same_bytes():
         found = HDBSCAN(
             min_cluster_size=smallest, min_samples=DENSE_NEIGHBOURS, n_jobs=1, copy=True
@@ -221,13 +224,11 @@ def _kmeans(n_clusters: int, seed: int) -> KMeans:
     return KMeans(n_clusters=n_clusters, n_init=N_INIT, random_state=seed)
 
 
-def _whole(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+def _whole(scaled: NDArray[np.float32]) -> NDArray[np.floating]:
     return scaled
 
 
-def _through_pca(
-    scaled: NDArray[np.float32], dims: int, seed: int
-) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+def _through_pca(scaled: NDArray[np.float32], dims: int, seed: int) -> _View:
     """What sees vectors along the first axes of these, the first with variance 1."""
     with _same_bytes():
         axes = PCA(dims, random_state=seed).fit(scaled.astype(np.float64))

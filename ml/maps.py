@@ -67,7 +67,7 @@ def project(
         UserError: no vectors, or values that are not finite.
     """
     scaled = scale(vectors, scaling).astype(np.float64)
-    plane = np.zeros((len(scaled), 2))
+    plane: NDArray[np.floating] = np.zeros((len(scaled), 2))
     # Beyond rounding there is nothing to see: a map of noise would look like one of music.
     if _still(scaled):
         return plane.astype(np.float32)
@@ -81,12 +81,12 @@ def project(
     return plane.astype(np.float32)
 
 
-def _still(values: NDArray[np.float64]) -> bool:
+def _still(values: NDArray[np.floating]) -> bool:
     return bool(np.ptp(values, axis=0).max() <= 1e-6 * max(1.0, np.abs(values).max()))
 
 
 def _tsne(
-    scaled: NDArray[np.float64], plane: NDArray[np.float64], seed: int, progress: Progress
+    scaled: NDArray[np.float64], plane: NDArray[np.floating], seed: int, progress: Progress
 ) -> NDArray[np.floating]:
     from openTSNE import TSNE
 
@@ -112,7 +112,7 @@ def _tsne(
 
 
 def _umap(
-    scaled: NDArray[np.float64], plane: NDArray[np.float64], seed: int, progress: Progress
+    scaled: NDArray[np.float64], plane: NDArray[np.floating], seed: int, progress: Progress
 ) -> NDArray[np.floating]:
     count = min(NEIGHBOURS, len(scaled))
     near = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(scaled)

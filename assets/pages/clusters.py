@@ -162,7 +162,7 @@ def _contingency(artifact: Artifact) -> list[dict[str, Any]]:
         labels = part["label"].unique(maintain_order=True).to_list()
         rows = [
             {
-                "cluster": int(number) + 1,  # type: ignore[call-overload]
+                "cluster": int(number) + 1,
                 "matched": counts["matched_label"][0],
                 "counts": dict(zip(counts["label"], counts["count"], strict=True)),
             }
@@ -181,7 +181,12 @@ def _contingency(artifact: Artifact) -> list[dict[str, Any]]:
 def _outliers(artifact: Artifact, library: Library) -> dict[str, Any]:
     """What was found about tracks outside the dataset, and these tracks themselves."""
     facts = artifact.facts["outliers"]
-    told = {"facts": None, "sentences": outlier_sentences(facts), "rows": [], "folders": []}
+    told: dict[str, Any] = {
+        "facts": None,
+        "sentences": outlier_sentences(facts),
+        "rows": [],
+        "folders": [],
+    }
     if facts["absent"]:
         return told | {"title": "Out of distribution", "picture": None, "tracks": 0}
     rows = strangest(read_table(artifact.folder / OUTLIERS), STRANGEST)
