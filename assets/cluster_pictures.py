@@ -26,7 +26,8 @@ def sheet_name(number: int) -> str:
 
 def evenly(count: int, most: int) -> np.ndarray:
     """At most so many of `count` rows, evenly spaced."""
-    return np.arange(0, count, -(-count // most) or 1)
+    shown = min(count, most)
+    return np.arange(shown) * count // max(shown, 1)
 
 
 def write_maps(work: Work, tracks: pl.DataFrame, vectors: np.ndarray) -> dict[str, pl.Series]:

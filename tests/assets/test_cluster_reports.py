@@ -233,11 +233,11 @@ class TestLittleToSay:
     def test_a_large_library_is_mapped_and_drawn_in_part(self, tmp_path):
         report = report_of(home_at(tmp_path, tracks=30, others=()), mapped=12, drawn=4)
         table = read_table(report.folder / MAP)
-        assert report.facts["mapped"] == table["x_umap"].count() == table["y_pca"].count() == 10
+        assert report.facts["mapped"] == table["x_umap"].count() == table["y_pca"].count() == 12
         assert table["tile"].drop_nulls().to_list() == [0, 1, 2, 3]
         assert table.filter(pl.col("tile").is_not_null())["x_umap"].null_count() == 0
         assert table["kmeans"].null_count() == 0
-        assert report.facts["density"]["tracks"] == 10
+        assert report.facts["density"]["tracks"] == 12
 
 
 def test_the_same_bytes_again(home, report, tmp_path):

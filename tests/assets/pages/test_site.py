@@ -297,8 +297,8 @@ class TestNotEverythingIsThere:
         assert len(json.loads(pages["tracks"].data)["rows"]) == 5
         assert "the first 5 by path" in pages["tracks"].text
         points = json.loads(pages["clusters"].data)["maps"]["mel-statistics"]["points"]
-        assert len(points) == 4
-        assert "4 of 8 tracks are drawn" in pages["clusters"].text
+        assert len(points) == 5
+        assert "5 of 8 tracks are drawn" in pages["clusters"].text
         near = json.loads(pages["recommendations"].data)["encoders"]["mel-statistics"]
         assert len(near) == 5
         assert "5 of 8 tracks" in pages["recommendations"].text
