@@ -3,14 +3,28 @@
 import numpy as np
 import polars as pl
 from dagster import (
+    AllPartitionMapping,
     AssetDep,
     AssetExecutionContext,
     MaterializeResult,
     asset,
 )
 
+from assets import ingest
+from assets.cluster_figures import CLUSTERERS, FIGURE_NAMES, contingency_picture, write_clusters
+from assets.cluster_outliers import (
+    OUTLIERS,
+    OUTLIERS_PICTURE,
+    outlier_sentences,
+    spell_labels,
+    strangest,
+    write_outliers,
+)
+from assets.cluster_pictures import MAPS, map_picture, write_maps, write_thumbnails
+from assets.cluster_tracks import is_trained, report_tracks
 from assets.datasets import DATASETS, TABLE
 from assets.embeddings import EMBEDDINGS, TRACK_VECTORS
+from assets.inputs import input_references
 from assets.materialize import (
     Metadata,
     current_references,
@@ -30,23 +44,30 @@ from storage.records import Spec
 from storage.tables import read_table, write_table
 from storage.test_reads import register_read
 
-STAGE = 1
+STAGE = 2
 CLUSTER_REPORTS = "cluster_reports"
-MAP, MAP_PICTURE, FIGURES = "map.parquet", "map.png", "figures.json"
-FIGURE_NAMES = {
-    "accuracy": "Hungarian accuracy",
-    "nmi": "NMI",
-    "ari": "ARI",
-    "silhouette_by_label": "silhouette of labels",
-}
+MAP, FIGURES = "map.parquet", "figures.json"
+SHOWN_OUTLIERS = 10  # in the Dagster UI; the page shows more
 
 
 def cluster_spec(store: ArtifactStore, encoder: str) -> Spec:
     """The report on all current embeddings of an encoder, held against its dataset's labels."""
     snapshot = store.need(DATASETS, SPECS.encoders[encoder].dataset)
     vectors = current_references(store, EMBEDDINGS, f"{encoder}+")
-    config = {"map": "tsne", "bootstrap": 1000, "shuffles": 200}
-    return Spec(CLUSTER_REPORTS, encoder, STAGE, (snapshot.reference, *vectors), config, 0)
+    spectrograms = input_references(store, [v.partition.split("+", 1)[1] for v in vectors])
+    config = {
+        "maps": list(MAPS),
+        "mapped": 20_000,  # most tracks of a map
+        "drawn": 5_000,  # most tracks with a picture; as many points as a page shows
+        "clusterers": list(CLUSTERERS),
+        "bootstrap": 1000,
+        "shuffles": 200,
+        "neighbours": 5,  # the training track whose distance says how strange a track is
+        "voters": 15,  # the training tracks whose labels are near
+        "level": 0.05,  # flagged where such a distance is this rare, or rarer
+    }
+    inputs = (snapshot.reference, *vectors, *spectrograms)
+    return Spec(CLUSTER_REPORTS, encoder, STAGE, inputs, config, 0)
 
 
 def vectors_of(store: ArtifactStore, spec: Spec) -> tuple[list[str], np.ndarray]:
@@ -64,38 +85,21 @@ def vectors_of(store: ArtifactStore, spec: Spec) -> tuple[list[str], np.ndarray]
 
 
 def write_cluster_report(store: ArtifactStore, work: Work) -> None:
-    """Map all tracks in the plane; cluster the tracks the encoder was not trained on."""
-    from ml import plots
-    from ml.clustering import cluster_figures, project
-
-    config, seed = work.spec.config, work.spec.seed or 0
+    """Map all tracks in the plane; cluster them blind; say which are unlike the training tracks."""
     ids, vectors = vectors_of(store, work.spec)
-    snapshot = read_table(input_of(store, work.spec, DATASETS).folder / TABLE)
-    known = snapshot.select("track_id", "path", "artist", "title", "label", "split")
-    table = pl.DataFrame({"track_id": ids}).join(known, on="track_id", how="left")
-    points = project(vectors, method=config["map"], seed=seed)
-    table = table.with_columns(x=points[:, 0], y=points[:, 1])
+    tracks = report_tracks(store, work.spec, ids)
     _register(store, work)
+    work.facts.update(tracks=tracks.height, labelled=tracks["label"].count())
+    columns = write_maps(work, tracks, vectors)
+    columns["tile"] = write_thumbnails(store, work, tracks)
+    columns |= write_clusters(work, tracks, vectors)
+    write_outliers(work, tracks, vectors, is_trained(store, work.spec))
+    table = tracks.drop("labels", "group", "heard").with_columns(**columns)
     write_table(table, work.folder / MAP)
-    title = f"{work.spec.partition}: {table.height} tracks (t-SNE)"
-    png = plots.scatter_map(points, table["label"].to_list(), title)
-    (work.folder / MAP_PICTURE).write_bytes(png)
-    figures: list[dict[str, object]] = []
-    for name, chosen in _selections(table).items():
-        labels = [table["label"][row] for row in chosen]
-        if len(chosen) < 3 or len(set(labels)) < 2 or len(chosen) <= len(set(labels)):
-            continue
-        found = cluster_figures(
-            vectors[chosen],
-            labels,
-            seed=seed,
-            n_bootstrap=config["bootstrap"],
-            n_shuffles=config["shuffles"],
-        )
-        row = {"tracks": name, "n": len(chosen), "classes": len(set(labels))}
-        figures.append(row | {key: _plain(getattr(found, key)) for key in FIGURE_NAMES})
-    write_json(work.folder / FIGURES, figures)
-    work.facts.update(tracks=table.height, labelled=table["label"].count(), figures=figures)
+    write_json(work.folder / FIGURES, {name: work.facts[name] for name in _SAID})
+
+
+_SAID = ("figures", "skipped", "density", "outliers")
 
 
 def _register(store: ArtifactStore, work: Work) -> None:
@@ -106,36 +110,26 @@ def _register(store: ArtifactStore, work: Work) -> None:
     register_read(store.home, snapshot.reference, tested, work.spec.reference, "clusters", run)
 
 
-def _selections(table: pl.DataFrame) -> dict[str, list[int]]:
-    """Rows to judge: tracks no training has seen, and all. Clusters are made without labels."""
-    splits, labels = table["split"].to_list(), table["label"].to_list()
-    used = [row for row, split in enumerate(splits) if split is not None and labels[row]]
-    held_out = [row for row in used if splits[row] != "train"]
-    return {"held-out tracks": held_out, "all tracks (training tracks too)": used}
-
-
-def _plain(figure: object) -> dict[str, float | None]:
-    names = ("value", "low", "high", "chance", "chance_95")
-    values = {name: float(getattr(figure, name)) for name in names}
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
-
-
 @asset(
     partitions_def=encoder_names,
     deps=[
         AssetDep(EMBEDDINGS, partition_mapping=by_encoder),
         AssetDep(DATASETS, partition_mapping=dataset_to_encoders),
+        AssetDep(ingest.MEL, partition_mapping=AllPartitionMapping()),
     ],
     group_name="embeddings",
     code_version=str(STAGE),
     kinds={"scikitlearn"},
 )
 def cluster_reports(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
-    """A map of the library in an encoder's space, and how well blind clusters match the labels.
+    """Do genres form clusters in an encoder's space, and where does unheard music land?
 
-    k-means without labels; then Hungarian accuracy, NMI, ARI and silhouette, each with a bootstrap
-    interval and the level that shuffled labels reach. A trained encoder has seen the labels of its
-    training tracks: the held-out tracks are what counts.
+    Maps by PCA, t-SNE and UMAP. Clusters by k-means and a Gaussian mixture, without labels; then
+    Hungarian accuracy, NMI, ARI and silhouettes, each with a bootstrap interval and the level that
+    shuffled labels reach. A trained encoder has seen the labels of its training tracks: the
+    held-out tracks are what counts. HDBSCAN says how many clusters there are by density alone.
+    Tracks outside the dataset get a conformal p-value: how rare it is for one of the dataset to lie
+    as far from the training tracks.
     """
     with plain_failures():
         store = home.store()
@@ -146,14 +140,16 @@ def cluster_reports(context: AssetExecutionContext, home: HomeResource) -> Mater
 def figure_rows(facts: Metadata) -> list[dict[str, object]]:
     """The figures as rows for people."""
 
-    def spell(figure: dict[str, float]) -> str:
-        if figure["value"] is None:
+    def spell(figure: dict[str, float] | None) -> str:
+        if figure is None or figure["value"] is None:
             return "-"
         return "{value:.2f} ({low:.2f} to {high:.2f}; shuffled {chance:.2f})".format(**figure)
 
     return [
         {
             "tracks": row["tracks"],
+            "clusters by": CLUSTERERS[row["clusterer"]],
+            "clusters": row["clusters"],
             "n": row["n"],
             **{title: spell(row[key]) for key, title in FIGURE_NAMES.items()},
         }
@@ -161,11 +157,33 @@ def figure_rows(facts: Metadata) -> list[dict[str, object]]:
     ]
 
 
+def density_sentence(facts: Metadata) -> str:
+    """How many clusters there are by density alone."""
+    return (
+        "By density alone (HDBSCAN) there are {clusters} clusters, and {noise:.0%} of {tracks:,} "
+        "tracks lie in none.".format(**facts["density"])
+    )
+
+
 def _show(artifact: Artifact) -> Metadata:
-    rows = figure_rows(artifact.facts)
-    shown: Metadata = {
-        "tracks": artifact.facts["tracks"],
-        "map": picture(artifact.folder / MAP_PICTURE),
-    }
-    shown["figures"] = markdown_table(rows) if rows else "no labels to hold the clusters against"
+    facts = artifact.facts
+    rows = figure_rows(facts)
+    shown: Metadata = {"tracks": facts["tracks"]}
+    shown |= {f"map by {MAPS[name]}": picture(artifact.folder / map_picture(name)) for name in MAPS}
+    shown["figures"] = markdown_table(rows) if rows else "; ".join(facts["skipped"])
+    shown["clusters by density"] = density_sentence(facts)
+    for clusterer, title in CLUSTERERS.items():
+        file = artifact.folder / contingency_picture(clusterer)
+        if file.name in artifact.record.files:
+            shown[f"{title} against the labels"] = picture(file)
+    shown["out of distribution"] = " ".join(outlier_sentences(facts["outliers"]))
+    if not facts["outliers"]["absent"]:
+        shown["distances"] = picture(artifact.folder / OUTLIERS_PICTURE)
+        found = strangest(read_table(artifact.folder / OUTLIERS), SHOWN_OUTLIERS)
+        shown["tracks outside the dataset, the strangest first"] = markdown_table(
+            [
+                {"track": row["path"], "nearest labels": spell_labels(row), "p-value": row["p_knn"]}
+                for row in found
+            ]
+        )
     return shown

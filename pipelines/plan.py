@@ -196,8 +196,9 @@ class Planner:
         for name in encoders.in_service(self.store):
             report = self.store.current(cluster_reports.CLUSTER_REPORTS, name)
             spec = cluster_reports.cluster_spec(self.store, name)
-            new = len(set(spec.inputs) - set(report.record.spec.inputs)) if report else 0
-            gone = len(set(report.record.spec.inputs) - set(spec.inputs)) if report else 0
+            made_from = set(report.record.spec.inputs) if report else set()
+            new = sum(r.asset == embeddings.EMBEDDINGS for r in set(spec.inputs) - made_from)
+            gone = len(made_from - set(spec.inputs))
             if report and new and not gone and not self.refresh:
                 why = f"kept; {new} newer batch(es) are not on it; --refresh makes it anew"
                 yield Step("clustering", {"encoder": name}, why, needless=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "melgraph", "mlflow", "numpy", "polars", "pyarrow", "scikit-learn", "scipy", "soundfile",
-    "soxr", "timm", "torch", "torchaudio", "torchvision", "usearch", "zarr",
+    "melgraph", "mlflow", "numba", "numpy", "opentsne", "pillow", "polars", "pyarrow",
+    "scikit-learn", "scipy", "soundfile", "soxr", "timm", "torch", "torchaudio", "torchvision",
+    "umap-learn", "usearch", "zarr",
 )  # fmt: skip
 
 

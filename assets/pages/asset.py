@@ -18,7 +18,7 @@ from storage.artifacts import Artifact, ArtifactStore
 from storage.catalogue import Catalogue
 from storage.records import Spec
 
-STAGE = 2
+STAGE = 3
 PAGES, EVERYTHING = "pages", "all"
 
 

@@ -63,6 +63,32 @@ class Library:
         return quote_path(row["path"]) if row else None
 
 
+class Names:
+    """Numbers tracks as they are first met: each is embedded once."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.tracks: list[list[str | None]] = []
+        self._number: dict[str, int] = {}
+
+    def add(self, track_id: str, path: str | None) -> int:
+        """The number of a track, whose row joins `tracks` when it is new."""
+        if track_id not in self._number:
+            self._number[track_id] = len(self.tracks)
+            row = self.library.by_id.get(track_id)
+            self.tracks.append(
+                [
+                    track_id,
+                    self.library.title(track_id, path),
+                    self.library.artist(track_id),
+                    row["path"] if row else path,
+                    (row["label"] if row else None) or "",
+                    self.library.source(track_id),
+                ]
+            )
+        return self._number[track_id]
+
+
 def read_library(store: ArtifactStore, spec: Spec) -> Library:
     """The library, from the `tracks` and `datasets` that a spec of pages names."""
     files = library_files(inputs_of(store, spec, TRACKS), spec.config)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from assets.cluster_reports import CLUSTER_REPORTS, MAP, figure_rows
+from assets.cluster_reports import CLUSTER_REPORTS
 from assets.datasets import DATASETS, artist_caution
 from assets.dreams import DREAMS, sound_rows
 from assets.evaluations import EVALUATIONS
@@ -13,7 +13,7 @@ from assets.ingest import TRACKS
 from assets.leaderboard import LEADERBOARD
 from assets.materialize import inputs_of
 from assets.pages.evaluations import shown_evaluation
-from assets.pages.library import Library
+from assets.pages.library import Library, Names
 from assets.pages.links import artifact_link, audit_command
 from assets.recommendations import RECOMMENDATIONS
 from assets.recommendations import TABLE as NEIGHBOURS_TABLE
@@ -76,65 +76,11 @@ def models(store: ArtifactStore, spec: Spec, library: Library) -> list[dict[str,
     return found
 
 
-def clusters(
-    store: ArtifactStore, spec: Spec, library: Library
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """An encoder each, for the template; and the maps, for `clusters.js`."""
-    found, maps, names = [], {}, _Names(library)
-    for artifact in inputs_of(store, spec, CLUSTER_REPORTS):
-        encoder = artifact.reference.partition
-        table = read_table(artifact.folder / MAP)
-        step = -(-table.height // LIMIT) or 1
-        shown = table.gather_every(step)
-        labels = sorted(shown["label"].drop_nulls().unique().to_list())
-        number = {label: i for i, label in enumerate(labels)}
-        x, y = _unit(shown["x"].to_list(), shown["y"].to_list())
-        rows = zip(
-            shown["track_id"].to_list(), shown["path"].to_list(), shown["label"].to_list(), x, y,
-            strict=True,
-        )  # fmt: skip
-        points = [[names.add(i, p), px, py, number.get(label, -1)] for i, p, label, px, py in rows]
-        maps[encoder] = {"labels": labels, "points": points}
-        found.append(
-            {
-                "name": encoder,
-                "tracks": table.height,
-                "shown": shown.height,
-                "labelled": len(labels) > 0,
-                "figures": figure_rows(artifact.facts),
-                "headline": _headline(artifact.facts["figures"]),
-                "audit": audit_command(artifact.reference),
-            }
-        )
-    return found, {"tracks": names.tracks, "maps": maps}
-
-
-def _headline(figures: Iterable[Mapping[str, Any]]) -> str | None:
-    """How well blind clusters match the labels, by the strictest selection there is."""
-    for row in figures:
-        found = row["accuracy"]
-        if found["value"] is not None:
-            return (
-                f"{found['value']:.0%} of the {row['tracks']} fall in the cluster of their label "
-                f"({found['chance']:.0%} with shuffled labels)"
-            )
-    return None
-
-
-def _unit(x: list[float], y: list[float]) -> tuple[list[float], list[float]]:
-    """Coordinates from 0 to 1, both on one scale, short enough to embed."""
-    if not x:
-        return [], []
-    span = max(max(x) - min(x), max(y) - min(y)) or 1.0
-    left, bottom = min(x), min(y)
-    return [round((v - left) / span, 4) for v in x], [round((v - bottom) / span, 4) for v in y]
-
-
 def recommendations(
     store: ArtifactStore, spec: Spec, library: Library
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """An encoder each, for the template; and the neighbours, for `recommendations.js`."""
-    found, encoders, names = [], {}, _Names(library)
+    found, encoders, names = [], {}, Names(library)
     for artifact in inputs_of(store, spec, RECOMMENDATIONS):
         table = read_table(artifact.folder / NEIGHBOURS_TABLE).sort("track", "rank")
         columns = ("track_id", "track", "recommended_id", "recommended_path", "similarity")
@@ -207,31 +153,6 @@ def track_rows(library: Library) -> dict[str, Any]:
         for row in library.rows[:LIMIT]
     ]
     return {"splits": library.splits, "rows": rows}
-
-
-class _Names:
-    """Numbers tracks as they are first met: each is embedded once."""
-
-    def __init__(self, library: Library) -> None:
-        self.library = library
-        self.tracks: list[list[str | None]] = []
-        self._number: dict[str, int] = {}
-
-    def add(self, track_id: str, path: str | None) -> int:
-        if track_id not in self._number:
-            self._number[track_id] = len(self.tracks)
-            row = self.library.by_id.get(track_id)
-            self.tracks.append(
-                [
-                    track_id,
-                    self.library.title(track_id, path),
-                    self.library.artist(track_id),
-                    row["path"] if row else path,
-                    (row["label"] if row else None) or "",
-                    self.library.source(track_id),
-                ]
-            )
-        return self._number[track_id]
 
 
 def finite(value: float | None, digits: int) -> float | None:

@@ -12,6 +12,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from assets.pages import results
+from assets.pages.clusters import clusters as clusters_of
+from assets.pages.clusters import comparison
 from assets.pages.evaluations import WRONG_ANSWERS
 from assets.pages.exploration import explorations
 from assets.pages.library import Library, read_library
@@ -58,7 +60,7 @@ def write_pages(store: ArtifactStore, work: Work) -> None:
 def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
     """Everything the templates may show, by name."""
     library = read_library(store, spec)
-    clusters, maps = results.clusters(store, spec, library)
+    clusters, maps = clusters_of(store, spec, library)
     recommendations, neighbours = results.recommendations(store, spec, library)
     datasets = results.datasets(store, spec)
     made = {
@@ -86,6 +88,7 @@ def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
         "absent": results.absences(made, datasets),
         "track_rows": results.track_rows(library),
         "maps": maps,
+        "compared": comparison(clusters),
         "neighbours": neighbours,
         "audits": _audits(spec),
     }
@@ -136,4 +139,6 @@ def _percent(value: float | None) -> str:
 
 def _plain(value: object) -> str:
     """A figure for people: two decimals, a dash for nothing."""
-    return f"{value:.2f}" if isinstance(value, float) else ("-" if value is None else str(value))
+    if isinstance(value, float):
+        return f"{round(value, 2) + 0.0:.2f}"  # + 0.0: no "-0.00"
+    return "-" if value is None else str(value)

@@ -6,6 +6,7 @@ read at 700.
 """
 
 from ml.plots.charts import bars, confusion_matrix, histogram, scatter_map, training_curves
+from ml.plots.clusters import contingency_matrix, distance_histograms
 from ml.plots.spectrograms import (
     compared_sounds,
     mel_spectrogram,
@@ -15,6 +16,7 @@ from ml.plots.spectrograms import (
 from ml.plots.studies import arms_chart, curves_chart, differences_chart, reliability_diagram
 from ml.plots.style import COLOURS, MARKERS
 from ml.plots.tags import tag_chart
+from ml.plots.thumbnails import thumbnail, thumbnail_sheet
 
 __all__ = [
     "COLOURS",
@@ -23,8 +25,10 @@ __all__ = [
     "bars",
     "compared_sounds",
     "confusion_matrix",
+    "contingency_matrix",
     "curves_chart",
     "differences_chart",
+    "distance_histograms",
     "histogram",
     "mel_spectrogram",
     "reliability_diagram",
@@ -32,5 +36,7 @@ __all__ = [
     "spectrogram_grid",
     "spectrogram_triptych",
     "tag_chart",
+    "thumbnail",
+    "thumbnail_sheet",
     "training_curves",
 ]

@@ -1,172 +1,198 @@
-// The maps: one SVG per encoder, colour and shape by label, the nearest point under the pointer.
+// The maps of the encoders: which map, which colours, which tracks; and the track that was chosen.
 "use strict";
 
-const COLOURS = 7; // --c0 to --c6 of the style sheet
-const SHAPES = [
-  "M5 0A5 5 0 1 1-5 0A5 5 0 1 1 5 0Z",
-  "M-4.4-4.4H4.4V4.4H-4.4Z",
-  "M0-5.6L5.4 4H-5.4Z",
-  "M0-6L6 0L0 6L-6 0Z",
-  "M0 5.6L5.4-4H-5.4Z",
-  "M-1.8-5.4H1.8V-1.8H5.4V1.8H1.8V5.4H-1.8V1.8H-5.4V-1.8H-1.8Z",
-  "M-5-2.6L-2.6-5L0-2.4L2.6-5L5-2.6L2.4 0L5 2.6L2.6 5L0 2.4L-2.6 5L-5 2.6L-2.4 0Z",
-  "M0-6.4L1.6-2H6L2.4.8L3.8 5.4L0 2.6L-3.8 5.4L-2.4.8L-6-2H-1.6Z",
-  "M-5.6 0L4-5.4V5.4Z",
-  "M5.6 0L-4-5.4V5.4Z",
-];
-const REACH = 24; // pixels around the pointer in which a point is found
-const MARGIN = 16;
-const SVG = "http://www.w3.org/2000/svg";
 const [ID, NAME, ARTIST, PATH, LABEL, SOURCE] = Array(6).keys();
+const METHODS = ["PCA", "t-SNE", "UMAP"]; // in the order of their coordinates
+const FIRST = "UMAP";
+const { tracks, parts, maps } = melgraph.data();
+const FIELDS = ["track", "label", "part", "kmeans", "mixture", "hdbscan", "tile", "p", "nearest"];
 
-const { tracks, maps } = melgraph.data();
-
-function svg(tag, attributes) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
-}
-
-function mark(label) {
-  if (label < 0) return { d: SHAPES[0], style: "fill: var(--unlabelled)" };
-  return { d: SHAPES[label % SHAPES.length], style: `fill: var(--c${label % COLOURS})` };
+// What points can be coloured by: field, title, names of the groups, and of what is in none.
+function colourings(map) {
+  const numbers = (field) => {
+    const most = Math.max(-1, ...map.points.map((p) => p[FIELDS.indexOf(field)] ?? -1));
+    return Array.from({ length: most + 1 }, (_, n) => `cluster ${n + 1}`);
+  };
+  return [
+    ["label", "label", map.labels, "no label"],
+    ["kmeans", "cluster: k-means", numbers("kmeans"), "not clustered"],
+    ["mixture", "cluster: Gaussian mixture", numbers("mixture"), "not clustered"],
+    ["hdbscan", "cluster: by density", numbers("hdbscan"), "in none"],
+    ["part", "split, and whether unusual", parts, "not in the dataset"],
+  ].filter(([, , names]) => names.length > 0);
 }
 
 class ClusterMap {
   constructor(root) {
-    const { labels, points } = maps[root.dataset.map];
-    this.labels = labels;
-    this.points = points.map(([track, x, y, label]) => ({ track, x, y, label }));
-    this.hidden = new Set();
-    this.at = null; // the point that is pointed at
-    this.plane = root.querySelector(".plane");
-    this.hint = root.querySelector(".hint");
-    this.drawLegend(root.querySelector(".legend"));
-    new ResizeObserver(() => this.draw()).observe(this.plane);
-    this.plane.addEventListener("pointermove", (event) => this.point(this.nearest(event)));
-    this.plane.addEventListener("pointerleave", () => this.point(null));
-    this.plane.addEventListener("click", (event) => {
-      this.point(this.nearest(event));
-      this.play();
+    this.root = root;
+    this.map = maps[root.dataset.map];
+    this.colourings = colourings(this.map);
+    this.hidden = new Map(); // field -> groups that are not shown
+    this.words = [];
+    this.points = this.map.points.map((row) => {
+      const point = Object.fromEntries(FIELDS.map((name, n) => [name, row[n]]));
+      for (const [field] of this.colourings) point[field] ??= -1;
+      const found = tracks[point.track];
+      point.text = melgraph.fold([found[NAME], found[ARTIST], found[PATH]].filter(Boolean).join(" "));
+      return { ...point, places: row.slice(FIELDS.length), shown: true };
     });
-    this.plane.addEventListener("keydown", (event) => this.key(event));
+    this.find = (selector) => root.querySelector(selector);
+    this.hint = this.find(".hint");
+    this.plane = new Plane(this.find(".plane"), this.points, {
+      pointed: (point) => point && (this.hint.textContent = this.title(point)),
+      chosen: (point) => this.choose(point),
+    });
+    this.offer(this.find("[data-method]"), METHODS, METHODS.indexOf(FIRST), (n) => this.place(n));
+    const titles = this.colourings.map(([, title]) => title);
+    this.offer(this.find("[data-colour]"), titles, 0, (n) => this.colour(n));
+    this.find("[data-find]").addEventListener("input", (event) => {
+      this.words = melgraph.fold(event.target.value).split(/\s+/).filter(Boolean);
+      this.filter();
+    });
+    this.find("[data-all]").addEventListener("click", () => this.showAll());
   }
 
-  drawLegend(legend) {
+  // Fill a select, and act on the first choice and every later one.
+  offer(select, names, first, act) {
+    select.append(...names.map((name, n) => new Option(name, n, n === first, n === first)));
+    select.disabled = names.length < 2;
+    select.addEventListener("change", () => act(Number(select.value)));
+    if (names.length) act(first);
+  }
+
+  place(method) {
+    for (const point of this.points) {
+      [point.x, point.y] = point.places.slice(2 * method, 2 * method + 2);
+    }
+    this.plane.place();
+  }
+
+  colour(number) {
+    const [field, , names, none] = this.colourings[number];
+    this.field = field;
+    for (const point of this.points) point.group = point[field];
+    this.drawLegend(names, none);
+    this.filter();
+  }
+
+  drawLegend(names, none) {
     const counts = new Map();
-    for (const { label } of this.points) counts.set(label, (counts.get(label) ?? 0) + 1);
-    const entries = this.labels.map((name, label) => [label, name]);
-    if (counts.has(-1)) entries.push([-1, "no label"]);
-    for (const [label, name] of entries) {
+    for (const { group } of this.points) counts.set(group, (counts.get(group) ?? 0) + 1);
+    const entries = [...names.entries(), [-1, none]].filter(([group]) => counts.has(group));
+    const buttons = entries.map(([group, name]) => {
       const picture = svg("svg", { viewBox: "-8 -8 16 16", width: 14, height: 14, "aria-hidden": "true" });
-      picture.append(svg("path", mark(label)));
-      const button = melgraph.element("button", { type: "button", "aria-pressed": "true" });
-      button.append(picture, ` ${name} `, melgraph.element("small", {}, String(counts.get(label) ?? 0)));
+      picture.append(svg("path", mark(group)));
+      const on = !this.hiddenOf(this.field).has(group);
+      const button = melgraph.element("button", { type: "button", "aria-pressed": String(on) });
+      button.append(picture, ` ${name} `, melgraph.element("small", {}, String(counts.get(group))));
       button.addEventListener("click", () => {
-        const hide = !this.hidden.has(label);
-        if (hide) this.hidden.add(label);
-        else this.hidden.delete(label);
-        button.setAttribute("aria-pressed", String(!hide));
-        this.point(null);
-        this.draw();
+        const hidden = this.hiddenOf(this.field);
+        if (!hidden.delete(group)) hidden.add(group);
+        button.setAttribute("aria-pressed", String(!hidden.has(group)));
+        this.filter();
       });
-      legend.append(button);
-    }
+      return button;
+    });
+    this.find(".legend").replaceChildren(...buttons);
   }
 
-  draw() {
-    const width = this.plane.clientWidth;
-    if (width <= 2 * MARGIN) return; // not laid out yet
-    const across = Math.max(...this.points.map((p) => p.x), 0.05);
-    const up = Math.max(...this.points.map((p) => p.y), 0.05);
-    const tallest = Math.min(innerHeight * 0.75, 620);
-    const scale = Math.min((width - 2 * MARGIN) / across, (tallest - 2 * MARGIN) / up);
-    const height = up * scale + 2 * MARGIN;
-    const left = (width - across * scale) / 2;
-    const canvas = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
-    const size = Math.min(1.2, Math.max(0.55, 18 / Math.sqrt(this.points.length)));
+  hiddenOf(field) {
+    if (!this.hidden.has(field)) this.hidden.set(field, new Set());
+    return this.hidden.get(field);
+  }
+
+  filter() {
+    let count = 0;
     for (const point of this.points) {
-      point.px = left + point.x * scale;
-      point.py = height - MARGIN - point.y * scale;
-      if (this.hidden.has(point.label)) continue;
-      const place = `translate(${point.px.toFixed(1)} ${point.py.toFixed(1)}) scale(${size.toFixed(2)})`;
-      canvas.append(svg("path", { ...mark(point.label), transform: place }));
+      const grouped = [...this.hidden].every(([field, groups]) => !groups.has(point[field]));
+      point.shown = grouped && this.words.every((word) => point.text.includes(word));
+      count += point.shown;
     }
-    this.ring = svg("circle", { r: 9, class: "ring", visibility: "hidden" });
-    canvas.append(this.ring);
-    this.plane.replaceChildren(canvas);
-    this.point(this.at);
+    const all = this.points.length;
+    this.find("[data-count]").textContent = count < all ? `${count} of ${all} tracks` : "";
+    this.find("[data-all]").hidden = count === all;
+    this.plane.paint();
   }
 
-  nearest(event) {
-    const box = this.plane.firstElementChild.getBoundingClientRect();
-    const x = event.clientX - box.left;
-    const y = event.clientY - box.top;
-    let best = null;
-    let distance = REACH ** 2;
-    for (const point of this.points) {
-      if (this.hidden.has(point.label)) continue;
-      const d = (point.px - x) ** 2 + (point.py - y) ** 2;
-      if (d < distance) [best, distance] = [point, d];
-    }
-    return best;
-  }
-
-  point(point) {
-    this.at = point;
-    this.plane.classList.toggle("pointing", point !== null);
-    if (point === null) {
-      this.ring.setAttribute("visibility", "hidden");
-      return;
-    }
-    this.ring.setAttribute("visibility", "visible");
-    this.ring.setAttribute("cx", point.px);
-    this.ring.setAttribute("cy", point.py);
-    this.hint.textContent = this.title(point);
+  showAll() {
+    this.hidden.clear();
+    this.words = [];
+    this.find("[data-find]").value = "";
+    for (const button of this.find(".legend").children) button.setAttribute("aria-pressed", "true");
+    this.filter();
+    this.find("[data-find]").focus();
   }
 
   title({ track, label }) {
     const found = tracks[track];
-    const parts = [found[NAME], found[ARTIST], label < 0 ? "" : this.labels[label]];
+    const parts = [found[NAME], found[ARTIST], label < 0 ? "" : this.map.labels[label]];
     return parts.filter(Boolean).join(" – ");
   }
 
-  play() {
-    if (this.at === null) return;
-    const found = tracks[this.at.track];
-    if (found[SOURCE] === null) {
-      this.hint.textContent = `${this.title(this.at)}: no longer in the library`;
+  choose(point) {
+    this.show(point);
+    const source = tracks[point.track][SOURCE];
+    if (source === null) {
+      this.hint.textContent = `${this.title(point)}: no longer in the library`;
       return;
     }
-    melgraph.play(document.body.dataset.library + found[SOURCE], this.title(this.at));
+    melgraph.play(document.body.dataset.library + source, this.title(point));
   }
 
-  // The nearest point in the direction of an arrow key.
-  key(event) {
-    if (event.key === "Enter" || event.key === " ") {
-      event.preventDefault();
-      this.play();
-      return;
+  // The chosen track beside the map: what it looks like, and what is known of it.
+  show(point) {
+    const found = tracks[point.track];
+    const cluster = (field) => (point[field] >= 0 ? `cluster ${point[field] + 1}` : null);
+    const facts = [
+      ["label", point.label < 0 ? null : this.map.labels[point.label]],
+      ["split", parts[point.part] ?? null],
+      ["nearest labels", point.nearest],
+      ["p-value", point.p === null ? null : point.p.toFixed(3)],
+      ["k-means", cluster("kmeans")],
+      ["Gaussian mixture", cluster("mixture")],
+    ].filter(([, value]) => value);
+    const list = melgraph.element("dl", {});
+    for (const [name, value] of facts) {
+      list.append(melgraph.element("dt", {}, name), melgraph.element("dd", {}, value));
     }
-    const directions = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    const direction = directions[event.key];
-    if (!direction) return;
-    event.preventDefault();
-    const visible = this.points.filter((p) => !this.hidden.has(p.label));
-    if (this.at === null) {
-      this.point(visible[0] ?? null);
-      return;
-    }
-    let best = null;
-    let cost = Infinity;
-    for (const p of visible) {
-      const [dx, dy] = [p.px - this.at.px, p.py - this.at.py];
-      const along = dx * direction[0] + dy * direction[1];
-      const aside = Math.abs(dx * direction[1]) + Math.abs(dy * direction[0]);
-      if (along > 0 && along + 2 * aside < cost) [best, cost] = [p, along + 2 * aside];
-    }
-    if (best !== null) this.point(best);
+    const head = melgraph.element("div", { class: "with-play" });
+    const name = melgraph.element("p", {}, melgraph.element("b", {}, found[NAME]));
+    if (found[ARTIST]) name.append(` – ${found[ARTIST]}`);
+    name.append(melgraph.element("span", { class: "path" }, found[PATH] ?? ""));
+    head.append(melgraph.playButton(found[SOURCE], this.title(point)), name);
+    const card = this.find(".chosen");
+    card.replaceChildren(this.spectrogram(point), head, list);
+    card.hidden = false;
+  }
+
+  // One thumbnail, cut out of its sheet.
+  spectrogram({ tile, track }) {
+    const { columns, rows, drawn, links, width, height } = this.map.sheets;
+    if (tile === null) return melgraph.element("p", { class: "muted" }, "There is no picture of its spectrogram.");
+    const [sheet, at] = [Math.floor(tile / (columns * rows)), tile % (columns * rows)];
+    const onSheet = Math.min(columns * rows, drawn - sheet * columns * rows);
+    const alt = `Mel spectrogram of ${tracks[track][NAME]}`;
+    const picture = melgraph.element("img", { src: links[sheet], alt });
+    picture.style.width = `${100 * columns}%`;
+    picture.style.height = `${100 * Math.ceil(onSheet / columns)}%`;
+    picture.style.left = `${-100 * (at % columns)}%`;
+    picture.style.top = `${-100 * Math.floor(at / columns)}%`;
+    const frame = melgraph.element("div", { class: "cut" }, picture);
+    frame.style.aspectRatio = `${width} / ${height}`;
+    const caption = melgraph.element("figcaption", {}, "Mel spectrogram of the whole track: time across, pitch up.");
+    return melgraph.element("figure", {}, frame, caption);
   }
 }
 
-for (const root of document.querySelectorAll("[data-map]")) new ClusterMap(root);
+// A map is made when it comes near the screen: each may have thousands of points.
+const near = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      near.unobserve(target);
+      new ClusterMap(target);
+    }
+  },
+  { rootMargin: "100% 0px" },
+);
+for (const root of document.querySelectorAll("[data-map]")) near.observe(root);

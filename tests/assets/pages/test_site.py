@@ -211,9 +211,10 @@ class TestContents:
         assert sorted(data["maps"]) == ["mel-statistics", "small-cnn"]
         for found in data["maps"].values():
             assert len({point[0] for point in found["points"]}) == len(found["points"]) == 24
-            xs, ys = [p[1] for p in found["points"]], [p[2] for p in found["points"]]
-            assert min(xs) == min(ys) == 0
-            assert max(*xs, *ys) == 1
+            for at in (-6, -4, -2):  # PCA, t-SNE, UMAP
+                xs, ys = ([p[at + axis] for p in found["points"]] for axis in (0, 1))
+                assert min(xs) == min(ys) == 0
+                assert max(*xs, *ys) == 1
 
     def test_recommendations_are_those_of_the_table(self, home, pages):
         data = json.loads(pages["recommendations"].data)
@@ -257,7 +258,7 @@ class TestNotEverythingIsThere:
 
     def test_a_library_without_labels(self, tmp_path):
         home = SmallHome(tmp_path, tracks=8).add_tracks().add_dataset(labels="none")
-        home.add_exploration().add_maps("mel-statistics", labelled=False)
+        home.add_exploration().add_maps("mel-statistics")
         why = home.store.need(DATASETS, "genres").facts["unusable"]
         pages = pages_of(home.add_pages())
         for kind in ("models", "dreams"):
@@ -267,7 +268,7 @@ class TestNotEverythingIsThere:
         assert "all are shown as one group" in pages["exploration"].text
         data = json.loads(pages["clusters"].data)["maps"]["mel-statistics"]
         assert data["labels"] == []
-        assert {p[3] for p in data["points"]} == {-1}
+        assert {p[1] for p in data["points"]} == {-1}
 
     def test_a_recording_that_is_gone_cannot_be_played(self, tmp_path):
         home = SmallHome(tmp_path, tracks=8).add_tracks().add_dataset()
@@ -296,8 +297,8 @@ class TestNotEverythingIsThere:
         assert len(json.loads(pages["tracks"].data)["rows"]) == 5
         assert "the first 5 by path" in pages["tracks"].text
         points = json.loads(pages["clusters"].data)["maps"]["mel-statistics"]["points"]
-        assert len(points) == 4
-        assert "4 of 8 tracks are drawn" in pages["clusters"].text
+        assert len(points) == 5
+        assert "5 of 8 tracks are drawn" in pages["clusters"].text
         near = json.loads(pages["recommendations"].data)["encoders"]["mel-statistics"]
         assert len(near) == 5
         assert "5 of 8 tracks" in pages["recommendations"].text
