@@ -44,11 +44,17 @@ kind = "experiment"
 experiment = "tagger"
 dataset = "tagged"
 """
+DREAM = """\
+extends = "deep-dream"
+title = "What the tagger adds"
+experiment = "tagger"
+"""
 SPECS_OF_TAGS = {
     "datasets/tagged": DATASET,
     "experiments/tagger": TAGGER,
     "experiments/tagger-mixed": MIXED,
     "encoders/tagger": ENCODER,
+    "recipes/tag-dream": DREAM,
 }
 TAGS = ["blues", "classical", "country", "music", "second", "third"]
 
@@ -190,6 +196,14 @@ def test_the_embedding_and_what_follows_work(tagged):
     assert vectors.facts["dimension"] == encoder.facts["dimension"]
     assert vectors.facts["tracks"] > 0
     assert tagged.store.need("recommendations", "tagger").facts["recommendations"] > 0
+
+
+def test_it_dreams_and_is_heard_as_a_tag(tagged):
+    (sound,) = tagged.store.need("dreams", "tag-dream").facts["sounds"]
+    assert sound["label"] is None
+    for heard in (sound["heard_before"], sound["heard_after"]):
+        assert heard["label"] in TAGS
+        assert 0 <= heard["probability"] <= 1
 
 
 def test_the_leaderboard_has_a_table_for_tags(tagged):

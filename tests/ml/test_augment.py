@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml import augment as module
-from ml.augment import augment
+from ml.augment import augment, mixup
 from ml.augment_spec import TAKES
 from ml.errors import UserError
 from ml.experiment_spec import ExperimentSpec
@@ -172,3 +172,14 @@ def test_a_soft_target_costs_what_the_hard_one_does():
     one_hot = torch.nn.functional.one_hot(y, CLASSES).float()
     soft = classification_loss(logits, one_hot, weights, smoothing=0.1)
     np.testing.assert_allclose(hard, soft, rtol=1e-5)
+
+
+def test_mixed_tags_count_by_the_share_of_the_sound_they_come_with():
+    """Each crop is its own tags, once in every bin: what is blended is what is to be answered."""
+    tags = (torch.arange(6 * 4).reshape(6, 4) % 3 == 0).float()
+    sounds = tags[:, None, :, None].expand(6, 1, 4, 5)
+    torch.manual_seed(0)
+    mixed, targets = mixup(sounds, tags, alpha=0.3, n_classes=4)
+    torch.testing.assert_close(mixed[:, 0, :, 0], targets)
+    assert ((targets > 0) & (targets < 1)).any()
+    assert ((targets >= 0) & (targets <= 1)).all()
