@@ -14,7 +14,6 @@ from ml.weight_files import locate_weights as locate_weights
 from ml.weight_files import read_weights
 
 OUR_OWN = ("mean", "std", "head.weight", "head.bias")  # of the new data, and of the new classes
-NOT_LEARNED = (".window", ".fb")  # of a spectrogram in front: computed anew
 LEAST_SHARE = 0.9  # of the body's tensors that must be found
 
 
@@ -81,7 +80,7 @@ def _as_timm_has_it(model: Classifier, found: dict[str, torch.Tensor]) -> dict[s
 
 def _set(model: Classifier, found: dict[str, torch.Tensor], path: Path) -> LoadedWeights:
     ours = model.state_dict()
-    body = [name for name in ours if name not in OUR_OWN and not name.endswith(NOT_LEARNED)]
+    body = [name for name in ours if name not in OUR_OWN]
     fitting = [n for n in body if n in found and found[n].shape == ours[n].shape]
     if len(fitting) < LEAST_SHARE * len(body):
         different = [

@@ -33,7 +33,11 @@ _TWO_CONVS = (
     (r"dense1\.", "squeeze."),
     (r"dense2\.", "excite."),
 )
-_SPECTROGRAM = (r"spec_bn\.", "spectrogram.norm.")
+_SPECTROGRAM = (
+    (r"spec_bn\.", "spectrogram.norm."),
+    (r"spec\.spectrogram\.", "spectrogram.mel.spectrogram."),  # the window and the filters that it
+    (r"spec\.mel_scale\.", "spectrogram.mel.mel_scale."),  # was trained with, to the last bit
+)
 _HEAD = (r"dense\.", "head.")
 _HIDDEN_AND_HEAD = ((r"dense1\.", "hidden."), (r"bn\.", "norm."), (r"dense2\.", "head."))
 _ATTENTION = (
@@ -131,21 +135,26 @@ _LAYERS_OF_MUSICNN = tuple(
     for public, ours in (("conv", "conv"), ("bn", "norm"))
 )
 PUBLISHED: dict[str, Published] = {
-    "fcn": Published(464000, (_SPECTROGRAM, _HEAD), _fcn, n_layers=5),
-    "crnn": Published(464000, (_SPECTROGRAM, _HEAD, (r"layer5\.", "gru.")), _crnn, n_layers=4),
+    "fcn": Published(464000, (*_SPECTROGRAM, _HEAD), _fcn, n_layers=5),
+    "crnn": Published(464000, (*_SPECTROGRAM, _HEAD, (r"layer5\.", "gru.")), _crnn, n_layers=4),
     "musicnn": Published(
-        48000, (_SPECTROGRAM, *_LAYERS_OF_MUSICNN, *_HIDDEN_AND_HEAD), _musicnn, n_layers=3
+        48000, (*_SPECTROGRAM, *_LAYERS_OF_MUSICNN, *_HIDDEN_AND_HEAD), _musicnn, n_layers=3
     ),
     "self_attention": Published(
         240000,
-        (_SPECTROGRAM, *_ATTENTION, (r"token$", "token"), _HEAD),
+        (*_SPECTROGRAM, *_ATTENTION, (r"token$", "token"), _HEAD),
         _self_attention,
         _TWO_CONVS,
         n_layers=7,
     ),
     "harmonic_cnn": Published(
         80000,
-        ((r"hstft\.bw_Q$", "harmonics.q"), (r"hstft_bn\.", "harmonics.norm."), *_HIDDEN_AND_HEAD),
+        (
+            (r"hstft\.bw_Q$", "harmonics.q"),
+            (r"hstft\.spec\.", "harmonics.spectrum."),
+            (r"hstft_bn\.", "harmonics.norm."),
+            *_HIDDEN_AND_HEAD,
+        ),
         _harmonic,
         (*_CONV, *_TWO_CONVS),
         n_layers=7,
@@ -163,8 +172,8 @@ def load_published_tagger(architecture: str, path: Path) -> Tagger:
         path: a state dict, `.pth` or `.safetensors`; no pickle is executed.
 
     Raises:
-        UserError: unknown architecture; the file cannot be read, is of another architecture, or was
-            trained on another spectrogram than ours.
+        UserError: unknown architecture; the file cannot be read, or is of another architecture or
+            of another spectrogram.
     """
     if architecture not in PUBLISHED:
         raise UserError(
@@ -181,7 +190,6 @@ def load_published_tagger(architecture: str, path: Path) -> Tagger:
     model = build(architecture, InputShape(1, 1, how.samples), n_classes=n_tags, **options)
     assert isinstance(model, Tagger)
     _set(model, our_names(architecture, state), path)
-    _check_filters(model, state, path)
     model.multi_label = True
     return model.eval()
 
@@ -193,8 +201,7 @@ def our_names(architecture: str, state: State) -> dict[str, Tensor]:
         state = _joined_attention(state)
     found = {}
     for name, value in state.items():
-        if not name.startswith(("spec.", "hstft.spec.")):  # computed, not learned
-            found[_our_name(name, how)] = _without_dust(value)
+        found[_our_name(name, how)] = _without_dust(value)
     return found
 
 
@@ -236,13 +243,14 @@ def _joined_attention(state: State) -> dict[str, Tensor]:
 def _set(model: Tagger, found: Mapping[str, Tensor], path: Path) -> None:
     ours = model.state_dict()
     # not learned; and the counters of batch norms, which older versions of torch did not keep
-    needless = ("mean", "std", ".window", ".fb", "num_batches_tracked")
+    computed = (".window", ".fb", ".num_batches_tracked")
+    needed = [name for name in ours if name not in ("mean", "std") and not name.endswith(computed)]
     wrong = [
         f"{name} is {tuple(found[name].shape)}, not {tuple(ours[name].shape)}"
         for name in ours
         if name in found and found[name].shape != ours[name].shape
     ]
-    wrong += [f"it has no {n}" for n in ours if n not in found and not n.endswith(needless)]
+    wrong += [f"it has no {name}" for name in needed if name not in found]
     wrong += [f"it has an unknown {n}" for n in found if n not in ours]
     if wrong:
         more = f"; {len(wrong)} in all" if len(wrong) > 3 else ""
@@ -264,20 +272,6 @@ def _without_dust(value: Tensor) -> Tensor:
     times as long, Musicnn 75 times, for the same probabilities to the last digit.
     """
     return value.masked_fill(value.abs() < DUST, 0) if value.is_floating_point() else value
-
-
-def _check_filters(model: Tagger, state: State, path: Path) -> None:
-    """The file keeps the mel filters it was trained with: they must be ours."""
-    theirs = state.get("spec.mel_scale.fb")
-    if theirs is None:
-        return
-    ours = model.get_submodule("spectrogram.mel.mel_scale").fb
-    if theirs.shape != ours.shape or not torch.allclose(theirs, ours, atol=1e-4):  # type: ignore[arg-type]
-        raise UserError(
-            f"{path.name} was trained on other mel filters, {tuple(theirs.shape)}",
-            where=str(path),
-            remedy="use weights for 16 kHz, an STFT of 512 samples, HTK mel bands up to 8 kHz",
-        )
 
 
 def _another(path: Path, architecture: str, why: str) -> UserError:

@@ -130,9 +130,10 @@ def without(state, name):
         (lambda s: s | {"dense1.bias": torch.ones(3)}, r"hidden.bias is \(3,\), not \(200,\)"),
         (lambda s: without(s, "dense2.weight"), "no dense.weight"),
         (lambda s: s | {"bn.weight": torch.full((200,), np.nan)}, "not finite"),
-        (lambda s: s | {"spec.mel_scale.fb": torch.rand(257, 96)}, "other mel filters"),
+        (lambda s: without(s, "layers.3.bn.running_mean"), r"no horizontal.1.norm.running_mean"),
+        (lambda s: s | {"spec.mel_scale.fb": torch.rand(513, 96)}, r"fb is \(513, 96\)"),
     ],
-    ids=["lacking", "unknown", "shape", "no head", "nan", "filters"],
+    ids=["lacking", "unknown", "shape", "no head", "nan", "statistics", "filters"],
 )
 def test_what_does_not_fit_is_told(spoil, told, tmp_path):
     path = written(tmp_path, spoil(state_of(musicnn())))
