@@ -180,8 +180,9 @@ def outlier_sentences(facts: Metadata) -> list[str]:
         return [*said, "Every embedded track is of the dataset: there is none outside to judge."]
     said.append(
         "{flagged} of {tracks} tracks outside the dataset are flagged, with a p-value of at most "
-        "{level:.0%}; of tracks like those of the dataset, that share would be flagged by "
-        "chance.".format(level=facts["level"], **facts["outside"])
+        "{level:.0%}; of tracks like those of the dataset, {level:.0%} or fewer would be.".format(
+            level=facts["level"], **facts["outside"]
+        )
     )
     for name, title in SCORES.items():
         area = spell_auc(facts["outside"]["auc"][name])

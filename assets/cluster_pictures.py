@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from assets import ingest
+from assets.cluster_tracks import OUTSIDE
 from assets.materialize import inputs_of
 from assets.progress import progress_bar
 from storage.artifacts import ArtifactStore, Work
@@ -30,16 +31,27 @@ def evenly(count: int, most: int) -> np.ndarray:
     return np.arange(shown) * count // max(shown, 1)
 
 
+def rows_shown(tracks: pl.DataFrame, most: int) -> np.ndarray:
+    """At most so many rows, in order: evenly chosen, but up to half of them tracks outside the
+    dataset, which may be few, and are what is looked for.
+    """
+    outside = (tracks["part"] == OUTSIDE).fill_null(False).to_numpy()
+    unheard, others = np.flatnonzero(outside), np.flatnonzero(~outside)
+    count = min(len(unheard), max(most // 2, most - len(others)))
+    chosen = unheard[evenly(len(unheard), count)], others[evenly(len(others), most - count)]
+    return np.sort(np.concatenate(chosen))
+
+
 def write_maps(work: Work, tracks: pl.DataFrame, vectors: np.ndarray) -> dict[str, pl.Series]:
     """Draw the maps; returns the columns `x_*` and `y_*`, null for tracks that have no place.
 
-    Of more tracks than `config["mapped"]`, so many are mapped, evenly chosen: t-SNE and UMAP of a
+    Of more tracks than `config["mapped"]`, so many are mapped (`rows_shown`): t-SNE and UMAP of a
     large library take hours, and show no more than dots.
     """
     from ml import plots
     from ml.maps import project
 
-    rows = evenly(tracks.height, work.spec.config["mapped"])
+    rows = rows_shown(tracks, work.spec.config["mapped"])
     labels = tracks["label"].gather(rows).to_list()
     columns = {}
     for method in work.spec.config["maps"]:
@@ -66,14 +78,13 @@ def write_maps(work: Work, tracks: pl.DataFrame, vectors: np.ndarray) -> dict[st
 def write_thumbnails(store: ArtifactStore, work: Work, tracks: pl.DataFrame) -> pl.Series:
     """Draw sheets of small spectrograms; returns the number of each track's thumbnail, or null.
 
-    Of at most `config["drawn"]` tracks, evenly chosen among those that are mapped: about 1.3 kB
-    each.
+    Of at most `config["drawn"]` of the tracks that are mapped (`rows_shown`): about 1.3 kB each.
     """
     from ml import plots
     from ml.plots.thumbnails import COLUMNS, HEIGHT, ROWS, WIDTH
 
-    mapped = evenly(tracks.height, work.spec.config["mapped"])
-    rows = mapped[evenly(len(mapped), work.spec.config["drawn"])]
+    mapped = rows_shown(tracks, work.spec.config["mapped"])
+    rows = mapped[rows_shown(tracks[mapped.tolist()], work.spec.config["drawn"])]
     stores = [
         SpectrogramStore(a.folder / ingest.STORE) for a in inputs_of(store, work.spec, ingest.MEL)
     ]

@@ -59,6 +59,11 @@ def clusters(
                 "figures": _figures(facts),
                 "skipped": facts["skipped"],
                 "density": density_sentence(facts),
+                "mixtures": [
+                    f"{row['tracks']}: {row['how']}"
+                    for row in facts["figures"]
+                    if row["clusterer"] == "mixture"
+                ],
                 "headline": _headline(facts["figures"]),
                 "contingency": _contingency(artifact),
                 "outliers": _outliers(artifact, library),

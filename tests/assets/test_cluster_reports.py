@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from assets.cluster_figures import ALL_TRACKS, CLUSTERERS, CONTINGENCY, FIGURE_NAMES
 from assets.cluster_outliers import OUTLIERS, outlier_sentences, strangest
+from assets.cluster_pictures import rows_shown
 from assets.cluster_reports import (
     CLUSTER_REPORTS,
     MAP,
@@ -231,12 +234,15 @@ class TestLittleToSay:
             write_cluster_report(home.store, Work(spec, tmp_path))
 
     def test_a_large_library_is_mapped_and_drawn_in_part(self, tmp_path):
-        report = report_of(home_at(tmp_path, tracks=30, others=()), mapped=12, drawn=4)
+        report = report_of(home_at(tmp_path, tracks=26), mapped=12, drawn=4)
         table = read_table(report.folder / MAP)
         assert report.facts["mapped"] == table["x_umap"].count() == table["y_pca"].count() == 12
         assert table["tile"].drop_nulls().to_list() == [0, 1, 2, 3]
         assert table.filter(pl.col("tile").is_not_null())["x_umap"].null_count() == 0
         assert table["kmeans"].null_count() == 0
+        outside = table.filter(pl.col("part") == "outside")  # four, of which half the places are
+        assert outside["x_umap"].null_count() == 0
+        assert outside["tile"].count() == 2
         assert report.facts["density"]["tracks"] == 12
 
 
@@ -246,3 +252,13 @@ def test_the_same_bytes_again(home, report, tmp_path):
     assert again.facts == report.facts
     for name in report.record.files:
         assert (tmp_path / name).read_bytes() == (report.folder / name).read_bytes(), name
+
+
+@given(st.lists(st.sampled_from(["train", "outside", None]), max_size=40), st.integers(1, 45))
+def test_rows_shown_are_so_many_and_outsiders_are_among_them(parts, most):
+    table = pl.DataFrame({"part": parts}, schema={"part": pl.String})
+    rows = rows_shown(table, most).tolist()
+    assert len(rows) == min(len(parts), most)
+    assert rows == sorted(set(rows))
+    outside = parts.count("outside")
+    assert sum(parts[row] == "outside" for row in rows) >= min(outside, most // 2)
