@@ -53,14 +53,14 @@ def embed(
     progress: Any = None,
 ) -> Any:
     """`ml.inference.embed_tracks` as an encoder's config asks, in batches of bounded seconds."""
-    from ml.inference import embed_tracks
+    from ml.inference import EMBEDDING, embed_tracks
 
     on = device()
     return embed_tracks(
         model,
         arrays,
-        layer=config["layer"],
-        pooling=config["pooling"],
+        layer=config.get("layer", EMBEDDING),  # older encoders say nothing of it
+        pooling=config.get("pooling", "mean"),
         batch_size=max(1, int(BATCH_S[on] / crop_s)),
         device=on,
         progress=progress,

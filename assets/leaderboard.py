@@ -15,11 +15,11 @@ from assets.datasets import DATASETS
 from assets.evaluations import EVALUATIONS, PREDICTIONS
 from assets.materialize import (
     Metadata,
-    current_references,
     inputs_of,
     markdown_table,
     materialize,
     plain_failures,
+    shown_references,
 )
 from assets.resources import HomeResource
 from assets.settings import is_sample_library
@@ -38,7 +38,7 @@ SINGLE_READ = ("evaluation",)  # the look an experiment is due; every other is a
 
 def leaderboard_spec(store: ArtifactStore) -> Spec:
     """Of all current evaluations, and of the looks at their test splits up to now."""
-    inputs = current_references(store, EVALUATIONS)
+    inputs = shown_references(store, EVALUATIONS)
     models = [r for e in inputs for r in store.get(e).record.spec.inputs if r.asset == TRAINED]
     config = {"reads": reads_of(store), "sample": is_sample_library(store.home.open_library())}
     return Spec(LEADERBOARD, EVERYTHING, STAGE, (*inputs, *sorted(set(models))), config)

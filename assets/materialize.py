@@ -166,3 +166,17 @@ def current_references(store: ArtifactStore, asset: str, prefix: str = "") -> li
     partitions = (name for name in store.partitions(asset) if name.startswith(prefix))
     found = ((name, store.current_reference(asset, name)) for name in partitions)
     return [reference or store.need(asset, name).reference for name, reference in found]
+
+
+# Of an older stage, these hold other facts than what shows them expects: made before an upgrade of
+# melgraph, they are left out until they are materialized again.
+OLDEST_SHOWN = {"evaluations": 2, "cluster_reports": 2}
+
+
+def shown_references(store: ArtifactStore, asset: str) -> list[Reference]:
+    """The current version of every partition of an asset, of those that can still be shown."""
+    references = current_references(store, asset)
+    oldest = OLDEST_SHOWN.get(asset)
+    if oldest is None:
+        return references
+    return [r for r in references if store.get(r).record.spec.stage >= oldest]

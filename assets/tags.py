@@ -38,7 +38,7 @@ def write_tags(store: ArtifactStore, work: Work) -> None:
     encoder = input_of(store, work.spec, ENCODERS)
     tags: list[str] = encoder.facts.get("classes", [])
     segments = read_table(input_of(store, work.spec, EMBEDDINGS).folder / SEGMENT_VECTORS)
-    if not tags or encoder.facts["layer"] != EMBEDDING:
+    if not tags or encoder.facts.get("layer") != EMBEDDING:
         work.facts.update(tracks=0, tags=[], why=_why_not(encoder))
         write_table(pl.DataFrame(schema={"track_id": pl.String}), work.folder / TABLE)
         return
@@ -63,6 +63,8 @@ def _why_not(encoder: Artifact) -> str:
     name = encoder.reference.partition
     if encoder.facts.get("classes"):
         return f"{name} gives vectors of the layer {encoder.facts['layer']!r}, which no tags follow"
+    if encoder.facts["kind"] == "experiment":
+        return f"{name} was put into service by an older melgraph: materialize it again"
     return f"{name} has no network, so it names no tags"
 
 

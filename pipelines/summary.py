@@ -8,6 +8,7 @@ from assets.dreams import DREAMS, sound_rows
 from assets.duplicates import DUPLICATES, EVERYTHING
 from assets.evaluations import EVALUATIONS, fold_sentence, sentence
 from assets.exploration_reports import EXPLORATION_REPORTS
+from assets.materialize import shown_references
 from assets.recommendations import RECOMMENDATIONS
 from assets.settings import is_sample_library
 from pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report
@@ -48,15 +49,15 @@ def _learned(home: Home) -> Iterator[str]:
     for name in store.partitions(EXPLORATION_REPORTS):
         for caution in store.need(EXPLORATION_REPORTS, name).facts["cautions"]:
             yield f"{name}: caution: {caution}"
-    for name in store.partitions(EVALUATIONS):
-        results = store.need(EVALUATIONS, name).facts
+    for evaluation in shown_references(store, EVALUATIONS):
+        name, results = evaluation.partition, store.get(evaluation).facts
         yield f"{name}: {sentence(results)}"
         if folds := fold_sentence(results):
             yield f"{name}: {folds}"
-    for name in store.partitions(CLUSTER_REPORTS):
-        for row in figure_rows(store.need(CLUSTER_REPORTS, name).facts)[:1]:
+    for report in shown_references(store, CLUSTER_REPORTS):
+        for row in figure_rows(store.get(report).facts)[:1]:
             found = f"Hungarian accuracy {row['Hungarian accuracy']}, NMI {row['NMI']}"
-            yield f"clusters of {name}, {row['tracks']} (n = {row['n']}): {found}"
+            yield f"clusters of {report.partition}, {row['tracks']} (n = {row['n']}): {found}"
     for name in store.partitions(RECOMMENDATIONS):
         facts_of = store.need(RECOMMENDATIONS, name).facts
         if "same_label" in facts_of:

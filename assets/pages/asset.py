@@ -5,10 +5,10 @@ from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, Materi
 from assets.live import library_state, state_of
 from assets.materialize import (
     Metadata,
-    current_references,
     materialize,
     page_link,
     plain_failures,
+    shown_references,
 )
 from assets.pages.results import SHOWN
 from assets.pages.site import look, write_pages
@@ -25,7 +25,7 @@ PAGES, EVERYTHING = "pages", "all"
 def pages_spec(store: ArtifactStore) -> Spec:
     """The pages about everything that is current now; what does not exist is left out."""
     home = store.home
-    inputs = [reference for name in SHOWN for reference in current_references(store, name)]
+    inputs = [reference for name in SHOWN for reference in shown_references(store, name)]
     library = home.open_library()
     known = home.catalogue.is_file()
     config = {

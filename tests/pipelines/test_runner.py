@@ -11,6 +11,7 @@ import soundfile
 
 from assets import embeddings, encoders, recommendations
 from assets.datasets import DATASETS, TABLE
+from assets.materialize import shown_references
 from assets.tracking import Tracker
 from ml.errors import UserError
 from ml.sample_library import render_track
@@ -18,7 +19,8 @@ from pipelines.cli import main
 from pipelines.instance import open_instance
 from pipelines.plan import Planner, Step
 from pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report, _execute, run_stages
-from storage.records import RECORD_NAME
+from pipelines.summary import summarise
+from storage.records import RECORD_NAME, Spec
 from storage.spectrogram_store import SpectrogramStore
 from storage.tables import read_table
 from tests.conftest import MadeHome
@@ -244,3 +246,20 @@ def test_a_library_without_labels(made_home, tmp_path, capsys):
     assert recommended(home)["track"].n_unique() == 24
     marker = json.loads((root / "melgraph.json").read_text())
     assert marker["label_level"] is None  # and it is remembered
+
+
+def test_reports_of_an_older_melgraph_are_left_out(home_copy):
+    """Their facts have another shape: nothing that shows results stumbles over them."""
+    home = home_copy()
+    for asset, facts in (("cluster_reports", {"figures": [{"n": 3}]}), ("evaluations", {"n": 3})):
+        old = Spec(asset, "retired", 1)
+        home.store.produce(old, lambda work, facts=facts: work.facts.update(facts))
+        assert home.store.current(asset, "retired") is not None
+        shown = {r.partition for r in shown_references(home.store, asset)}
+        assert "retired" not in shown
+        assert "small-cnn" in shown
+    report = run(home)
+    assert report.failed == 0
+    said = summarise(home.home, report)
+    assert "retired" not in said
+    assert re.search(r"clusters of small-cnn, ", said)
