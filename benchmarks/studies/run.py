@@ -8,8 +8,7 @@
 LIBRARY holds `emotify/GENRE/*` and `gtzan/GENRE/*`, and beside it `metadata/gtzan` with the lists
 of the published split. `prepare` copies the specs that lie beside this file into the home, ingests,
 and trains what the transfers start from; a collection's name answers its studies, each trial kept,
-so that it goes on where it was stopped; `print` writes the tables as Markdown. `MELGRAPH_WEIGHTS`
-names the folder with the weights of the taggers, for the study `transfer`.
+so that it goes on where it was stopped; `print` writes the tables as Markdown.
 """
 
 import os
@@ -21,7 +20,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two collections side by side on two cores
 HERE = Path(__file__).parent
-ORDER = ("leakage", "augmentation", "recipes", "transfer", "crops", "mel-cnn", "pretrained-resnet",
+ORDER = ("leakage", "augmentation", "recipes", "crops", "mel-cnn", "pretrained-resnet",
          "resnet-or-vit", "architectures", "hard-examples", "representation")  # fmt: skip
 STARTS = ("emotify-cnn", "gtzan-cnn", "emotify-resnet", "gtzan-resnet")
 REPRESENTATIONS = ("mfcc", "waveforms", "stft_spectrograms")
