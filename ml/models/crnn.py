@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ml.models.base import InputShape
-from ml.models.tagger import ConvBlock, MelDecibels, Tagger, samples_of
+from ml.models.tagger import MelDecibels, Tagger, convolutions, pooled_blocks, samples_of
 
 POOLING = ((2, 2), (3, 3), (4, 4), (4, 4))  # (mel, frame) of each block
 
@@ -40,14 +40,9 @@ class CRNN(Tagger):
         frames = math.prod(pool for _, pool in POOLING)
         super().__init__(shape, n_classes, least_samples=samples_of(frames))
         self.spectrogram = MelDecibels(n_mels)
-        widths = [1, *channels]
-        self.blocks = nn.ModuleList(
-            ConvBlock(widths[i], widths[i + 1], pool=pool) for i, pool in enumerate(POOLING)
-        )
-        self.gru = nn.GRU(widths[-1], hidden, num_layers=2, batch_first=True)
-        self.embedding_dim = hidden
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(hidden, n_classes)
+        self.blocks = pooled_blocks(channels, POOLING)
+        self.gru = nn.GRU(channels[-1], hidden, num_layers=2, batch_first=True)
+        self.answer_from(hidden, dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]` from -1 to 1, of `[batch, 1, 1, sample]`."""
@@ -57,10 +52,6 @@ class CRNN(Tagger):
         states, _ = self.gru(x.mean(dim=2).transpose(1, 2))  # one band: its mean is itself
         return states[:, -1]
 
-    def classify(self, embedding: Tensor) -> Tensor:
-        """Logits `[batch, class]` of embeddings `[batch, embedding_dim]`."""
-        return self.head(self.dropout(embedding))
-
     def layers(self) -> dict[str, nn.Module]:
         """The convolutions `conv1` to `conv4`, before batch norm and ReLU."""
-        return {f"conv{i}": b.get_submodule("conv") for i, b in enumerate(self.blocks, start=1)}
+        return convolutions(self.blocks)

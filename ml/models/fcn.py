@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ml.models.base import InputShape
-from ml.models.tagger import ConvBlock, MelDecibels, Tagger, samples_of
+from ml.models.tagger import MelDecibels, Tagger, convolutions, pooled_blocks, samples_of
 
 POOLING = ((2, 4), (2, 4), (2, 4), (3, 5), (4, 4))  # (mel, frame) of each block
 
@@ -38,13 +38,8 @@ class FCN(Tagger):
         frames = math.prod(pool for _, pool in POOLING)
         super().__init__(shape, n_classes, least_samples=samples_of(frames))
         self.spectrogram = MelDecibels(n_mels)
-        widths = [1, *channels]
-        self.blocks = nn.ModuleList(
-            ConvBlock(widths[i], widths[i + 1], pool=pool) for i, pool in enumerate(POOLING)
-        )
-        self.embedding_dim = widths[-1]
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(self.embedding_dim, n_classes)
+        self.blocks = pooled_blocks(channels, POOLING)
+        self.answer_from(channels[-1], dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]`, none below 0, of `[batch, 1, 1, sample]`."""
@@ -53,10 +48,6 @@ class FCN(Tagger):
             x = block(x)
         return x.amax(dim=(2, 3))  # of one position, where the crop is of the paper's length
 
-    def classify(self, embedding: Tensor) -> Tensor:
-        """Logits `[batch, class]` of embeddings `[batch, embedding_dim]`."""
-        return self.head(self.dropout(embedding))
-
     def layers(self) -> dict[str, nn.Module]:
         """The convolutions `conv1` to `conv5`, before batch norm and ReLU."""
-        return {f"conv{i}": b.get_submodule("conv") for i, b in enumerate(self.blocks, start=1)}
+        return convolutions(self.blocks)

@@ -51,9 +51,7 @@ class HarmonicCNN(Tagger):
         )
         self.hidden = nn.Linear(wide, wide)
         self.norm = nn.BatchNorm1d(wide)
-        self.embedding_dim = wide
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(wide, n_classes)
+        self.answer_from(wide, dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]`, none below 0, of `[batch, 1, 1, sample]`."""
@@ -61,10 +59,6 @@ class HarmonicCNN(Tagger):
         for block in self.blocks:
             x = block(x)
         return torch.relu(self.norm(self.hidden(x.amax(dim=(2, 3)))))
-
-    def classify(self, embedding: Tensor) -> Tensor:
-        """Logits `[batch, class]` of embeddings `[batch, embedding_dim]`."""
-        return self.head(self.dropout(embedding))
 
     def layers(self) -> dict[str, nn.Module]:
         """The last convolution of each block, `conv1` to `conv7`, before its batch norm."""

@@ -57,9 +57,7 @@ class Musicnn(Tagger):
         )
         self.hidden = nn.Linear(2 * (front_end + 3 * back_end), hidden)
         self.norm = nn.BatchNorm1d(hidden)
-        self.embedding_dim = hidden
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(hidden, n_classes)
+        self.answer_from(hidden, dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]`, none below 0, of `[batch, 1, 1, sample]`."""
@@ -74,10 +72,6 @@ class Musicnn(Tagger):
         everything = torch.cat([front_end, first, second, third], dim=1)
         pooled = torch.cat([everything.amax(dim=2), everything.mean(dim=2)], dim=1)
         return torch.relu(self.norm(self.hidden(pooled)))
-
-    def classify(self, embedding: Tensor) -> Tensor:
-        """Logits `[batch, class]` of embeddings `[batch, embedding_dim]`."""
-        return self.head(self.dropout(embedding))
 
     def layers(self) -> dict[str, nn.Module]:
         """The vertical filters, `timbre1` and on, before batch norm, ReLU and the maximum."""

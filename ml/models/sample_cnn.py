@@ -47,9 +47,7 @@ class SampleCNN(Tagger):
             )
             for i in range(len(channels))
         )
-        self.embedding_dim = widths[-1]
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(self.embedding_dim, n_classes)
+        self.answer_from(widths[-1], dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]`, none below 0, of `[batch, 1, 1, sample]`."""
@@ -57,11 +55,3 @@ class SampleCNN(Tagger):
         for block in self.blocks:
             x = block(x)
         return x.amax(dim=2)  # of one position, where the crop is of the paper's length
-
-    def classify(self, embedding: Tensor) -> Tensor:
-        """Logits `[batch, class]` of embeddings `[batch, embedding_dim]`."""
-        return self.head(self.dropout(embedding))
-
-    def layers(self) -> dict[str, nn.Module]:
-        """None: its convolutions have no height to dream on."""
-        return {}

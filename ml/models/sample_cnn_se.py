@@ -49,9 +49,7 @@ class SampleCNNSE(Tagger):
         )
         self.hidden = nn.Linear(widths[-1], hidden)
         self.norm = nn.BatchNorm1d(hidden)
-        self.embedding_dim = hidden
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(hidden, n_classes)
+        self.answer_from(hidden, dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]`, none below 0, of `[batch, 1, 1, sample]`."""
@@ -59,14 +57,6 @@ class SampleCNNSE(Tagger):
         for block in self.blocks:
             x = block(x)
         return torch.relu(self.norm(self.hidden(x.amax(dim=2))))
-
-    def classify(self, embedding: Tensor) -> Tensor:
-        """Logits `[batch, class]` of embeddings `[batch, embedding_dim]`."""
-        return self.head(self.dropout(embedding))
-
-    def layers(self) -> dict[str, nn.Module]:
-        """None: its convolutions have no height to dream on."""
-        return {}
 
 
 class _ReSE(nn.Module):

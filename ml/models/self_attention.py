@@ -49,9 +49,7 @@ class SelfAttention(Tagger):
         self.token = nn.Parameter(torch.rand(width))
         self.encoder = nn.ModuleList(_attention_layer(width, heads) for _ in range(depth))
         self.pooler = nn.Linear(width, width)
-        self.embedding_dim = width
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(width, n_classes)
+        self.answer_from(width, dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]` from -1 to 1, of `[batch, 1, 1, sample]`."""
@@ -64,10 +62,6 @@ class SelfAttention(Tagger):
         for layer in self.encoder:
             steps = layer(steps)
         return torch.tanh(self.pooler(steps[:, 0]))
-
-    def classify(self, embedding: Tensor) -> Tensor:
-        """Logits `[batch, class]` of embeddings `[batch, embedding_dim]`."""
-        return self.head(self.dropout(embedding))
 
     def layers(self) -> dict[str, nn.Module]:
         """The second convolution of each block, `conv1` to `conv7`, before its batch norm."""

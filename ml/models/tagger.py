@@ -1,6 +1,7 @@
 """What the taggers of the literature share: a waveform at 16 kHz in, one logit a tag out."""
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,20 @@ class Tagger(Classifier):
             needs = f"crops of at least {least_samples} samples ({seconds:.2f} s)"
             raise self.cannot_take(needs, remedy)
         self.std.fill_(FULL_SCALE)
+
+    def answer_from(self, width: int, dropout: float) -> None:
+        """Makes the last layer, which reads embeddings `[batch, width]`; call it at the end."""
+        self.embedding_dim = width
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, self.n_classes)
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Logits `[batch, class]` of embeddings `[batch, embedding_dim]`."""
+        return self.head(self.dropout(embedding))
+
+    def layers(self) -> dict[str, nn.Module]:
+        """None, where convolutions have no height to dream on."""
+        return {}
 
     def samples(self, x: Tensor) -> Tensor:
         """Normalised samples `[batch, sample]` of the input `[batch, 1, 1, sample]`."""
@@ -90,6 +105,19 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[batch, width_in, ...]` -> `[batch, width_out, ...]`, smaller by stride and pool."""
         return self.pool(torch.relu(self.norm(self.conv(x))))
+
+
+def pooled_blocks(channels: Sequence[int], pooling: Sequence[tuple[int, int]]) -> nn.ModuleList:
+    """Blocks of conv 3x3 of these widths, pooled so by band and frame, from one channel on."""
+    widths = [1, *channels]
+    return nn.ModuleList(
+        ConvBlock(widths[i], widths[i + 1], pool=pool) for i, pool in enumerate(pooling)
+    )
+
+
+def convolutions(blocks: nn.ModuleList) -> dict[str, nn.Module]:
+    """The convolution of each block, by name, before batch norm and ReLU."""
+    return {f"conv{i}": block.get_submodule("conv") for i, block in enumerate(blocks, start=1)}
 
 
 _LAYERS: dict[int, tuple] = {
