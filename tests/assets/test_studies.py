@@ -152,16 +152,16 @@ class TestLeaderboard:
         assert row["low"] <= row["accuracy"] <= row["high"]
         assert row["seconds"] > 0
         assert row["peak_memory_bytes"] > 0
-        assert row["looks"] == {"clusters": 2, "evaluation": 1, "study": 4}
-        assert row["extra_looks"] == 6
+        assert row["looks"] == {"clusters": 4, "evaluation": 1, "study": 4}
+        assert row["extra_looks"] == 8
         assert leaderboard.looks_sentence(row) == (
-            "2 clusters, 1 evaluation, 4 study; 6 beyond evaluations"
+            "4 clusters, 1 evaluation, 4 study; 8 beyond evaluations"
         )
         assert leaderboard.against_first(row) == "first"
 
     def test_looks_were_noted_by_every_reader(self, made_home):
         kinds = pl.Series([read.kind for read in known_reads(made_home.home)]).value_counts()
-        assert dict(kinds.iter_rows()) == {"evaluation": 1, "clusters": 2, "study": 4}
+        assert dict(kinds.iter_rows()) == {"evaluation": 1, "clusters": 4, "study": 4}
 
     def test_another_look_makes_another_version(self, home_copy):
         home = home_copy()

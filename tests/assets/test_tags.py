@@ -54,6 +54,7 @@ SPECS_OF_TAGS = {
     "experiments/tagger": TAGGER,
     "experiments/tagger-mixed": MIXED,
     "encoders/tagger": ENCODER,
+    "encoders": 'in_service = ["mel-statistics", "tagger"]',
     "recipes/tag-dream": DREAM,
 }
 TAGS = ["blues", "classical", "country", "music", "second", "third"]

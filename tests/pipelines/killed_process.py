@@ -28,6 +28,7 @@ from assets import (
     fingerprints,
     ingest,
     recommendations,
+    tags,
 )
 from assets.partitions import TRACK_BATCH
 from ml import workers
@@ -142,6 +143,14 @@ def _making(
     return take
 
 
+def _embed(store: ArtifactStore, catalogue: Catalogue, partition: dict[str, str]) -> None:
+    """As the assets `embeddings` and `tags` do it."""
+    encoder, batch = partition["encoder"], partition[TRACK_BATCH]
+    spec = embeddings.embedding_spec(store, encoder, batch)
+    store.produce(spec, partial(embeddings.write_embeddings, store))
+    store.produce(tags.tags_spec(store, encoder, batch), partial(tags.write_tags, store))
+
+
 def _recommend(store: ArtifactStore, catalogue: Catalogue, partition: dict[str, str]) -> None:
     """As the two assets of `assets.recommendations` do it."""
     (encoder,) = partition.values()
@@ -164,10 +173,7 @@ JOBS: dict[str, Callable[[ArtifactStore, Catalogue, dict[str, str]], None]] = {
     "encoding": _making(
         lambda store, _, name: encoders.encoder_spec(store, name), encoders.write_encoder
     ),
-    "embedding": _making(
-        lambda store, _, encoder, batch: embeddings.embedding_spec(store, encoder, batch),
-        embeddings.write_embeddings,
-    ),
+    "embedding": _embed,
     "recommending": _recommend,
 }
 

@@ -76,8 +76,8 @@ class SmallHome:
         ]
         self.paths += others  # in folders of their own: classes too small for the dataset
 
-    def produce(self, asset, partition, inputs, write, config=None, seed=0) -> Artifact:
-        spec = Spec(asset, partition, 1, tuple(inputs), config or {}, seed)
+    def produce(self, asset, partition, inputs, write, config=None, stage=1) -> Artifact:
+        spec = Spec(asset, partition, stage, tuple(inputs), config or {})
         return self.store.produce(spec, write)[0]
 
     def references(self, asset: str) -> list[Reference]:
@@ -219,7 +219,8 @@ class SmallHome:
 
         inputs = (model.reference, *self.references(DATASETS), *self.references(ingest.MEL))
         config = {"part": "test", "folds": 0}
-        self.produce(evaluations.EVALUATIONS, "small-cnn", inputs, judge, config)
+        stage = evaluations.STAGE  # older ones are not shown
+        self.produce(evaluations.EVALUATIONS, "small-cnn", inputs, judge, config, stage)
         return self
 
     def add_embeddings(self, *encoders: str) -> "SmallHome":
