@@ -40,7 +40,7 @@ def by_the_loader(artifacts: list) -> tuple[Gather, np.ndarray]:
     views = TrackInputs(artifacts).tracks(batches, ids)
 
     def gather(tracks: np.ndarray, starts: np.ndarray) -> torch.Tensor:
-        return crop_batch(views, tracks, starts, crop_frames=CROP)
+        return crop_batch(views, tracks, starts, crop_frames=CROP).float()
 
     return gather, np.array([len(view) for view in views])
 
@@ -64,11 +64,11 @@ def by_bare_maps(artifacts: list) -> Gather:
             places.append((None if straddles else maps[shard], int(start) - shard * rows))
 
     def gather(tracks: np.ndarray, starts: np.ndarray) -> torch.Tensor:
-        batch = np.empty((len(tracks), CROP, bins), np.float32)
+        batch = np.empty((len(tracks), CROP, bins), np.float16)
         for row, track, start in zip(batch, tracks, starts, strict=True):
             values, first = places[track]
             row[:] = values[first + start : first + start + CROP]
-        return torch.from_numpy(batch).transpose(1, 2).unsqueeze(1)
+        return torch.from_numpy(batch).float().transpose(1, 2).unsqueeze(1)
 
     gather.usable = np.array([values is not None for values, _ in places])  # type: ignore[attr-defined]
     return gather

@@ -2,10 +2,12 @@
 
     python benchmarks/embedding.py HOME [TRACKS] [ROUNDS]
 
-HOME has encoders in service and their representations. Both sides are given the same segments of
-the same tracks, in batches of the same size, in turn within each round: ours from the memory-mapped
-store to one vector a track, the bare loop over float32 tensors that lie in memory already. The
-ratio's interval is that of the rounds, 95 %, by Student's t on its logarithm.
+HOME has encoders in service and their representations. All sides are given the same segments of
+as many tracks, in batches of the same size, in turn within each round: ours from the memory-mapped
+store to one vector a track; the bare loop over float32 tensors of the network's input that lie in
+memory already; and where that input is a mel spectrogram, a loop over waveforms in memory (noise of
+the tracks' lengths), which computes it. The ratio's interval is that of the rounds, 95 %, by
+Student's t on its logarithm.
 """
 
 import os
@@ -24,15 +26,18 @@ def main() -> None:
 
     from assets.encoders import in_service
     from assets.encoding import BATCH_S, embed, input_of_encoder, network_of
+    from assets.ingest import MEL
     from assets.inputs import TrackInputs
     from assets.settings import current_home
     from assets.trained_models import device
     from ml.inference import crop_batch, segment_starts
+    from ml.spectral import log_mel, stft
     from storage.artifacts import ArtifactStore
 
     store, on = ArtifactStore(current_home()), device()
     print(f"{tracks} tracks, {rounds} rounds, {torch.get_num_threads()} threads, {on}\n")
-    print("| encoder | tracks/s | of the bare loop | 95 % |\n| --- | --- | --- | --- |")
+    print("| encoder | tracks/s | of the loop over its input | of that over waveforms |")
+    print("| --- | --- | --- | --- |")
     for name in in_service(store):
         encoder = store.need("encoders", name)
         model = network_of(store, encoder)
@@ -51,7 +56,7 @@ def main() -> None:
         ]
         at = np.array(pairs)
         batches = [
-            crop_batch(views, *at[i : i + size].T, crop_frames=frames).contiguous().to(on)
+            crop_batch(views, *at[i : i + size].T, crop_frames=frames).contiguous().to(on).float()
             for i in range(0, len(at), size)
         ]
         model.eval()
@@ -64,17 +69,37 @@ def main() -> None:
         def ours(model=model, views=views, config=config, crop_s=how.crop_s) -> None:
             embed(model, views, config, crop_s)
 
-        seconds: dict[str, list[float]] = {"bare": [], "ours": []}
-        bare(), ours()  # warm: threads, caches, pages
+        sides = {"bare": bare, "ours": ours}
+        if how.representation == MEL:
+            transform = reader.transform
+            waveforms = [
+                np.random.default_rng(0).normal(0, 0.1, len(view) * transform.hop) for view in views
+            ]
+
+            def from_waveforms(bare=bare, waveforms=waveforms, transform=transform) -> None:
+                for mono in waveforms:
+                    sound = mono.astype(np.float32)
+                    log_mel(stft(sound, n_fft=transform.n_fft, hop=transform.hop), transform)
+                bare()
+
+            sides["waveforms"] = from_waveforms
+        seconds: dict[str, list[float]] = {side: [] for side in sides}
+        for run in sides.values():
+            run()  # warm: threads, caches, pages
         for turn in range(rounds):
-            sides = [("bare", bare), ("ours", ours)]
-            for side, run in sides if turn % 2 else reversed(sides):
+            for side, run in sides.items() if turn % 2 else reversed(sides.items()):
                 began = time.perf_counter()
                 run()
                 seconds[side].append(time.perf_counter() - began)
-        ratio, low, high = ratio_of(seconds["bare"], seconds["ours"])
         rate = len(ids) / np.median(seconds["ours"])
-        print(f"| {name} | {rate:.2f} | {ratio:.3f} | {low:.3f} to {high:.3f} |", flush=True)
+        ratios = [told(seconds[side], seconds["ours"]) for side in sides if side != "ours"]
+        print(f"| {name} | {rate:.2f} | {' | '.join([*ratios, 'the same'][:2])} |", flush=True)
+
+
+def told(other: list[float], ours: list[float]) -> str:
+    """`ratio_of`, in words."""
+    ratio, low, high = ratio_of(other, ours)
+    return f"{ratio:.2f} ({low:.2f} to {high:.2f})"
 
 
 def ratio_of(bare: list[float], ours: list[float]) -> tuple[float, float, float]:

@@ -69,8 +69,8 @@ def predict_tracks(
     sums = np.zeros((len(arrays), model.n_classes), dtype=np.float64)
     votes = np.zeros_like(sums)
     with _evaluating(model, device):
-        for segments, x in _batches(arrays, plan, model.shape.frames, batch_size):
-            logits = model(x.to(device)).float()
+        for segments, x in _batches(arrays, plan, model.shape.frames, batch_size, device):
+            logits = model(x).float()
             answers = logits.sigmoid() if model.multi_label else torch.softmax(logits, dim=1)
             probabilities = answers.cpu().numpy()
             np.add.at(sums, plan.track[segments], probabilities)
@@ -124,8 +124,8 @@ def embed_tracks(
     plan = _plan(arrays, model.shape.frames, max_segments, least_new=0.5)
     vectors = None
     with _evaluating(model, device), reading(model, layer, pooling) as read:
-        for segments, x in _batches(arrays, plan, model.shape.frames, batch_size):
-            found = read(x.to(device)).float().cpu().numpy()
+        for segments, x in _batches(arrays, plan, model.shape.frames, batch_size, device):
+            found = read(x).float().cpu().numpy()
             if vectors is None:
                 vectors = np.zeros((len(plan.track), found.shape[1]), dtype=np.float32)
             vectors[segments] = found
@@ -208,7 +208,10 @@ def crop_batch(
     *,
     crop_frames: int,
 ) -> Tensor:
-    """Crops straight from the (mapped) arrays: float32 `[crop, channel, bin, frame]`, as stored.
+    """Crops straight from the (mapped) arrays: `[crop, channel, bin, frame]`, as stored.
+
+    Left in the stored dtype, often float16: torch widens it several times as fast as numpy, where
+    the model computes, and half as many bytes travel there.
 
     A track shorter than the crop is repeated from its beginning until it fills it, as CLAP does
     (Wu et al. 2023, "repeat padding"). Padding with the floor would be worse: -100 dB is far
@@ -216,13 +219,14 @@ def crop_batch(
     pooling, and makes "is short" a feature a model can learn instead of the music.
     """
     bins, channels = width_of(arrays[0])
-    batch = np.empty((len(tracks), crop_frames, bins, channels), dtype=np.float32)
-    for row, track, start in zip(batch, tracks, starts, strict=True):
+    pieces = []
+    for track, start in zip(tracks, starts, strict=True):
         piece = arrays[track][start : start + crop_frames]
         if len(piece) < crop_frames:
             piece = np.resize(arrays[track], (crop_frames, *piece.shape[1:]))
-        row[:] = piece.reshape(row.shape)
-    return torch.from_numpy(batch).permute(0, 3, 2, 1)
+        pieces.append(piece)
+    batch = torch.from_numpy(np.stack(pieces)).view(len(pieces), crop_frames, bins, channels)
+    return batch.permute(0, 3, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -265,13 +269,14 @@ def _evaluating(model: Classifier, device: str) -> Iterator[None]:
 
 
 def _batches(
-    arrays: Sequence[np.ndarray], plan: _Plan, crop_frames: int, batch_size: int
+    arrays: Sequence[np.ndarray], plan: _Plan, crop_frames: int, batch_size: int, device: str
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Yields (segments, float32 `[segment, channel, bin, frame]`), across tracks."""
+    """Yields (segments, float32 `[segment, channel, bin, frame]` on `device`), across tracks."""
     for first in range(0, len(plan.track), batch_size):
         segments = slice(first, min(first + batch_size, len(plan.track)))
         tracks, starts = plan.track[segments], plan.start[segments]
-        yield segments, crop_batch(arrays, tracks, starts, crop_frames=crop_frames)
+        x = crop_batch(arrays, tracks, starts, crop_frames=crop_frames)
+        yield segments, x.to(device).float()
 
 
 def _report(progress: Progress | None, segments: slice, plan: _Plan) -> None:

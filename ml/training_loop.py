@@ -125,7 +125,7 @@ class TrainingLoop:
                 if number + 1 < len(batches):
                     after = batches[number + 1]
                     coming.append(loader.submit(self._load, order[after], starts[after]))
-                loss = self._step(x.to(self.device), order[rows])
+                loss = self._step(x.to(self.device).float(), order[rows])
                 self.loss_sum += loss * len(whole[number])
                 self.batch += 1
                 self._save_now_and_then()
@@ -144,7 +144,7 @@ class TrainingLoop:
         return order, starts
 
     def _load(self, tracks: np.ndarray, starts: np.ndarray) -> Tensor:
-        """Crops `[crop, channel, bin, frame]`."""
+        """Crops `[crop, channel, bin, frame]`, as stored."""
         x = crop_batch(self.train.arrays, tracks, starts, crop_frames=self.model.shape.frames)
         return x.pin_memory() if self.cuda else x
 

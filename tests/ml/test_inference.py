@@ -50,7 +50,7 @@ def test_crops_are_the_frames_asked_for_and_short_tracks_repeat():
     long, short = tracks_of(50, 7)
     x = crop_batch([long, short], np.array([0, 1]), np.array([11, 0]), crop_frames=CROP)
     assert x.shape == (2, 1, N_MELS, CROP)
-    assert x.dtype == torch.float32
+    assert x.dtype == torch.float16
     np.testing.assert_array_equal(x[0, 0].numpy().T, long[11:31])
     np.testing.assert_array_equal(x[1, 0].numpy().T, np.concatenate([short, short, short])[:CROP])
 

@@ -109,10 +109,16 @@ def test_frames_that_are_not_there_are_refused(tmp_path, codec):
             store.frames(start, stop)
 
 
+def is_mapped(values):
+    while values is not None and not isinstance(values, np.memmap):
+        values = getattr(values, "base", None)
+    return values is not None
+
+
 def test_a_track_within_one_shard_is_a_view_of_the_map(written):
     store = SpectrogramStore(written)
     values = store.track(track_id(0))
-    assert isinstance(values, np.memmap)
+    assert is_mapped(values)
     assert not values.flags.writeable
     assert np.shares_memory(values, store.frames(10, 20))
 
@@ -159,7 +165,7 @@ def test_zstd_takes_less_space_and_no_map(tmp_path):
         store = write_store(tmp_path / codec, [values], codec=codec)
         shards = (tmp_path / codec / "values" / "c").rglob("*")
         sizes[codec] = sum(p.stat().st_size for p in shards if p.is_file())
-        assert isinstance(store.track(track_id(0))[:1], np.memmap) is False or codec == "none"
+        assert codec == "none" or not is_mapped(store.track(track_id(0)))
         np.testing.assert_array_equal(store.track(track_id(0)), values)
     assert sizes["zstd"] < sizes["none"] / 5
 
