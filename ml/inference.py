@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ml.errors import UserError
+from ml.memory import keep_freed_memory
 from ml.models.base import Classifier
 from ml.track_set import width_of
 
@@ -259,6 +260,7 @@ def _plan(
 @contextmanager
 def _evaluating(model: Classifier, device: str) -> Iterator[None]:
     """The model on `device`, in evaluation mode and without gradients; its mode is put back."""
+    keep_freed_memory()
     was_training = model.training
     model.to(device).eval()
     try:

@@ -11,7 +11,7 @@ import torch
 
 from ml.distributed import ALONE, Share
 from ml.dynamics import Dynamics
-from ml.memory import peak_memory
+from ml.memory import keep_freed_memory, peak_memory
 from ml.models.base import Classifier, bin_statistics
 from ml.track_set import TrackSet
 from ml.training_checks import check_fit, check_same_kind
@@ -86,6 +86,7 @@ def train(
     began = time.perf_counter()
     decided_by = (config.model_dump(), seed, device, model.options, str(model.shape))
     kept = TrainingState(state, fingerprint(model, train.arrays, train.labels, *decided_by))
+    keep_freed_memory()
     model.to(device)
     if model.learns_normalisation:
         model.set_normalisation(*bin_statistics(train.arrays, least_std=train.least_std))
