@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from ratios import ratio_of
 
 
 def main() -> None:
@@ -97,18 +98,9 @@ def main() -> None:
 
 
 def told(other: list[float], ours: list[float]) -> str:
-    """`ratio_of`, in words."""
-    ratio, low, high = ratio_of(other, ours)
+    """The ratio of our rate to another's, in words."""
+    ratio, low, high = ratio_of(other, ours)  # of seconds, so upside down
     return f"{ratio:.2f} ({low:.2f} to {high:.2f})"
-
-
-def ratio_of(bare: list[float], ours: list[float]) -> tuple[float, float, float]:
-    """Rate of ours over the bare loop's, and its interval."""
-    from scipy import stats
-
-    logs = np.log(bare) - np.log(ours)
-    half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
-    return tuple(float(np.exp(v)) for v in (logs.mean(), logs.mean() - half, logs.mean() + half))  # type: ignore[return-value]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from ratios import ratio_of
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -46,8 +47,6 @@ def measure(side: str) -> None:
 
 def main() -> None:
     """Both sides in turns, and their ratios."""
-    from scipy import stats
-
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 6
     told: dict[str, list[dict[str, float]]] = {"plain": [], "kept": []}
     for number in range(rounds):
@@ -60,9 +59,7 @@ def main() -> None:
     )
     for what in (*CROPS, "peak MB"):
         plain, kept = (np.array([row[what] for row in rows]) for rows in told.values())
-        logs = np.log(kept / plain)
-        half = stats.t.ppf(0.975, rounds - 1) * logs.std(ddof=1) / np.sqrt(rounds)
-        ratio, low, high = np.exp([logs.mean(), logs.mean() - half, logs.mean() + half])
+        ratio, low, high = ratio_of(kept, plain)
         unit = "" if what == "peak MB" else ", crops/s"
         row = f"{np.median(plain):.0f} | {np.median(kept):.0f}"
         print(f"| {what}{unit} | {row} | {ratio:.2f} ({low:.2f} to {high:.2f}) |")

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy import stats
+from ratios import ratio_of
 
 from ml import training_loop
 from ml.models import InputShape, build
@@ -81,9 +81,7 @@ def main() -> None:
                 if number:
                     rates[name].append(found)
     mapped, synthetic = (float(np.median(rates[name])) for name in loops)
-    logs = np.log(rates["mapped"]) - np.log(rates["synthetic"])
-    half = stats.t.ppf(0.975, rounds - 1) * logs.std(ddof=1) / np.sqrt(rounds)
-    ratio, low, high = np.exp([logs.mean(), logs.mean() - half, logs.mean() + half])
+    ratio, low, high = ratio_of(rates["mapped"], rates["synthetic"])
     print(f"{device}, {torch.get_num_threads()} threads, {rounds} rounds in turns, "
           f"{time.strftime('%Y-%m-%d')}")  # fmt: skip
     print(f"mapped crops:      {mapped:8.0f} crops/s")
