@@ -3,26 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from assets import (
-    cluster_reports,
-    datasets,
-    dreams,
-    duplicates,
-    embeddings,
-    encoders,
-    evaluations,
-    exploration_reports,
-    fingerprints,
-    ingest,
-    leaderboard,
-    recommendations,
-    study_reports,
-    tags,
-    trained_models,
-    trials,
-)
-from assets.pages import site
-from storage.artifacts import Artifact, ArtifactStore, Work, file_digests
+from melgraph.assets.dataset import datasets
+from melgraph.assets.dataset.exploration import reports as exploration_reports
+from melgraph.assets.embeddings import embeddings, encoders, tags
+from melgraph.assets.embeddings.clusters import reports as cluster_reports
+from melgraph.assets.generation import dreams
+from melgraph.assets.library import duplicates, fingerprints, ingest
+from melgraph.assets.models import evaluations, leaderboard, trained_models
+from melgraph.assets.models.studies import reports as study_reports
+from melgraph.assets.models.studies import trials
+from melgraph.assets.pages import site
+from melgraph.assets.recommendations import recommendations
+from melgraph.storage.artifacts import Artifact, ArtifactStore, Work, file_digests
 
 KINDS: dict[str, Callable[[ArtifactStore, Work], None]] = {
     **dict.fromkeys((ingest.TRACKS, *ingest.DEFAULT, *ingest.ON_DEMAND), ingest.write_one),

@@ -12,11 +12,11 @@ from dagster import AssetExecutionContext, DataVersion, Failure, MaterializeResu
 from dagster._core.errors import DagsterUserCodeProcessError
 from dagster._utils.error import SerializableErrorInfo
 
-from assets.settings import mlflow_url, pages_url
-from ml.errors import UserError
-from storage.artifacts import Artifact, ArtifactStore, Work
-from storage.errors import StorageError
-from storage.records import Reference, Spec
+from melgraph.assets.settings import mlflow_url, pages_url
+from melgraph.ml.errors import UserError
+from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
+from melgraph.storage.errors import StorageError
+from melgraph.storage.records import Reference, Spec
 
 Write = Callable[[ArtifactStore, Work], None]
 Metadata = dict[str, Any]

@@ -10,8 +10,8 @@ from dagster import (
     StaticPartitionsDefinition,
 )
 
-from assets.settings import current_home
-from ml.specs import load_specs
+from melgraph.assets.settings import current_home
+from melgraph.ml.specs import load_specs
 
 SPECS = load_specs(current_home().specs)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dagster import ConfigurableResource
 
-from assets.settings import current_home
-from storage.artifacts import ArtifactStore
-from storage.catalogue import Catalogue
-from storage.home import Home
+from melgraph.assets.settings import current_home
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.home import Home
 
 
 class HomeResource(ConfigurableResource):

@@ -18,10 +18,10 @@
 import os
 from pathlib import Path
 
-from storage.errors import StorageError
-from storage.home import Home, read_marker
-from storage.library import Library, open_library
-from storage.location import is_bucket, tidy_location
+from melgraph.storage.errors import StorageError
+from melgraph.storage.home import Home, read_marker
+from melgraph.storage.library import Library, open_library
+from melgraph.storage.location import is_bucket, tidy_location
 
 BASE = Path(".melgraph")
 SAMPLE_LIBRARY = BASE / "sample-library"
@@ -55,7 +55,7 @@ def current_home() -> Home:
 
 def is_sample_library(library: Library) -> bool:
     """Whether it is the sample library: what is learned from it is labelled so."""
-    from ml.sample_library import MARKER
+    from melgraph.ml.sample_library import MARKER
 
     return library.exists(MARKER)
 
@@ -92,7 +92,7 @@ def worker_count() -> int:
     Raises:
         StorageError: the setting is not a number from 1 up.
     """
-    from ml.workers import default_workers
+    from melgraph.ml.workers import default_workers
 
     return int(_positive("MELGRAPH_WORKERS", default_workers(), "the number of worker processes"))
 

@@ -4,7 +4,7 @@
 
 Both gather the same crops (track, first frame) into the same batches, float32 `[batch, 1, mel,
 frame]`, interleaved round by round. The loader is what training uses: the store opened by
-`assets.spectrograms`, crops by `ml.inference.crop_batch`.
+`assets.spectrograms`, crops by `ml.inference.tracks.crop_batch`.
 """
 
 import argparse
@@ -19,12 +19,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from assets import ingest
-from assets.inputs import TrackInputs
-from ml.inference import crop_batch
-from storage.artifacts import ArtifactStore
-from storage.home import open_home
-from storage.spectrogram_store import SpectrogramStore
+from melgraph.assets.library import ingest
+from melgraph.assets.library.inputs import TrackInputs
+from melgraph.ml.inference.tracks import crop_batch
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.home import open_home
+from melgraph.storage.spectrogram_store import SpectrogramStore
 
 BATCH, CROP = 32, 129  # crops, frames (3 s)
 Gather = Callable[[np.ndarray, np.ndarray], torch.Tensor]

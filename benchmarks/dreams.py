@@ -18,18 +18,18 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from ml import checkpoints
-from ml.audio import decode, resample, to_mono
-from ml.generation.deep_dream import dream, objective_value
-from ml.generation.dream_config import DreamConfig
-from ml.generation.resynthesis import apply_mel_delta, snr_db
-from ml.inference import predict_tracks
-from ml.models.base import SpectrogramClassifier
-from ml.representations import MEL, from_attributes
-from ml.spectral import MelTransform, log_mel, stft
-from storage.artifacts import ArtifactStore
-from storage.home import open_home
-from storage.tables import read_table
+from melgraph.ml.audio import decode, resample, to_mono
+from melgraph.ml.generation.deep_dream import dream, objective_value
+from melgraph.ml.generation.resynthesis import apply_mel_delta, snr_db
+from melgraph.ml.inference.tracks import predict_tracks
+from melgraph.ml.models.base import SpectrogramClassifier
+from melgraph.ml.representations.registry import MEL, from_attributes
+from melgraph.ml.specs.dream import DreamConfig
+from melgraph.ml.spectral import MelTransform, log_mel, stft
+from melgraph.ml.weights import checkpoints
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.home import open_home
+from melgraph.storage.tables import read_table
 
 SECONDS = 10.0
 SOURCE: dict = {"octaves": 6, "octave_scale": 1.4, "steps": 20}  # "Dreaming in Music"

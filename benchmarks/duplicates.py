@@ -26,10 +26,16 @@ from scipy.signal import butter, sosfiltfilt
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from ml.audio import AUDIO_SUFFIXES, BadAudio, check, decode, resample, to_mono
-from ml.fingerprint_matching import Index
-from ml.fingerprints import FRAMES_PER_SECOND, N_BITS, SILENT, Fingerprints, fingerprint
-from ml.spectral import MelTransform, log_mel, stft
+from melgraph.ml.audio import AUDIO_SUFFIXES, BadAudio, check, decode, resample, to_mono
+from melgraph.ml.recordings.fingerprints import (
+    FRAMES_PER_SECOND,
+    N_BITS,
+    SILENT,
+    Fingerprints,
+    fingerprint,
+)
+from melgraph.ml.recordings.matching import Index
+from melgraph.ml.spectral import MelTransform, log_mel, stft
 
 RATE = MelTransform().sample_rate
 SLOW_RATE = 4000  # Hz, of the waveforms that are correlated

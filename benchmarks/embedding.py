@@ -25,15 +25,15 @@ def main() -> None:
     os.environ["MELGRAPH_HOME"] = str(Path(home).resolve())
     import torch
 
-    from assets.encoders import in_service
-    from assets.encoding import BATCH_S, embed, input_of_encoder, network_of
-    from assets.ingest import MEL
-    from assets.inputs import TrackInputs
-    from assets.settings import current_home
-    from assets.trained_models import device
-    from ml.inference import crop_batch, segment_starts
-    from ml.spectral import log_mel, stft
-    from storage.artifacts import ArtifactStore
+    from melgraph.assets.embeddings.encoders import in_service
+    from melgraph.assets.embeddings.encoding import BATCH_S, embed, input_of_encoder, network_of
+    from melgraph.assets.library.ingest import MEL
+    from melgraph.assets.library.inputs import TrackInputs
+    from melgraph.assets.models.trained_models import device
+    from melgraph.assets.settings import current_home
+    from melgraph.ml.inference.tracks import crop_batch, segment_starts
+    from melgraph.ml.spectral import log_mel, stft
+    from melgraph.storage.artifacts import ArtifactStore
 
     store, on = ArtifactStore(current_home()), device()
     print(f"{tracks} tracks, {rounds} rounds, {torch.get_num_threads()} threads, {on}\n")

@@ -65,9 +65,9 @@ def timed(times: Timed, step: str, work: Callable):
 
 def our_steps(path: Path) -> Timed:
     """The steps from a file to its features; those that the checkout knows."""
-    from ml import features
-    from ml.audio import decode, resample, to_mono
-    from ml.spectral import MelTransform, log_mel, stft
+    from melgraph.ml.audio import decode, resample, to_mono
+    from melgraph.ml.features import track_features as features
+    from melgraph.ml.spectral import MelTransform, log_mel, stft
 
     times: Timed = {}
     decoded = timed(times, "decode", lambda: decode(path, max_seconds=SECONDS))
@@ -148,7 +148,7 @@ def serve(side: str) -> None:
 
 def print_costs(folders: list[Path], n_tracks: int, rounds: int, before: Path | None) -> None:
     sys.path.insert(0, str(ROOT))
-    from ml.audio import AUDIO_SUFFIXES
+    from melgraph.ml.audio import AUDIO_SUFFIXES
 
     paths = []
     for folder in folders:
@@ -195,8 +195,8 @@ def without_the_end(spectrum, n_samples: int) -> list[float]:
 
     So the librosa that made the table left them: it inverted whole hops and filled up with zeros.
     """
-    from ml.harmonic_percussive import HarmonicPercussive
-    from ml.spectral import power_of, spectrum_tiles
+    from melgraph.ml.features.harmonic_percussive import HarmonicPercussive
+    from melgraph.ml.spectral import power_of, spectrum_tiles
 
     parts = HarmonicPercussive()
     for tile in spectrum_tiles(spectrum):
@@ -214,8 +214,13 @@ def print_oracle(data: Path) -> None:
     import soundfile as sf
     import torch
 
-    from ml.features import FeatureOptions, feature_names, published_name, track_features
-    from ml.spectral import stft
+    from melgraph.ml.features.track_features import (
+        FeatureOptions,
+        feature_names,
+        published_name,
+        track_features,
+    )
+    from melgraph.ml.spectral import stft
 
     torch.set_num_threads(1)
     options = FeatureOptions(harmonic_percussive=True, tempo=True)

@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 def ingest_folder(folder: Path, root: Path) -> list[dict]:
     """The rows of `tracks` of a folder ingested into the home at `root`."""
     os.environ.update(MELGRAPH_LIBRARY=str(folder.resolve()), MELGRAPH_HOME=str(root))
-    from assets import ingest
-    from assets.settings import current_home
-    from pipelines.intake import cut_batches, scan_library
-    from storage.artifacts import ArtifactStore, Production
-    from storage.catalogue import Catalogue
-    from storage.tables import read_table
+    from melgraph.assets.library import ingest
+    from melgraph.assets.settings import current_home
+    from melgraph.pipelines.intake import cut_batches, scan_library
+    from melgraph.storage.artifacts import ArtifactStore, Production
+    from melgraph.storage.catalogue import Catalogue
+    from melgraph.storage.tables import read_table
 
     home = current_home().create()
     store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)

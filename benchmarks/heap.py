@@ -23,10 +23,10 @@ def measure(side: str) -> None:
     """Print crops a second of each architecture, and the peak of resident memory."""
     import resource
 
-    from ml import training
-    from ml.models import InputShape, build
-    from ml.track_set import TrackSet
-    from ml.training_config import TrainingConfig
+    from melgraph.ml.inference.track_set import TrackSet
+    from melgraph.ml.models import InputShape, build
+    from melgraph.ml.specs.training import TrainingConfig
+    from melgraph.ml.training import train as training
 
     if side == "plain":
         training.keep_freed_memory = lambda: False  # type: ignore[assignment]

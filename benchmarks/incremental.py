@@ -23,20 +23,20 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from assets import ingest
-from assets.fingerprints import fingerprint_spec
-from assets.live import library_state, live_tracks
-from assets.materialize import current_references
-from ml.audio import AUDIO_SUFFIXES
-from pipelines.intake import BATCH_SIZE, reconcile
-from pipelines.plan import Planner, Step
-from storage.artifacts import ArtifactStore, Work
-from storage.catalogue import Catalogue, LibraryFile
-from storage.comparison import difference
-from storage.home import Home
-from storage.library import open_library
-from storage.records import Recording
-from storage.tables import write_table
+from melgraph.assets.library import ingest
+from melgraph.assets.library.fingerprints import fingerprint_spec
+from melgraph.assets.library.live import library_state, live_tracks
+from melgraph.assets.materialize import current_references
+from melgraph.ml.audio import AUDIO_SUFFIXES
+from melgraph.pipelines.intake import BATCH_SIZE, reconcile
+from melgraph.pipelines.plan import Planner, Step
+from melgraph.storage.artifacts import ArtifactStore, Work
+from melgraph.storage.catalogue import Catalogue, LibraryFile
+from melgraph.storage.comparison import difference
+from melgraph.storage.home import Home
+from melgraph.storage.library import open_library
+from melgraph.storage.records import Recording
+from melgraph.storage.tables import write_table
 
 NEW = 10
 LONG_AGO = 1_600_000_000
@@ -155,9 +155,9 @@ def tick(case: Case) -> None:
     """The sensor, twice: at the first look new files wait, at the second they become a batch."""
     from dagster import DagsterInstance, SensorResult, build_sensor_context
 
-    from assets.partitions import track_batches
-    from assets.resources import HomeResource
-    from pipelines import sensors
+    from melgraph.assets.partitions import track_batches
+    from melgraph.assets.resources import HomeResource
+    from melgraph.pipelines import sensors
 
     os.environ["MELGRAPH_HOME"] = str(case.home.root)
     os.environ["MELGRAPH_LIBRARY"] = case.home.library

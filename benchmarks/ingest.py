@@ -32,7 +32,7 @@ Contender = Callable[[Sequence[Path], Path], None]
 
 
 def decode_one(path: Path) -> float:
-    from ml.audio import decode
+    from melgraph.ml.audio import decode
 
     return decode(path).seconds
 
@@ -54,10 +54,10 @@ def warm_librosa(_: int) -> None:
 
 def ours(representations: Sequence[str]) -> Contender:
     def ingest_all(files: Sequence[Path], folder: Path) -> None:
-        from assets import ingest
-        from storage.artifacts import ArtifactStore, Production
-        from storage.catalogue import Catalogue
-        from storage.home import Home
+        from melgraph.assets.library import ingest
+        from melgraph.storage.artifacts import ArtifactStore, Production
+        from melgraph.storage.catalogue import Catalogue
+        from melgraph.storage.home import Home
 
         library = Path(os.path.commonpath([file.parent for file in files]))
         home = Home(folder / "home", str(library)).create()

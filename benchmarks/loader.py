@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from ratios import ratio_of
 
-from ml import training_loop
-from ml.models import InputShape, build
-from ml.spectral import MelTransform, mel_frequencies
-from ml.track_set import TrackSet
-from ml.training import train
-from ml.training_config import TrainingConfig
-from storage.spectrogram_store import SpectrogramStore, SpectrogramWriter
+from melgraph.ml.inference.track_set import TrackSet
+from melgraph.ml.models import InputShape, build
+from melgraph.ml.specs.training import TrainingConfig
+from melgraph.ml.spectral import MelTransform, mel_frequencies
+from melgraph.ml.training import loop as training_loop
+from melgraph.ml.training import train as training_module
+from melgraph.ml.training.train import train
+from melgraph.storage.spectrogram_store import SpectrogramStore, SpectrogramWriter
 
 TRACKS, FRAMES, BANDS, CROP = 200, 1292, 128, 129  # 30 s each
 SMALLEST = {"channels": [8, 16, 32], "embedding_dim": 32}
@@ -58,9 +59,8 @@ class Ready(training_loop.TrainingLoop):
 def rate(tracks: TrackSet, device: str, loop: type) -> float:
     """Crops a second of one epoch."""
     model = build("small_cnn", InputShape(1, BANDS, CROP), n_classes=10, **SMALLEST)
-    import ml.training
 
-    ml.training.TrainingLoop = loop
+    training_module.TrainingLoop = loop
     return train(model, tracks, None, config=CONFIG, seed=0, device=device).curves[0][
         "crops_per_second"
     ]

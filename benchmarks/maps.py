@@ -19,8 +19,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from ml.clusterers import cluster, density_clusters
-from ml.maps import project
+from melgraph.ml.embeddings.clusterers import cluster, density_clusters
+from melgraph.ml.embeddings.maps import project
 
 
 def clouds(tracks: int, dims: int) -> np.ndarray:

@@ -33,11 +33,11 @@ if __name__ == "__main__":
 def ingest(library: str, root: str, representations: list[str]) -> None:
     """Ingest a folder into a new home."""
     os.environ.update(MELGRAPH_LIBRARY=library, MELGRAPH_HOME=root)
-    from assets import ingest as stage
-    from assets.settings import current_home
-    from pipelines.intake import cut_batches, scan_library
-    from storage.artifacts import ArtifactStore, Production
-    from storage.catalogue import Catalogue
+    from melgraph.assets.library import ingest as stage
+    from melgraph.assets.settings import current_home
+    from melgraph.pipelines.intake import cut_batches, scan_library
+    from melgraph.storage.artifacts import ArtifactStore, Production
+    from melgraph.storage.catalogue import Catalogue
 
     home = current_home().create()
     store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
@@ -123,7 +123,7 @@ def long_file(source: Path, hours: float, target: Path) -> None:
     import numpy as np
     import soundfile
 
-    from ml.audio import decode
+    from melgraph.ml.audio import decode
 
     sound = decode(source)
     samples = np.clip(sound.samples, -1, 1)

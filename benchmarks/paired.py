@@ -13,7 +13,7 @@ import sys
 import numpy as np
 from scipy.stats import norm
 
-from ml.paired import compare, estimate
+from melgraph.ml.evaluation.paired import compare, estimate
 
 SHAPES = {  # like emotify, like gtzan: tracks per group, repeats
     "131 tracks in 31 groups, 3 repeats": ([18, 12, 9, 8, 7, 6, 6, 5, 5, 5] + [4] * 5 + [2] * 14

@@ -5,7 +5,7 @@
 HOME is that of `benchmarks/studies/run.py` and `benchmarks/spaces.py`. A logistic regression (C =
 1, standardised vectors) learns from the frozen track vectors of each encoder, fold by fold as the
 study `recipes` was folded, with its seeds; its answers are then held against those that every arm
-of the study gave to the very same tracks, by `ml.paired`.
+of the study gave to the very same tracks, by `ml.evaluation.paired`.
 """
 
 import os
@@ -22,8 +22,8 @@ CHOSEN = "musicnn"  # named before the answers were seen: the default of `melgra
 
 def main() -> None:
     os.environ |= {"MELGRAPH_HOME": str(Path(sys.argv[1]).resolve()), "MELGRAPH_LABEL_LEVEL": "2"}
-    from assets.settings import current_home
-    from storage.artifacts import ArtifactStore
+    from melgraph.assets.settings import current_home
+    from melgraph.storage.artifacts import ArtifactStore
 
     store = ArtifactStore(current_home())
     for collection in COLLECTIONS:
@@ -42,9 +42,9 @@ def probe(store, encoder, trials):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from assets.trials import right_answers
-    from ml.folding import assign_folds
-    from storage.tables import read_table
+    from melgraph.assets.models.studies.trials import right_answers
+    from melgraph.ml.splits.folds import assign_folds
+    from melgraph.storage.tables import read_table
 
     partitions = [p for p in store.partitions("embeddings") if p.startswith(f"{encoder}+")]
     tables = [read_table(store.need("embeddings", p).folder / "tracks.parquet") for p in partitions]
@@ -72,8 +72,8 @@ def probe(store, encoder, trials):
 
 def show(collection, probes, arms):
     """Accuracies, and the chosen probe against every arm."""
-    from assets.study_tables import common, matrix, right_by_repeat
-    from ml.paired import compare, estimate, holm
+    from melgraph.assets.models.studies.tables import common, matrix, right_by_repeat
+    from melgraph.ml.evaluation.paired import compare, estimate, holm
 
     print(
         f"\n### {collection}\n\n| answers | accuracy | the probe of {CHOSEN} less this | p (Holm) |"

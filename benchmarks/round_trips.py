@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-from ml.audio import AUDIO_SUFFIXES, decode, resample, to_mono
-from ml.generation.resynthesis import apply_mel_delta, snr_db
-from ml.images import (
+from melgraph.ml.audio import AUDIO_SUFFIXES, decode, resample, to_mono
+from melgraph.ml.generation.resynthesis import apply_mel_delta, snr_db
+from melgraph.ml.representations.images import (
     ImageMapping,
     amplitude_from_image,
     amplitude_image,
@@ -33,10 +33,10 @@ from ml.images import (
     phase_from_image,
     phase_image,
 )
-from ml.mfcc import MfccTransform, log_mel_from_mfcc, mfcc_from_log_mel
-from ml.spectral import MelTransform, istft, log_mel, stft
-from ml.stft_values import StftTransform, amplitude_and_phase, waveform_from_stft
-from ml.waveforms import WaveformTransform, dequantise, quantise
+from melgraph.ml.representations.waveforms import WaveformTransform, dequantise, quantise
+from melgraph.ml.spectral import MelTransform, istft, log_mel, stft
+from melgraph.ml.spectral.mfcc import MfccTransform, log_mel_from_mfcc, mfcc_from_log_mel
+from melgraph.ml.spectral.stft_values import StftTransform, amplitude_and_phase, waveform_from_stft
 
 STFT, MEL, MFCC, IMAGE = StftTransform(), MelTransform(), MfccTransform(), ImageMapping()
 Figures = dict[tuple[str, str], dict[str, float]]  # (representation, way back) -> figure -> value

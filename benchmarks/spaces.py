@@ -33,7 +33,7 @@ def main() -> None:
     os.environ |= {"MELGRAPH_HOME": home, "MELGRAPH_LABEL_LEVEL": "2"}
     if what == "run":
         write_specs(Path(home) / "specs")
-        from pipelines.cli import main as melgraph
+        from melgraph.pipelines.cli import main as melgraph
 
         named = [word for c in COLLECTIONS for word in ("--experiment", f"{c}-cnn")]
         arguments = ["run", "--library", library, "--home", home, "--label-level", "2", *named]
@@ -57,8 +57,8 @@ def write_specs(folder: Path) -> None:
 
 
 def show() -> None:
-    from assets.settings import current_home
-    from storage.artifacts import ArtifactStore
+    from melgraph.assets.settings import current_home
+    from melgraph.storage.artifacts import ArtifactStore
 
     store = ArtifactStore(current_home())
     for collection in COLLECTIONS:

@@ -15,8 +15,8 @@ import sys
 import numpy as np
 from scipy.special import erfinv
 
-from ml import tagging
-from ml.tag_scores import weighted_macro
+from melgraph.ml.evaluation import tagging
+from melgraph.ml.metrics.tag_scores import weighted_macro
 
 SHAPES = {  # tracks of each artist, tags, prevalence
     "48 tracks of 8 artists, 8 tags": ([6] * 8, 8, 0.25),

@@ -18,7 +18,7 @@ from selenium.webdriver import ActionChains, Keys
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from storage.home import open_home
+from melgraph.storage.home import open_home
 from tests.conftest import MadeHome
 from tests.pipelines.person import Person, at_a_browser
 from tests.pipelines.served_ui import serving_ui

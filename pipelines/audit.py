@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-from assets.settings import BASE, current_home
-from storage.artifacts import Artifact, ArtifactStore, file_sha256
-from storage.catalogue import Catalogue
-from storage.errors import ArtifactCorrupt, StorageError
-from storage.home import Home, enclosing_home, open_home, read_marker
-from storage.lineage import Chain, Link, find_artifact, trace
-from storage.records import Recording
+from melgraph.assets.settings import BASE, current_home
+from melgraph.storage.artifacts import Artifact, ArtifactStore, file_sha256
+from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.errors import ArtifactCorrupt, StorageError
+from melgraph.storage.home import Home, enclosing_home, open_home, read_marker
+from melgraph.storage.lineage import Chain, Link, find_artifact, trace
+from melgraph.storage.records import Recording
 
 SHOWN_SOURCES = 12
 
@@ -78,10 +78,10 @@ def reproduce(text: str) -> int:
     home = _home_of(text)
     store = ArtifactStore(home)
     artifact, _ = _find(store, text)
-    from pipelines.instance import prepare
+    from melgraph.pipelines.instance import prepare
 
     prepare(home)
-    from assets.kinds import remake
+    from melgraph.assets.kinds import remake
 
     print(f"making {artifact.reference} again, aside")
     with tempfile.TemporaryDirectory(prefix="melgraph-") as folder:

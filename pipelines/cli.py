@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from storage.errors import StorageError
+from melgraph.storage.errors import StorageError
 
 USER_MISTAKE, NOT_AS_RECORDED, STEP_FAILED = 2, 1, 1
 DISK_TROUBLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = error.filename or "the disk"
         return _refuse(StorageError(error.strerror or str(error), where=where, remedy=remedy))
     except Exception as error:
-        from ml.errors import UserError
+        from melgraph.ml.errors import UserError
 
         if isinstance(error, UserError):
             return _refuse(error)
@@ -107,15 +107,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from assets.settings import SAMPLE_LIBRARY
+    from melgraph.assets.settings import SAMPLE_LIBRARY
 
     if os.environ.get("MELGRAPH_LIBRARY"):
         print("melgraph demo uses the sample library; MELGRAPH_LIBRARY is passed over")
     options.library, options.label_level = str(SAMPLE_LIBRARY), None
     _load_settings(options)
     _experiments(options), _studies(options)  # refuse before the library is written
-    from assets.progress import progress_bar
-    from ml.sample_library import write_sample_library
+    from melgraph.assets.progress import progress_bar
+    from melgraph.ml.sample_library import write_sample_library
 
     print(f"sample library (synthetic music, written by our own code): {SAMPLE_LIBRARY}")
     with progress_bar(1, "tracks", "writing music") as bar:
@@ -132,9 +132,9 @@ def _demo(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     """Everything that can be refused is refused before the first byte is written."""
     _load_settings(options)
-    from assets.settings import current_home
-    from ml.audio import AUDIO_SUFFIXES
-    from storage.formats import check_formats
+    from melgraph.assets.settings import current_home
+    from melgraph.ml.audio import AUDIO_SUFFIXES
+    from melgraph.storage.formats import check_formats
 
     home = current_home()
     library = home.open_library()
@@ -148,8 +148,8 @@ def _run(options: argparse.Namespace) -> int:
         )  # fmt: skip
     check_formats(home)
     names, studies = _experiments(options), _studies(options)
-    from pipelines.runner import run_stages
-    from pipelines.summary import summarise
+    from melgraph.pipelines.runner import run_stages
+    from melgraph.pipelines.summary import summarise
 
     print(f"library: {home.library}\nhome:    {home.root}", flush=True)
     if home.artifact_store is not None:
@@ -168,8 +168,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _experiments(options: argparse.Namespace) -> list[str]:
     """The experiments to train: those named, else the usual. Refuses options that make no sense."""
-    from assets.settings import current_home
-    from ml.specs import choose, load_specs
+    from melgraph.assets.settings import current_home
+    from melgraph.ml.specs import choose, load_specs
 
     if options.batch_size < 1:
         raise StorageError(
@@ -182,8 +182,8 @@ def _experiments(options: argparse.Namespace) -> list[str]:
 
 
 def _studies(options: argparse.Namespace) -> list[str]:
-    from assets.settings import current_home
-    from ml.specs import choose, load_specs
+    from melgraph.assets.settings import current_home
+    from melgraph.ml.specs import choose, load_specs
 
     studies = load_specs(current_home().specs).studies
     return choose(studies, options.study or [], kind="study", where="--study")
@@ -191,34 +191,34 @@ def _studies(options: argparse.Namespace) -> list[str]:
 
 def _ui(options: argparse.Namespace) -> int:
     _load_settings(options)
-    from pipelines.ui import serve
+    from melgraph.pipelines.ui import serve
 
     return serve(options.port)
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from pipelines.validation import validate_dataset
+    from melgraph.pipelines.validation import validate_dataset
 
     _load_settings(options)
     return validate_dataset(options.dataset)
 
 
 def _tag(options: argparse.Namespace) -> int:
-    from pipelines.tagging import tag_files
+    from melgraph.pipelines.tagging import tag_files
 
     _load_settings(options)
     return tag_files(options.files, options.tagger, top=options.top, csv=options.csv)
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from pipelines.audit import audit
+    from melgraph.pipelines.audit import audit
 
     _load_settings(options)
     return audit(options.artifact)
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from pipelines.audit import reproduce
+    from melgraph.pipelines.audit import reproduce
 
     _load_settings(options)
     return reproduce(options.artifact)

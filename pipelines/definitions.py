@@ -2,27 +2,19 @@
 
 from dagster import Definitions, in_process_executor
 
-from assets import (
-    cluster_reports,
-    datasets,
-    dreams,
-    duplicates,
-    embeddings,
-    encoders,
-    evaluations,
-    exploration_reports,
-    fingerprints,
-    leaderboard,
-    recommendations,
-    representations,
-    study_reports,
-    tags,
-    trained_models,
-)
-from assets.pages.asset import pages
-from assets.resources import HomeResource
-from assets.tracking import Tracker
-from pipelines import jobs, sensors
+from melgraph.assets.dataset import datasets
+from melgraph.assets.dataset.exploration import reports as exploration_reports
+from melgraph.assets.embeddings import embeddings, encoders, tags
+from melgraph.assets.embeddings.clusters import reports as cluster_reports
+from melgraph.assets.generation import dreams
+from melgraph.assets.library import duplicates, fingerprints, representations
+from melgraph.assets.models import evaluations, leaderboard, trained_models
+from melgraph.assets.models.studies import reports as study_reports
+from melgraph.assets.models.tracking.tracker import Tracker
+from melgraph.assets.pages.asset import pages
+from melgraph.assets.recommendations import recommendations
+from melgraph.assets.resources import HomeResource
+from melgraph.pipelines import jobs, sensors
 
 defs = Definitions(
     assets=[

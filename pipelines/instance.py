@@ -4,7 +4,7 @@ import os
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from storage.home import Home, write_aside
+from melgraph.storage.home import Home, write_aside
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from assets.ingest import TRACKS
-from ml.audio import AUDIO_SUFFIXES
-from storage.artifacts import ArtifactStore
-from storage.catalogue import Catalogue, LibraryFile
-from storage.comparison import Changes, difference, resolve
-from storage.home import Home
-from storage.library import Library
-from storage.locks import Lock
+from melgraph.assets.library.ingest import TRACKS
+from melgraph.ml.audio import AUDIO_SUFFIXES
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.catalogue import Catalogue, LibraryFile
+from melgraph.storage.comparison import Changes, difference, resolve
+from melgraph.storage.home import Home
+from melgraph.storage.library import Library
+from melgraph.storage.locks import Lock
 
 BATCH_SIZE = 512
 SETTLE_S = 5.0  # a file younger than this may still be being written

@@ -2,7 +2,7 @@
 
 from dagster import AssetSelection, define_asset_job
 
-from assets.partitions import (
+from melgraph.assets.partitions import (
     batches_by_encoder,
     dataset_names,
     encoder_names,

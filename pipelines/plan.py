@@ -7,32 +7,26 @@ its artifact is not run again; what cannot be made says why.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from assets import (
-    cluster_reports,
-    datasets,
-    dreams,
-    duplicates,
-    embeddings,
-    encoders,
-    fingerprints,
-    ingest,
-    recommendations,
-    tags,
-    trained_models,
-)
-from assets.embedding_cost import told_cost
-from assets.evaluations import evaluation_spec
-from assets.exploration_reports import exploration_spec
-from assets.leaderboard import leaderboard_spec
-from assets.materialize import current_references
-from assets.pages.asset import pages_spec
-from assets.partitions import SPECS, STUDY, TRACK_BATCH
-from assets.study_reports import arm_trials, representations_of
-from ml.errors import UserError
-from storage.artifacts import ArtifactStore
-from storage.catalogue import Catalogue
-from storage.errors import StorageError
-from storage.records import Spec
+from melgraph.assets.dataset import datasets
+from melgraph.assets.dataset.exploration.reports import exploration_spec
+from melgraph.assets.embeddings import embeddings, encoders, tags
+from melgraph.assets.embeddings.clusters import reports as cluster_reports
+from melgraph.assets.embeddings.cost import told_cost
+from melgraph.assets.generation import dreams
+from melgraph.assets.library import duplicates, fingerprints, ingest
+from melgraph.assets.materialize import current_references
+from melgraph.assets.models import trained_models
+from melgraph.assets.models.evaluations import evaluation_spec
+from melgraph.assets.models.leaderboard import leaderboard_spec
+from melgraph.assets.models.studies.reports import arm_trials, representations_of
+from melgraph.assets.pages.asset import pages_spec
+from melgraph.assets.partitions import SPECS, STUDY, TRACK_BATCH
+from melgraph.assets.recommendations import recommendations
+from melgraph.ml.errors import UserError
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.errors import StorageError
+from melgraph.storage.records import Spec
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
-from assets.partitions import STUDY, TRACK_BATCH, track_batches
-from pipelines.definitions import defs
-from pipelines.instance import open_instance
-from pipelines.intake import BATCH_SIZE, cut_batches, one_scanner, reconcile, scan_library
-from pipelines.plan import Planner, Step
-from storage.artifacts import ArtifactStore
-from storage.catalogue import Catalogue
-from storage.home import Home
+from melgraph.assets.partitions import STUDY, TRACK_BATCH, track_batches
+from melgraph.pipelines.definitions import defs
+from melgraph.pipelines.instance import open_instance
+from melgraph.pipelines.intake import BATCH_SIZE, cut_batches, one_scanner, reconcile, scan_library
+from melgraph.pipelines.plan import Planner, Step
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.home import Home
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance

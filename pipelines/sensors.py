@@ -19,16 +19,16 @@ from dagster import (
     sensor,
 )
 
-from assets.embeddings import embedding_spec
-from assets.encoders import ENCODERS, in_service
-from assets.encoding import input_of_encoder
-from assets.ingest import DEFAULT
-from assets.pages.asset import SHOWN
-from assets.partitions import TRACK_BATCH, track_batches
-from assets.resources import HomeResource
-from pipelines import jobs
-from pipelines.intake import cut_batches, one_scanner, reconcile, scan_library
-from storage.errors import StorageError
+from melgraph.assets.embeddings.embeddings import embedding_spec
+from melgraph.assets.embeddings.encoders import ENCODERS, in_service
+from melgraph.assets.embeddings.encoding import input_of_encoder
+from melgraph.assets.library.ingest import DEFAULT
+from melgraph.assets.pages.asset import SHOWN
+from melgraph.assets.partitions import TRACK_BATCH, track_batches
+from melgraph.assets.resources import HomeResource
+from melgraph.pipelines import jobs
+from melgraph.pipelines.intake import cut_batches, one_scanner, reconcile, scan_library
+from melgraph.storage.errors import StorageError
 
 BATCHES_PER_TICK = 8
 ENCODER, PARTITION, BACKFILL = "encoder", "dagster/partition", "dagster/backfill"

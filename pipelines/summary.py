@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 
-from assets import ingest
-from assets.cluster_reports import CLUSTER_REPORTS, figure_rows
-from assets.dreams import DREAMS, sound_rows
-from assets.duplicates import DUPLICATES, EVERYTHING
-from assets.evaluations import EVALUATIONS, fold_sentence, sentence
-from assets.exploration_reports import EXPLORATION_REPORTS
-from assets.materialize import shown_references
-from assets.recommendations import RECOMMENDATIONS
-from assets.settings import is_sample_library
-from pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report
-from storage.artifacts import ArtifactStore
-from storage.home import Home
+from melgraph.assets.dataset.exploration.reports import EXPLORATION_REPORTS
+from melgraph.assets.embeddings.clusters.reports import CLUSTER_REPORTS, figure_rows
+from melgraph.assets.generation.dreams import DREAMS, sound_rows
+from melgraph.assets.library import ingest
+from melgraph.assets.library.duplicates import DUPLICATES, EVERYTHING
+from melgraph.assets.materialize import shown_references
+from melgraph.assets.models.evaluations import EVALUATIONS, fold_sentence, sentence
+from melgraph.assets.recommendations.recommendations import RECOMMENDATIONS
+from melgraph.assets.settings import is_sample_library
+from melgraph.pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.home import Home
 
 
 def summarise(home: Home, report: Report) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from assets.progress import progress_bar
-from assets.settings import current_home, weights_folder
-from ml.errors import UserError
+from melgraph.assets.progress import progress_bar
+from melgraph.assets.settings import current_home, weights_folder
+from melgraph.ml.errors import UserError
 
 BAR = 20  # characters of a probability of 1
 
@@ -25,8 +25,8 @@ def tag_files(files: Sequence[str], tagger: str, *, top: int, csv: bool) -> int:
     Raises:
         UserError: no such tagger, or its weights are not to be had.
     """
-    from ml.specs import choose, load_specs
-    from ml.tag_tracks import load_tagger
+    from melgraph.ml.inference.tagging import load_tagger
+    from melgraph.ml.specs import choose, load_specs
 
     if top < 1:
         raise UserError(f"{top} tags of each category", where="--top", remedy="at least 1")
@@ -48,10 +48,10 @@ def tag_files(files: Sequence[str], tagger: str, *, top: int, csv: bool) -> int:
 
 def _scores(model: Any, meta: Mapping[str, Any], path: Path) -> tuple[Any, str | None]:
     """Probabilities of one file; or None, and why not."""
-    from assets.trained_models import device
-    from ml.audio import BadAudio
-    from ml.model_input import input_of_file
-    from ml.tag_tracks import tag_waveforms
+    from melgraph.assets.models.trained_models import device
+    from melgraph.ml.audio import BadAudio
+    from melgraph.ml.inference.model_input import input_of_file
+    from melgraph.ml.inference.tagging import tag_waveforms
 
     try:
         samples = input_of_file(path, meta["input"])
@@ -72,7 +72,7 @@ class _Lines:
         print(title)
 
     def add(self, name: str, scores: Any, problem: str | None) -> None:
-        from ml.tag_tracks import strongest
+        from melgraph.ml.inference.tagging import strongest
 
         print(f"\n{name}")
         if scores is None:

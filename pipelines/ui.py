@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from assets.settings import current_home
-from pipelines.instance import prepare
-from storage.home import Home
+from melgraph.assets.settings import current_home
+from melgraph.pipelines.instance import prepare
+from melgraph.storage.home import Home
 
 LOOPBACK = "127.0.0.1"
 WAIT_S = 300.0  # a bound for a machine with much else to do; a server that died is seen at once
@@ -75,7 +75,7 @@ def _interrupt(*_: object) -> None:
 
 def _dagster(port: int) -> list[str]:
     return [
-        sys.executable, "-m", "dagster", "dev", "-m", "pipelines.definitions",
+        sys.executable, "-m", "dagster", "dev", "-m", "melgraph.pipelines.definitions",
         "-h", LOOPBACK, "-p", str(port),
     ]  # fmt: skip
 
@@ -116,7 +116,7 @@ def _stop(process: subprocess.Popen) -> None:
 def _pages_server(home: Home, port: int) -> Iterator[None]:
     import uvicorn
 
-    from assets.pages.server import build_app
+    from melgraph.assets.pages.server import build_app
 
     config = uvicorn.Config(build_app(home), host=LOOPBACK, port=port, log_level="warning")
     server = uvicorn.Server(config)

@@ -1,11 +1,11 @@
 """`melgraph validate DATASET`: do the collection's lists and the library fit together?"""
 
-from assets import ingest
-from assets.settings import current_home
-from ml.errors import UserError
-from storage.artifacts import ArtifactStore
-from storage.catalogue import Catalogue
-from storage.home import Home, read_marker
+from melgraph.assets.library import ingest
+from melgraph.assets.settings import current_home
+from melgraph.ml.errors import UserError
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.home import Home, read_marker
 
 
 def validate_dataset(name: str) -> int:
@@ -16,10 +16,10 @@ def validate_dataset(name: str) -> int:
     Raises:
         UserError: there is no such dataset, or a list is not there.
     """
-    from assets.partitions import SPECS
-    from ml.collections import find_metadata
-    from ml.collections.validate import describe, validate
-    from ml.specs import choose
+    from melgraph.assets.partitions import SPECS
+    from melgraph.ml.collections import find_metadata
+    from melgraph.ml.collections.validate import describe, validate
+    from melgraph.ml.specs import choose
 
     choose(SPECS.datasets, [name], kind="dataset", where="melgraph validate")
     home = current_home()
@@ -44,10 +44,10 @@ def validate_dataset(name: str) -> int:
 
 def _tracks(home: Home) -> tuple[list, bool]:
     """The files of the library, the faulty among them, and whether they were ingested."""
-    from assets.dataset_labels import candidates, tracks_of
-    from assets.live import library_state
-    from ml.audio import AUDIO_SUFFIXES
-    from ml.collections import Track
+    from melgraph.assets.dataset.labels import candidates, tracks_of
+    from melgraph.assets.library.live import library_state
+    from melgraph.ml.audio import AUDIO_SUFFIXES
+    from melgraph.ml.collections import Track
 
     if read_marker(home.root) is not None:
         store = ArtifactStore(home)

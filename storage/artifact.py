@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage.records import Record, Reference
+from melgraph.storage.records import Record, Reference
 
 if TYPE_CHECKING:
-    from storage.bucket_artifacts import BucketArtifacts
+    from melgraph.storage.bucket_artifacts import BucketArtifacts
 
 
 @dataclass(frozen=True)

@@ -14,20 +14,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage.artifact import Artifact
-from storage.environment import environment
-from storage.errors import ArtifactCorrupt, ArtifactMissing, StorageError
-from storage.files import file_digests, verify_folder
-from storage.files import file_sha256 as file_sha256  # where callers look for it
-from storage.home import Home
-from storage.local_artifacts import CURRENT as CURRENT
-from storage.local_artifacts import LocalArtifacts
-from storage.locks import Lock
-from storage.records import RECORD_NAME, Record, Recording, Reference, Spec, parse_record
+from melgraph.storage.artifact import Artifact
+from melgraph.storage.environment import environment
+from melgraph.storage.errors import ArtifactCorrupt, ArtifactMissing, StorageError
+from melgraph.storage.files import file_digests, verify_folder
+from melgraph.storage.files import file_sha256 as file_sha256  # where callers look for it
+from melgraph.storage.home import Home
+from melgraph.storage.local_artifacts import CURRENT as CURRENT
+from melgraph.storage.local_artifacts import LocalArtifacts
+from melgraph.storage.locks import Lock
+from melgraph.storage.records import RECORD_NAME, Record, Recording, Reference, Spec, parse_record
 
 if TYPE_CHECKING:
-    from storage.backend import Backend
-    from storage.bucket_artifacts import BucketArtifacts
+    from melgraph.storage.backend import Backend
+    from melgraph.storage.bucket_artifacts import BucketArtifacts
 
 _VERSION = re.compile(r"[0-9a-f]{32}")
 
@@ -51,7 +51,7 @@ class ArtifactStore:
         self.home = home
         self.bucket: BucketArtifacts | None = None
         if home.artifact_store is not None:
-            from storage.bucket_artifacts import open_artifacts
+            from melgraph.storage.bucket_artifacts import open_artifacts
 
             self.bucket = open_artifacts(home)
         self.backend: Backend = self.bucket or LocalArtifacts(home.artifacts)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
-from storage.records import Record, Reference
+from melgraph.storage.records import Record, Reference
 
 
 class Backend(Protocol):

@@ -17,8 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage.errors import BucketTrouble, StorageError, UnusableKey
-from storage.location import SCHEME
+from melgraph.storage.errors import BucketTrouble, StorageError, UnusableKey
+from melgraph.storage.location import SCHEME
 
 if TYPE_CHECKING:
     from obstore.store import S3Store

@@ -12,11 +12,11 @@ takes what the winner made. What a dead writer left is removed after the next co
 
 from pathlib import Path
 
-from storage.bucket import Bucket
-from storage.errors import ArtifactCorrupt, StorageError
-from storage.home import Home
-from storage.read_cache import ReadCache
-from storage.records import RECORD_NAME, Record, Reference, parse_record
+from melgraph.storage.bucket import Bucket
+from melgraph.storage.errors import ArtifactCorrupt, StorageError
+from melgraph.storage.home import Home
+from melgraph.storage.read_cache import ReadCache
+from melgraph.storage.records import RECORD_NAME, Record, Reference, parse_record
 
 ARTIFACTS, POINTERS = "artifacts", "current"
 

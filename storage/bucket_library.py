@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from storage.bucket import Bucket, StoredObject
-from storage.catalogue import LibraryFile
-from storage.errors import BucketTrouble, UnusableKey
+from melgraph.storage.bucket import Bucket, StoredObject
+from melgraph.storage.catalogue import LibraryFile
+from melgraph.storage.errors import BucketTrouble, UnusableKey
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from storage import catalogue_state
-from storage.catalogue_state import ELSEWHERE, FORMAT, HERE, MOVED, Event
-from storage.errors import NewerFormat, StorageError
+from melgraph.storage import catalogue_state
+from melgraph.storage.catalogue_state import ELSEWHERE, FORMAT, HERE, MOVED, Event
+from melgraph.storage.errors import NewerFormat, StorageError
 
 
 @dataclass(frozen=True, order=True)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from storage.catalogue import Known, LibraryFile, Move
-from storage.catalogue_state import HERE, MISSING, MOVED
+from melgraph.storage.catalogue import Known, LibraryFile, Move
+from melgraph.storage.catalogue_state import HERE, MISSING, MOVED
 
 
 @dataclass

@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from storage.records import RECORD_NAME, Record
+from melgraph.storage.records import RECORD_NAME, Record
 
 
 def file_sha256(path: Path) -> str:

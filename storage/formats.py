@@ -4,11 +4,11 @@ import json
 from contextlib import suppress
 from pathlib import PurePosixPath
 
-from storage.artifacts import ArtifactStore
-from storage.catalogue import Catalogue
-from storage.errors import NewerFormat
-from storage.home import Home
-from storage.spectrogram_store import FORMAT as SPECTROGRAM_FORMAT
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.errors import NewerFormat
+from melgraph.storage.home import Home
+from melgraph.storage.spectrogram_store import FORMAT as SPECTROGRAM_FORMAT
 
 
 def check_formats(home: Home) -> None:

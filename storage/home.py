@@ -6,9 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.errors import NewerFormat, StorageError
-from storage.library import Library, open_library
-from storage.location import is_bucket
+from melgraph.storage.errors import NewerFormat, StorageError
+from melgraph.storage.library import Library, open_library
+from melgraph.storage.location import is_bucket
 
 FORMAT = 2  # of the marker: 1 knows folders only; a home without buckets is still written as 1
 MARKER = "melgraph.json"

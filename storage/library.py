@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from storage.bucket_library import BucketLibrary
-from storage.catalogue import LibraryFile
-from storage.errors import StorageError
-from storage.files import file_sha256
-from storage.location import is_bucket
+from melgraph.storage.bucket_library import BucketLibrary
+from melgraph.storage.catalogue import LibraryFile
+from melgraph.storage.errors import StorageError
+from melgraph.storage.files import file_sha256
+from melgraph.storage.location import is_bucket
 
 
 class Library(Protocol):

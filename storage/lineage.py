@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from storage.artifacts import Artifact, ArtifactStore
-from storage.errors import ArtifactMissing, StorageError
-from storage.library import Library
-from storage.records import RECORD_NAME, Recording, Reference, parse_record
+from melgraph.storage.artifacts import Artifact, ArtifactStore
+from melgraph.storage.errors import ArtifactMissing, StorageError
+from melgraph.storage.library import Library
+from melgraph.storage.records import RECORD_NAME, Recording, Reference, parse_record
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import os
 import shutil
 from pathlib import Path
 
-from storage.files import flush
-from storage.home import sync_folder, write_aside
-from storage.records import RECORD_NAME, Record, Reference
+from melgraph.storage.files import flush
+from melgraph.storage.home import sync_folder, write_aside
+from melgraph.storage.records import RECORD_NAME, Record, Reference
 
 CURRENT = "current"
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from storage.errors import StorageError
+from melgraph.storage.errors import StorageError
 
 SCHEME = "s3://"
 

@@ -3,8 +3,8 @@
 import os
 from datetime import UTC, datetime
 
-from storage.errors import ArtifactLocked
-from storage.home import Home
+from melgraph.storage.errors import ArtifactLocked
+from melgraph.storage.home import Home
 
 
 class Lock:

@@ -13,7 +13,7 @@ import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
-from storage.errors import ArtifactCorrupt
+from melgraph.storage.errors import ArtifactCorrupt
 
 CODECS = ("none", "zstd")
 REMEDY = "remove the artifact's folder, then materialize the representation of this batch again"

@@ -21,8 +21,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from storage.errors import StorageError
-from storage.records import RECORD_NAME, Record, Reference
+from melgraph.storage.errors import StorageError
+from melgraph.storage.records import RECORD_NAME, Record, Reference
 
 DEFAULT_GB = 50.0
 

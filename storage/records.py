@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from storage.errors import ArtifactCorrupt, NewerFormat, StorageError
+from melgraph.storage.errors import ArtifactCorrupt, NewerFormat, StorageError
 
 FORMAT = 1  # of record.json; a reader refuses a larger one
 RECORD_NAME = "record.json"

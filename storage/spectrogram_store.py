@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import zarr
 
-from storage.errors import ArtifactCorrupt, NewerFormat, StorageError
-from storage.ragged_array import CODECS, REMEDY, RaggedReader, RaggedWriter
+from melgraph.storage.errors import ArtifactCorrupt, NewerFormat, StorageError
+from melgraph.storage.ragged_array import CODECS, REMEDY, RaggedReader, RaggedWriter
 
 FORMAT = 1
 CHUNK_FRAMES = 1024

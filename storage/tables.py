@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from storage.errors import ArtifactCorrupt
+from melgraph.storage.errors import ArtifactCorrupt
 
 
 def write_table(table: pl.DataFrame, path: Path) -> None:

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 
 from filelock import FileLock
 
-from storage.errors import StorageError
-from storage.home import Home
-from storage.records import Reference
+from melgraph.storage.errors import StorageError
+from melgraph.storage.home import Home
+from melgraph.storage.records import Reference
 
 FORMAT = 1
 FILE = "test_reads.jsonl"

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from usearch.index import Index
 
-from storage.artifacts import file_sha256
-from storage.errors import ArtifactCorrupt, StorageError
-from storage.records import RECORD_NAME, parse_record
+from melgraph.storage.artifacts import file_sha256
+from melgraph.storage.errors import ArtifactCorrupt, StorageError
+from melgraph.storage.records import RECORD_NAME, parse_record
 
 EXACT_BELOW = 100_000  # vectors in all segments; below it, brute force is fast and never wrong
 _REMEDY = "run `melgraph audit` on it; remove its folder, then materialize the index again"

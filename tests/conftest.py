@@ -22,9 +22,9 @@ from filelock import FileLock
 from tests.buckets import bucket, bucket_server  # noqa: F401 - fixtures
 
 if TYPE_CHECKING:
-    from storage.artifacts import ArtifactStore
-    from storage.catalogue import Catalogue
-    from storage.home import Home
+    from melgraph.storage.artifacts import ArtifactStore
+    from melgraph.storage.catalogue import Catalogue
+    from melgraph.storage.home import Home
 
 # Before anything imports torch: the workers share the cores, and one thread gives the same bytes
 # however many there are.
@@ -126,25 +126,25 @@ class MadeHome:
 
     @property
     def home(self) -> "Home":
-        from storage.home import open_home
+        from melgraph.storage.home import open_home
 
         return open_home(self.root)
 
     @property
     def store(self) -> "ArtifactStore":
-        from storage.artifacts import ArtifactStore
+        from melgraph.storage.artifacts import ArtifactStore
 
         return ArtifactStore(self.home)
 
     @property
     def catalogue(self) -> "Catalogue":
-        from storage.catalogue import Catalogue
+        from melgraph.storage.catalogue import Catalogue
 
         return Catalogue(self.home.catalogue)
 
     def melgraph(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run the command line on this home, in a process of its own."""
-        command = [sys.executable, "-m", "pipelines.cli", *arguments]
+        command = [sys.executable, "-m", "melgraph.pipelines.cli", *arguments]
         environment = {**os.environ, "MELGRAPH_HOME": str(self.root)}
         return subprocess.run(
             command, env=environment, cwd=self.root.parent, capture_output=True, text=True,
@@ -170,7 +170,7 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> MadeHome:
 
 
 def _make(home: MadeHome) -> None:
-    from ml.sample_library import write_sample_library
+    from melgraph.ml.sample_library import write_sample_library
 
     write_sample_library(
         home.library, styles=STYLES, tracks_per_artist=2, duration_s=4.0, workers=1
@@ -233,8 +233,8 @@ def home_copy(made_home: MadeHome, tmp_path: Path) -> Callable[..., MadeHome]:
 @pytest.fixture
 def small_specs(monkeypatch: pytest.MonkeyPatch, made_home: MadeHome) -> None:
     """The made home's own specs, in this process too."""
-    from assets.partitions import SPECS
-    from ml.specs import load_specs
+    from melgraph.assets.partitions import SPECS
+    from melgraph.ml.specs import load_specs
 
     own = load_specs(made_home.home.specs)
     for kind in ("datasets", "experiments", "taggers", "encoders", "recipes", "studies"):

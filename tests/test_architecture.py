@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("pipelines", "assets", "ml", "storage")
-MOST_LINES = 300
+MOST_LINES = 400
 # Fragments of paths that mean something on one machine only.
 MACHINE_PATHS = re.compile(r"(?<![\w.\-])/(?:work|root|home|Users|mnt)/[\w.\-]+")
 
@@ -74,7 +74,9 @@ def test_every_module_says_what_it_is(room):
 
 def test_heavy_libraries_are_imported_where_they_are_needed():
     """`melgraph audit` and `import dagster` pay for no torch, mlflow or sklearn."""
-    program = "import json, sys, pipelines.definitions; print(json.dumps(sorted(sys.modules)))"
+    program = (
+        "import json, sys, melgraph.pipelines.definitions; print(json.dumps(sorted(sys.modules)))"
+    )
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
     )

@@ -9,7 +9,6 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs" / "notebooks").glob("*.ipynb"))
-OURS = {"pipelines", "assets", "storage", "ml"}
 
 
 def code_of(path: Path) -> str:
@@ -26,11 +25,11 @@ def test_it_needs_nothing_but_ml(path):
     imported = set()
     for node in ast.walk(ast.parse(code_of(path))):
         if isinstance(node, ast.Import):
-            imported |= {name.name.split(".")[0] for name in node.names}
+            imported |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
-            imported.add(node.module.split(".")[0])
-    assert imported & OURS == {"ml"}
-    assert "dagster" not in imported
+            imported |= {f"{node.module}.{name.name}" for name in node.names}
+    assert {name.split(".")[1] for name in imported if name.startswith("melgraph")} == {"ml"}
+    assert not any(name.startswith("dagster") for name in imported)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

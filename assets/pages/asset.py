@@ -2,21 +2,21 @@
 
 from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
 
-from assets.live import library_state, state_of
-from assets.materialize import (
+from melgraph.assets.library.live import library_state, state_of
+from melgraph.assets.materialize import (
     Metadata,
     materialize,
     page_link,
     plain_failures,
     shown_references,
 )
-from assets.pages.results import SHOWN
-from assets.pages.site import look, write_pages
-from assets.resources import HomeResource
-from assets.settings import is_sample_library
-from storage.artifacts import Artifact, ArtifactStore
-from storage.catalogue import Catalogue
-from storage.records import Spec
+from melgraph.assets.pages.results import SHOWN
+from melgraph.assets.pages.site import look, write_pages
+from melgraph.assets.resources import HomeResource
+from melgraph.assets.settings import is_sample_library
+from melgraph.storage.artifacts import Artifact, ArtifactStore
+from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.records import Spec
 
 STAGE = 3
 PAGES, EVERYTHING = "pages", "all"

@@ -5,31 +5,31 @@ from typing import Any
 
 import polars as pl
 
-from assets.cluster_figures import (
+from melgraph.assets.dataset.datasets import DATASETS
+from melgraph.assets.embeddings.clusters.agreement import (
     ALL_TRACKS,
     CLUSTERERS,
     CONTINGENCY,
     FIGURE_NAMES,
     contingency_picture,
 )
-from assets.cluster_outliers import (
+from melgraph.assets.embeddings.clusters.maps import MAPS, evenly, map_picture, sheet_name
+from melgraph.assets.embeddings.clusters.outliers import (
     OUTLIERS,
     OUTLIERS_PICTURE,
     outlier_sentences,
     spell_labels,
     strangest,
 )
-from assets.cluster_pictures import MAPS, evenly, map_picture, sheet_name
-from assets.cluster_reports import CLUSTER_REPORTS, MAP, density_sentence
-from assets.cluster_tracks import HELD_OUT, LEFT_OUT, OUTSIDE
-from assets.datasets import DATASETS
-from assets.materialize import input_of, inputs_of
-from assets.pages import results
-from assets.pages.library import Library, Names
-from assets.pages.links import artifact_link, audit_command
-from storage.artifacts import Artifact, ArtifactStore
-from storage.records import Spec
-from storage.tables import read_table
+from melgraph.assets.embeddings.clusters.reports import CLUSTER_REPORTS, MAP, density_sentence
+from melgraph.assets.embeddings.clusters.tracks import HELD_OUT, LEFT_OUT, OUTSIDE
+from melgraph.assets.materialize import input_of, inputs_of
+from melgraph.assets.pages import results
+from melgraph.assets.pages.library import Library, Names
+from melgraph.assets.pages.links import artifact_link, audit_command
+from melgraph.storage.artifacts import Artifact, ArtifactStore
+from melgraph.storage.records import Spec
+from melgraph.storage.tables import read_table
 
 STRANGEST = 200  # tracks outside the dataset that the table names
 # What a point may be to the training; the last two are told apart by their p-value.

@@ -5,12 +5,18 @@ from typing import Any
 
 import polars as pl
 
-from assets.evaluations import CONFUSION, PREDICTIONS, RELIABILITY, fold_sentence, sentence
-from assets.pages.library import Library
-from assets.pages.links import artifact_link
-from assets.tag_evaluations import CHART, cautions, tag_rows
-from storage.artifacts import Artifact
-from storage.tables import read_table
+from melgraph.assets.models.evaluations import (
+    CONFUSION,
+    PREDICTIONS,
+    RELIABILITY,
+    fold_sentence,
+    sentence,
+)
+from melgraph.assets.models.tag_evaluations import CHART, cautions, tag_rows
+from melgraph.assets.pages.library import Library
+from melgraph.assets.pages.links import artifact_link
+from melgraph.storage.artifacts import Artifact
+from melgraph.storage.tables import read_table
 
 WRONG_ANSWERS = 200  # rows of the table
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from assets.exploration_pictures import (
+from melgraph.assets.dataset.exploration.pictures import (
     BALANCE_PICTURE,
     CORRELATIONS_PICTURE,
     DURATIONS_PICTURE,
@@ -11,19 +11,19 @@ from assets.exploration_pictures import (
     LOUDNESS_PICTURE,
     SPECTRA_PICTURE,
 )
-from assets.exploration_reports import (
+from melgraph.assets.dataset.exploration.reports import (
     EXPLORATION_REPORTS,
     artist_rows,
     code_rows,
     feature_rows,
     format_rows,
 )
-from assets.materialize import inputs_of
-from assets.pages.library import Library
-from assets.pages.links import artifact_link, audit_command
-from storage.artifacts import Artifact, ArtifactStore
-from storage.records import Spec
-from storage.tables import read_table
+from melgraph.assets.materialize import inputs_of
+from melgraph.assets.pages.library import Library
+from melgraph.assets.pages.links import artifact_link, audit_command
+from melgraph.storage.artifacts import Artifact, ArtifactStore
+from melgraph.storage.records import Spec
+from melgraph.storage.tables import read_table
 
 PICTURES = {
     "balance": BALANCE_PICTURE,

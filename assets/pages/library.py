@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from assets.datasets import DATASETS, TABLE
-from assets.ingest import TRACKS
-from assets.live import library_files
-from assets.materialize import inputs_of
-from assets.pages.links import quote_path
-from storage.artifacts import ArtifactStore
-from storage.records import Spec
-from storage.tables import read_table
+from melgraph.assets.dataset.datasets import DATASETS, TABLE
+from melgraph.assets.library.ingest import TRACKS
+from melgraph.assets.library.live import library_files
+from melgraph.assets.materialize import inputs_of
+from melgraph.assets.pages.links import quote_path
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.records import Spec
+from melgraph.storage.tables import read_table
 
 
 @dataclass

@@ -7,7 +7,7 @@ http, because the server keeps the same tree.
 
 from urllib.parse import quote
 
-from storage.records import Reference
+from melgraph.storage.records import Reference
 
 ARTIFACTS = "../../../"
 LIBRARY = "../../../../library/"

@@ -4,24 +4,24 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from assets.cluster_reports import CLUSTER_REPORTS
-from assets.datasets import DATASETS, artist_caution
-from assets.dreams import DREAMS, sound_rows
-from assets.evaluations import EVALUATIONS
-from assets.exploration_reports import EXPLORATION_REPORTS
-from assets.ingest import TRACKS
-from assets.leaderboard import LEADERBOARD
-from assets.materialize import inputs_of
-from assets.pages.evaluations import shown_evaluation
-from assets.pages.library import Library, Names
-from assets.pages.links import artifact_link, audit_command
-from assets.recommendations import RECOMMENDATIONS
-from assets.recommendations import TABLE as NEIGHBOURS_TABLE
-from assets.study_reports import STUDY_REPORTS
-from assets.trained_models import CURVES_PICTURE, TRAINED
-from storage.artifacts import ArtifactStore
-from storage.records import Spec
-from storage.tables import read_table
+from melgraph.assets.dataset.datasets import DATASETS, artist_caution
+from melgraph.assets.dataset.exploration.reports import EXPLORATION_REPORTS
+from melgraph.assets.embeddings.clusters.reports import CLUSTER_REPORTS
+from melgraph.assets.generation.dreams import DREAMS, sound_rows
+from melgraph.assets.library.ingest import TRACKS
+from melgraph.assets.materialize import inputs_of
+from melgraph.assets.models.evaluations import EVALUATIONS
+from melgraph.assets.models.leaderboard import LEADERBOARD
+from melgraph.assets.models.studies.reports import STUDY_REPORTS
+from melgraph.assets.models.trained_models import CURVES_PICTURE, TRAINED
+from melgraph.assets.pages.evaluations import shown_evaluation
+from melgraph.assets.pages.library import Library, Names
+from melgraph.assets.pages.links import artifact_link, audit_command
+from melgraph.assets.recommendations.recommendations import RECOMMENDATIONS
+from melgraph.assets.recommendations.recommendations import TABLE as NEIGHBOURS_TABLE
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.records import Spec
+from melgraph.storage.tables import read_table
 
 # What the pages are about, in the order in which it is made.
 SHOWN = (

@@ -21,12 +21,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from storage.artifacts import ArtifactStore
-from storage.errors import BucketTrouble, UnusableKey
-from storage.home import Home
-from storage.library import Library
-from storage.location import is_bucket
-from storage.records import RECORD_NAME, Reference
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.errors import BucketTrouble, UnusableKey
+from melgraph.storage.home import Home
+from melgraph.storage.library import Library
+from melgraph.storage.location import is_bucket
+from melgraph.storage.records import RECORD_NAME, Reference
 
 RECORDINGS_KEPT = 32  # of a library in a bucket, in temporary files while the server runs
 PAGES, EVERYTHING = "pages", "all"
@@ -60,7 +60,7 @@ class Recordings(Folder):
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """The file a path means, or nothing."""
-        from ml.audio import AUDIO_SUFFIXES
+        from melgraph.ml.audio import AUDIO_SUFFIXES
 
         parts = Path(path).parts
         hidden = any(part.startswith(".") for part in parts)
@@ -108,7 +108,7 @@ class FetchedRecordings(Folder):
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """The fetched file a path means, or nothing. Runs in a thread."""
-        from ml.audio import AUDIO_SUFFIXES
+        from melgraph.ml.audio import AUDIO_SUFFIXES
 
         hidden = any(part.startswith(".") or not part for part in path.split("/"))
         if hidden or Path(path).suffix.lower() not in AUDIO_SUFFIXES:
@@ -137,7 +137,7 @@ def build_app(home: Home) -> Starlette:
     Only requests addressed to a loopback name (or to the host of `MELGRAPH_PAGES_URL`) are
     answered: a web page of elsewhere cannot read the library by pointing its own name here.
     """
-    from assets.settings import pages_url
+    from melgraph.assets.settings import pages_url
 
     for suffix, media_type in _AUDIO_TYPES.items():
         mimetypes.add_type(media_type, suffix)

@@ -11,16 +11,16 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from assets.pages import results
-from assets.pages.clusters import clusters as clusters_of
-from assets.pages.clusters import comparison
-from assets.pages.evaluations import WRONG_ANSWERS
-from assets.pages.exploration import explorations
-from assets.pages.library import Library, read_library
-from assets.pages.links import LIBRARY, audit_command
-from assets.pages.studies import board, studies
-from storage.artifacts import ArtifactStore, Work
-from storage.records import Reference, Spec
+from melgraph.assets.pages import results
+from melgraph.assets.pages.clusters import clusters as clusters_of
+from melgraph.assets.pages.clusters import comparison
+from melgraph.assets.pages.evaluations import WRONG_ANSWERS
+from melgraph.assets.pages.exploration import explorations
+from melgraph.assets.pages.library import Library, read_library
+from melgraph.assets.pages.links import LIBRARY, audit_command
+from melgraph.assets.pages.studies import board, studies
+from melgraph.storage.artifacts import ArtifactStore, Work
+from melgraph.storage.records import Reference, Spec
 
 HERE = Path(__file__).parent
 TEMPLATES, STATIC = HERE / "templates", HERE / "static"

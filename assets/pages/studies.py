@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from assets.leaderboard import LEADERBOARD, board_row
-from assets.materialize import inputs_of
-from assets.pages.links import artifact_link, audit_command
-from assets.study_reports import ARMS, CURVES_PICTURE, DIFFERENCES, STUDY_REPORTS
-from assets.study_tables import summary_row
-from storage.artifacts import Artifact, ArtifactStore
-from storage.records import Spec
+from melgraph.assets.materialize import inputs_of
+from melgraph.assets.models.leaderboard import LEADERBOARD, board_row
+from melgraph.assets.models.studies.reports import ARMS, CURVES_PICTURE, DIFFERENCES, STUDY_REPORTS
+from melgraph.assets.models.studies.tables import summary_row
+from melgraph.assets.pages.links import artifact_link, audit_command
+from melgraph.storage.artifacts import Artifact, ArtifactStore
+from melgraph.storage.records import Spec
 
 
 def studies(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:

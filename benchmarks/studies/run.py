@@ -41,7 +41,7 @@ def prepare(library: Path, home: Path) -> None:
     shutil.copytree(HERE / "specs", home / "specs", dirs_exist_ok=True)
     lists = library.resolve().parent / "metadata" / "gtzan"
     shutil.copytree(lists, home / "metadata" / "gtzan", dirs_exist_ok=True)
-    from pipelines.cli import main as melgraph
+    from melgraph.pipelines.cli import main as melgraph
 
     arguments = ["run", "--library", str(library), "--home", str(home), "--label-level", "2"]
     for name in STARTS:
@@ -53,9 +53,8 @@ def prepare(library: Path, home: Path) -> None:
 
 
 def answer(collection: str, studies: Sequence[str]) -> None:
-    from assets.datasets import DATASETS, dataset_spec, write_dataset
-    from assets.settings import current_home
-    from assets.study_reports import (
+    from melgraph.assets.dataset.datasets import DATASETS, dataset_spec, write_dataset
+    from melgraph.assets.models.studies.reports import (
         STUDY_REPORTS,
         arm_trials,
         run_arms,
@@ -63,8 +62,9 @@ def answer(collection: str, studies: Sequence[str]) -> None:
         study_spec,
         write_study_report,
     )
-    from storage.artifacts import ArtifactStore
-    from storage.catalogue import Catalogue
+    from melgraph.assets.settings import current_home
+    from melgraph.storage.artifacts import ArtifactStore
+    from melgraph.storage.catalogue import Catalogue
 
     home = current_home()
     store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
@@ -82,10 +82,10 @@ def answer(collection: str, studies: Sequence[str]) -> None:
 
 
 def show() -> None:
-    from assets.settings import current_home
-    from assets.study_reports import STUDY_REPORTS
-    from assets.study_tables import summary_row
-    from storage.artifacts import ArtifactStore
+    from melgraph.assets.models.studies.reports import STUDY_REPORTS
+    from melgraph.assets.models.studies.tables import summary_row
+    from melgraph.assets.settings import current_home
+    from melgraph.storage.artifacts import ArtifactStore
 
     store = ArtifactStore(current_home())
     for name in (f"{c}-{study}" for study in ORDER for c in ("emotify", "gtzan")):

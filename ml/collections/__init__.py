@@ -8,15 +8,15 @@ is not as it should be.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ml.collections.base import Adaptor, Annotations, Track, share_rows
-from ml.collections.fma import FMA
-from ml.collections.folders import FOLDERS, NONE
-from ml.collections.gtzan import GTZAN
-from ml.collections.mtg_jamendo import MTG_JAMENDO
-from ml.collections.table import TABLE
-from ml.collections.tags import TAGS
-from ml.dataset_spec import DatasetSpec
-from ml.errors import UserError
+from melgraph.ml.collections.base import Adaptor, Annotations, Track, share_rows
+from melgraph.ml.collections.fma import FMA
+from melgraph.ml.collections.folders import FOLDERS, NONE
+from melgraph.ml.collections.gtzan import GTZAN
+from melgraph.ml.collections.mtg_jamendo import MTG_JAMENDO
+from melgraph.ml.collections.table import TABLE
+from melgraph.ml.collections.tags import TAGS
+from melgraph.ml.errors import UserError
+from melgraph.ml.specs.dataset import DatasetSpec
 
 ADAPTORS: dict[str, Adaptor] = {
     "folder": FOLDERS,

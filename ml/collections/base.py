@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from ml.dataset_spec import DatasetSpec
-from ml.errors import UserError
+from melgraph.ml.errors import UserError
+from melgraph.ml.specs.dataset import DatasetSpec
 
 SHOWN = 5
 """Examples that a finding names."""

@@ -13,9 +13,17 @@ from pathlib import Path
 
 import polars as pl
 
-from ml.collections.base import Adaptor, Annotations, Row, Track, match, read_delimited, refuse
-from ml.dataset_spec import DatasetSpec
-from ml.errors import UserError
+from melgraph.ml.collections.base import (
+    Adaptor,
+    Annotations,
+    Row,
+    Track,
+    match,
+    read_delimited,
+    refuse,
+)
+from melgraph.ml.errors import UserError
+from melgraph.ml.specs.dataset import DatasetSpec
 
 TRACKS, GENRES = "tracks.csv", "genres.csv"
 SPLITS = {"training": "train", "validation": "validation", "test": "test"}

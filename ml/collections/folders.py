@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ml.collections.base import Adaptor, Annotations, Row, Track
-from ml.dataset_spec import DatasetSpec
+from melgraph.ml.collections.base import Adaptor, Annotations, Row, Track
+from melgraph.ml.specs.dataset import DatasetSpec
 
 
 def folder_label(path: str, level: int | None) -> str | None:

@@ -11,8 +11,17 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ml.collections.base import Adaptor, Annotations, Finding, Row, Track, match, read_text, refuse
-from ml.dataset_spec import DatasetSpec
+from melgraph.ml.collections.base import (
+    Adaptor,
+    Annotations,
+    Finding,
+    Row,
+    Track,
+    match,
+    read_text,
+    refuse,
+)
+from melgraph.ml.specs.dataset import DatasetSpec
 
 GENRES = (
     "blues", "classical", "country", "disco", "hiphop",

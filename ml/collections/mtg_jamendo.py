@@ -9,9 +9,17 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ml.collections.base import Adaptor, Annotations, Row, Track, match, read_delimited, refuse
-from ml.dataset_spec import DatasetSpec
-from ml.spec_base import SPLITS
+from melgraph.ml.collections.base import (
+    Adaptor,
+    Annotations,
+    Row,
+    Track,
+    match,
+    read_delimited,
+    refuse,
+)
+from melgraph.ml.specs.base import SPLITS
+from melgraph.ml.specs.dataset import DatasetSpec
 
 HEADER = ["TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS"]
 _FILE = re.compile(r"(?:.*/)?(\d\d/\d+)(?:\.low)?\.\w+\Z")

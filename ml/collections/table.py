@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from ml.collections.base import (
+from melgraph.ml.collections.base import (
     Adaptor,
     Annotations,
     Finding,
@@ -30,8 +30,8 @@ from ml.collections.base import (
     read_text,
     refuse,
 )
-from ml.dataset_spec import DatasetSpec
-from ml.errors import UserError
+from melgraph.ml.errors import UserError
+from melgraph.ml.specs.dataset import DatasetSpec
 
 KEYS = ("path", "track_id", "stem")
 LABELS = ("label", "labels")
@@ -161,7 +161,7 @@ def _key(kind: str, value: str) -> str:
 
 
 def _stem(value: str) -> str:
-    from ml.audio import AUDIO_SUFFIXES
+    from melgraph.ml.audio import AUDIO_SUFFIXES
 
     name = value.rpartition("/")[2]
     stem, dot, suffix = name.rpartition(".")

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from mutagen.id3 import TCON
 
-from ml.collections.base import Adaptor, Annotations, Row, Track
-from ml.dataset_spec import DatasetSpec, TagOptions
+from melgraph.ml.collections.base import Adaptor, Annotations, Row, Track
+from melgraph.ml.specs.dataset import DatasetSpec, TagOptions
 
 NO_GENRE = frozenset(
     {"", "other", "unknown", "unknown genre", "none", "misc", "miscellaneous", "genre", "n/a"}

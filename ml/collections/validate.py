@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ml.collections import ADAPTORS, read
-from ml.collections.base import Annotations, Finding, Row, Track, examples
-from ml.dataset_spec import DatasetSpec
-from ml.errors import UserError
-from ml.spec_base import SPLITS
-from ml.splits import TRAIN
+from melgraph.ml.collections import ADAPTORS, read
+from melgraph.ml.collections.base import Annotations, Finding, Row, Track, examples
+from melgraph.ml.errors import UserError
+from melgraph.ml.specs.base import SPLITS
+from melgraph.ml.specs.dataset import DatasetSpec
+from melgraph.ml.splits.assignment import TRAIN
 
 
 def validate(

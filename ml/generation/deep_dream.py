@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
-from ml.errors import UserError
-from ml.generation.dream_config import DreamConfig
-from ml.generation.objectives import Dreamer, Objective, class_logit, guided, mean_square
-from ml.models.base import Classifier
+from melgraph.ml.errors import UserError
+from melgraph.ml.generation.objectives import Dreamer, Objective, class_logit, guided, mean_square
+from melgraph.ml.models.base import Classifier
+from melgraph.ml.specs.dream import DreamConfig
 
 T = TypeVar("T")
 

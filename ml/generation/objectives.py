@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
-from ml.errors import UserError
-from ml.models.base import Classifier
+from melgraph.ml.errors import UserError
+from melgraph.ml.models.base import Classifier
 
 Objective = Callable[[torch.Tensor], torch.Tensor]
 """From a spectrogram `[1, 1, mel, frame]` in dB, of any size, to the scalar to be raised."""

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from scipy.fft import next_fast_len
 
-from ml.errors import UserError
-from ml.spectral import MelTransform, istft, mel_frequencies, stft
+from melgraph.ml.errors import UserError
+from melgraph.ml.spectral import MelTransform, istft, mel_frequencies, stft
 
 _FADE_BANDS = 4  # mel bands over which the edit fades out beyond the edges of the mel scale
 _BLOCK = 1024  # STFT frames whose gains are held in memory at a time

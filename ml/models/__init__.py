@@ -6,24 +6,24 @@ from importlib import import_module
 
 import torch
 
-from ml.errors import UserError
-from ml.models.base import Classifier, InputShape
+from melgraph.ml.errors import UserError
+from melgraph.ml.models.base import Classifier, InputShape
 
 _ARCHITECTURES = {  # name: (module, class); a module is imported when it is first built
-    "conv_lstm": ("ml.models.conv_lstm", "ConvLSTM"),
-    "crnn": ("ml.models.crnn", "CRNN"),
-    "dense": ("ml.models.dense", "Dense"),
-    "fcn": ("ml.models.fcn", "FCN"),
-    "harmonic_cnn": ("ml.models.harmonic_cnn", "HarmonicCNN"),
-    "mfcc_cnn": ("ml.models.mfcc_cnn", "MfccCNN"),
-    "musicnn": ("ml.models.musicnn", "Musicnn"),
-    "resnet18": ("ml.models.resnet18", "ResNet18"),
-    "sample_cnn": ("ml.models.sample_cnn", "SampleCNN"),
-    "sample_cnn_se": ("ml.models.sample_cnn_se", "SampleCNNSE"),
-    "self_attention": ("ml.models.self_attention", "SelfAttention"),
-    "small_cnn": ("ml.models.small_cnn", "SmallCNN"),
-    "vit": ("ml.models.vit", "ViT"),
-    "waveform_cnn": ("ml.models.waveform_cnn", "WaveformCNN"),
+    "conv_lstm": ("melgraph.ml.models.conv_lstm", "ConvLSTM"),
+    "crnn": ("melgraph.ml.models.crnn", "CRNN"),
+    "dense": ("melgraph.ml.models.dense", "Dense"),
+    "fcn": ("melgraph.ml.models.fcn", "FCN"),
+    "harmonic_cnn": ("melgraph.ml.models.harmonic_cnn", "HarmonicCNN"),
+    "mfcc_cnn": ("melgraph.ml.models.mfcc_cnn", "MfccCNN"),
+    "musicnn": ("melgraph.ml.models.musicnn", "Musicnn"),
+    "resnet18": ("melgraph.ml.models.resnet18", "ResNet18"),
+    "sample_cnn": ("melgraph.ml.models.sample_cnn", "SampleCNN"),
+    "sample_cnn_se": ("melgraph.ml.models.sample_cnn_se", "SampleCNNSE"),
+    "self_attention": ("melgraph.ml.models.self_attention", "SelfAttention"),
+    "small_cnn": ("melgraph.ml.models.small_cnn", "SmallCNN"),
+    "vit": ("melgraph.ml.models.vit", "ViT"),
+    "waveform_cnn": ("melgraph.ml.models.waveform_cnn", "WaveformCNN"),
 }
 
 

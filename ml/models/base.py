@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ml.errors import UserError
+from melgraph.ml.errors import UserError
 
 
 @dataclass(frozen=True)

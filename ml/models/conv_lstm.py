@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
-from ml.models.base import Classifier, InputShape
+from melgraph.ml.models.base import Classifier, InputShape
 
 
 class ConvLSTM(Classifier):

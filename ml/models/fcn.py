@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ml.models.base import InputShape
-from ml.models.tagger import MelDecibels, Tagger, convolutions, pooled_blocks, samples_of
+from melgraph.ml.models.base import InputShape
+from melgraph.ml.models.tagger import MelDecibels, Tagger, convolutions, pooled_blocks, samples_of
 
 POOLING = ((2, 4), (2, 4), (2, 4), (3, 5), (4, 4))  # (mel, frame) of each block
 

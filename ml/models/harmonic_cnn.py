@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from ml.models.base import InputShape
-from ml.models.tagger import HOP, N_FFT, SAMPLE_RATE, ConvBlock, Tagger, samples_of
+from melgraph.ml.models.base import InputShape
+from melgraph.ml.models.tagger import HOP, N_FFT, SAMPLE_RATE, ConvBlock, Tagger, samples_of
 
 BANDWIDTH_SLOPE, BANDWIDTH_OFFSET = 0.1079, 24.7  # Hz a Hz, Hz: Glasberg & Moore 1990
 LOWEST = 24  # MIDI number of C1, the lowest pitch of the filters

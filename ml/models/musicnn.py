@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ml.models.base import InputShape
-from ml.models.tagger import ConvBlock, MelDecibels, Tagger, samples_of
+from melgraph.ml.models.base import InputShape
+from melgraph.ml.models.tagger import ConvBlock, MelDecibels, Tagger, samples_of
 
 
 class Musicnn(Tagger):

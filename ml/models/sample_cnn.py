@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ml.models.base import InputShape
-from ml.models.tagger import ConvBlock, Tagger
+from melgraph.ml.models.base import InputShape
+from melgraph.ml.models.tagger import ConvBlock, Tagger
 
 WIDTHS = (128, 128, 128, 256, 256, 256, 256, 256, 256, 512, 512)
 LEAST_SAMPLES = 3**10  # each of ten layers leaves a third: 59,049 samples, 3.69 s

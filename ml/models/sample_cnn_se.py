@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ml.models.base import InputShape
-from ml.models.sample_cnn import LEAST_SAMPLES, WIDTHS
-from ml.models.tagger import Tagger
+from melgraph.ml.models.base import InputShape
+from melgraph.ml.models.sample_cnn import LEAST_SAMPLES, WIDTHS
+from melgraph.ml.models.tagger import Tagger
 
 
 class SampleCNNSE(Tagger):

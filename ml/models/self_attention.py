@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from ml.models.base import InputShape
-from ml.models.tagger import MelDecibels, Tagger, samples_of
+from melgraph.ml.models.base import InputShape
+from melgraph.ml.models.tagger import MelDecibels, Tagger, samples_of
 
 Stride = int | tuple[int, int]  # (mel, frame)
 STRIDES: tuple[Stride, ...] = (2, 2, 2, (2, 1), (2, 1), (2, 1), (2, 1))  # of each block

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ml.models.base import Classifier, InputShape
+from melgraph.ml.models.base import Classifier, InputShape
 
 
 class SmallCNN(Classifier):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ml.models.base import Classifier, InputShape
+from melgraph.ml.models.base import Classifier, InputShape
 
 SAMPLE_RATE = 16000  # Hz, of every tagger here
 FULL_SCALE = 32768.0  # of the stored samples; published weights heard samples from -1 to 1

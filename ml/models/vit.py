@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ml.models.base import InputShape
-from ml.models.timm_body import TimmClassifier
+from melgraph.ml.models.base import InputShape
+from melgraph.ml.models.timm_body import TimmClassifier
 
 
 class ViT(TimmClassifier):

@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from ml.models.base import Classifier, InputShape
+from melgraph.ml.models.base import Classifier, InputShape
 
 
 class WaveformCNN(Classifier):

@@ -5,18 +5,23 @@ palette PNG without metadata: the same inputs give the same bytes. About 840 pix
 read at 700.
 """
 
-from ml.plots.charts import bars, confusion_matrix, histogram, scatter_map, training_curves
-from ml.plots.clusters import contingency_matrix, distance_histograms
-from ml.plots.spectrograms import (
+from melgraph.ml.plots.charts import bars, confusion_matrix, histogram, scatter_map, training_curves
+from melgraph.ml.plots.clusters import contingency_matrix, distance_histograms
+from melgraph.ml.plots.spectrograms import (
     compared_sounds,
     mel_spectrogram,
     spectrogram_grid,
     spectrogram_triptych,
 )
-from ml.plots.studies import arms_chart, curves_chart, differences_chart, reliability_diagram
-from ml.plots.style import COLOURS, MARKERS
-from ml.plots.tags import tag_chart
-from ml.plots.thumbnails import thumbnail, thumbnail_sheet
+from melgraph.ml.plots.studies import (
+    arms_chart,
+    curves_chart,
+    differences_chart,
+    reliability_diagram,
+)
+from melgraph.ml.plots.style import COLOURS, MARKERS
+from melgraph.ml.plots.tags import tag_chart
+from melgraph.ml.plots.thumbnails import thumbnail, thumbnail_sheet
 
 __all__ = [
     "COLOURS",

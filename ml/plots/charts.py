@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from ml.plots.style import (
+from melgraph.ml.plots.style import (
     COLOURS,
     GREY,
     INK,
@@ -70,9 +70,9 @@ def training_curves(curves: Sequence[Mapping[str, float | int | bool | None]]) -
     Of tags, both areas under the curve are in place of the accuracy.
 
     Args:
-        curves: one entry per epoch, as `ml.training.TrainingResult.curves`: `epoch`, `train_loss`,
-            `validation_loss` and `validation_accuracy` (None without validation), `is_best` (true
-            whenever an epoch was the best so far); of tags, `validation_pr_auc` and
+        curves: one entry per epoch, as `ml.training.train.TrainingResult.curves`: `epoch`,
+            `train_loss`, `validation_loss` and `validation_accuracy` (None without validation),
+            `is_best` (true whenever an epoch was the best so far); of tags, `validation_pr_auc` and
             `validation_roc_auc` in place of the accuracy.
 
     Raises:

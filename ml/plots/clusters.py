@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from ml.plots.style import COLOURS, INK, WIDTH, add_axes, colour_bar, grid, new_figure, png
+from melgraph.ml.plots.style import COLOURS, INK, WIDTH, add_axes, colour_bar, grid, new_figure, png
 
 _COUNT_MAP = "Blues"
 _BINS = 40

@@ -7,9 +7,9 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ml.plots.spectrograms import readable_ticks
-from ml.plots.style import COLOURS, GREY, INK, LIGHT, add_axes, grid, new_figure, png
-from ml.spectral import MelTransform, mel_frequencies
+from melgraph.ml.plots.spectrograms import readable_ticks
+from melgraph.ml.plots.style import COLOURS, GREY, INK, LIGHT, add_axes, grid, new_figure, png
+from melgraph.ml.spectral import MelTransform, mel_frequencies
 
 _LEFT_OUT = "#c4c4c4"
 _CORRELATION_MAP = colormaps["RdBu_r"].resampled(25)  # few steps, an odd number: white at 0

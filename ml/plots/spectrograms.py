@@ -7,8 +7,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 
-from ml.plots.style import add_axes, colour_bar, new_figure, png
-from ml.spectral import MelTransform, mel_frequencies
+from melgraph.ml.plots.style import add_axes, colour_bar, new_figure, png
+from melgraph.ml.spectral import MelTransform, mel_frequencies
 
 # few steps: half the bytes, and all colours fit into the palette; an odd number has a white middle
 _SOUND_MAP, _DELTA_MAP = colormaps["magma"].resampled(32), colormaps["RdBu_r"].resampled(25)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ml.evaluation import ConfidenceBin
-from ml.paired import Comparison, Estimate
-from ml.plots.style import COLOURS, GREY, INK, LIGHT, add_axes, grid, new_figure, png
+from melgraph.ml.evaluation.classification import ConfidenceBin
+from melgraph.ml.evaluation.paired import Comparison, Estimate
+from melgraph.ml.plots.style import COLOURS, GREY, INK, LIGHT, add_axes, grid, new_figure, png
 
 CONTROL, OTHER = INK, COLOURS[0]
 
@@ -101,7 +101,7 @@ def reliability_diagram(bins: Sequence[ConfidenceBin], title: str) -> bytes:
     """How often answers of each confidence are right; on the line they are as sure as they should.
 
     Args:
-        bins: of `ml.evaluation.reliability`.
+        bins: of `ml.evaluation.classification.reliability`.
         title: of the picture.
     """
     figure = new_figure(height=3.4)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ml.plots.style import COLOURS, GREY, INK, LIGHT, add_axes, grid, new_figure, png
+from melgraph.ml.plots.style import COLOURS, GREY, INK, LIGHT, add_axes, grid, new_figure, png
 
 MOST_TAGS = 60  # of more, the best half of these and the worst are drawn
 
@@ -15,7 +15,7 @@ def tag_chart(per_tag: Sequence[Mapping[str, Any]], title: str) -> bytes:
 
     Args:
         per_tag: `name`, `positives`, `prevalence`, `roc_auc` and `pr_auc` of each tag, as
-            `ml.tagging.TagScores`; tags without an area are left out.
+            `ml.evaluation.tagging.TagScores`; tags without an area are left out.
         title: of the picture.
 
     Raises:

@@ -3,8 +3,8 @@
 Results on it are about synthetic music, and are always to be labelled so.
 """
 
-from ml.sample_library.library import MARKER, SampleLibrary, write_sample_library
-from ml.sample_library.rendering import render_track
-from ml.sample_library.styles import STYLES
+from melgraph.ml.sample_library.library import MARKER, SampleLibrary, write_sample_library
+from melgraph.ml.sample_library.rendering import render_track
+from melgraph.ml.sample_library.styles import STYLES
 
 __all__ = ["MARKER", "STYLES", "SampleLibrary", "render_track", "write_sample_library"]

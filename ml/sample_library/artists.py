@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.sample_library.drums import KITS, DrumKit, own_kit
-from ml.sample_library.grammar import Part, Range
-from ml.sample_library.instruments import INSTRUMENTS
-from ml.sample_library.names import album_title, artist_name
-from ml.sample_library.styles import STYLES
-from ml.sample_library.synthesis import Instrument, own_version
+from melgraph.ml.sample_library.drums import KITS, DrumKit, own_kit
+from melgraph.ml.sample_library.grammar import Part, Range
+from melgraph.ml.sample_library.instruments import INSTRUMENTS
+from melgraph.ml.sample_library.names import album_title, artist_name
+from melgraph.ml.sample_library.styles import STYLES
+from melgraph.ml.sample_library.synthesis import Instrument, own_version
 
 _ARTIST, _TRACK = 1, 2  # keep the two families of random streams apart
 

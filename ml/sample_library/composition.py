@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.sample_library.artists import Artist
-from ml.sample_library.grammar import SCALES, STEPS, Chord, Part, held_steps, parse_chord
-from ml.sample_library.styles import STYLES
-from ml.sample_library.synthesis import Instrument
+from melgraph.ml.sample_library.artists import Artist
+from melgraph.ml.sample_library.grammar import SCALES, STEPS, Chord, Part, held_steps, parse_chord
+from melgraph.ml.sample_library.styles import STYLES
+from melgraph.ml.sample_library.synthesis import Instrument
 
 _BORROW = 0.2  # chance that a drum pattern or a whole part comes from the artist's influence
 _STROKES = {"X": 1.0, "x": 0.72, "o": 0.35}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ml.sample_library.synthesis import high_pass, low_pass
+from melgraph.ml.sample_library.synthesis import high_pass, low_pass
 
 
 @dataclass(frozen=True)

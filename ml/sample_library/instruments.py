@@ -1,6 +1,6 @@
 """The instruments that styles choose from, by name."""
 
-from ml.sample_library.synthesis import Instrument
+from melgraph.ml.sample_library.synthesis import Instrument
 
 _PIANO = (1.0, 0.6, 0.35, 0.25, 0.18, 0.12, 0.08, 0.06, 0.04, 0.03, 0.02, 0.02)
 _ORGAN = (1.0, 0.7, 0.5, 0.5, 0.0, 0.3, 0.0, 0.35)  # drawbars at octaves and fifths

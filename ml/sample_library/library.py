@@ -18,12 +18,12 @@ from mutagen import id3
 from mutagen.flac import FLAC
 from mutagen.wave import WAVE
 
-from ml.errors import UserError
-from ml.sample_library.artists import draw_artist, style_number
-from ml.sample_library.faults import FAULTS, add_faults
-from ml.sample_library.names import track_title
-from ml.sample_library.rendering import render_track
-from ml.sample_library.styles import STYLES
+from melgraph.ml.errors import UserError
+from melgraph.ml.sample_library.artists import draw_artist, style_number
+from melgraph.ml.sample_library.faults import FAULTS, add_faults
+from melgraph.ml.sample_library.names import track_title
+from melgraph.ml.sample_library.rendering import render_track
+from melgraph.ml.sample_library.styles import STYLES
 
 MARKER = ".melgraph-sample.json"
 FORMAT = 2  # raise it when any byte changes: then a library on disk is known to be older

@@ -7,10 +7,10 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
 from scipy.signal import fftconvolve
 
-from ml.sample_library.artists import Artist, draw_artist, track_rng
-from ml.sample_library.composition import Score, Voice, compose
-from ml.sample_library.drums import DRUM_LEVELS_DB, play_drum
-from ml.sample_library.synthesis import low_pass, midi_to_hz, play_note
+from melgraph.ml.sample_library.artists import Artist, draw_artist, track_rng
+from melgraph.ml.sample_library.composition import Score, Voice, compose
+from melgraph.ml.sample_library.drums import DRUM_LEVELS_DB, play_drum
+from melgraph.ml.sample_library.synthesis import low_pass, midi_to_hz, play_note
 
 _CEILING = 0.9  # no sample is louder
 _FADE_S = 0.02  # at both ends, so that an excerpt does not click

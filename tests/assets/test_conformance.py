@@ -11,32 +11,24 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey
 
-from assets import (
-    cluster_reports,
-    datasets,
-    dreams,
-    duplicates,
-    embeddings,
-    encoders,
-    evaluations,
-    exploration_reports,
-    fingerprints,
-    ingest,
-    leaderboard,
-    recommendations,
-    study_reports,
-    tags,
-    trained_models,
-    trials,
-)
-from assets.kinds import KINDS, remake
-from assets.pages.asset import pages_spec
-from assets.partitions import SPECS
-from storage import local_artifacts
-from storage.artifacts import Artifact, ArtifactStore, Production, Work
-from storage.catalogue import Catalogue
-from storage.errors import ArtifactLocked, ArtifactMissing
-from storage.records import RECORD_NAME, Spec
+from melgraph.assets.dataset import datasets
+from melgraph.assets.dataset.exploration import reports as exploration_reports
+from melgraph.assets.embeddings import embeddings, encoders, tags
+from melgraph.assets.embeddings.clusters import reports as cluster_reports
+from melgraph.assets.generation import dreams
+from melgraph.assets.kinds import KINDS, remake
+from melgraph.assets.library import duplicates, fingerprints, ingest
+from melgraph.assets.models import evaluations, leaderboard, trained_models
+from melgraph.assets.models.studies import reports as study_reports
+from melgraph.assets.models.studies import trials
+from melgraph.assets.pages.asset import pages_spec
+from melgraph.assets.partitions import SPECS
+from melgraph.assets.recommendations import recommendations
+from melgraph.storage import local_artifacts
+from melgraph.storage.artifacts import Artifact, ArtifactStore, Production, Work
+from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.errors import ArtifactLocked, ArtifactMissing
+from melgraph.storage.records import RECORD_NAME, Spec
 from tests.conftest import MadeHome
 
 each_kind = pytest.mark.parametrize("kind", sorted(KINDS))
@@ -141,7 +133,7 @@ def test_every_kind_is_there(made_home, kind):
 
 
 def test_every_asset_is_a_kind():
-    from pipelines.definitions import defs
+    from melgraph.pipelines.definitions import defs
 
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
     assert keys | {recommendations.SEGMENTS, trials.TRIALS} == set(KINDS)
@@ -162,7 +154,7 @@ def test_the_version_is_known_before_the_work(home_copy, small_specs, kind):
 
 def test_the_graph_knows_every_input(made_home):
     """What a record names as input lies upstream in the asset graph, or Dagster shows it not."""
-    from pipelines.definitions import defs
+    from melgraph.pipelines.definitions import defs
 
     graph = defs.resolve_asset_graph()
     # made in the step of another

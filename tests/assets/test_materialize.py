@@ -3,9 +3,9 @@
 import pytest
 from dagster import DagsterInstance, asset, materialize
 
-from assets.materialize import markdown_table, plain_failures
-from ml.errors import UserError
-from storage.errors import StorageError
+from melgraph.assets.materialize import markdown_table, plain_failures
+from melgraph.ml.errors import UserError
+from melgraph.storage.errors import StorageError
 
 
 @pytest.mark.parametrize("kind", [UserError, StorageError])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from ml.audio import BadAudio, check, decode
+from melgraph.ml.audio import BadAudio, check, decode
 
 RATE = 44100
 SECONDS = 4

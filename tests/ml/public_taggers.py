@@ -2,7 +2,7 @@
 
 import torch
 
-from ml.models import InputShape, build
+from melgraph.ml.models import InputShape, build
 
 
 def conv(name, *shape):

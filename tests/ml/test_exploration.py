@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as arrays
 from scipy.spatial.distance import cdist
 from scipy.stats import f_oneway, spearmanr
 
-from ml.exploration import (
+from melgraph.ml.exploration import (
     chosen_features,
     eta_squared,
     eta_squared_by_chance,
@@ -87,7 +87,7 @@ class TestMedoid:
     def test_blocks_change_nothing(self, monkeypatch):
         table = RNG.normal(size=(100, 4))
         whole = medoid(table)
-        monkeypatch.setattr("ml.exploration._BLOCK", 7)
+        monkeypatch.setattr("melgraph.ml.exploration._BLOCK", 7)
         assert medoid(table) == whole == cdist(table, table).sum(axis=1).argmin()
 
     def test_there_is_none_of_nothing(self):

@@ -8,13 +8,13 @@ import sys
 import numpy as np
 import pytest
 
-from ml.memory import keep_freed_memory, peak_memory
+from melgraph.ml.memory import keep_freed_memory, peak_memory
 
 SIZE = 200_000_000
 FAULTS = """
 import resource, sys
 import numpy as np
-from ml.memory import keep_freed_memory
+from melgraph.ml.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 faults = []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.workers import isolated_map
+from melgraph.ml.workers import isolated_map
 from tests.ml import crashing
 
 
@@ -70,7 +70,7 @@ def test_nothing_to_do():
 def test_processes_end_with_a_caller_that_is_killed(tmp_path):
     script = (
         "import os, signal\n"
-        "from ml.workers import isolated_map\n"
+        "from melgraph.ml.workers import isolated_map\n"
         "from tests.ml import crashing\n"
         "ids = isolated_map(crashing.process_id, range(1000), workers=2,"
         " time_limit=lambda item: 60.0)\n"

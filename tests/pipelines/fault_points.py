@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from storage.records import RECORD_NAME
+from melgraph.storage.records import RECORD_NAME
 
 POINTERS = "current"
 
@@ -128,10 +128,10 @@ class FaultPoints:
         import numpy as np
         import usearch.index
 
-        from assets import ingest_pass
-        from storage import home, local_artifacts, tables
-        from storage.locks import Lock
-        from storage.ragged_array import RaggedWriter
+        from melgraph.assets.library import ingest_pass
+        from melgraph.storage import home, local_artifacts, tables
+        from melgraph.storage.locks import Lock
+        from melgraph.storage.ragged_array import RaggedWriter
 
         write_aside = home.write_aside
 
@@ -191,8 +191,8 @@ class FaultPoints:
     # -- the catalogue ----------------------------------------------------------------------------
 
     def _catalogue(self) -> None:
-        from storage import catalogue_state
-        from storage.catalogue import Catalogue
+        from melgraph.storage import catalogue_state
+        from melgraph.storage.catalogue import Catalogue
 
         points, connect = self, sqlite3.connect
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from storage.artifacts import ArtifactStore
-from storage.home import open_home
-from storage.records import RECORD_NAME, parse_reference
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.home import open_home
+from melgraph.storage.records import RECORD_NAME, parse_reference
 from tests.pipelines.killed_runs import (
     Answers,
     Command,

@@ -20,24 +20,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from assets import (
-    datasets,
-    duplicates,
-    embeddings,
-    encoders,
-    fingerprints,
-    ingest,
-    recommendations,
-    tags,
-)
-from assets.partitions import TRACK_BATCH
-from ml import workers
-from pipelines.intake import cut_batches, one_scanner, reconcile, scan_library
-from pipelines.plan import Planner, Step
-from storage.artifacts import ArtifactStore, Production
-from storage.catalogue import Catalogue
-from storage.home import Home
-from storage.records import Spec
+from melgraph.assets.dataset import datasets
+from melgraph.assets.embeddings import embeddings, encoders, tags
+from melgraph.assets.library import duplicates, fingerprints, ingest
+from melgraph.assets.partitions import TRACK_BATCH
+from melgraph.assets.recommendations import recommendations
+from melgraph.ml import workers
+from melgraph.pipelines.intake import cut_batches, one_scanner, reconcile, scan_library
+from melgraph.pipelines.plan import Planner, Step
+from melgraph.storage.artifacts import ArtifactStore, Production
+from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.home import Home
+from melgraph.storage.records import Spec
 from tests.pipelines.fault_points import FaultPoints
 
 BATCH_SIZE = 3
@@ -120,7 +114,7 @@ def steps(store: ArtifactStore, catalogue: Catalogue) -> Iterator[Step]:
 
 
 def _ingest(store: ArtifactStore, catalogue: Catalogue, partition: dict[str, str]) -> None:
-    """As `assets.representations.ingest_batch` and `assets.fingerprints` do it."""
+    """As `assets.library.representations.ingest_batch` and `assets.library.fingerprints` do it."""
     batch = partition[TRACK_BATCH]
     tracks = ingest.tracks_spec(batch, catalogue.batch_files(batch))
     selected = [tracks, *ingest.representation_specs(store, tracks.reference)]
@@ -152,7 +146,7 @@ def _embed(store: ArtifactStore, catalogue: Catalogue, partition: dict[str, str]
 
 
 def _recommend(store: ArtifactStore, catalogue: Catalogue, partition: dict[str, str]) -> None:
-    """As the two assets of `assets.recommendations` do it."""
+    """As the two assets of `assets.recommendations.recommendations` do it."""
     (encoder,) = partition.values()
     segments = recommendations.segment_specs(store, encoder)
     for segment in segments:
@@ -265,19 +259,7 @@ def prepare() -> None:
     import sklearn.neighbors  # noqa: F401
     import usearch.index  # noqa: F401
 
-    import ml.analysis
-    import ml.components
-    import ml.duplicates
-    import ml.features
-    import ml.fingerprint_matching
-    import ml.fingerprints
-    import ml.inference
-    import ml.label_classes
-    import ml.representations
-    import ml.sample_library
-    import ml.similarity
-    import ml.splits  # noqa: F401
-    from storage import artifacts, environment
+    from melgraph.storage import artifacts, environment
 
     mutagen.File(__file__)  # imports all it knows, once
     known = environment.environment()  # asks git, once

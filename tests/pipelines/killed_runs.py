@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from storage.artifacts import Artifact, ArtifactStore
-from storage.catalogue import Catalogue
-from storage.home import open_home
-from storage.records import RECORD_NAME, Reference
+from melgraph.storage.artifacts import Artifact, ArtifactStore
+from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.home import open_home
+from melgraph.storage.records import RECORD_NAME, Reference
 
 ROOT = Path(__file__).parents[2]
 RATE = 22050
@@ -130,7 +130,7 @@ class Command:
         arguments = ["--home", str(home), "--library", str(library), "--refresh"]
         arguments += ["--batch-size", str(batch_size)]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.cli", "run", *arguments],
+            [sys.executable, "-m", "melgraph.pipelines.cli", "run", *arguments],
             cwd=home.parent,
             env={**os.environ, "PYTHONPATH": str(ROOT), "MELGRAPH_WORKERS": "2"},
             stdout=subprocess.PIPE,

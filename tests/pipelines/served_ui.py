@@ -54,7 +54,7 @@ class ServedUi:
 
 def home_with_work_to_do(made_home: MadeHome, folder: Path) -> MadeHome:
     """A copy of the made home with the batch, the experiments and the dataset named above."""
-    from ml.sample_library import write_sample_library
+    from melgraph.ml.sample_library import write_sample_library
 
     made = copy_home(made_home, folder, library=True)
     for name, text in SPECS.items():
@@ -72,8 +72,9 @@ def home_with_work_to_do(made_home: MadeHome, folder: Path) -> MadeHome:
 
 
 def _snapshot_the_strict_dataset(made: MadeHome) -> None:
-    from assets import datasets, partitions
-    from ml.specs import load_specs
+    from melgraph.assets import partitions
+    from melgraph.assets.dataset import datasets
+    from melgraph.ml.specs import load_specs
 
     own = load_specs(made.home.specs).datasets[STRICT]
     with pytest.MonkeyPatch.context() as patch:
@@ -86,8 +87,8 @@ def _register_the_batch(made: MadeHome) -> None:
     """As after a crash between registering and running; the sensor starts what Dagster lacks."""
     from dagster import DagsterInstance
 
-    from assets.partitions import track_batches
-    from pipelines.intake import cut_batches, scan_library
+    from melgraph.assets.partitions import track_batches
+    from melgraph.pipelines.intake import cut_batches, scan_library
 
     scan = scan_library(made.home, made.catalogue, settle_s=0.0, look_again_s=0.0)
     assert cut_batches(made.catalogue, scan) == [NEW_BATCH]
@@ -100,7 +101,7 @@ def serving_ui(made: MadeHome, *, log: Path, seconds: float = 600.0) -> Iterator
     """Start it, wait until it says that all three servers answer, and stop it at the end."""
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.cli", "ui", "--port", "3300"],
+            [sys.executable, "-m", "melgraph.pipelines.cli", "ui", "--port", "3300"],
             env={**os.environ, "MELGRAPH_HOME": str(made.root)},
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from mutagen.flac import FLAC
 
-from pipelines.cli import main
-from storage.artifacts import Artifact, file_sha256
-from storage.catalogue import LibraryFile
-from storage.records import RECORD_NAME
+from melgraph.pipelines.cli import main
+from melgraph.storage.artifacts import Artifact, file_sha256
+from melgraph.storage.catalogue import LibraryFile
+from melgraph.storage.records import RECORD_NAME
 from tests.conftest import MadeHome
 
 HEAVY = ("torch", "dagster", "polars", "mlflow", "zarr", "numpy", "pydantic", "pandas", "sklearn")
@@ -197,7 +197,7 @@ def test_an_audit_starts_at_once(made_home, tmp_path, inside):
     if not inside:
         sound = shutil.copy(sound, tmp_path / "copy.flac")
     program = (
-        "import json, sys; from pipelines.cli import main; "
+        "import json, sys; from melgraph.pipelines.cli import main; "
         f"status = main(['audit', {str(sound)!r}, '--home', {str(made_home.root)!r}]); "
         "print(json.dumps([status, sorted(sys.modules)]))"
     )
@@ -214,7 +214,7 @@ def test_reproduce(made_home, capsys, monkeypatch):
     assert main(["reproduce", str(sound)]) == 0
     assert f"the same bytes: {len(artifact.record.files)} file(s)" in capsys.readouterr().out
 
-    from assets.kinds import KINDS
+    from melgraph.assets.kinds import KINDS
 
     write = KINDS["dreams"]
 

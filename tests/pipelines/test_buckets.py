@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from storage.artifacts import ArtifactStore
-from storage.bucket import Bucket
-from storage.home import open_home
-from storage.tables import read_table
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.bucket import Bucket
+from melgraph.storage.home import open_home
+from melgraph.storage.tables import read_table
 from tests.conftest import EXPERIMENT, STYLES
 
 ROOT = Path(__file__).parents[2]
 # The first three of the stages: what is made from a library, a dataset, a trained model.
 PROGRAM = """
 import sys
-from pipelines import cli
-from pipelines.plan import Planner
+from melgraph.pipelines import cli
+from melgraph.pipelines.plan import Planner
 stages = Planner.stages
 Planner.stages = lambda self: stages(self)[:4]
 run = ["run", "--experiment", "small-cnn"]
@@ -33,7 +33,7 @@ sys.exit(first or again or cli.main(["audit", "datasets/genres"]))
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory) -> Path:
-    from ml.sample_library import write_sample_library
+    from melgraph.ml.sample_library import write_sample_library
 
     folder = tmp_path_factory.mktemp("songs")
     write_sample_library(folder, styles=STYLES, tracks_per_artist=2, duration_s=4.0, workers=1)
@@ -79,7 +79,7 @@ def test_from_a_bucket_into_a_bucket(tmp_path, bucket, library):
     victim = store.need("mel_spectrograms", "batch-000001")
     key = next(key for key in bucket.listing() if key.endswith("frequency/c/0"))
     bucket.put(key, bucket.get(key)[::-1])
-    audited = melgraph(home.root, "-m", "pipelines.cli", "audit", "datasets/genres")
+    audited = melgraph(home.root, "-m", "melgraph.pipelines.cli", "audit", "datasets/genres")
     assert audited.returncode == 1
     assert f"{bucket.location}/{key}: content differs" in audited.stdout
     assert str(victim.reference) in audited.stdout
@@ -96,7 +96,7 @@ def test_from_a_bucket_into_a_bucket(tmp_path, bucket, library):
 def test_what_cannot_be_used_is_told_in_a_few_lines(tmp_path, bucket, options, told):
     (tmp_path / "songs").mkdir()
     defaults = () if "--library" in options else ("--library", str(tmp_path / "songs"))
-    ran = melgraph(tmp_path / "home", "-m", "pipelines.cli", "run", *defaults, *options)
+    ran = melgraph(tmp_path / "home", "-m", "melgraph.pipelines.cli", "run", *defaults, *options)
     assert ran.returncode == 2
     assert told in ran.stderr
     assert "remedy:" in ran.stderr

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.cli import main
-from storage import library as library_module
-from storage.artifacts import ArtifactStore, Work
-from storage.home import FORMAT, MARKER, Home, open_home
-from storage.records import Spec
-from storage.spectrogram_store import FORMAT as SPECTROGRAM_FORMAT
-from storage.spectrogram_store import SpectrogramWriter
+from melgraph.pipelines.cli import main
+from melgraph.storage import library as library_module
+from melgraph.storage.artifacts import ArtifactStore, Work
+from melgraph.storage.home import FORMAT, MARKER, Home, open_home
+from melgraph.storage.records import Spec
+from melgraph.storage.spectrogram_store import FORMAT as SPECTROGRAM_FORMAT
+from melgraph.storage.spectrogram_store import SpectrogramWriter
 
 COMMANDS = ("demo", "run", "ui", "audit", "reproduce")
 
@@ -259,7 +259,7 @@ def test_the_installed_command(tmp_path):
 def test_a_reader_that_has_enough(tmp_path, lines):
     """`melgraph audit ... | head` ends quietly, be it in the middle or at the last flush."""
     program = (
-        "import sys; from pipelines import cli; "
+        "import sys; from melgraph.pipelines import cli; "
         f"cli._audit = lambda options: print('a line\\n' * {lines}) or 0; "
         "sys.exit(cli.main(['audit', 'tracks']))"
     )

@@ -21,7 +21,7 @@ from dagster import (
     PartitionsDefinition,
 )
 
-from pipelines.definitions import defs
+from melgraph.pipelines.definitions import defs
 
 ROOT = Path(__file__).parents[2]
 SNAPSHOT = Path(__file__).with_name("asset_graph.json")
@@ -139,7 +139,7 @@ def test_definitions_only_compose():
 def test_every_tool_loads_the_same_definitions():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     (workspace,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
-    module, name = "pipelines.definitions", "melgraph"
+    module, name = "melgraph.pipelines.definitions", "melgraph"
     assert workspace == {"python_module": {"module_name": module, "location_name": name}}
     assert project["dagster"] == {"module_name": module, "code_location_name": name}
     assert project["dg"]["project"]["code_location_target_module"] == module

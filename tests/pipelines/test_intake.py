@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import intake
-from pipelines.intake import Scan, cut_batches, one_scanner, reconcile, scan_library
-from storage.artifacts import ArtifactStore
-from storage.catalogue import Catalogue
-from storage.errors import ArtifactLocked, StorageError
-from storage.home import Home
-from storage.library import FolderLibrary
-from storage.records import Recording, Spec
+from melgraph.pipelines import intake
+from melgraph.pipelines.intake import Scan, cut_batches, one_scanner, reconcile, scan_library
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.errors import ArtifactLocked, StorageError
+from melgraph.storage.home import Home
+from melgraph.storage.library import FolderLibrary
+from melgraph.storage.records import Recording, Spec
 
 LONG_AGO = 1_600_000_000
 

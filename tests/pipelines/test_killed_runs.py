@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from assets import ingest, ingest_pass
-from assets.kinds import KINDS
-from assets.recommendations import SEGMENTS
-from assets.trials import TRIALS
-from pipelines import jobs
-from pipelines.definitions import defs
-from pipelines.intake import reconcile
-from pipelines.plan import Planner
-from storage.artifacts import ArtifactStore
-from storage.catalogue import Catalogue
-from storage.home import Home, open_home
+from melgraph.assets.kinds import KINDS
+from melgraph.assets.library import ingest, ingest_pass
+from melgraph.assets.models.studies.trials import TRIALS
+from melgraph.assets.recommendations.recommendations import SEGMENTS
+from melgraph.pipelines import jobs
+from melgraph.pipelines.definitions import defs
+from melgraph.pipelines.intake import reconcile
+from melgraph.pipelines.plan import Planner
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.home import Home, open_home
 from tests.pipelines.kill_campaign import (
     KILLED,
     Campaign,

@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 
-from storage.artifacts import ArtifactStore
-from storage.records import Reference
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.records import Reference
 
 MINE = """\
 extends = "small-cnn"
@@ -13,7 +13,7 @@ title = "Longer crops"
 input = { crop_s = 2.0 }
 """
 VERSIONS = """
-from pipelines.definitions import defs
+from melgraph.pipelines.definitions import defs
 for key in sorted(defs.resolve_asset_graph().get_all_asset_keys()):
     print(key.to_user_string(), defs.resolve_asset_graph().get(key).code_version)
 """

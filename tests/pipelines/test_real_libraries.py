@@ -8,8 +8,8 @@ import soundfile
 import xarray
 import zarr
 
-from assets import ingest
-from storage.tables import read_table
+from melgraph.assets.library import ingest
+from melgraph.storage.tables import read_table
 from tests.conftest import EXPERIMENT, RECIPE, MadeHome
 
 
@@ -38,7 +38,7 @@ def rows_of(home: MadeHome) -> pl.DataFrame:
 
 
 def audio_files(folder: Path) -> set[str]:
-    from ml.audio import AUDIO_SUFFIXES
+    from melgraph.ml.audio import AUDIO_SUFFIXES
 
     files = (path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
     return {path.relative_to(folder).as_posix() for path in files}

@@ -9,20 +9,21 @@ import polars as pl
 import pytest
 import soundfile
 
-from assets import embeddings, encoders, recommendations
-from assets.datasets import DATASETS, TABLE
-from assets.materialize import shown_references
-from assets.tracking import Tracker
-from ml.errors import UserError
-from ml.sample_library import render_track
-from pipelines.cli import main
-from pipelines.instance import open_instance
-from pipelines.plan import Planner, Step
-from pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report, _execute, run_stages
-from pipelines.summary import summarise
-from storage.records import RECORD_NAME, Spec
-from storage.spectrogram_store import SpectrogramStore
-from storage.tables import read_table
+from melgraph.assets.dataset.datasets import DATASETS, TABLE
+from melgraph.assets.embeddings import embeddings, encoders
+from melgraph.assets.materialize import shown_references
+from melgraph.assets.models.tracking.tracker import Tracker
+from melgraph.assets.recommendations import recommendations
+from melgraph.ml.errors import UserError
+from melgraph.ml.sample_library import render_track
+from melgraph.pipelines.cli import main
+from melgraph.pipelines.instance import open_instance
+from melgraph.pipelines.plan import Planner, Step
+from melgraph.pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report, _execute, run_stages
+from melgraph.pipelines.summary import summarise
+from melgraph.storage.records import RECORD_NAME, Spec
+from melgraph.storage.spectrogram_store import SpectrogramStore
+from melgraph.storage.tables import read_table
 from tests.conftest import MadeHome
 
 pytestmark = pytest.mark.usefixtures("small_specs")

@@ -19,12 +19,12 @@ from dagster import (
     build_sensor_context,
 )
 
-from assets.partitions import SPECS, batches_by_encoder, track_batches
-from assets.resources import HomeResource
-from pipelines import sensors
-from pipelines.intake import cut_batches, one_scanner, scan_library
-from storage.catalogue import Catalogue
-from storage.home import Home
+from melgraph.assets.partitions import SPECS, batches_by_encoder, track_batches
+from melgraph.assets.resources import HomeResource
+from melgraph.pipelines import sensors
+from melgraph.pipelines.intake import cut_batches, one_scanner, scan_library
+from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.home import Home
 
 LONG_AGO = 1_600_000_000
 

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import ui
-from storage.home import Home
+from melgraph.pipelines import ui
+from melgraph.storage.home import Home
 
 # `melgraph ui` with small servers in the place of Dagster and MLflow; `{broken}` replaces one.
 PROGRAM = """
 import sys
-from pipelines import cli, ui
+from melgraph.pipelines import cli
+from melgraph.pipelines import ui
 
 def server(port):
     return [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from assets.partitions import SPECS
-from ml.dataset_spec import DatasetSpec
-from pipelines.cli import main
+from melgraph.assets.partitions import SPECS
+from melgraph.ml.specs.dataset import DatasetSpec
+from melgraph.pipelines.cli import main
 
 TOML = 'title = "Mine"\nlabels = "table"\nmetadata = "metadata/mine.csv"\n'
 

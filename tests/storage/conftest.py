@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from storage.artifact import Artifact
-from storage.artifacts import ArtifactStore
-from storage.home import Home
-from storage.records import RECORD_NAME, Reference
+from melgraph.storage.artifact import Artifact
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.home import Home
+from melgraph.storage.records import RECORD_NAME, Reference
 from tests.buckets import LoopbackBucket
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from storage import artifacts, files, local_artifacts
-from storage.artifacts import ArtifactStore, Production, Work, file_sha256
-from storage.errors import ArtifactCorrupt, ArtifactLocked, ArtifactMissing, StorageError
-from storage.home import open_home
-from storage.records import RECORD_NAME, Recording, Reference, Spec
+from melgraph.storage import artifacts, files, local_artifacts
+from melgraph.storage.artifacts import ArtifactStore, Production, Work, file_sha256
+from melgraph.storage.errors import ArtifactCorrupt, ArtifactLocked, ArtifactMissing, StorageError
+from melgraph.storage.home import open_home
+from melgraph.storage.records import RECORD_NAME, Recording, Reference, Spec
 from tests.storage.conftest import InBucket, InFolders
 
 SPEC = Spec("tracks", "batch-000001", 1, config={"rate": 22050})
@@ -376,9 +376,9 @@ def test_a_second_writer_in_this_process_is_refused_and_told_the_holder(store):
 HOLD = """
 import sys
 from pathlib import Path
-from storage.artifacts import ArtifactStore, Production
-from storage.home import open_home
-from storage.records import Spec
+from melgraph.storage.artifacts import ArtifactStore, Production
+from melgraph.storage.home import open_home
+from melgraph.storage.records import Spec
 with Production(ArtifactStore(open_home(Path(sys.argv[1]))), [Spec("tracks", "batch-000001", 5)]):
     print("held", flush=True)
     sys.stdin.read()

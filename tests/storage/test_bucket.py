@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from storage.bucket import CHUNK_BYTES, Bucket
-from storage.errors import BucketTrouble, StorageError, UnusableKey
-from storage.location import tidy_location
+from melgraph.storage.bucket import CHUNK_BYTES, Bucket
+from melgraph.storage.errors import BucketTrouble, StorageError, UnusableKey
+from melgraph.storage.location import tidy_location
 
 
 @pytest.fixture

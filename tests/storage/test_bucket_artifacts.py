@@ -4,13 +4,13 @@ import threading
 import numpy as np
 import pytest
 
-from storage.artifacts import ArtifactStore, Work
-from storage.bucket import Bucket
-from storage.errors import ArtifactCorrupt, BucketTrouble, StorageError
-from storage.home import Home, open_home
-from storage.lineage import find_artifact, trace
-from storage.records import RECORD_NAME, Recording, Reference, Spec
-from storage.spectrogram_store import SpectrogramStore, SpectrogramWriter
+from melgraph.storage.artifacts import ArtifactStore, Work
+from melgraph.storage.bucket import Bucket
+from melgraph.storage.errors import ArtifactCorrupt, BucketTrouble, StorageError
+from melgraph.storage.home import Home, open_home
+from melgraph.storage.lineage import find_artifact, trace
+from melgraph.storage.records import RECORD_NAME, Recording, Reference, Spec
+from melgraph.storage.spectrogram_store import SpectrogramStore, SpectrogramWriter
 
 SPEC = Spec("tracks", "batch-000001", 1)
 

@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from storage.bucket import Bucket
-from storage.bucket_library import BucketLibrary
-from storage.errors import BucketTrouble, StorageError
-from storage.library import FolderLibrary, open_library
+from melgraph.storage.bucket import Bucket
+from melgraph.storage.bucket_library import BucketLibrary
+from melgraph.storage.errors import BucketTrouble, StorageError
+from melgraph.storage.library import FolderLibrary, open_library
 
 SUFFIXES = {".mp3", ".wav"}
 

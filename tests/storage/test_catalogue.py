@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import catalogue_state
-from storage.catalogue import Catalogue, Known, LibraryFile, Move
-from storage.catalogue_state import FORMAT
-from storage.comparison import difference
-from storage.errors import NewerFormat, StorageError
+from melgraph.storage import catalogue_state
+from melgraph.storage.catalogue import Catalogue, Known, LibraryFile, Move
+from melgraph.storage.catalogue_state import FORMAT
+from melgraph.storage.comparison import difference
+from melgraph.storage.errors import NewerFormat, StorageError
 
 A, B, C = (LibraryFile(f"{name}.mp3", 1000 + n, 10**18 + n) for n, name in enumerate("abc"))
 ROOT = Path(__file__).parents[2]
@@ -241,7 +241,7 @@ def test_a_damaged_catalogue_is_named(catalogue):
 CUT = """
 import sys
 from pathlib import Path
-from storage.catalogue import Catalogue, LibraryFile
+from melgraph.storage.catalogue import Catalogue, LibraryFile
 catalogue, writer = Catalogue(Path(sys.argv[1])), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()

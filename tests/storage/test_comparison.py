@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from storage import catalogue_state
-from storage.catalogue import Catalogue, Known, LibraryFile
-from storage.comparison import Changes, difference, resolve
+from melgraph.storage import catalogue_state
+from melgraph.storage.catalogue import Catalogue, Known, LibraryFile
+from melgraph.storage.comparison import Changes, difference, resolve
 
 
 def track(content: str) -> str:

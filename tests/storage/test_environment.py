@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from storage import environment as module
-from storage.environment import PACKAGES, environment
+from melgraph.storage import environment as module
+from melgraph.storage.environment import PACKAGES, environment
 
 
 def test_the_environment_is_told_and_fits_a_record():

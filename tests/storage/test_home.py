@@ -4,8 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import NewerFormat, StorageError
-from storage.home import FORMAT, MARKER, Home, enclosing_home, open_home, read_marker, write_aside
+from melgraph.storage.errors import NewerFormat, StorageError
+from melgraph.storage.home import (
+    FORMAT,
+    MARKER,
+    Home,
+    enclosing_home,
+    open_home,
+    read_marker,
+    write_aside,
+)
 
 
 @pytest.fixture

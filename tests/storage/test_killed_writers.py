@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.artifacts import ArtifactStore
-from storage.records import RECORD_NAME, Spec, parse_reference
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.records import RECORD_NAME, Spec, parse_reference
 from tests.storage.writer_process import BUCKET_FAULTS, FAULTS, write
 
 ROOT = Path(__file__).parents[2]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from storage import library as library_module
-from storage.catalogue import LibraryFile
-from storage.errors import StorageError
-from storage.library import FolderLibrary
+from melgraph.storage import library as library_module
+from melgraph.storage.catalogue import LibraryFile
+from melgraph.storage.errors import StorageError
+from melgraph.storage.library import FolderLibrary
 
 SUFFIXES = {".mp3", ".wav"}
 
@@ -110,8 +110,8 @@ def test_an_unreadable_folder_is_reported(tmp_path, monkeypatch):
 UNPRIVILEGED = """
 import os, sys
 from pathlib import Path
-from storage.errors import StorageError
-from storage.library import FolderLibrary
+from melgraph.storage.errors import StorageError
+from melgraph.storage.library import FolderLibrary
 if os.geteuid() == 0:
     os.setgroups([]), os.setgid(65534), os.setuid(65534)  # root may read everything
 unreadable = []

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.artifacts import Artifact, ArtifactStore, Work, file_sha256
-from storage.catalogue import Catalogue, LibraryFile
-from storage.errors import ArtifactCorrupt, ArtifactMissing
-from storage.lineage import find_artifact, trace
-from storage.records import RECORD_NAME, Recording, Spec
+from melgraph.storage.artifacts import Artifact, ArtifactStore, Work, file_sha256
+from melgraph.storage.catalogue import Catalogue, LibraryFile
+from melgraph.storage.errors import ArtifactCorrupt, ArtifactMissing
+from melgraph.storage.lineage import find_artifact, trace
+from melgraph.storage.records import RECORD_NAME, Recording, Spec
 
 SOUNDS = {"blues/a.wav": b"a" * 50, "rock/b.wav": b"b" * 60, "rock/c.wav": b"c" * 70}
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from storage import read_cache
-from storage.errors import StorageError
-from storage.files import file_digests
-from storage.read_cache import ReadCache, limit_bytes
-from storage.records import RECORD_NAME, Record, Spec
+from melgraph.storage import read_cache
+from melgraph.storage.errors import StorageError
+from melgraph.storage.files import file_digests
+from melgraph.storage.read_cache import ReadCache, limit_bytes
+from melgraph.storage.records import RECORD_NAME, Record, Spec
 
 ROOT = Path(__file__).parents[2]
 KB = 1000
@@ -118,8 +118,8 @@ def test_what_is_in_use_stays_however_full(cache, records, monkeypatch):
 HOLD = """
 import sys
 from pathlib import Path
-from storage.read_cache import ReadCache
-from storage.records import parse_record
+from melgraph.storage.read_cache import ReadCache
+from melgraph.storage.records import parse_record
 data = Path(sys.argv[2]).read_bytes()
 ReadCache(Path(sys.argv[1])).hold(parse_record(data, where="here"), None)
 print("held", flush=True)

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 
-import storage
-from storage.spectrogram_store import SpectrogramWriter
+from melgraph import storage
+from melgraph.storage.spectrogram_store import SpectrogramWriter
 
 ROOM = Path(storage.__file__).parent
 README = (ROOM / "README.md").read_text()

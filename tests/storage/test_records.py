@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.errors import ArtifactCorrupt, NewerFormat, StorageError
-from storage.records import (
+from melgraph.storage.errors import ArtifactCorrupt, NewerFormat, StorageError
+from melgraph.storage.records import (
     FORMAT,
     Record,
     Recording,

@@ -10,8 +10,8 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.errors import ArtifactCorrupt, NewerFormat, StorageError
-from storage.spectrogram_store import (
+from melgraph.storage.errors import ArtifactCorrupt, NewerFormat, StorageError
+from melgraph.storage.spectrogram_store import (
     CHUNK_FRAMES,
     FORMAT,
     SHARD_BYTES,
@@ -401,7 +401,7 @@ def metadata_folder(tmp_path_factory) -> Path:
 
 
 def test_a_stranger_inverts_it_by_its_attributes(tmp_path):
-    from ml.spectral import MelTransform, log_mel, mel_frequencies, stft
+    from melgraph.ml.spectral import MelTransform, log_mel, mel_frequencies, stft
 
     transform = MelTransform(n_mels=64)
     time = np.arange(transform.sample_rate) / transform.sample_rate

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from storage.errors import ArtifactCorrupt
-from storage.tables import read_table, write_table
+from melgraph.storage.errors import ArtifactCorrupt
+from melgraph.storage.tables import read_table, write_table
 
 TABLE = pl.DataFrame(
     {

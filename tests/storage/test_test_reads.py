@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from storage.errors import StorageError
-from storage.home import Home
-from storage.records import Reference
-from storage.test_reads import FILE, known_reads, part_digest, register_read
+from melgraph.storage.errors import StorageError
+from melgraph.storage.home import Home
+from melgraph.storage.records import Reference
+from melgraph.storage.test_reads import FILE, known_reads, part_digest, register_read
 
 SNAPSHOT = Reference("datasets", "genres", "a" * 32)
 IDS = ["t1", "t2"]

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import vector_index
-from storage.artifacts import Work
-from storage.errors import ArtifactCorrupt, StorageError
-from storage.records import Spec
-from storage.vector_index import VectorIndex, write_segment
+from melgraph.storage import vector_index
+from melgraph.storage.artifacts import Work
+from melgraph.storage.errors import ArtifactCorrupt, StorageError
+from melgraph.storage.records import Spec
+from melgraph.storage.vector_index import VectorIndex, write_segment
 
 DIMENSION = 16
 

@@ -13,11 +13,11 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from storage import artifacts, home, local_artifacts
-from storage.artifacts import ArtifactStore, Work
-from storage.bucket import Bucket
-from storage.home import open_home
-from storage.records import RECORD_NAME, Spec
+from melgraph.storage import artifacts, home, local_artifacts
+from melgraph.storage.artifacts import ArtifactStore, Work
+from melgraph.storage.bucket import Bucket
+from melgraph.storage.home import open_home
+from melgraph.storage.records import RECORD_NAME, Spec
 
 FAULTS = {  # the point: the state the 2nd artifact is left in
     "while writing": "pending",

@@ -1,7 +1,7 @@
 """Styles of acoustic instruments: blues, classical, country, jazz."""
 
-from ml.sample_library.grammar import Part, Style
-from ml.sample_library.styles.patterns import (
+from melgraph.ml.sample_library.grammar import Part, Style
+from melgraph.ml.sample_library.styles.patterns import (
     BACKBEAT,
     EIGHTHS_LEAD,
     HALVES,

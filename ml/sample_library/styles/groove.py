@@ -1,7 +1,13 @@
 """Styles carried by bass and drums: disco, hip hop, pop, reggae."""
 
-from ml.sample_library.grammar import Part, Style
-from ml.sample_library.styles.patterns import BACKBEAT, EIGHTHS_LEAD, HATS_8, SLOW_LEAD, WHOLE
+from melgraph.ml.sample_library.grammar import Part, Style
+from melgraph.ml.sample_library.styles.patterns import (
+    BACKBEAT,
+    EIGHTHS_LEAD,
+    HATS_8,
+    SLOW_LEAD,
+    WHOLE,
+)
 
 GROOVE: dict[str, Style] = {
     "disco": Style(

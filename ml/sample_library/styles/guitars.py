@@ -1,7 +1,7 @@
 """Styles of electric guitars: metal, rock."""
 
-from ml.sample_library.grammar import Part, Style
-from ml.sample_library.styles.patterns import (
+from melgraph.ml.sample_library.grammar import Part, Style
+from melgraph.ml.sample_library.styles.patterns import (
     BACKBEAT,
     BUSY_LEAD,
     EIGHTHS_LEAD,

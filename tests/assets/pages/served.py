@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from assets.pages.server import build_app
-from storage.home import Home
+from melgraph.assets.pages.server import build_app
+from melgraph.storage.home import Home
 
 
 @dataclass

@@ -10,29 +10,30 @@ import numpy as np
 import polars as pl
 import soundfile
 
-from assets import evaluations, ingest
-from assets.cluster_reports import cluster_spec, write_cluster_report
-from assets.datasets import DATASETS, write_dataset
-from assets.dreams import DREAMS
-from assets.embeddings import EMBEDDINGS, TRACK_VECTORS
-from assets.encoders import ENCODERS
-from assets.exploration_reports import exploration_spec, write_exploration_report
-from assets.materialize import inputs_of
-from assets.pages.asset import pages_spec
-from assets.pages.site import write_pages
-from assets.recommendations import RECOMMENDATIONS
-from assets.recommendations import TABLE as NEIGHBOURS
-from assets.trained_models import CURVES_PICTURE, TRAINED
-from ml import plots
-from ml.features import FeatureOptions, feature_names
-from ml.sample_library import MARKER
-from ml.specs import load_specs
-from ml.spectral import MelTransform, mel_frequencies
-from storage.artifacts import Artifact, ArtifactStore
-from storage.home import Home
-from storage.records import Reference, Spec
-from storage.spectrogram_store import SpectrogramWriter
-from storage.tables import read_table, write_table
+from melgraph.assets.dataset.datasets import DATASETS, write_dataset
+from melgraph.assets.dataset.exploration.reports import exploration_spec, write_exploration_report
+from melgraph.assets.embeddings.clusters.reports import cluster_spec, write_cluster_report
+from melgraph.assets.embeddings.embeddings import EMBEDDINGS, TRACK_VECTORS
+from melgraph.assets.embeddings.encoders import ENCODERS
+from melgraph.assets.generation.dreams import DREAMS
+from melgraph.assets.library import ingest
+from melgraph.assets.materialize import inputs_of
+from melgraph.assets.models import evaluations
+from melgraph.assets.models.trained_models import CURVES_PICTURE, TRAINED
+from melgraph.assets.pages.asset import pages_spec
+from melgraph.assets.pages.site import write_pages
+from melgraph.assets.recommendations.recommendations import RECOMMENDATIONS
+from melgraph.assets.recommendations.recommendations import TABLE as NEIGHBOURS
+from melgraph.ml import plots
+from melgraph.ml.features.track_features import FeatureOptions, feature_names
+from melgraph.ml.sample_library import MARKER
+from melgraph.ml.specs import load_specs
+from melgraph.ml.spectral import MelTransform, mel_frequencies
+from melgraph.storage.artifacts import Artifact, ArtifactStore
+from melgraph.storage.home import Home
+from melgraph.storage.records import Reference, Spec
+from melgraph.storage.spectrogram_store import SpectrogramWriter
+from melgraph.storage.tables import read_table, write_table
 
 RATE = 8000
 EVIL = "<script>alert(1)</script>"
@@ -210,7 +211,7 @@ class SmallHome:
                 mock.patch.object(evaluations, "checkpoint_of") as checkpoint_of,
                 mock.patch.object(evaluations, "part_of", return_value=table),
                 mock.patch.object(evaluations, "inputs_for", return_value=given),
-                mock.patch("ml.inference.predict_tracks", return_value=scores),
+                mock.patch("melgraph.ml.inference.tracks.predict_tracks", return_value=scores),
             ):
                 checkpoint_of.return_value = None, {"classes": classes, "aggregate": "mean"}
                 evaluations.write_evaluation(self.store, work)

@@ -9,11 +9,11 @@ from PIL import Image
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 
-from assets.cluster_figures import CONTINGENCY
-from assets.cluster_outliers import OUTLIERS
-from assets.cluster_reports import CLUSTER_REPORTS, MAP
-from assets.pages.clusters import PARTS
-from storage.tables import read_table
+from melgraph.assets.embeddings.clusters.agreement import CONTINGENCY
+from melgraph.assets.embeddings.clusters.outliers import OUTLIERS
+from melgraph.assets.embeddings.clusters.reports import CLUSTER_REPORTS, MAP
+from melgraph.assets.pages.clusters import PARTS
+from melgraph.storage.tables import read_table
 from tests.assets.pages.served import serving
 from tests.assets.pages.small_home import SmallHome
 from tests.assets.pages.test_site import Page

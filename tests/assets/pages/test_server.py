@@ -2,8 +2,8 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from assets.pages.links import LIBRARY, quote_path
-from assets.pages.site import PAGES
+from melgraph.assets.pages.links import LIBRARY, quote_path
+from melgraph.assets.pages.site import PAGES
 from tests.assets.pages.served import serving
 from tests.assets.pages.small_home import ODD_PATHS, SmallHome
 

@@ -4,10 +4,10 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from assets.pages import server
-from assets.pages.links import LIBRARY, artifact_link, quote_path
-from assets.pages.site import PAGES
-from storage.bucket import Bucket
+from melgraph.assets.pages import server
+from melgraph.assets.pages.links import LIBRARY, artifact_link, quote_path
+from melgraph.assets.pages.site import PAGES
+from melgraph.storage.bucket import Bucket
 from tests.assets.pages.served import serving
 from tests.assets.pages.small_home import ODD_PATHS, SmallHome
 
@@ -76,7 +76,7 @@ def test_nothing_else(home, client, bucket):
 
 
 def test_an_outage_is_told(client, monkeypatch):
-    from storage.errors import BucketTrouble
+    from melgraph.storage.errors import BucketTrouble
 
     def outage(*_: object) -> bytes:
         raise BucketTrouble("the bucket does not answer", where="there", remedy="wait <a while>")

@@ -7,16 +7,16 @@ from urllib.parse import unquote, urlsplit
 import polars as pl
 import pytest
 
-from assets.datasets import DATASETS
-from assets.exploration_pictures import EXAMPLES
-from assets.exploration_reports import EXPLORATION_REPORTS
-from assets.pages.asset import pages_spec
-from assets.pages.links import quote_path
-from assets.pages.site import PAGES, write_pages
-from assets.recommendations import TABLE
-from storage.artifacts import Work
-from storage.catalogue import Catalogue, LibraryFile
-from storage.tables import read_table
+from melgraph.assets.dataset.datasets import DATASETS
+from melgraph.assets.dataset.exploration.pictures import EXAMPLES
+from melgraph.assets.dataset.exploration.reports import EXPLORATION_REPORTS
+from melgraph.assets.pages.asset import pages_spec
+from melgraph.assets.pages.links import quote_path
+from melgraph.assets.pages.site import PAGES, write_pages
+from melgraph.assets.recommendations.recommendations import TABLE
+from melgraph.storage.artifacts import Work
+from melgraph.storage.catalogue import Catalogue, LibraryFile
+from melgraph.storage.tables import read_table
 from tests.assets.pages.small_home import EVIL, ODD_PATHS, SmallHome
 
 
@@ -290,7 +290,7 @@ class TestNotEverythingIsThere:
             assert all((home.library / unquote(s)).is_file() for s in found if s)
 
     def test_more_files_than_a_page_holds(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("assets.pages.results.LIMIT", 5)
+        monkeypatch.setattr("melgraph.assets.pages.results.LIMIT", 5)
         home = SmallHome(tmp_path, tracks=8).add_tracks().add_dataset()
         home.add_maps("mel-statistics").add_recommendations("mel-statistics")
         pages = pages_of(home.add_pages())

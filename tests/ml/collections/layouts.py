@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from ml.collections import Track
+from melgraph.ml.collections import Track
 
 FMA_NAMES = {
     "album": "comments date_created date_released engineer favorites id information listens "

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ml.collections import find_metadata, read
-from ml.dataset_spec import DatasetSpec
-from ml.errors import UserError
+from melgraph.ml.collections import find_metadata, read
+from melgraph.ml.errors import UserError
+from melgraph.ml.specs.dataset import DatasetSpec
 from tests.ml.collections.layouts import GENRES_CSV, fma_row, tracks, write_fma, write_jamendo
 
 KEYS = {

@@ -1,10 +1,10 @@
 import pytest
 
-from ml.collections import find_metadata, read
-from ml.collections.fma import track_of
-from ml.collections.validate import validate
-from ml.dataset_spec import DatasetSpec
-from ml.errors import UserError
+from melgraph.ml.collections import find_metadata, read
+from melgraph.ml.collections.fma import track_of
+from melgraph.ml.collections.validate import validate
+from melgraph.ml.errors import UserError
+from melgraph.ml.specs.dataset import DatasetSpec
 from tests.ml.collections.layouts import FMA_COLUMNS, fma_row, tracks, write_fma
 
 ROWS = [

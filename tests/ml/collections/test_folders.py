@@ -1,6 +1,6 @@
 import pytest
 
-from ml.collections.folders import folder_label
+from melgraph.ml.collections.folders import folder_label
 
 
 @pytest.mark.parametrize(

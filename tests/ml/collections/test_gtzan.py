@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from ml.collections import find_metadata, read
-from ml.collections.gtzan import GENRES, LEFT_OUT, SHA256, SPLIT_SIZES, clip_of
-from ml.collections.validate import describe, validate
-from ml.dataset_spec import DatasetSpec
-from ml.errors import UserError
+from melgraph.ml.collections import find_metadata, read
+from melgraph.ml.collections.gtzan import GENRES, LEFT_OUT, SHA256, SPLIT_SIZES, clip_of
+from melgraph.ml.collections.validate import describe, validate
+from melgraph.ml.errors import UserError
+from melgraph.ml.specs.dataset import DatasetSpec
 from tests.ml.collections.layouts import tracks, write_gtzan
 
 BARE = DatasetSpec(title="x", labels="gtzan")

@@ -1,9 +1,9 @@
 import pytest
 
-from ml.collections import find_metadata, read
-from ml.collections.mtg_jamendo import MTG_JAMENDO, read_list, recording_of
-from ml.dataset_spec import DatasetSpec
-from ml.errors import UserError
+from melgraph.ml.collections import find_metadata, read
+from melgraph.ml.collections.mtg_jamendo import MTG_JAMENDO, read_list, recording_of
+from melgraph.ml.errors import UserError
+from melgraph.ml.specs.dataset import DatasetSpec
 from tests.ml.collections.layouts import tracks, write_jamendo
 
 LISTS = {

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.collections import find_metadata, read
-from ml.collections.table import read_rows
-from ml.dataset_spec import DatasetSpec
-from ml.errors import UserError
+from melgraph.ml.collections import find_metadata, read
+from melgraph.ml.collections.table import read_rows
+from melgraph.ml.errors import UserError
+from melgraph.ml.specs.dataset import DatasetSpec
 from tests.ml.collections.layouts import tracks
 
 SPEC = DatasetSpec(title="x", labels="table", metadata="mine.csv")

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.collections import Track, read
-from ml.collections.tags import genres
-from ml.dataset_spec import DatasetSpec, TagOptions
+from melgraph.ml.collections import Track, read
+from melgraph.ml.collections.tags import genres
+from melgraph.ml.specs.dataset import DatasetSpec, TagOptions
 
 SPEC = DatasetSpec(title="x", labels="tag")
 

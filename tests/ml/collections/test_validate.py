@@ -2,9 +2,9 @@
 
 import pytest
 
-from ml.collections import ADAPTORS, Track, read
-from ml.collections.validate import describe, validate
-from ml.dataset_spec import DatasetSpec
+from melgraph.ml.collections import ADAPTORS, Track, read
+from melgraph.ml.collections.validate import describe, validate
+from melgraph.ml.specs.dataset import DatasetSpec
 from tests.ml.collections.layouts import tracks
 
 FOLDER = DatasetSpec(title="x", labels="folder", label_level=1)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from ml.generation.deep_dream import dream
-from ml.generation.dream_config import DreamConfig
-from ml.models import build
-from ml.models.base import Classifier, InputShape
+from melgraph.ml.generation.deep_dream import dream
+from melgraph.ml.models import build
+from melgraph.ml.models.base import Classifier, InputShape
+from melgraph.ml.specs.dream import DreamConfig
 
 Method = Callable[[Classifier, np.ndarray, int], np.ndarray]
 LIMIT_DB = 2.0

@@ -4,11 +4,11 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from ml.errors import UserError
-from ml.generation.deep_dream import dream, objective_value
-from ml.generation.dream_config import DreamConfig
-from ml.generation.objectives import Dreamer
-from ml.models.base import Classifier, InputShape
+from melgraph.ml.errors import UserError
+from melgraph.ml.generation.deep_dream import dream, objective_value
+from melgraph.ml.generation.objectives import Dreamer
+from melgraph.ml.models.base import Classifier, InputShape
+from melgraph.ml.specs.dream import DreamConfig
 
 QUICK = DreamConfig(octaves=3, steps=6, step_size_db=0.5)
 

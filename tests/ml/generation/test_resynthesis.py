@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.errors import UserError
-from ml.generation.resynthesis import apply_mel_delta, native_window, snr_db
-from ml.spectral import MelTransform, log_mel, mel_frequencies, stft
+from melgraph.ml.errors import UserError
+from melgraph.ml.generation.resynthesis import apply_mel_delta, native_window, snr_db
+from melgraph.ml.spectral import MelTransform, log_mel, mel_frequencies, stft
 
 TRANSFORM = MelTransform()
 RATES = [8000, 11025, 16000, 22050, 32000, 44100, 48000]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from ml import checkpoints
-from ml.errors import UserError
-from ml.models import InputShape, build, names
+from melgraph.ml.errors import UserError
+from melgraph.ml.models import InputShape, build, names
+from melgraph.ml.weights import checkpoints
 
 N_CLASSES = 5
 MEL, MFCC, FEATURES = InputShape(1, 128, 129), InputShape(1, 20, 129), InputShape(1, 57, 1)

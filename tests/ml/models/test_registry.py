@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from ml.errors import UserError
-from ml.models import InputShape, build, names
-from ml.models.base import bin_statistics
+from melgraph.ml.errors import UserError
+from melgraph.ml.models import InputShape, build, names
+from melgraph.ml.models.base import bin_statistics
 from tests.ml.models.test_conformance import TAKES
 
 MEL = InputShape(1, 128, 129)

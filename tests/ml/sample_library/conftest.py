@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.sample_library import STYLES, SampleLibrary, render_track, write_sample_library
+from melgraph.ml.sample_library import STYLES, SampleLibrary, render_track, write_sample_library
 
 ARTISTS, TRACKS, SECONDS, RATE = 3, 2, 2.0, 22050
 SMALL = {

@@ -7,9 +7,9 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ml.audio import to_mono
-from ml.sample_library import STYLES
-from ml.spectral import MelTransform, log_mel, stft
+from melgraph.ml.audio import to_mono
+from melgraph.ml.sample_library import STYLES
+from melgraph.ml.spectral import MelTransform, log_mel, stft
 from tests.ml.sample_library.conftest import TRACKS
 
 Tracks = dict[tuple[str, int, int], np.ndarray]

@@ -1,9 +1,9 @@
 import pytest
 
-from ml.sample_library.drums import DRUM_LEVELS_DB, KITS
-from ml.sample_library.grammar import SCALES, STEPS, Chord, held_steps, parse_chord
-from ml.sample_library.instruments import INSTRUMENTS
-from ml.sample_library.styles import STYLES
+from melgraph.ml.sample_library.drums import DRUM_LEVELS_DB, KITS
+from melgraph.ml.sample_library.grammar import SCALES, STEPS, Chord, held_steps, parse_chord
+from melgraph.ml.sample_library.instruments import INSTRUMENTS
+from melgraph.ml.sample_library.styles import STYLES
 
 
 @pytest.mark.parametrize(

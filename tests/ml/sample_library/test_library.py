@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.audio import AUDIO_SUFFIXES, BadAudio, check, decode, read_tags
-from ml.errors import UserError
-from ml.sample_library import MARKER, STYLES, library, write_sample_library
-from ml.sample_library.artists import draw_artist
+from melgraph.ml.audio import AUDIO_SUFFIXES, BadAudio, check, decode, read_tags
+from melgraph.ml.errors import UserError
+from melgraph.ml.sample_library import MARKER, STYLES, library, write_sample_library
+from melgraph.ml.sample_library.artists import draw_artist
 from tests.ml.sample_library.conftest import SMALL, hashes, write_small
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from ml.audio import levels
-from ml.sample_library import STYLES, render_track
-from ml.sample_library.artists import draw_artist, track_rng
-from ml.sample_library.composition import compose
-from ml.spectral import stft
+from melgraph.ml.audio import levels
+from melgraph.ml.sample_library import STYLES, render_track
+from melgraph.ml.sample_library.artists import draw_artist, track_rng
+from melgraph.ml.sample_library.composition import compose
+from melgraph.ml.spectral import stft
 from tests.ml.sample_library.conftest import RATE, SECONDS
 
 Tracks = dict[tuple[str, int, int], np.ndarray]

@@ -1,0 +1,1 @@
+"""The dataset wing: snapshots with labels and splits."""

@@ -1,0 +1,1 @@
+"""Exploration reports: what a dataset holds."""

@@ -1,0 +1,1 @@
+"""The embeddings wing: encoders in service, embeddings and tags."""

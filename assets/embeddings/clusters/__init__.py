@@ -1,0 +1,1 @@
+"""Cluster reports: maps, clusters and outliers of an encoder."""

@@ -1,0 +1,1 @@
+"""The generation wing: sounds made from tracks by trained networks."""

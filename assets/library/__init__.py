@@ -1,0 +1,1 @@
+"""The library wing: tracks, representations, fingerprints and duplicates."""

@@ -1,0 +1,1 @@
+"""The models wing: trained models, evaluations and the leaderboard."""

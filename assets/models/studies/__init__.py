@@ -1,0 +1,1 @@
+"""Studies: questions that are answered by training several arms."""

@@ -1,0 +1,1 @@
+"""The recommendations wing: indexes and nearest tracks."""

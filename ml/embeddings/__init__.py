@@ -1,0 +1,1 @@
+"""What embedding vectors show: maps, clusters and outliers."""

@@ -1,0 +1,1 @@
+"""From tracks to probabilities, tags and embeddings with a trained network."""

@@ -1,0 +1,106 @@
+"""From a published tagger's file to tags: which, with which probability, of which track."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from melgraph.ml.errors import UserError
+from melgraph.ml.inference.tracks import EmbeddedTracks, embed_tracks
+from melgraph.ml.models.base import Classifier
+from melgraph.ml.models.tagger import SAMPLE_RATE, Tagger
+from melgraph.ml.representations.registry import WAVEFORMS
+from melgraph.ml.representations.waveforms import WaveformTransform
+from melgraph.ml.specs.encoder import TaggerSpec
+from melgraph.ml.weights.files import published_file
+from melgraph.ml.weights.published_taggers import load_published_tagger
+
+
+def load_tagger(spec: TaggerSpec, folder: Path) -> tuple[Tagger, dict[str, Any]]:
+    """A published tagger and what a checkpoint of it says: its tags, and what it is given.
+
+    Args:
+        spec: of the tagger.
+        folder: of the weights; a file that is not there is fetched.
+
+    Raises:
+        UserError: the weights are not to be had, are not what they should be, or have another
+            number of outputs than the spec has tags.
+    """
+    path = published_file(spec.weights, spec.file, spec.sha256, folder)
+    model = load_published_tagger(spec.architecture, path)
+    tags = list(spec.tags) or [f"tag {i}" for i in range(model.n_classes)]
+    if len(tags) != model.n_classes:
+        raise UserError(
+            f"{path.name} answers {model.n_classes} tags, the spec names {len(tags)}",
+            where="tags of the tagger",
+            remedy="name them all, in the order of the outputs; or none",
+        )
+    meta = {"classes": tags, "aggregate": "mean", "input": described(model)}
+    return model, meta
+
+
+def described(model: Tagger) -> dict[str, Any]:
+    """What a published tagger is given, as checkpoints say it."""
+    return {
+        "representation": WAVEFORMS,
+        "channels": ["amplitude"],
+        "crop_s": model.shape.frames / SAMPLE_RATE,
+        "transform": WaveformTransform(SAMPLE_RATE).attributes(),
+    }
+
+
+def probabilities(model: Classifier, found: EmbeddedTracks, *, device: str = "cpu") -> np.ndarray:
+    """What the last layer says of embedded tracks: the mean over the segments of each.
+
+    Sigmoids of a model of several labels a track, as tags do not exclude each other; else softmax.
+
+    Args:
+        model: that embedded them, by its `embedding`.
+        found: the tracks.
+        device: torch device the model is on.
+
+    Returns:
+        float32 `[track, class]`.
+    """
+    if not len(found.segment_vectors):
+        return np.zeros((0, model.n_classes), np.float32)
+    model.eval()
+    with torch.inference_mode():
+        logits = model.classify(torch.from_numpy(found.segment_vectors).to(device)).double()
+        scores = torch.sigmoid(logits) if model.multi_label else torch.softmax(logits, dim=1)
+    sums = np.add.reduceat(scores.cpu().numpy(), found.segment_offsets[:-1], axis=0)
+    return (sums / np.diff(found.segment_offsets)[:, None]).astype(np.float32)
+
+
+def tag_waveforms(
+    model: Tagger, samples: Sequence[np.ndarray], *, device: str = "cpu"
+) -> np.ndarray:
+    """Probabilities of whole tracks: float32 `[track, tag]`.
+
+    Args:
+        model: from `load_tagger`.
+        samples: per track int16 `[sample]`, mono at 16 kHz.
+        device: torch device.
+    """
+    found = embed_tracks(model, samples, device=device)
+    return probabilities(model, found, device=device)
+
+
+def strongest(
+    scores: np.ndarray, tags: Sequence[str], *, most: int
+) -> dict[str, list[tuple[str, float]]]:
+    """The tags of one track by category, strongest first, at most so many each.
+
+    MTG-Jamendo writes `genre---rock`: the category stands before the dashes. Tags without one have
+    the category `tag`.
+    """
+    categories = [tag.rpartition("---")[0] or "tag" for tag in tags]
+    found: dict[str, list[tuple[str, float]]] = {category: [] for category in categories}
+    for index in np.argsort(-scores, kind="stable"):
+        among = found[categories[index]]
+        if len(among) < most:
+            among.append((tags[index].rpartition("---")[2], float(scores[index])))
+    return found

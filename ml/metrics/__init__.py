@@ -1,0 +1,1 @@
+"""Metrics: areas under curves, and agreement between clusters and labels."""

@@ -1,0 +1,1 @@
+"""Which files hold the same recording: fingerprints, matching and clusters."""

@@ -1,0 +1,1 @@
+"""Splits and folds that keep related tracks together."""

@@ -1,0 +1,1 @@
+"""Training networks: the loop, its state on disk, augmentation, folds and trials."""

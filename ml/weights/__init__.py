@@ -1,0 +1,1 @@
+"""Weights of networks: checkpoints, and files that others published."""

@@ -1,0 +1,256 @@
+"""The exploration report on libraries as they come: no labels, one class, one track, none."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from melgraph.assets.dataset.datasets import DATASETS
+from melgraph.assets.dataset.exploration import pictures as pictures
+from melgraph.assets.dataset.exploration import reports as reports
+from melgraph.assets.dataset.exploration import tables as tables
+from melgraph.assets.dataset.exploration.cautions import cautions
+from melgraph.assets.library import ingest
+from melgraph.ml.features.track_features import feature_names
+from melgraph.storage.artifacts import Artifact, Work
+from melgraph.storage.tables import read_part, read_table, write_table
+from tests.assets.pages.small_home import SmallHome
+
+
+def library(tmp_path: Path, paths: list[str], *, labels: str = "folder") -> SmallHome:
+    """A home whose tracks are only rows: no file is behind them."""
+    home = SmallHome(tmp_path, tracks=0)
+    rows = []
+    for number, path in enumerate(paths):
+        row = dict.fromkeys(ingest.TRACKS_SCHEMA)
+        row.update(path=path, track_id=f"{number * 2654435761 % 2**32:08x}{number:024x}")
+        row.update(status="ok", duration_s=30.0 + number, sample_rate_hz=44100, channels=2)
+        row.update(codec="MP3", peak_dbfs=-1.0, rms_dbfs=-15.0 - number, artist=f"artist {number}")
+        rows.append(row)
+    bad = dict.fromkeys(ingest.TRACKS_SCHEMA)
+    bad.update(path="z/bad.mp3", track_id="ff" * 16, status="quarantined", code="silent")
+    for batch, part in (("batch-000001", rows), ("batch-000002", [bad])):
+
+        def write(work, part=part):
+            table = pl.DataFrame(part, schema=ingest.TRACKS_SCHEMA)
+            write_table(table, work.folder / ingest.TRACKS_TABLE)
+
+        home.produce(ingest.TRACKS, batch, (), write)
+    return home.add_dataset(labels=labels).add_representations()
+
+
+def report(home: SmallHome) -> Artifact:
+    home.add_exploration()
+    artifact = home.store.need(reports.EXPLORATION_REPORTS, "genres")
+    assert json.loads((artifact.folder / reports.FACTS).read_text()) == artifact.facts
+    assert {"open", "artists", "features", "formats", "quarantine"} <= reports._show(
+        artifact
+    ).keys()
+    told = [artifact.facts, reports.artist_rows(artifact), reports.feature_rows(artifact)]
+    assert "nan" not in str(told).casefold()
+    assert artifact.facts["quarantined"] == 1
+    assert reports.code_rows(artifact) == [{"code": "silent", "files": 1}]
+    return artifact
+
+
+CASES = {
+    "no labels": ([f"{i}.mp3" for i in range(5)], "none", [tables.ALL_TRACKS]),
+    "one class": ([f"a/{i}.mp3" for i in range(5)], "folder", ["a"]),
+    "one track": (["a/1.mp3"], "folder", ["a"]),
+    "no track": ([], "folder", []),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_report_is_made_of_whatever_there_is(tmp_path, case):
+    paths, labels, classes = CASES[case]
+    artifact = report(library(tmp_path, paths, labels=labels))
+    facts = artifact.facts
+    assert facts["classes"] == classes
+    assert facts["measured"] == facts["tracks"] == len(paths)
+    assert not facts["separable"]
+    assert facts["cautions"] == []
+    drawn = {path.name for path in artifact.folder.glob("*.png")}
+    if paths:
+        assert {pictures.BALANCE_PICTURE, pictures.SPECTRA_PICTURE, "example-01.png"} <= drawn
+    else:
+        assert drawn == set()
+    assert (pictures.CORRELATIONS_PICTURE in drawn) == (len(paths) >= 3)
+    assert read_table(artifact.folder / pictures.EXAMPLES).height == len(classes)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory) -> tuple[SmallHome, Artifact]:
+    names = [f"{label}/{i}.mp3" for label in ("aa", "bbbb", "cccccc") for i in range(12)]
+    home = library(tmp_path_factory.mktemp("labelled"), names)
+    return home, report(home)
+
+
+def test_counts_are_of_all_and_sounds_of_heard_tracks(labelled):
+    home, artifact = labelled
+    snapshot = home.snapshot
+    heard = snapshot.filter(pl.col("split").is_in(["train", "validation"]))
+    assert 0 < heard.height < snapshot.height
+    assert artifact.facts["heard"] == artifact.facts["measured"] == heard.height
+    classes = read_table(artifact.folder / reports.CLASSES)
+    assert classes.select("class", "tracks", "test").rows() == [
+        (name, 12, snapshot.filter(pl.col("label") == name, pl.col("split") == "test").height)
+        for name in ("aa", "bbbb", "cccccc")
+    ]
+    medians = heard.group_by("label").agg(pl.col("duration_s").median()).sort("label")
+    assert classes["duration_s"].to_list() == medians["duration_s"].to_list()
+    features = read_table(artifact.folder / reports.FEATURES)
+    assert set(features["tracks"]) == {heard.height}
+
+
+def test_the_example_is_the_medoid_of_its_class(labelled):
+    home, artifact = labelled
+    folder = home.store.need(ingest.FEATURES, "batch-000001").folder
+    heard = home.snapshot.filter(pl.col("split").is_in(["train", "validation"]))
+    table = heard.join(read_table(folder / ingest.FEATURES_TABLE), on="track_id").sort("track_id")
+    values = table.select(feature_names()).to_numpy()
+    values = (values - values.mean(axis=0)) / values.std(axis=0)
+    examples = read_table(artifact.folder / pictures.EXAMPLES)
+    for label, track_id in examples.select("class", "track_id").iter_rows():
+        rows = np.flatnonzero(table["label"].to_numpy() == label)
+        distances = np.linalg.norm(values[rows, None] - values[rows], axis=-1).sum(axis=1)
+        assert table["track_id"][int(rows[distances.argmin()])] == track_id
+
+
+def test_nothing_of_the_test_split_but_counts_reaches_the_report(labelled, tmp_path, monkeypatch):
+    """Every value of every test track is turned into something else: no figure changes."""
+    home, artifact = labelled
+    test = home.snapshot.filter(pl.col("split") == "test")["track_id"].to_list()
+    seen = []
+
+    def spoiled(table):
+        if "track_id" not in table.columns:
+            return table
+        numbers = [name for name in table.columns if table[name].dtype == pl.Float64]
+        of_test = pl.col("track_id").is_in(test)
+        seen.append(table.filter(of_test).height)
+        return table.with_columns(pl.when(of_test).then(1e9).otherwise(pl.col(numbers)).name.keep())
+
+    monkeypatch.setattr(tables, "read_part", lambda *asked: spoiled(read_part(*asked)))
+    monkeypatch.setattr(tables, "read_table", lambda path: spoiled(read_table(path)))
+    reports.write_exploration_report(home.store, Work(artifact.record.spec, tmp_path))
+    assert max(seen) == len(test)
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert files == {name: (artifact.folder / name).read_bytes() for name in artifact.record.files}
+
+
+def test_a_sample_takes_as_many_of_each_class_and_stays_when_more_come():
+    rows = [(f"{i * 7919 % 1000:03d}", "ab"[i % 5 == 0]) for i in range(1000)]
+    table = pl.DataFrame(rows, schema=["track_id", "class"], orient="row").sort("track_id")
+    found = tables.sample(table, 100)
+    assert dict(found["class"].value_counts().iter_rows()) == {"a": 50, "b": 50}
+    for name in "ab":
+        ids = table.filter(pl.col("class") == name)["track_id"].to_list()
+        assert found.filter(pl.col("class") == name)["track_id"].to_list() == ids[:50]
+    assert tables.sample(table, 1000) is table
+    assert tables.sample(table.head(0), 10).height == 0
+
+
+def test_only_the_largest_classes_are_drawn():
+    table = pl.DataFrame({"class": ["b", "b", "a", "c", "c", None, "d"]})
+    assert tables.shown_classes(table, 3) == ["a", "b", "c"]
+
+
+def collection(counts: dict[str, int], artists: list[str | None], **columns) -> pl.DataFrame:
+    labels = [name for name, count in counts.items() for _ in range(count)]
+    n = len(labels)
+    given = {"sample_rate_hz": [44100] * n, "duration_s": [30.0] * n} | columns
+    given |= {"rms_dbfs": [-9.0] * n, "peak_dbfs": [0.0] * n, "channels": [2] * n}
+    heard = [i % 2 == 0 for i in range(n)]
+    part = ["train" if h else "test" for h in heard]
+    return pl.DataFrame({"class": labels, "artist": artists, "heard": heard, "part": part} | given)
+
+
+def cautions_on(table: pl.DataFrame) -> list[str]:
+    features = tables.feature_table(table, dict.fromkeys(tables.RECORDING, "recording"))
+    return cautions(table, tables.class_table(table), features, sample_rate=22050)
+
+
+def test_a_well_made_dataset_needs_no_caution():
+    assert cautions_on(collection({"a": 6, "b": 6}, [f"artist {i}" for i in range(12)])) == []
+
+
+def test_cautions_name_what_is_the_matter():
+    artists = ["One", "one ", "ONE", "Two", *["Three", "Four"] * 10]
+    table = collection(
+        {"a": 4, "b": 20}, artists, duration_s=[10.0] * 4 + [30.0] * 20,
+        sample_rate_hz=[44100] * 23 + [16000],
+    )  # fmt: skip
+    first, second, third, fourth, fifth = cautions_on(table)
+    assert first.startswith("'b' has 20 tracks, 'a' 4: ")
+    # Of those to learn from, every other track, `b` has one artist alone: 'Three'.
+    assert second == "100% of what is learned 'b' from is one artist, 'Three'"
+    assert third == "75% of 'a' is one artist, 'ONE'"
+    assert fourth.startswith("the length differs between the classes")
+    assert "100% of its variance" in fourth
+    assert fifth.startswith("1 of 24 tracks are sampled at less than 22,050 Hz")
+
+
+def test_unknown_artists_are_told():
+    (told,) = cautions_on(collection({"a": 2, "b": 2}, [None, "Various", "", "unknown"]))
+    assert told == "the artist of 4 of 4 tracks is not known"
+
+
+def test_duplicates_are_told_where_the_snapshot_knows_them(labelled, tmp_path):
+    home, artifact = labelled
+    ids = home.snapshot.sort("path").select("track_id", "path").rows()
+
+    def write(work):
+        rows = [(ids[0][0], "x"), (ids[3][0], "x"), (ids[5][0], "y"), ("00" * 16, "y")]
+        table = pl.DataFrame(rows, schema=["track_id", "cluster"], orient="row")
+        write_table(table, work.folder / tables.DUPLICATES_TABLE)
+
+    made = home.produce(tables.DUPLICATES, "all", (), write)
+    spec = artifact.record.spec
+    known = type(spec)(
+        spec.asset, spec.partition, spec.stage, (*spec.inputs, made.reference), spec.config
+    )
+    found = tables.duplicate_clusters(home.store, known, home.snapshot)
+    assert found == {"clusters": 1, "tracks": 2, "first": [sorted([ids[0][1], ids[3][1]])]}
+    assert tables.duplicate_clusters(home.store, spec, home.snapshot) is None
+
+
+def test_a_newer_batch_makes_no_new_report(labelled):
+    home, _ = labelled
+
+    def write(work):
+        table = pl.DataFrame([], schema=ingest.TRACKS_SCHEMA)
+        write_table(table, work.folder / ingest.TRACKS_TABLE)
+
+    before = reports.exploration_spec(home.store, "genres")
+    home.produce(ingest.TRACKS, "batch-000003", (), write)
+    assert reports.exploration_spec(home.store, "genres") == before
+    assert home.store.need(DATASETS, "genres").reference in before.inputs
+
+
+def test_features_that_only_some_batches_have_are_left_out(labelled):
+    home, artifact = labelled
+    options = {"harmonic_percussive": False, "tempo": True, "window_s": 600.0}
+    more = home.produce(
+        ingest.FEATURES, "batch-000009", (), lambda work: None, {"options": options}
+    )
+    spec = artifact.record.spec
+    inputs = [r for r in spec.inputs if r.asset != ingest.FEATURES]
+    alone = type(spec)(spec.asset, spec.partition, 1, (*inputs, more.reference))
+    both = type(spec)(spec.asset, spec.partition, 1, (*spec.inputs, more.reference))
+    assert tables.feature_columns(home.store, alone) == [*feature_names(), "tempo_bpm"]
+    assert tables.feature_columns(home.store, both) == feature_names()
+
+
+@pytest.mark.parametrize("labels", [["a", "a", "b", "b"], [None] * 4])
+def test_test_tracks_are_never_heard_with_labels_or_without(labels):
+    table = pl.DataFrame(
+        {"label": labels, "split": ["train", "test", "validation", None]},
+        schema={"label": pl.String, "split": pl.String},
+    )
+    found = tables._with_parts(table)
+    assert found["heard"].to_list() == [True, False, True, False]
+    assert found["part"].to_list() == ["train", "test", "validation", "left out"]
+    assert found["class"].to_list() == [label or tables.ALL_TRACKS for label in labels]

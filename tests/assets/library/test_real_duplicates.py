@@ -1,0 +1,52 @@
+"""Duplicates among real recordings: those that are known are found, and no others."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from melgraph.ml.audio import BadAudio
+from melgraph.ml.recordings.fingerprints import Fingerprints, fingerprint
+from melgraph.ml.recordings.matching import Index
+from melgraph.ml.representations.analysis import log_mel_of
+from melgraph.ml.spectral import MelTransform
+
+CROPPED = ("blues", "classical", "country", "disco", "hiphop")
+CROPPED += ("jazz", "metal", "pop", "reggae", "rock")
+# Established by cross-correlating the waveforms (benchmarks/duplicates.py), not by fingerprints.
+EMOTIFY = {
+    ("classical/54.mp3", "classical/80.mp3"),  # one track of one album, starting 2 s apart
+    ("rock/63.mp3", "rock/66.mp3"),  # on an album and on a "best of", mastered anew
+    ("rock/70.mp3", "rock/76.mp3"),
+}
+GTZAN = {(f"{g}/{g}.00000.crop.flac", f"{g}/{g}.00000.wav") for g in CROPPED} | {
+    ("disco/disco.00000.crop.flac", "disco/disco.00000.flac"),
+    ("disco/disco.00000.flac", "disco/disco.00000.wav"),
+    ("disco/disco.00004.crop.flac", "disco/disco.00004.flac"),
+}
+
+
+def found(library: Path, pattern: str) -> set[tuple[str, str]]:
+    paths = sorted(library.glob(pattern))
+    assert paths
+    prints, names = [], []
+    for path in paths:
+        with suppress(BadAudio):
+            prints.append(fingerprint(log_mel_of(path, MelTransform())))
+            names.append(path.relative_to(library).as_posix())
+    tracks = Fingerprints.of(prints)
+    matches = Index(tracks).matches(tracks, within=True)
+    return {(names[match.query], names[match.reference]) for match in matches}
+
+
+@pytest.mark.parametrize(
+    ("library", "pattern", "pairs"),
+    [
+        ("gtzan", "*/*.*", GTZAN),
+        ("emotify", "classical/*.mp3", {pair for pair in EMOTIFY if "classical" in pair[0]}),
+        ("emotify", "rock/*.mp3", {pair for pair in EMOTIFY if "rock" in pair[0]}),
+        ("world", "*/*.*", set()),
+    ],
+)
+def test_the_known_duplicates_and_no_others(real_data, library, pattern, pairs):
+    assert found(real_data / "library" / library, pattern) == pairs

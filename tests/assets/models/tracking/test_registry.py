@@ -1,0 +1,94 @@
+"""The alias `champion` in a real registry: where it goes, when it leaves, what is written down."""
+
+import pytest
+
+from melgraph.assets.models.tracking.registry import CHAMPION, contenders, crown
+
+OLD, NEW = ("a" * 32, "2026-01-01T00:00:00+00:00"), ("b" * 32, "2026-02-01T00:00:00+00:00")
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    from mlflow import MlflowClient
+
+    folder = tmp_path_factory.mktemp("registry")
+    return MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+
+
+def add(client, name, accuracy, loss=1.0, snapshot=OLD, dataset=None) -> str:
+    tags = {
+        "dataset": dataset or name,
+        "experiment": "small-cnn",
+        "snapshot": snapshot[0],
+        "snapshot_at": snapshot[1],
+        "trained_at": "2026-03-01T00:00:00+00:00",
+    }
+    if accuracy is not None:
+        tags |= {"validation_accuracy": str(accuracy), "validation_loss": str(loss)}
+    tagged = {f"melgraph.{key}": value for key, value in tags.items()}
+    return str(client.create_model_version(name, "/nowhere", tags=tagged).version)
+
+
+def champion(client, name) -> str | None:
+    found = client.get_registered_model(name).aliases.get(CHAMPION)
+    return None if found is None else str(found)
+
+
+def test_the_champion_moves_by_the_rule_and_says_why(client):
+    client.create_registered_model("genres")
+    first = add(client, "genres", 0.5)
+    crown(client, "genres")
+    assert champion(client, "genres") == first
+    said = client.get_model_version("genres", first).description
+    assert said.startswith("Champion: small-cnn (version 1): validation accuracy 0.5000")
+
+    add(client, "genres", 0.4)
+    crown(client, "genres")
+    assert champion(client, "genres") == first
+    assert client.get_model_version("genres", first).description == said  # not moved, not rewritten
+
+    better = add(client, "genres", 0.7)
+    crown(client, "genres")
+    assert champion(client, "genres") == better
+    assert client.get_model_version("genres", first).description.startswith("Champion until: ")
+    assert "0.7000" in client.get_model_version("genres", better).tags["melgraph.champion"]
+
+    newer = add(client, "genres", 0.1, snapshot=NEW)  # the data has moved on
+    crown(client, "genres")
+    assert champion(client, "genres") == newer
+
+
+def test_without_a_validation_split_there_is_none(client):
+    client.create_registered_model("moods")
+    add(client, "moods", 0.9)
+    crown(client, "moods")
+    assert champion(client, "moods") == "1"
+    add(client, "moods", None, snapshot=NEW)
+    verdict = crown(client, "moods")
+    assert verdict.champion is None
+    assert champion(client, "moods") is None
+    assert "no validation split" in client.get_registered_model("moods").description
+
+
+def test_only_trainings_on_the_dataset_contend(client):
+    """A dataset and an experiment on another dataset may have one name."""
+    client.create_registered_model("small-cnn")
+    add(client, "small-cnn", 0.99, dataset="genres")
+    mine = add(client, "small-cnn", 0.5)
+    crown(client, "small-cnn")
+    assert [str(c.version) for c in contenders(client, "small-cnn")] == [mine]
+    assert champion(client, "small-cnn") == mine
+
+
+def test_every_version_is_asked_however_many_there_are(client, monkeypatch):
+    pages = client.search_model_versions
+    monkeypatch.setattr(
+        client, "search_model_versions",
+        lambda text, page_token=None: pages(text, max_results=1, page_token=page_token),
+    )  # fmt: skip
+    client.create_registered_model("many")
+    for accuracy in (0.1, 0.9, 0.3):
+        add(client, "many", accuracy)
+    assert len(contenders(client, "many")) == 3
+    crown(client, "many")
+    assert champion(client, "many") == "2"

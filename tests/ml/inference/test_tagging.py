@@ -1,0 +1,127 @@
+"""From a tagger's file to tags."""
+
+import numpy as np
+import pytest
+import torch
+
+from melgraph.ml.errors import UserError
+from melgraph.ml.inference.tagging import load_tagger, probabilities, strongest, tag_waveforms
+from melgraph.ml.inference.tracks import EmbeddedTracks, embed_tracks
+from melgraph.ml.models import InputShape, build
+from melgraph.ml.specs.encoder import EncoderSpec, TaggerSpec, in_service
+from melgraph.ml.weights.files import check_digest
+from tests.conftest import write_tiny_tagger
+
+TAGS = ("genre---blues", "genre---rock", "instrument---piano")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_tiny_tagger(tmp_path / "tiny.pth")
+    return tmp_path
+
+
+def spec(**changes):
+    known = {"title": "x", "architecture": "musicnn", "file": "tiny.pth", "tags": TAGS}
+    return TaggerSpec.model_validate(known | changes)
+
+
+def noise(seconds, seed=0):
+    samples = np.random.default_rng(seed).normal(0, 3000, round(seconds * 16000))
+    return samples.astype(np.int16)
+
+
+def test_a_track_is_the_mean_of_its_segments_sigmoids(folder):
+    model, meta = load_tagger(spec(), folder)
+    samples = noise(6.0)
+    found = tag_waveforms(model, [samples, noise(1.0)])
+    assert (found.shape, found.dtype) == ((2, 3), np.float32)
+    x = torch.from_numpy(samples.astype(np.float32)).reshape(2, 1, 1, 48000)
+    with torch.inference_mode():
+        expected = torch.sigmoid(model(x)).mean(dim=0).numpy()
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    assert meta["classes"] == list(TAGS)
+    assert meta["input"]["crop_s"] == 3.0
+    assert meta["input"]["transform"]["sample_rate"] == 16000
+
+
+def test_a_scarce_remainder_is_not_heard_twice():
+    model = build("waveform_cnn", InputShape(1, 1, 1000), n_classes=2, width=8)
+    lengths = {
+        900: [0],
+        1000: [0],
+        1400: [0],
+        1600: [0, 600],
+        2499: [0, 1000],
+        2500: [0, 1000, 1500],
+    }
+    found = embed_tracks(model, [np.ones(n, np.int16) for n in lengths])
+    for row, starts in enumerate(lengths.values()):
+        at = slice(*found.segment_offsets[row : row + 2])
+        assert found.segment_starts[at].tolist() == starts
+
+
+def test_single_label_models_answer_softmax():
+    model = build("waveform_cnn", InputShape(1, 1, 1000), n_classes=4, width=8)
+    found = embed_tracks(model, [noise(0.2), noise(0.1)])
+    scores = probabilities(model, found)
+    np.testing.assert_allclose(scores.sum(axis=1), 1.0, atol=1e-6)
+    none = EmbeddedTracks(
+        found.vectors[:0], found.segment_vectors[:0], np.zeros(1, int), np.zeros(0)
+    )
+    assert probabilities(model, none).shape == (0, 4)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_another_layer_gives_its_pooled_channels(folder, pooling):
+    model, _ = load_tagger(spec(), folder)
+    found = embed_tracks(model, [noise(3.0)], layer="timbre2", pooling=pooling)
+    seen = []
+    hook = model.layers()["timbre2"].register_forward_hook(lambda _m, _i, out: seen.append(out))
+    with torch.inference_mode():
+        model(torch.from_numpy(noise(3.0).astype(np.float32))[None, None, None])
+    hook.remove()
+    pooled = seen[0].mean(dim=(2, 3)) if pooling == "mean" else seen[0].amax(dim=(2, 3))
+    np.testing.assert_allclose(found.vectors, pooled.numpy(), rtol=1e-5)
+    with pytest.raises(UserError, match="no layer 'conv9'") as caught:
+        embed_tracks(model, [noise(3.0)], layer="conv9")
+    assert "timbre1" in caught.value.remedy
+
+
+def test_what_is_wrong_with_the_weights_is_told(folder):
+    with pytest.raises(UserError, match=r"'gone\.pth' are not there") as caught:
+        load_tagger(spec(file="gone.pth"), folder)
+    assert str(folder / "gone.pth") == caught.value.where
+    with pytest.raises(UserError, match=r"tiny\.pth is damaged: its [0-9,]+ bytes"):
+        load_tagger(spec(sha256="0" * 64), folder)
+    with pytest.raises(UserError, match="cannot be fetched") as caught:
+        load_tagger(spec(file="x.pth", weights="http://127.0.0.1:9/x.pth"), folder)
+    assert str(folder / "x.pth") in caught.value.remedy
+    with pytest.raises(UserError, match="answers 3 tags, the spec names 2"):
+        load_tagger(spec(tags=TAGS[:2]), folder)
+    whole = check_digest(folder / "tiny.pth")
+    _, meta = load_tagger(spec(tags=(), sha256=whole), folder)
+    assert meta["classes"] == ["tag 0", "tag 1", "tag 2"]
+
+
+def test_the_strongest_by_category():
+    found = strongest(np.array([0.1, 0.7, 0.2]), TAGS, most=1)
+    assert found == {"genre": [("rock", 0.7)], "instrument": [("piano", 0.2)]}
+    assert strongest(np.array([0.5]), ["loud"], most=3) == {"tag": [("loud", 0.5)]}
+
+
+def encoder(**changes):
+    return EncoderSpec.model_validate({"title": "x", "kind": "mel_statistics"} | changes)
+
+
+def test_which_encoders_are_in_service():
+    known = {"a": encoder(), "b": encoder(by_default=False)}
+    assert in_service(None, known) == (["a"], [])
+    assert in_service({"in_service": ["b"]}, known) == (["b"], [])
+    assert in_service({"in_service": []}, known) == ([], [])
+    names, problems = in_service({"in_service": ["b", "c"], "servce": 1}, known)
+    assert names == ["b"]
+    assert [p.split(":")[0] for p in problems] == ["servce", "in_service"]
+    assert "list of names" in in_service({"in_service": "a"}, known)[1][0]
+    with pytest.raises(ValueError, match="has no layers"):
+        encoder(layer="conv1")
