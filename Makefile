@@ -29,6 +29,7 @@ lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.strict_types
 	$(BIN)/lint-imports
 
 test: env lint

@@ -1,1 +1,1 @@
-"""WHAT exists: the assets, one small module per stage."""
+"""The assets of melgraph: what is computed, stored and shown, one module for each concept."""

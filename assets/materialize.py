@@ -1,182 +1,173 @@
-"""The one way an asset makes, or finds, its artifact and tells Dagster about it."""
+"""Materialize an asset: plan the artifact, write it unless it exists, describe it to Dagster."""
 
-import base64
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from dagster import AssetExecutionContext, DataVersion, Failure, MaterializeResult, MetadataValue
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    DataVersion,
+    Failure,
+    MaterializeResult,
+    MetadataValue,
+    asset,
+)
 from dagster._core.errors import DagsterUserCodeProcessError
 from dagster._utils.error import SerializableErrorInfo
 
-from melgraph.assets.settings import mlflow_url, pages_url
+from melgraph.assets.context import Context
+from melgraph.assets.partitions import partition_of
+from melgraph.assets.resources import HomeResource
+from melgraph.assets.stage import Metadata, Stage, Write
+from melgraph.assets.ui import mlflow_link, rounded
 from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.errors import StorageError
 from melgraph.storage.records import Reference, Spec
 
-Write = Callable[[ArtifactStore, Work], None]
-Metadata = dict[str, Any]
-_MARKDOWN = re.compile(r"[\\`*_\[\]<>|~$]")
+
+def stage_asset(
+    stage: Stage,
+) -> Callable[[Callable[..., MaterializeResult[None]]], AssetsDefinition]:
+    """Dagster's decorator `@asset`, with the arguments that the stage determines."""
+    define: Callable[[Callable[..., Any]], AssetsDefinition] = asset(**stage.options())
+    return define
 
 
 def materialize(
-    context: AssetExecutionContext,
-    store: ArtifactStore,
-    spec: Spec,
-    write: Write,
-    show: Callable[[Artifact], Metadata],
-) -> MaterializeResult:
-    """Make the artifact of `spec` unless it is there already, and describe it to Dagster.
+    context: AssetExecutionContext, home: HomeResource, stage: Stage
+) -> MaterializeResult[None]:
+    """Plan the artifact of the run's partition, write it unless it exists, and describe it.
 
     Args:
-        context: of the asset.
-        store: where artifacts are kept.
-        spec: all that decides the artifact's bytes.
-        write: writes its files, facts and recordings.
-        show: what is worth reading about it in the UI.
+        context: the Dagster context of the run.
+        home: the home that receives the artifact.
+        stage: the stage of the asset.
+    """
+    with plain_failures():
+        home_context = home.context()
+        spec = stage.plan(home_context, partition_of(context))
+    return produce(context, home_context, stage, spec)
+
+
+def produce(
+    context: AssetExecutionContext,
+    home_context: Context,
+    stage: Stage,
+    spec: Spec,
+    write: Write | None = None,
+) -> MaterializeResult[None]:
+    """Write the artifact of `spec` unless it exists, and describe it to Dagster.
+
+    Args:
+        context: the Dagster context of the run.
+        home_context: the context of the home.
+        stage: the stage of the asset.
+        spec: the spec of the artifact.
+        write: writes files, facts and recordings; None for the write function of the stage.
     """
 
     def write_with_run(work: Work) -> None:
-        work.run["dagster"] = context.run_id  # MLflow is told of it while the work is written
-        write(store, work)
+        work.run["dagster"] = context.run_id  # now: the MLflow run needs it during the work
+        (write or stage.write)(home_context.store, work)
         note_threads(work)
 
     with plain_failures():
-        artifact, made = store.produce(spec, write_with_run)
-        return result(artifact, made=made, show=show)
+        artifact, is_new = home_context.store.produce(spec, write_with_run)
+        return describe(artifact, stage, is_new=is_new)
 
 
 def note_threads(work: Work) -> None:
-    """Note how many threads torch had: sums are split among them, and the last bit follows."""
+    """Record the number of torch threads: it decides how sums are split, and so their last bit."""
     if torch := sys.modules.get("torch"):
         work.run["torch_threads"] = str(torch.get_num_threads())
 
 
-def result(
-    artifact: Artifact, *, made: bool, show: Callable[[Artifact], Metadata]
-) -> MaterializeResult:
-    """The MaterializeResult of an artifact that was made, or was there already."""
-    outcome = "made" if made else "there already: nothing to do"
+def describe(artifact: Artifact, stage: Stage, *, is_new: bool) -> MaterializeResult[None]:
+    """The MaterializeResult of an artifact, new or existing."""
     metadata: Metadata = {
-        "outcome": outcome,
-        **{name: _rounded(value) for name, value in show(artifact).items()},
+        "outcome": "computed and stored" if is_new else "existed already, so nothing was computed",
+        **{name: rounded(value) for name, value in stage.show(artifact).items()},
         "artifact": MetadataValue.path(artifact.location),
         "record": f"{artifact.reference} (digest {artifact.record.digest[:16]})",
     }
-    told: MaterializeResult = MaterializeResult(
+    result: MaterializeResult[None] = MaterializeResult(
         asset_key=artifact.reference.asset,
         metadata=metadata,
         data_version=DataVersion(artifact.reference.version),
     )
-    return with_mlflow_run(told, artifact.record.run)
+    return with_mlflow_run(result, artifact.record.run)
 
 
-def with_mlflow_run(result: MaterializeResult, run: Mapping[str, str | None]) -> MaterializeResult:
-    """The result with a link to its MLflow run, where `run` (as of a record) names one."""
+def with_mlflow_run(
+    result: MaterializeResult[None], run: Mapping[str, str | None]
+) -> MaterializeResult[None]:
+    """The result with a link to its MLflow run, if `run` (from a record) names one."""
     if not run.get("mlflow"):
         return result
-    shown = {**(result.metadata or {}), "mlflow run": mlflow_link(run) or run["mlflow"]}
-    return result._replace(metadata=shown)
+    return with_metadata(result, {"mlflow run": mlflow_link(run) or run["mlflow"]})
+
+
+def with_metadata(result: MaterializeResult[None], metadata: Metadata) -> MaterializeResult[None]:
+    """The result with additional metadata."""
+    return result._replace(metadata={**(result.metadata or {}), **metadata})
 
 
 class PlainFailure(DagsterUserCodeProcessError, Failure):
-    """A failure of which the UI shows the message alone.
+    """A failure for which the UI shows only the message.
 
-    Of a `Failure`, Dagster shows every frame it went through, nearly all of them its own. What
-    failed in another process is taken as it was told, and here that is the message, without frames.
+    For a `Failure`, Dagster shows a traceback that consists mostly of its own frames. For an error
+    of another process, it shows what that process reported. This class therefore presents itself as
+    such an error, and reports the message without frames. It uses two private classes of Dagster:
+    tests/assets/test_dagster_interfaces.py says what to do if an upgrade changes them.
     """
 
     def __init__(self, message: str) -> None:
-        told = SerializableErrorInfo(message=message, stack=[], cls_name=None)
-        super().__init__(message, user_code_process_error_infos=[told], allow_retries=False)
+        error = SerializableErrorInfo(message=message, stack=[], cls_name=None)
+        super().__init__(message, user_code_process_error_infos=[error], allow_retries=False)
 
 
 @contextmanager
 def plain_failures() -> Iterator[None]:
-    """A user's mistake fails the step with its message alone: no traceback, no retry."""
+    """A UserError or StorageError fails the step with only its message, and without a retry."""
     try:
         yield
     except (UserError, StorageError) as error:
         raise PlainFailure(str(error)) from None
 
 
-def picture(path: Path) -> Any:
-    """A PNG file shown in the Dagster UI (which strips `<img>`, and renders `data:` images)."""
-    return png(path.read_bytes(), path.stem)
+def inputs_of(store: ArtifactStore, spec: Spec, stage: Stage) -> list[Artifact]:
+    """The inputs of a spec that belong to a stage, sorted by partition."""
+    return [store.get(reference) for reference in sorted(filter(stage.owns, spec.inputs))]
 
 
-def png(data: bytes, name: str) -> Any:
-    """A PNG in memory, shown in the Dagster UI."""
-    return MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(data).decode()})")
-
-
-def markdown_table(rows: Sequence[Mapping[str, object]]) -> Any:
-    """A table shown in the Dagster UI."""
-    if not rows:
-        return MetadataValue.md("(none)")
-    names = list(rows[0])
-    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
-    return MetadataValue.md("\n".join(lines))
-
-
-def _cell(value: object) -> str:
-    """A value as a cell: a dash for nothing, and no name of a file is taken for Markdown."""
-    if value is None:
-        return "-"
-    return _MARKDOWN.sub(r"\\\g<0>", " ".join(str(_rounded(value)).split()))
-
-
-def _rounded(value: Any) -> Any:
-    """Four decimals are enough to read; the exact figure lies in the artifact."""
-    return round(value, 4) if isinstance(value, float) else value
-
-
-def mlflow_link(run: Mapping[str, str | None]) -> Any:
-    """A link to the MLflow run, where `melgraph ui` serves MLflow; else None."""
-    experiment, url = run.get("mlflow_experiment"), mlflow_url()
-    if experiment is None or url is None:
-        return None
-    return MetadataValue.url(f"{url}/#/experiments/{experiment}/runs/{run['mlflow']}")
-
-
-def page_link(page: str) -> Any:
-    """A link to a page that `melgraph ui` serves."""
-    return MetadataValue.url(f"{pages_url()}/pages/{page}")
-
-
-def inputs_of(store: ArtifactStore, spec: Spec, asset: str) -> list[Artifact]:
-    """The inputs of a spec that are of one asset, in order of partition."""
-    references = sorted(reference for reference in spec.inputs if reference.asset == asset)
-    return [store.get(reference) for reference in references]
-
-
-def input_of(store: ArtifactStore, spec: Spec, asset: str) -> Artifact:
-    """The one input of a spec that is of an asset."""
-    (artifact,) = inputs_of(store, spec, asset)
+def input_of(store: ArtifactStore, spec: Spec, stage: Stage) -> Artifact:
+    """The only input of a spec that belongs to a stage."""
+    (artifact,) = inputs_of(store, spec, stage)
     return artifact
 
 
-def current_references(store: ArtifactStore, asset: str, prefix: str = "") -> list[Reference]:
-    """The current version of every partition of an asset (whose name starts with `prefix`)."""
-    partitions = (name for name in store.partitions(asset) if name.startswith(prefix))
-    found = ((name, store.current_reference(asset, name)) for name in partitions)
-    return [reference or store.need(asset, name).reference for name, reference in found]
+def current_references(store: ArtifactStore, stage: Stage, prefix: str = "") -> list[Reference]:
+    """The current version of every partition whose name starts with `prefix`."""
+    return [
+        store.current_reference(stage.name, name) or store.need(stage.name, name).reference
+        for name in store.partitions(stage.name)
+        if name.startswith(prefix)
+    ]
 
 
-# Of an older stage, these hold other facts than what shows them expects: made before an upgrade of
-# melgraph, they are left out until they are materialized again.
-OLDEST_SHOWN = {"evaluations": 2, "cluster_reports": 2}
-
-
-def shown_references(store: ArtifactStore, asset: str) -> list[Reference]:
-    """The current version of every partition of an asset, of those that can still be shown."""
-    references = current_references(store, asset)
-    oldest = OLDEST_SHOWN.get(asset)
-    if oldest is None:
+def readable_references(store: ArtifactStore, stage: Stage) -> list[Reference]:
+    """The current version of every partition, unless it is too old to be shown."""
+    references = current_references(store, stage)
+    if stage.oldest_readable == 1:
         return references
-    return [r for r in references if store.get(r).record.spec.stage >= oldest]
+    return [r for r in references if store.get(r).record.spec.stage >= stage.oldest_readable]
+
+
+def all_current(store: ArtifactStore, specs: Sequence[Spec]) -> bool:
+    """Whether the artifact of each spec exists and is the current version of its partition."""
+    return all(
+        store.current_reference(spec.asset, spec.partition) == spec.reference for spec in specs
+    )

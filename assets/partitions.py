@@ -1,56 +1,140 @@
-"""The partition definitions, and the specs the static ones are named after."""
+"""The partitions of a home, and how the partitions of one asset depend on those of another.
+
+Track batches and studies are dynamic partitions of the Dagster instance. All others are named
+after the TOML files of one home. They are bound to the assets when the Dagster definitions of that
+home are built (`bind`), not when a module is imported.
+"""
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from dagster import (
+    AllPartitionMapping,
+    AssetDep,
+    AssetExecutionContext,
+    AssetsDefinition,
+    AssetSpec,
     DynamicPartitionsDefinition,
+    MultiPartitionKey,
     MultiPartitionsDefinition,
     MultiToSingleDimensionPartitionMapping,
+    PartitionMapping,
+    PartitionsDefinition,
     StaticPartitionMapping,
     StaticPartitionsDefinition,
 )
 
-from melgraph.assets.settings import current_home
-from melgraph.ml.specs import load_specs
+from melgraph.assets.stage import DATASET, ONE, RECIPE, STUDY, TRACK_BATCH, Stage
+from melgraph.assets.stages import STAGES
+from melgraph.ml.specs import Specs
+from melgraph.storage.records import partition_name
 
-SPECS = load_specs(current_home().specs)
-
-SERVING = {name: SPECS.encoders[name] for name in SPECS.in_service}
-
-TRACK_BATCH = "track_batch"
 track_batches = DynamicPartitionsDefinition(name=TRACK_BATCH)
-dataset_names = StaticPartitionsDefinition(sorted(SPECS.datasets))
-experiment_names = StaticPartitionsDefinition(sorted(SPECS.experiments))
-encoder_names = StaticPartitionsDefinition(SPECS.in_service)  # all others cost nothing
-STUDY = "study"
-study_names = DynamicPartitionsDefinition(name=STUDY)  # those that were asked for: each costs much
-recipe_names = StaticPartitionsDefinition(sorted(SPECS.recipes))
-batches_by_encoder = MultiPartitionsDefinition(
-    {"encoder": encoder_names, TRACK_BATCH: track_batches}
-)
+study_names = DynamicPartitionsDefinition(name=STUDY)  # only those the user added: each takes long
 
-with warnings.catch_warnings():
-    # "In beta" since 2023, and tried here in both directions; a warning would help no user.
-    warnings.filterwarnings("ignore", message=".*MultiToSingleDimensionPartitionMapping.*")
-    by_batch = MultiToSingleDimensionPartitionMapping(TRACK_BATCH)
-    by_encoder = MultiToSingleDimensionPartitionMapping("encoder")
 
-# Which dataset feeds which experiment, and so on: upstream key -> downstream keys.
-dataset_to_experiments = StaticPartitionMapping(
-    {d: {n for n, e in SPECS.experiments.items() if e.dataset == d} for d in SPECS.datasets}
-)
-dataset_to_encoders = StaticPartitionMapping(
-    {d: {n for n, e in SERVING.items() if e.dataset == d} for d in SPECS.datasets}
-)
-experiment_to_encoders = StaticPartitionMapping(
-    {x: {n for n, e in SERVING.items() if e.experiment == x} for x in SPECS.experiments}
-)
-experiment_to_recipes = StaticPartitionMapping(
-    {x: {n for n, r in SPECS.recipes.items() if r.experiment == x} for x in SPECS.experiments}
-)
-dataset_to_recipes = StaticPartitionMapping(
-    {
-        d: {n for n, r in SPECS.recipes.items() if SPECS.experiments[r.experiment].dataset == d}
-        for d in SPECS.datasets
-    }
-)
+@dataclass(frozen=True)
+class Partitions:
+    """The partitions of the assets of one home.
+
+    Attributes:
+        specs: the specifications of the home.
+    """
+
+    specs: Specs
+
+    def bind(self, asset: AssetsDefinition) -> AssetsDefinition:
+        """The asset with the partitions of this home and their dependencies."""
+        return asset.map_asset_specs(self._bind)
+
+    def _bind(self, spec: AssetSpec) -> AssetSpec:
+        stage = STAGES[spec.key.to_user_string()]
+        deps = [
+            AssetDep(name, partition_mapping=self._mapping(stage, STAGES[name]))
+            for name in stage.reads
+        ]
+        return spec.replace_attributes(partitions_def=self._definition(stage), deps=deps)
+
+    def _definition(self, stage: Stage) -> PartitionsDefinition | None:
+        definitions = {name: self._of_dimension(name, stage) for name in stage.partitioned_by}
+        if len(definitions) > 1:
+            return MultiPartitionsDefinition(definitions)
+        return next(iter(definitions.values()), None)
+
+    def _of_dimension(self, dimension: str, stage: Stage) -> PartitionsDefinition:
+        dynamic = {TRACK_BATCH: track_batches, STUDY: study_names}
+        if dimension in dynamic:
+            return dynamic[dimension]
+        return StaticPartitionsDefinition(self._named(dimension, stage))
+
+    def _named(self, dimension: str, stage: Stage) -> list[str]:
+        """The keys of a dimension that is named after TOML files."""
+        specs = self.specs
+        match dimension:  # encoders that are not in service are none: they cost nothing
+            case "dataset":
+                return sorted(specs.datasets)
+            case "experiment":
+                return sorted(specs.experiments)
+            case "encoder":
+                return specs.in_service
+            case "recipe":
+                return sorted(n for n, r in specs.recipes.items() if r.method == stage.method)
+        raise ValueError(f"no TOML files name the partitions of {dimension!r}")
+
+    def _mapping(self, stage: Stage, read: Stage) -> PartitionMapping | None:
+        """How partitions depend on those of the stage `read`; None for the default of Dagster."""
+        upstream, downstream = read.partitioned_by, stage.partitioned_by
+        if not upstream or upstream == downstream:
+            return None
+        if len(upstream) > len(downstream) > 0:
+            return _one_dimension(downstream[0])
+        if len(downstream) > len(upstream):
+            return _one_dimension(upstream[0])
+        keys = self._dependents(upstream[0], stage) if downstream else None
+        return AllPartitionMapping() if keys is None else StaticPartitionMapping(keys)
+
+    def _dependents(self, upstream: str, stage: Stage) -> Mapping[str, set[str]] | None:
+        """Key of `upstream` -> the partitions of a stage whose TOML file names it.
+
+        None if every key of `downstream` depends on every key of `upstream`. A recipe depends on
+        the dataset of its experiment.
+        """
+        specs, (downstream,) = self.specs, stage.partitioned_by
+        names: dict[str, str | None]
+        match upstream, downstream:
+            case "dataset", "experiment":
+                names = {n: e.dataset for n, e in specs.experiments.items()}
+            case "dataset" | "experiment", "encoder":
+                serving = {n: specs.encoders[n] for n in specs.in_service}
+                names = {n: getattr(e, upstream) for n, e in serving.items()}
+            case "dataset" | "experiment", "recipe":
+                names = {n: specs.recipes[n].experiment for n in self._named(RECIPE, stage)}
+                if upstream == DATASET:
+                    names = {n: specs.experiments[e].dataset for n, e in names.items() if e}
+            case _:
+                return None
+        keys = specs.datasets if upstream == DATASET else specs.experiments
+        return {key: {n for n, other in names.items() if other == key} for key in keys}
+
+
+def _one_dimension(name: str) -> PartitionMapping:
+    with warnings.catch_warnings():
+        # The class has been "in beta" since 2023. The tests cover both directions, and the user
+        # can do nothing about the warning.
+        warnings.filterwarnings("ignore", message=".*MultiToSingleDimensionPartitionMapping.*")
+        return MultiToSingleDimensionPartitionMapping(name)
+
+
+def partition_of(context: AssetExecutionContext) -> str:
+    """The partition of a run, in the form that artifacts use."""
+    if not context.has_partition_key:
+        return ONE
+    key = context.partition_key
+    return partition_name(key.keys_by_dimension if isinstance(key, MultiPartitionKey) else key)
+
+
+def encoder_and_batch(partition: str) -> tuple[str, str]:
+    """Split the name of a partition by encoder and track batch into its two keys."""
+    encoder, _, batch = partition.partition("+")
+    return encoder, batch

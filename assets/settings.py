@@ -1,18 +1,26 @@
-"""Which library, which home: from the environment, and from what the home itself remembers.
+"""The settings of melgraph, from environment variables and from the marker file of the home.
 
-- `MELGRAPH_LIBRARY`: the folder of audio, or `s3://BUCKET/PREFIX`. Default: what the home
-  remembers, else the sample.
-- `MELGRAPH_HOME`: where everything made is kept. Default: `.melgraph/home/<name of the library>`.
-- `MELGRAPH_STORE`: `s3://BUCKET/PREFIX` for the artifacts. Default: as remembered, else the home.
-- `MELGRAPH_CACHE_GB`: most gigabytes of such artifacts to keep in the home too. Default: 50.
-- `MELGRAPH_LABEL_LEVEL`: folder level of the label, or `none`. Default: as remembered, else 1.
-- `MELGRAPH_WEIGHTS`: folder of published weights, for all homes. Default: `weights` in the home.
-- `MELGRAPH_PAGES_URL`: where the pages are served. Default: `http://127.0.0.1:3001`.
-- `MELGRAPH_MLFLOW_URL`: where MLflow is served, for links to runs. Default: `MLFLOW_TRACKING_URI`
-  where that is a server, else none are made.
-- `MELGRAPH_DAGSTER_URL`: where Dagster is served, for links from MLflow's runs. Default: none.
-- `MELGRAPH_WORKERS`: files decoded at once, each by a process of its own. Default: one per core.
-- `MELGRAPH_BLOCK_SECONDS`: seconds of a file in the memory of such a process. Default: 5.
+A home remembers its library, its artifact store and its label level in the marker file. The
+environment variables are:
+
+- `MELGRAPH_LIBRARY`: the folder of audio files, or `s3://BUCKET/PREFIX`. Default: the library that
+  the home remembers, otherwise the sample library.
+- `MELGRAPH_HOME`: the folder for everything melgraph writes. Default:
+  `.melgraph/home/<name of the library>`.
+- `MELGRAPH_STORE`: `s3://BUCKET/PREFIX` for the artifacts. Default: the store that the home
+  remembers, otherwise the home itself.
+- `MELGRAPH_CACHE_GB`: if the artifacts are in a bucket, the largest size of their local copies in
+  the home, in gigabytes. Default: 50.
+- `MELGRAPH_LABEL_LEVEL`: the folder level that names the label, or `none`. Default: the level that
+  the home remembers, otherwise 1.
+- `MELGRAPH_WEIGHTS`: a folder of published weights for all homes. Default: `weights` in the home.
+- `MELGRAPH_PAGES_URL`: the address of the pages. Default: `http://127.0.0.1:3001`.
+- `MELGRAPH_MLFLOW_URL`: the address of MLflow, for links to its runs. Default:
+  `MLFLOW_TRACKING_URI` if it names a server, otherwise there are no links.
+- `MELGRAPH_DAGSTER_URL`: the address of Dagster, for links in MLflow runs. Default: no links.
+- `MELGRAPH_WORKERS`: how many files are decoded at once, each in its own process. Default: one per
+  core.
+- `MELGRAPH_BLOCK_SECONDS`: how many seconds of a file such a process holds in memory. Default: 5.
 """
 
 import os
@@ -28,7 +36,7 @@ SAMPLE_LIBRARY = BASE / "sample-library"
 
 
 def current_home() -> Home:
-    """The home the environment names. Touches nothing on disk.
+    """The home that the environment names. Nothing is written to disk.
 
     Raises:
         StorageError: a setting cannot be used, or the home cannot be read.
@@ -44,9 +52,9 @@ def current_home() -> Home:
         library = marker["library"]
     if not is_bucket(library) and root.is_relative_to(library):
         raise StorageError(
-            f"the home would lie inside the library {library}, which is read-only to melgraph",
+            f"the home would be inside the library {library}, which melgraph must not write to",
             where=root,
-            remedy="choose a folder elsewhere: --home FOLDER, or MELGRAPH_HOME",
+            remedy="choose a folder outside of the library with --home FOLDER or MELGRAPH_HOME",
         )
     label_level = _label_level(os.environ.get("MELGRAPH_LABEL_LEVEL"), marker.get("label_level", 1))
     store = _artifact_store(os.environ.get("MELGRAPH_STORE"), marker.get("store"))
@@ -54,26 +62,26 @@ def current_home() -> Home:
 
 
 def is_sample_library(library: Library) -> bool:
-    """Whether it is the sample library: what is learned from it is labelled so."""
+    """Whether this is the sample library. Results from it are labelled as such."""
     from melgraph.ml.sample_library import MARKER
 
     return library.exists(MARKER)
 
 
 def weights_folder(home: Home) -> Path:
-    """Where published weights lie, and are fetched to."""
+    """The folder of the published weights. Downloads are stored there."""
     setting = os.environ.get("MELGRAPH_WEIGHTS")
     return Path(setting).expanduser().resolve() if setting else home.root / "weights"
 
 
 def pages_url() -> str:
-    """Where `melgraph ui` serves the pages, without a slash at the end."""
+    """The address at which `melgraph ui` serves the pages, without a slash at the end."""
     return os.environ.get("MELGRAPH_PAGES_URL", "http://127.0.0.1:3001").rstrip("/")
 
 
 def mlflow_url() -> str | None:
-    """Where MLflow is served: at `MLFLOW_TRACKING_URI`, where that names a server; else where
-    `melgraph ui` or the user said in `MELGRAPH_MLFLOW_URL`, if they did.
+    """The address of MLflow: `MLFLOW_TRACKING_URI` if it names a server, else
+    `MELGRAPH_MLFLOW_URL`, which `melgraph ui` or the user sets; None if neither is set.
     """
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
     url = server if server.startswith("http") else os.environ.get("MELGRAPH_MLFLOW_URL")
@@ -81,16 +89,16 @@ def mlflow_url() -> str | None:
 
 
 def dagster_url() -> str | None:
-    """Where Dagster is served, if `melgraph ui` or the user said so in `MELGRAPH_DAGSTER_URL`."""
+    """The address of Dagster, if `melgraph ui` or the user set `MELGRAPH_DAGSTER_URL`."""
     url = os.environ.get("MELGRAPH_DAGSTER_URL")
     return url.rstrip("/") if url else None
 
 
 def worker_count() -> int:
-    """How many files are decoded at once.
+    """The number of files that are decoded at once.
 
     Raises:
-        StorageError: the setting is not a number from 1 up.
+        StorageError: the setting is not a number of at least 1.
     """
     from melgraph.ml.workers import default_workers
 
@@ -98,10 +106,10 @@ def worker_count() -> int:
 
 
 def block_seconds() -> float:
-    """How many seconds of a file a worker holds in memory.
+    """The number of seconds of a file that a worker holds in memory.
 
     Raises:
-        StorageError: the setting is not a number from 1 up.
+        StorageError: the setting is not a number of at least 1.
     """
     return _positive("MELGRAPH_BLOCK_SECONDS", 5.0, "the seconds of audio in memory")
 
@@ -116,7 +124,7 @@ def _positive(name: str, default: float, what: str) -> float:
         value = 0.0
     if not 1 <= value < float("inf"):
         raise StorageError(
-            f"{what} cannot be {setting!r}", where=name, remedy="give a number from 1 up"
+            f"{what} cannot be {setting!r}", where=name, remedy="set it to a number of at least 1"
         )
     return value
 
@@ -131,9 +139,9 @@ def _artifact_store(setting: str | None, remembered: str | None) -> str | None:
     location = tidy_location(setting, where=(where := "--store, or MELGRAPH_STORE"))
     if not is_bucket(location):
         raise StorageError(
-            f"the artifact store {setting!r} is no bucket",
+            f"the artifact store {setting!r} is not a bucket",
             where=where,
-            remedy="name s3://BUCKET/PREFIX; or leave it out, and the artifacts lie in the home",
+            remedy="use the form s3://BUCKET/PREFIX, or omit it to store the artifacts in the home",
         )
     return location
 
@@ -146,7 +154,7 @@ def _label_level(setting: str | None, remembered: int | None) -> int | None:
     if setting.isdigit() and int(setting) >= 1:
         return int(setting)
     raise StorageError(
-        f"the label level {setting!r} is neither a number from 1 up nor 'none'",
+        f"the label level {setting!r} is neither a number of at least 1 nor 'none'",
         where="--label-level, or MELGRAPH_LABEL_LEVEL",
-        remedy="1 is the folder directly below the library, 2 the one below that, ...",
+        remedy="use 1 for the folders directly below the library, 2 for the next level, and so on",
     )

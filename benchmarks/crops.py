@@ -1,10 +1,10 @@
-"""Random crops through the training loader, beside a bare `np.memmap` of the same files.
+"""Rate of random crops from the training loader, beside a bare `np.memmap` of the same files.
 
     python benchmarks/crops.py HOME [--crops 20000] [--rounds 7]
 
-Both gather the same crops (track, first frame) into the same batches, float32 `[batch, 1, mel,
-frame]`, interleaved round by round. The loader is what training uses: the store opened by
-`assets.spectrograms`, crops by `ml.inference.tracks.crop_batch`.
+Both copy the same crops (track, first frame) into the same batches, float32 `[batch, 1, mel,
+frame]`, in turns within each round. The loader is the one that training uses: the store is opened
+by `assets.library.inputs.TrackInputs`, crops are cut by `ml.inference.tracks.crop_batch`.
 """
 
 import argparse
@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+from melgraph.assets.stages import MEL_SPECTROGRAMS
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -31,12 +33,12 @@ Gather = Callable[[np.ndarray, np.ndarray], torch.Tensor]
 
 
 def by_the_loader(artifacts: list) -> tuple[Gather, np.ndarray]:
-    """The loader of training, and the length of every track in frames."""
+    """Gather crops as training does; also the length of every track in frames."""
     batches, ids = [], []
     for artifact in artifacts:
-        found = SpectrogramStore(artifact.folder / ingest.STORE).track_ids
-        batches += [artifact.reference.partition] * len(found)
-        ids += found
+        track_ids = SpectrogramStore(artifact.folder / ingest.STORE).track_ids
+        batches += [artifact.reference.partition] * len(track_ids)
+        ids += track_ids
     views = TrackInputs(artifacts).tracks(batches, ids)
 
     def gather(tracks: np.ndarray, starts: np.ndarray) -> torch.Tensor:
@@ -46,7 +48,7 @@ def by_the_loader(artifacts: list) -> tuple[Gather, np.ndarray]:
 
 
 def by_bare_maps(artifacts: list) -> Gather:
-    """`np.memmap` over the shard files and nothing else; tracks that straddle two are refused."""
+    """Gather crops by `np.memmap` over the shard files; tracks in two shards are not usable."""
     places: list[tuple[np.ndarray, int]] = []
     for artifact in artifacts:
         store = SpectrogramStore(artifact.folder / ingest.STORE)
@@ -82,7 +84,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     store = ArtifactStore(open_home(options.home))
-    artifacts = [store.need(ingest.MEL, name) for name in store.partitions(ingest.MEL)]
+    mel = MEL_SPECTROGRAMS.name
+    artifacts = [store.need(mel, name) for name in store.partitions(mel)]
     loader, lengths = by_the_loader(artifacts)
     bare = by_bare_maps(artifacts)
     usable = np.flatnonzero(bare.usable & (lengths >= CROP))  # type: ignore[attr-defined]
@@ -102,11 +105,11 @@ def main() -> None:
         assert torch.equal(*results.values())
     print(f"{len(usable)} tracks, crops of {CROP} frames, batches of {BATCH}, "
           f"{options.rounds} rounds of {options.crops} crops\n")  # fmt: skip
-    for name, found in rates.items():
-        middle = statistics.median(found)
-        print(f"{name:16} {middle:9.0f} crops/s ({min(found):.0f} to {max(found):.0f})")
+    for name, of_rounds in rates.items():
+        median = statistics.median(of_rounds)
+        print(f"{name:16} {median:9.0f} crops/s ({min(of_rounds):.0f} to {max(of_rounds):.0f})")
     ratio = statistics.median(a / b for a, b in zip(*rates.values(), strict=True))
-    print(f"loader / bare: {ratio:.3f} (median of the rounds)")
+    print(f"loader / bare np.memmap: {ratio:.3f} (median of the rounds)")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How strong a deep dream is: the model and the held-out tracks of a home, setting by setting.
+"""How strongly each setting of a deep dream changes a sound: on held-out tracks of a home.
 
     python benchmarks/dreams.py HOME [--experiment NAME] [--layer conv3] [--tracks 6] [--skip 0]
 
-Prints one line a setting, medians over the tracks; "gain" is the activation after / before, of the
-class objective the rise of the logit. Reads the home, writes nothing into it.
+Prints one line per setting, with medians over the tracks. "Gain" is the activation after / before;
+for the class objective, the increase of the logit. Reads the home and writes nothing into it.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from melgraph.ml.audio import decode, resample, to_mono
 from melgraph.ml.generation.deep_dream import dream, objective_value
 from melgraph.ml.generation.resynthesis import apply_mel_delta, snr_db
 from melgraph.ml.inference.tracks import predict_tracks
-from melgraph.ml.models.base import SpectrogramClassifier
+from melgraph.ml.models.base import Classifier
 from melgraph.ml.representations.registry import MEL, from_attributes
 from melgraph.ml.specs.dream import DreamConfig
 from melgraph.ml.spectral import MelTransform, log_mel, stft
@@ -36,7 +36,7 @@ SOURCE: dict = {"octaves": 6, "octave_scale": 1.4, "steps": 20}  # "Dreaming in 
 SETTINGS: list[tuple[str, dict]] = [
     ("default", {}),
     ("6 octaves (source)", SOURCE),
-    ("6 octaves, step 0.1, limit 12 dB", {**SOURCE, "step_size_db": 0.1, "max_delta_db": 12.0}),
+    ("6 octaves, step 0.1 dB, limit 12 dB", {**SOURCE, "step_size_db": 0.1, "max_delta_db": 12.0}),
     ("1 octave", {"octaves": 1}),
     ("10 steps", {"steps": 10}),
     ("40 steps", {"steps": 40}),
@@ -45,11 +45,11 @@ SETTINGS: list[tuple[str, dict]] = [
     ("limit 3 dB", {"max_delta_db": 3.0}),
     ("limit 12 dB", {"max_delta_db": 12.0}),
     ("no blur", {"smoothing": 0.0}),
-    ("level free", {"keep_level": False}),
+    ("`keep_level = false`", {"keep_level": False}),
     ("conv1", {"layer": "conv1"}),
     ("conv2", {"layer": "conv2"}),
     ("conv4", {"layer": "conv4"}),
-    ("class least heard", {"objective": "class"}),
+    ("least probable class", {"objective": "class"}),
 ]
 
 
@@ -66,14 +66,14 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Figures:
-    """What one dream of one excerpt measured."""
+    """The figures of one dream of one excerpt."""
 
     gain: float  # activation after / before; of the objective `class`: logit after - before
-    gain_in_sound: float  # the same, of the spectrogram of the sound that was made
+    gain_in_sound: float  # the same, for the spectrogram of the new sound
     rms_db: float  # of the edit
     clipped: float  # share of the edit at the limit
     snr_db: float  # of the sound, to the original
-    kept: float  # change of the probability of the class heard before
+    original_class: float  # change of the probability of the class predicted before
     seconds: float  # for the dream, per 10 s of sound
 
 
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--experiment", default="small-cnn")
     parser.add_argument("--layer", default="conv3")
     parser.add_argument("--tracks", type=int, default=6)
-    parser.add_argument("--skip", type=int, default=0, help="leave out so many tracks first")
+    parser.add_argument("--skip", type=int, default=0, help="number of tracks to leave out first")
     options = parser.parse_args()
     torch.set_num_threads(1)
     store = ArtifactStore(open_home(options.home))
@@ -96,7 +96,7 @@ def main() -> None:
     print("excerpts: " + ", ".join(excerpt.path for excerpt in excerpts) + "\n")
     print(
         "| setting | gain | gain in the sound | edit, dB RMS | at the limit | SNR, dB | "
-        "heard class | s per 10 s |"
+        "original class | s per 10 s |"
     )
     print("|---" * 8 + "|")
     for name, overrides in SETTINGS:
@@ -113,7 +113,7 @@ def line(name: str, rows: list[Figures]) -> str:
 
     return (
         f"| {name} | {median('gain'):.2f} | {median('gain_in_sound'):.2f} | {median('rms_db'):.2f} "
-        f"| {median('clipped'):.2%} | {median('snr_db'):+.1f} | {median('kept'):+.2f} "
+        f"| {median('clipped'):.2%} | {median('snr_db'):+.1f} | {median('original_class'):+.2f} "
         f"| {median('seconds'):.1f} |"
     )
 
@@ -139,7 +139,7 @@ def spectrogram(samples: np.ndarray, rate: int, transform: MelTransform) -> np.n
 
 
 def measure(
-    model: SpectrogramClassifier,
+    model: Classifier,
     meta: dict,
     transform: MelTransform,
     excerpt: Excerpt,
@@ -149,33 +149,33 @@ def measure(
         return predict_tracks(model, [mel])[0]
 
     before = probabilities(excerpt.mel)
-    heard = int(before.argmax())
+    predicted = int(before.argmax())
     settings = dict(overrides)
     layer = settings.pop("layer")
-    if settings.get("objective") == "class":  # the class heard least
+    if settings.get("objective") == "class":  # the least probable class
         settings["class_index"] = int(before.argmin())
     config = DreamConfig.model_validate(settings)
     started = time.perf_counter()
-    dreamt = dream(model, excerpt.mel, layer=layer, config=config, seed=0)
+    edit = dream(model, excerpt.mel, layer=layer, config=config, seed=0)
     seconds = time.perf_counter() - started
-    made = apply_mel_delta(
+    resynthesis = apply_mel_delta(
         excerpt.samples,
         sample_rate=excerpt.rate,
-        delta_db=dreamt.delta_db,
+        delta_db=edit.delta_db,
         transform=transform,
         max_gain_db=config.max_delta_db,
     )
-    sound = made.samples / np.float32(made.gain)
+    sound = resynthesis.samples / np.float32(resynthesis.gain)
     after = spectrogram(sound, excerpt.rate, transform)
     in_sound = objective_value(model, after, layer=layer, config=config)
     is_class = config.objective == "class"
     return Figures(
-        gain=dreamt.after - dreamt.before if is_class else dreamt.after / dreamt.before,
-        gain_in_sound=in_sound - dreamt.before if is_class else in_sound / dreamt.before,
-        rms_db=float(np.sqrt(np.mean(np.square(dreamt.delta_db)))),
-        clipped=float(np.mean(np.abs(dreamt.delta_db) >= config.max_delta_db * 0.999)),
+        gain=edit.after - edit.before if is_class else edit.after / edit.before,
+        gain_in_sound=in_sound - edit.before if is_class else in_sound / edit.before,
+        rms_db=float(np.sqrt(np.mean(np.square(edit.delta_db)))),
+        clipped=float(np.mean(np.abs(edit.delta_db) >= config.max_delta_db * 0.999)),
         snr_db=snr_db(excerpt.samples, sound),
-        kept=float(probabilities(after)[heard] - before[heard]),
+        original_class=float(probabilities(after)[predicted] - before[predicted]),
         seconds=seconds * SECONDS * excerpt.rate / len(excerpt.samples),
     )
 

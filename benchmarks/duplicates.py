@@ -1,13 +1,13 @@
-"""How well duplicates are found: in libraries as they are, and among copies made for the purpose.
+"""How reliably duplicates are found: in existing libraries, and among copies made for this test.
 
     python benchmarks/duplicates.py LIBRARY... [--copies-of 2]
 
-For every library, two tables in Markdown. First the pairs found as they lie there, held against
-what the waveforms say, which knows nothing of fingerprints: two files are taken for one recording
-where their normalised cross-correlation (300 to 1900 Hz) over at least 5 s and half of the shorter
-file exceeds 0.5.
-Then copies of every N-th track, each changed in one way: how many are found, the bit error rate,
-and how many other tracks they are taken for. Reads the libraries, writes nothing.
+Prints two tables in Markdown for every library. The first compares the pairs that the fingerprints
+find with a reference that does not use fingerprints: two files count as one recording if the
+normalised cross-correlation of their waveforms (300 to 1900 Hz) over at least 5 s and half of the
+shorter file exceeds 0.5. The second is about copies of every N-th track, each changed in one way:
+how many are found, the bit error rate, and to how many other tracks they are matched. Reads the
+libraries and writes nothing.
 """
 
 import argparse
@@ -39,9 +39,9 @@ from melgraph.ml.spectral import MelTransform, log_mel, stft
 
 RATE = MelTransform().sample_rate
 SLOW_RATE = 4000  # Hz, of the waveforms that are correlated
-BAND_HZ = (300, 1900)  # without the bass: two songs may share a drum machine's deep tones
+BAND_HZ = (300, 1900)  # without the bass, because two songs may share that of a drum machine
 SAME_WAVEFORM = 0.5
-LONG_ENOUGH_S = 7.0  # of tracks that are copied
+LONG_ENOUGH_S = 7.0  # shortest track that is copied
 MIN_OVERLAP_S, MIN_OVERLAP_SHARE = 5.0, 0.5
 Change = Callable[[np.ndarray, int], np.ndarray]  # sound, number of the track -> sound
 
@@ -92,7 +92,7 @@ def mel(sound: np.ndarray) -> np.ndarray:
     return log_mel(spectrum, transform).astype(np.float16)
 
 
-# -- a library as it is ---------------------------------------------------------------------------
+# -- duplicates in the library itself ------------------------------------------------------------
 
 
 def as_they_are(songs: list[Song]) -> None:
@@ -104,31 +104,32 @@ def as_they_are(songs: list[Song]) -> None:
     started = time.perf_counter()
     for spectrogram in spectrograms:
         fingerprint(spectrogram)
-    making = time.perf_counter() - started
+    fingerprinting = time.perf_counter() - started
     truth = same_waveforms(songs)
-    found = {(m.query, m.reference) for m in matches}
+    pairs = {(m.query, m.reference) for m in matches}
     lowest = sorted(
         (closest(songs[a].codes, songs[b].codes), a, b)
         for a in range(len(songs))
         for b in range(a + 1, len(songs))
-        if (a, b) not in found and truth[a, b] < SAME_WAVEFORM
+        if (a, b) not in pairs and truth[a, b] < SAME_WAVEFORM
     )
-    both = [pair for pair in found if truth[pair] >= SAME_WAVEFORM]
-    missed = [tuple(p) for p in np.argwhere(truth >= SAME_WAVEFORM) if tuple(p) not in found]
+    confirmed = [pair for pair in pairs if truth[pair] >= SAME_WAVEFORM]
+    missed = [tuple(p) for p in np.argwhere(truth >= SAME_WAVEFORM) if tuple(p) not in pairs]
     print("| | |\n|---|---|")
-    print(f"| pairs found, and one recording by their waveforms | {len(both)} |")
-    print(f"| missed: one by their waveforms, not found | {len(missed)} |")
-    print(f"| found, but not one by their waveforms | {len(found) - len(both)} |")
+    print(f"| pairs found that are one recording by their waveforms | {len(confirmed)} |")
+    print(f"| pairs missed | {len(missed)} |")
+    unconfirmed = len(pairs) - len(confirmed)
+    print(f"| pairs found that are not one recording by their waveforms | {unconfirmed} |")
     largest = max((m.bit_error_rate for m in matches), default=0.0)
-    print(f"| largest bit error rate found | {largest:.3f} |")
+    print(f"| largest bit error rate of the pairs found | {largest:.3f} |")
     if lowest:
         error, a, b = lowest[0]
-        print(f"| smallest of {len(lowest)} other pairs, at any offset | {error:.3f} |")
+        print(f"| smallest bit error rate of all other pairs, at any offset | {error:.3f} |")
     print(
-        f"| ms a track: fingerprint; matching | {1e3 * making / len(spectrograms):.2f}; "
+        f"| ms a track: fingerprint; matching | {1e3 * fingerprinting / len(spectrograms):.2f}; "
         f"{1e3 * matching / len(songs):.2f} |"
     )
-    print("\n| found | | offset, s | overlap, s | bit error rate | waveforms |")
+    print("\n| track | duplicate of | offset, s | overlap, s | bit error rate | waveforms |")
     print("|---|---|---|---|---|---|")
     for m in matches:
         print(
@@ -147,9 +148,11 @@ def closest(first: np.ndarray, second: np.ndarray) -> float:
     if not len(first) or not len(second):
         return 0.5
     size = 1 << (len(first) + len(second)).bit_length()
-    (signs, telling), (other_signs, other_telling) = (_signs(c, size) for c in (first, second))
+    (signs, informative), (other_signs, other_informative) = (
+        _signs(c, size) for c in (first, second)
+    )
     agreement = np.fft.irfft((signs.conj() * other_signs).sum(axis=0), size)
-    frames = np.fft.irfft(telling.conj() * other_telling, size).round()
+    frames = np.fft.irfft(informative.conj() * other_informative, size).round()
     least = max(MIN_OVERLAP_S * FRAMES_PER_SECOND, MIN_OVERLAP_SHARE * min(len(first), len(second)))
     enough = frames >= least
     if not enough.any():
@@ -158,10 +161,10 @@ def closest(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _signs(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Spectra over time of the bits as -1 and 1 [bit, frequency], and of the frames that tell."""
-    telling = (codes != SILENT).astype(np.float32)
+    """Spectra over time of the bits as -1 and 1 [bit, frequency], and of the informative frames."""
+    informative = (codes != SILENT).astype(np.float32)
     bits = (codes[None, :] >> np.arange(N_BITS, dtype=np.uint32)[:, None]) & 1
-    return np.fft.rfft((2.0 * bits - 1) * telling, size), np.fft.rfft(telling, size)
+    return np.fft.rfft((2.0 * bits - 1) * informative, size), np.fft.rfft(informative, size)
 
 
 def same_waveforms(songs: list[Song]) -> np.ndarray:
@@ -195,15 +198,15 @@ def _peak(products: np.ndarray, first: np.ndarray, second: np.ndarray, size: int
     return float((np.abs(products[lags % size]) / np.sqrt(np.maximum(energy, 1e-12))).max())
 
 
-# -- copies made for the purpose ------------------------------------------------------------------
+# -- copies made for this test -------------------------------------------------------------------
 
 
 def copies(songs: list[Song], originals: list[Song]) -> None:
     index = Index(Fingerprints.of([song.codes for song in songs]))
     rows = {song.path: row for row, song in enumerate(songs)}
-    known = {(m.query, m.reference) for m in index.matches(index.references, within=True)}
-    same = known | {(b, a) for a, b in known}
-    print("| copy | found | bit error rate: median | largest | taken for others |")
+    pairs = {(m.query, m.reference) for m in index.matches(index.references, within=True)}
+    same = pairs | {(b, a) for a, b in pairs}
+    print("| copy | found | bit error rate: median | largest | matched to other tracks |")
     print("|---|---|---|---|---|")
     for name, change in (CHANGES | other_songs(originals)).items():
         changed = [fingerprint(mel(change(song.sound, row))) for row, song in enumerate(originals)]
@@ -225,7 +228,7 @@ def copies(songs: list[Song], originals: list[Song]) -> None:
 
 
 def mp3(sound: np.ndarray, kbits: int) -> np.ndarray:
-    """Through libmp3lame and back; the encoder's delay is left as it is."""
+    """Encode with libmp3lame and decode again; the encoder's delay stays in."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp3") as container:
         stream = container.add_stream("libmp3lame", rate=RATE, layout="mono")
@@ -241,7 +244,7 @@ def mp3(sound: np.ndarray, kbits: int) -> np.ndarray:
         return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
 
 
-def through(rate: int) -> Change:
+def resampled(rate: int) -> Change:
     return lambda sound, _: soxr.resample(soxr.resample(sound, RATE, rate), rate, RATE)
 
 
@@ -264,7 +267,7 @@ def filtered(gain_db: Change) -> Change:
 
 
 def other_songs(originals: list[Song]) -> dict[str, Change]:
-    """Not copies: another song over the first, both as loud between 0.25 and 3.4 kHz, or softer."""
+    """Not copies: another song over the first, as loud between 0.25 and 3.4 kHz, or softer."""
     band = butter(4, (250, 3400), "bandpass", fs=RATE, output="sos")
 
     def over(level_db: float) -> Change:
@@ -295,8 +298,8 @@ def noise(snr_db: float) -> Change:
 CHANGES: dict[str, Change] = {
     "mp3, 128 kbit/s": lambda sound, _: mp3(sound, 128),
     "mp3, 64 kbit/s": lambda sound, _: mp3(sound, 64),
-    "through 16 kHz": through(16000),
-    "through 11.025 kHz": through(11025),
+    "resampled to 16 kHz and back": resampled(16000),
+    "resampled to 11.025 kHz and back": resampled(11025),
     "10 s from the middle": part(0.35, 10),
     "6 s from the middle": part(0.4, 6),
     "starts half a hop later": lambda sound, _: sound[256:],

@@ -1,13 +1,13 @@
-"""Embedding rate: tracks a second of each encoder, beside a bare forward loop of the same network.
+"""Tracks a second that each encoder embeds, beside bare forward passes of the same network.
 
     python benchmarks/embedding.py HOME [TRACKS] [ROUNDS]
 
-HOME has encoders in service and their representations. All sides are given the same segments of
-as many tracks, in batches of the same size, in turn within each round: ours from the memory-mapped
-store to one vector a track; the bare loop over float32 tensors of the network's input that lie in
-memory already; and where that input is a mel spectrogram, a loop over waveforms in memory (noise of
-the tracks' lengths), which computes it. The ratio's interval is that of the rounds, 95 %, by
-Student's t on its logarithm.
+HOME has encoders in service and their representations. All sides process the same segments of the
+same number of tracks, in batches of the same size, in turns within each round. Ours goes from the
+memory-mapped store to one vector per track. The bare loop has float32 tensors of the network's
+input in memory. If that input is a mel spectrogram, a second loop starts from waveforms in memory
+(noise of the tracks' lengths) and computes it. The 95 % confidence interval of the ratio is over
+the rounds, by Student's t on its logarithm.
 """
 
 import os
@@ -25,26 +25,29 @@ def main() -> None:
     os.environ["MELGRAPH_HOME"] = str(Path(home).resolve())
     import torch
 
+    from melgraph.assets.context import Context
+    from melgraph.assets.embeddings.encoder import Encoder
     from melgraph.assets.embeddings.encoders import in_service
-    from melgraph.assets.embeddings.encoding import BATCH_S, embed, input_of_encoder, network_of
-    from melgraph.assets.library.ingest import MEL
+    from melgraph.assets.embeddings.encoding import BATCH_S, embed
     from melgraph.assets.library.inputs import TrackInputs
-    from melgraph.assets.models.trained_models import device
+    from melgraph.assets.models.trained_model import device
     from melgraph.assets.settings import current_home
+    from melgraph.assets.stages import MEL_SPECTROGRAMS
     from melgraph.ml.inference.tracks import crop_batch, segment_starts
     from melgraph.ml.spectral import log_mel, stft
-    from melgraph.storage.artifacts import ArtifactStore
 
-    store, on = ArtifactStore(current_home()), device()
+    context, on = Context.open(current_home()), device()
+    store = context.store
     print(f"{tracks} tracks, {rounds} rounds, {torch.get_num_threads()} threads, {on}\n")
-    print("| encoder | tracks/s | of the loop over its input | of that over waveforms |")
+    print("| encoder | tracks/s | relative to a loop over its input ", end="")
+    print("| relative to a loop over waveforms |")
     print("| --- | --- | --- | --- |")
-    for name in in_service(store):
-        encoder = store.need("encoders", name)
-        model = network_of(store, encoder)
+    for name in in_service(context):
+        encoder = Encoder.current(store, name)
+        model = encoder.network()
         if model is None:
             continue
-        how, config = input_of_encoder(encoder), encoder.record.spec.config
+        how, config = encoder.input, encoder.spec.config
         batch = store.partitions(how.representation)[0]
         reader = TrackInputs([store.need(how.representation, batch)], how)
         ids = reader.track_ids(batch)[:tracks]
@@ -71,7 +74,7 @@ def main() -> None:
             embed(model, views, config, crop_s)
 
         sides = {"bare": bare, "ours": ours}
-        if how.representation == MEL:
+        if how.representation == MEL_SPECTROGRAMS.name:
             transform = reader.transform
             waveforms = [
                 np.random.default_rng(0).normal(0, 0.1, len(view) * transform.hop) for view in views
@@ -86,20 +89,20 @@ def main() -> None:
             sides["waveforms"] = from_waveforms
         seconds: dict[str, list[float]] = {side: [] for side in sides}
         for run in sides.values():
-            run()  # warm: threads, caches, pages
+            run()  # warm up threads, caches and pages
         for turn in range(rounds):
             for side, run in sides.items() if turn % 2 else reversed(sides.items()):
                 began = time.perf_counter()
                 run()
                 seconds[side].append(time.perf_counter() - began)
         rate = len(ids) / np.median(seconds["ours"])
-        ratios = [told(seconds[side], seconds["ours"]) for side in sides if side != "ours"]
+        ratios = [spell(seconds[side], seconds["ours"]) for side in sides if side != "ours"]
         print(f"| {name} | {rate:.2f} | {' | '.join([*ratios, 'the same'][:2])} |", flush=True)
 
 
-def told(other: list[float], ours: list[float]) -> str:
-    """The ratio of our rate to another's, in words."""
-    ratio, low, high = ratio_of(other, ours)  # of seconds, so upside down
+def spell(other: list[float], ours: list[float]) -> str:
+    """The ratio of our rate to another's, with its confidence interval."""
+    ratio, low, high = ratio_of(other, ours)  # of seconds, so other / ours
     return f"{ratio:.2f} ({low:.2f} to {high:.2f})"
 
 

@@ -1,15 +1,15 @@
-"""What features cost, beside librosa and an older checkout; and how near the published table is.
+"""Cost of tabular features beside librosa and an older checkout; errors against a published table.
 
     python benchmarks/features.py FOLDER... [--tracks 5] [--rounds 7] [--before CHECKOUT]
     python benchmarks/features.py --oracle DATA
 
-FOLDER holds recordings; the first 30 s of each are taken. Each side (ours, the checkout of an
-earlier state, librosa) is a process of its own with one thread; they take turns, track by track,
-so that what else the machine does falls on all alike. Printed is the median over the recordings of
-the fastest of all rounds, in milliseconds of processor time.
+FOLDER holds recordings; the first 30 s of each are used. Each side (ours, the checkout of an
+earlier commit, librosa) is a process of its own with one thread. They take turns track by track, so
+other work on the machine affects all alike. For each step, the output is the median over the
+recordings of the fastest round, in milliseconds of processor time.
 
 DATA holds `library/gtzan/*/*.00000.wav` and `metadata/gtzan/features_30_sec.csv`, the feature table
-published with GTZAN; printed is how far each column of ours is from it.
+published with GTZAN. The output is the error of each of our columns against it.
 """
 
 import argparse
@@ -38,17 +38,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", type=Path, help="folders of recordings")
     parser.add_argument("--tracks", type=int, default=5, help="of each folder")
-    parser.add_argument("--rounds", type=int, default=7, help="times each side takes each track")
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="how often each side processes each track"
+    )
     parser.add_argument("--before", type=Path, help="a checkout to compare with")
     parser.add_argument("--oracle", type=Path, metavar="DATA", help="compare with the table")
     parser.add_argument("--side", choices=["ours", "librosa"], help=argparse.SUPPRESS)
-    wanted = parser.parse_args()
-    if wanted.side:
-        serve(wanted.side)
-    elif wanted.oracle:
-        print_oracle(wanted.oracle)
-    elif wanted.folders:
-        print_costs(wanted.folders, wanted.tracks, wanted.rounds, wanted.before)
+    options = parser.parse_args()
+    if options.side:
+        serve(options.side)
+    elif options.oracle:
+        print_oracle(options.oracle)
+    elif options.folders:
+        print_costs(options.folders, options.tracks, options.rounds, options.before)
     else:
         parser.error("give folders of recordings, or --oracle DATA")
 
@@ -64,7 +66,7 @@ def timed(times: Timed, step: str, work: Callable):
 
 
 def our_steps(path: Path) -> Timed:
-    """The steps from a file to its features; those that the checkout knows."""
+    """Time the steps from a file to its features, as far as the checkout has them."""
     from melgraph.ml.audio import decode, resample, to_mono
     from melgraph.ml.features import track_features as features
     from melgraph.ml.spectral import MelTransform, log_mel, stft
@@ -96,7 +98,7 @@ def our_steps(path: Path) -> Timed:
 
 
 def librosa_steps(path: Path) -> Timed:
-    """The same with librosa; its features share one spectrum where its functions allow it."""
+    """Time the same steps with librosa; its features share one spectrum where possible."""
     import librosa
 
     times: Timed = {}
@@ -136,7 +138,7 @@ def librosa_steps(path: Path) -> Timed:
 
 
 def serve(side: str) -> None:
-    """Answer each path on stdin with the times of its steps, as a line of JSON."""
+    """For each path on stdin, print the times of its steps as one line of JSON."""
     steps = our_steps if side == "ours" else librosa_steps
     if side == "ours":
         import torch
@@ -152,8 +154,8 @@ def print_costs(folders: list[Path], n_tracks: int, rounds: int, before: Path | 
 
     paths = []
     for folder in folders:
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
-        paths += found[:: max(1, len(found) // n_tracks)][:n_tracks]
+        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+        paths += files[:: max(1, len(files) // n_tracks)][:n_tracks]
     roots = {"ours": ROOT, **({"before": before.resolve()} if before else {}), "librosa": ROOT}
     sides = {
         side: subprocess.Popen(
@@ -181,8 +183,8 @@ def print_costs(folders: list[Path], n_tracks: int, rounds: int, before: Path | 
     print("|---|" + "---|" * len(roots))
     for step in dict.fromkeys(step for step, _ in fastest):
         cells = [fastest.get((step, side)) for side in roots]
-        shown = [f"{statistics.median(cell.values()):.1f}" if cell else "–" for cell in cells]
-        print(f"| {step} | " + " | ".join(shown) + " |")
+        texts = [f"{statistics.median(cell.values()):.1f}" if cell else "–" for cell in cells]
+        print(f"| {step} | " + " | ".join(texts) + " |")
 
 
 # --- the published table -----------------------------------------------------------------------
@@ -191,9 +193,9 @@ HPSS = ("harmony_mean", "harmony_var", "perceptr_mean", "perceptr_var")
 
 
 def without_the_end(spectrum, n_samples: int) -> list[float]:
-    """The columns of `HPSS` where the samples after the last whole hop are zero.
+    """The columns of `HPSS` if the samples after the last whole hop are zero.
 
-    So the librosa that made the table left them: it inverted whole hops and filled up with zeros.
+    The librosa version that made the table inverted whole hops only and appended zeros.
     """
     from melgraph.ml.features.harmonic_percussive import HarmonicPercussive
     from melgraph.ml.spectral import power_of, spectrum_tiles
@@ -203,8 +205,8 @@ def without_the_end(spectrum, n_samples: int) -> list[float]:
         parts.add(tile.numpy(), power_of(tile).sqrt().numpy())
     whole = n_samples // 512 * 512
     share, values = whole / n_samples, []
-    found = parts.finish(whole)
-    for mean, variance in zip(found[0::2], found[1::2], strict=True):
+    moments = parts.finish(whole)
+    for mean, variance in zip(moments[0::2], moments[1::2], strict=True):
         values += [share * mean, share * (variance + mean**2) - (share * mean) ** 2]
     return values
 
@@ -233,22 +235,23 @@ def print_oracle(data: Path) -> None:
     for clip in clips:
         mono, rate = sf.read(clip, dtype="float32")
         spectrum = stft(mono, n_fft=2048, hop=512)
-        found = track_features(mono, spectrum, sample_rate=rate, options=options)
+        features = track_features(mono, spectrum, sample_rate=rate, options=options)
         cut.append(without_the_end(spectrum, len(mono)))
-        ours.append([found[name] for name in columns])
+        ours.append([features[name] for name in columns])
         theirs.append([float(table[clip.name][column]) for column in columns.values()])
-    # the same four columns once more, as the librosa of the table had them
+    # the same four columns again, computed as the librosa of the table did
     for name, values in zip(HPSS, np.array(cut).T, strict=True):
         i = list(columns).index(name)
         columns[f"{name}, end left out"] = columns[name]
         ours = [[*row, value] for row, value in zip(ours, values, strict=True)]
         theirs = [[*row, row[i]] for row in theirs]
-    got, expected = np.array(ours), np.array(theirs)
+    computed, published = np.array(ours), np.array(theirs)
     everyone = np.array([[float(row[c]) for c in columns.values()] for row in table.values()])
-    off = np.abs(got - expected)
-    relative = off / np.maximum(np.abs(expected), 1e-300)
-    of_spread = off.max(axis=0) / everyone.std(axis=0)
-    print(f"{len(clips)} clips; {len(columns)} columns; spread: deviation over {len(table)} rows\n")
+    error = np.abs(computed - published)
+    relative = error / np.maximum(np.abs(published), 1e-300)
+    of_spread = error.max(axis=0) / everyone.std(axis=0)
+    print(f"{len(clips)} clips; {len(columns)} columns; ", end="")
+    print(f"spread: standard deviation over {len(table)} rows\n")
     print("| column | relative error, median | max | max absolute error / spread |")
     print("|---|---|---|---|")
     for i, name in enumerate(columns):

@@ -1,9 +1,9 @@
-"""What became of every file of a library, file by file: a table for people.
+"""A table of all files of a library: the outcome of each in the ingest.
 
     python benchmarks/files.py FOLDER [--home FOLDER]
 
-Ingests the folder as `melgraph run` does (scan, one batch, `tracks` and `mel_spectrograms`) into a
-home that is thrown away, or kept where `--home` names one, and prints a Markdown table.
+Ingests the folder as `melgraph run` does (scan, one track batch, `tracks` and `mel_spectrograms`)
+and prints a Markdown table. Uses a temporary home, or the one that `--home` names.
 """
 
 import argparse
@@ -13,34 +13,33 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from melgraph.assets.stages import TRACKS
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
 def ingest_folder(folder: Path, root: Path) -> list[dict]:
-    """The rows of `tracks` of a folder ingested into the home at `root`."""
+    """Ingest a folder into the home at `root` and return the rows of its `tracks`."""
     os.environ.update(MELGRAPH_LIBRARY=str(folder.resolve()), MELGRAPH_HOME=str(root))
-    from melgraph.assets.library import ingest
+    from melgraph.assets.context import Context
+    from melgraph.assets.library.ingest import representation_spec, write_batch
+    from melgraph.assets.library.tracks import Tracks
     from melgraph.assets.settings import current_home
+    from melgraph.assets.stages import MEL_SPECTROGRAMS
     from melgraph.pipelines.intake import cut_batches, scan_library
-    from melgraph.storage.artifacts import ArtifactStore, Production
-    from melgraph.storage.catalogue import Catalogue
-    from melgraph.storage.tables import read_table
+    from melgraph.storage.artifacts import Production
 
     home = current_home().create()
-    store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
-    scan = scan_library(home, catalogue, settle_s=0.0, look_again_s=0.0)
+    context = Context.open(home)
+    scan = scan_library(home, context.catalogue, settle_s=0.0, look_again_s=0.0)
     print(f"{scan.sentence()}\n", flush=True)
     rows: list[dict] = []
-    for batch in cut_batches(catalogue, scan):
-        tracks = ingest.tracks_spec(batch, catalogue.batch_files(batch))
-        specs = [
-            tracks,
-            *ingest.representation_specs(store, tracks.reference, ["mel_spectrograms"]),
-        ]
-        with Production(store, specs) as production:
-            ingest.write_batch(store, production.missing)
-        table = production.artifacts[ingest.TRACKS].folder / ingest.TRACKS_TABLE
-        rows += read_table(table).to_dicts()
+    for batch in cut_batches(context.catalogue, scan):
+        tracks = TRACKS.plan(context, batch)
+        mel = representation_spec(MEL_SPECTROGRAMS, context, tracks.reference)
+        with Production(context.store, [tracks, mel]) as production:
+            write_batch(context.store, production.missing)
+        rows += Tracks.at(context.store, tracks.reference).table().to_dicts()
     return rows
 
 
@@ -51,7 +50,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         rows = ingest_folder(options.folder, (options.home or Path(scratch) / "home").resolve())
-    print("| file | outcome | codec | Hz | channels | s | what was noted |")
+    print("| file | outcome | codec | Hz | channels | s | note |")
     print("|---|---|---|---|---|---|---|")
     for row in rows:
         outcome = row["code"] or ("duplicate" if row["duplicate_of"] else "ok")

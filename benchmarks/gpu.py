@@ -1,10 +1,10 @@
-"""Images a second of ResNet-18 and ViT in training, and how much of the card that is.
+"""Training rate of ResNet-18 and ViT, compared with the matrix-product rate of the same device.
 
     python benchmarks/gpu.py [SECONDS]
 
-Training steps (forward, backward, AdamW) on synthetic crops, in bfloat16 on CUDA and float32 on a
-CPU; floating-point operations counted by torch; beside them what large matrix products of the same
-type reach on the same device in the same run.
+Runs training steps (forward, backward, AdamW) on synthetic crops, in bfloat16 on CUDA and in
+float32 on a CPU. torch counts their floating-point operations. The reference is the rate of large
+matrix products of the same type, on the same device, in the same run.
 """
 
 import sys
@@ -27,7 +27,7 @@ CASES = [
 
 
 def seconds_a_call(call: Callable[[], object], least_s: float) -> float:
-    """Mean wall time once warm."""
+    """Mean wall time after a warm-up."""
     for _ in range(3):
         call()
     _wait()
@@ -53,7 +53,7 @@ def matrix_rate(least_s: float) -> float:
 
 
 def training_step(name: str, options: dict) -> tuple[Callable[[], None], float]:
-    """A step, and the operations that it takes."""
+    """A training step, and its number of floating-point operations."""
     model = build(name, InputShape(1, SIZE, SIZE), n_classes=10, **options).to(DEVICE).train()
     if CUDA:
         model.to(memory_format=torch.channels_last)
@@ -79,7 +79,7 @@ def main() -> None:
     best = matrix_rate(least_s)
     print(f"{name}, torch {torch.__version__}; {str(DTYPE).removeprefix('torch.')} matrix product "
           f"of {MATRIX}: {best / 1e12:.2f} Tflop/s\n")  # fmt: skip
-    print("| model | image | batch | images/s | Tflop/s | share of the matrix rate |")
+    print("| model | image | batch | images/s | Tflop/s | share of the matrix product's rate |")
     print("| --- | --- | --- | --- | --- | --- |")
     for architecture, options in CASES:
         step, operations = training_step(architecture, options)

@@ -1,9 +1,9 @@
-"""What `ml.memory.keep_freed_memory` is worth: training on a CPU, with it and without.
+"""The gain of `ml.memory.keep_freed_memory`: training on a CPU with it and without it.
 
     python benchmarks/heap.py [ROUNDS]
 
-Each side is a process of its own, in turns, since a process cannot take it back. The ratio is the
-geometric mean of the rounds', its interval 95 % by Student's t.
+Each side is a process of its own, in turns, because a process cannot undo the setting. The ratio is
+the geometric mean over the rounds, with a 95 % confidence interval by Student's t.
 """
 
 import json
@@ -20,45 +20,44 @@ CROPS = {"small_cnn": 4, "resnet18": 1}  # a track; 40 tracks, 3 s of 128 bands 
 
 
 def measure(side: str) -> None:
-    """Print crops a second of each architecture, and the peak of resident memory."""
+    """Train each architecture; print crops a second and the peak of resident memory."""
     import resource
 
     from melgraph.ml.inference.track_set import TrackSet
+    from melgraph.ml.memory import keep_freed_memory
     from melgraph.ml.models import InputShape, build
     from melgraph.ml.specs.training import TrainingConfig
-    from melgraph.ml.training import train as training
+    from melgraph.ml.training.setup import TrainingSetup
+    from melgraph.ml.training.train import train
 
-    if side == "plain":
-        training.keep_freed_memory = lambda: False  # type: ignore[assignment]
+    if side == "kept":
+        keep_freed_memory()
     rng = np.random.default_rng(0)
     tracks = [rng.normal(-40, 15, (1292, 128)).astype(np.float16) for _ in range(40)]
     train_set = TrackSet(tracks, np.arange(40) % 10)
-    found = {}
+    figures = {}
     for architecture, crops in CROPS.items():
         model = build(architecture, InputShape(1, 128, 129), n_classes=10)
         config = TrainingConfig(epochs=4, crops_per_track=crops, augment=())
-        curves = training.train(
-            model, train_set, None, config=config, seed=0, device="cpu"
-        ).curves[1:]  # fmt: skip
-        found[architecture] = float(np.median([epoch["crops_per_second"] for epoch in curves]))
-    found["peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(found))
+        curves = train(model, TrainingSetup(train_set, config, seed=0)).curves[1:]
+        figures[architecture] = float(np.median([epoch["crops_per_second"] for epoch in curves]))
+    figures["peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(figures))
 
 
 def main() -> None:
-    """Both sides in turns, and their ratios."""
+    """Run both sides in turns and print their ratios."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 6
-    told: dict[str, list[dict[str, float]]] = {"plain": [], "kept": []}
+    rounds_by_side: dict[str, list[dict[str, float]]] = {"plain": [], "kept": []}
     for number in range(rounds):
-        for side in list(told)[:: 1 if number % 2 else -1]:
+        for side in list(rounds_by_side)[:: 1 if number % 2 else -1]:
             command = [sys.executable, __file__, "--side", side]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            told[side].append(json.loads(out.splitlines()[-1]))
-    print(
-        f"{rounds} rounds\n\n| | given back | kept | kept / given back |\n| --- | --- | --- | --- |"
-    )
+            rounds_by_side[side].append(json.loads(out.splitlines()[-1]))
+    print(f"{rounds} rounds\n\n| | returned to the system | kept | kept / returned |")
+    print("| --- | --- | --- | --- |")
     for what in (*CROPS, "peak MB"):
-        plain, kept = (np.array([row[what] for row in rows]) for rows in told.values())
+        plain, kept = (np.array([row[what] for row in rows]) for rows in rounds_by_side.values())
         ratio, low, high = ratio_of(kept, plain)
         unit = "" if what == "peak MB" else ", crops/s"
         row = f"{np.median(plain):.0f} | {np.median(kept):.0f}"

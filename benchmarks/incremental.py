@@ -1,11 +1,11 @@
-"""What ten new tracks cost in a library of 1,000, 10,000 and 100,000: does it follow what is new?
+"""What ten new tracks cost in libraries of 1,000, 10,000 and 100,000 tracks.
 
     python benchmarks/incremental.py [--sizes 1000,10000,100000] [--rounds 5] [--folder FOLDER]
 
-Makes, for each size, a library of empty files and a home whose batches hold made-up rows, in a
-temporary folder (about 1 GB of small files for all three), and prints a Markdown table. Times are
-medians over the rounds; in each round the sizes take turns. No sound is decoded: ingest of the ten
-is the same whatever the library holds.
+For each size it makes a library of empty files and a home whose track batches hold invented rows,
+in a temporary folder (about 1 GB of small files for all three), and prints a Markdown table. Times
+are medians over the rounds; in each round the sizes take turns. No audio is decoded, because the
+ingest of the ten does not depend on the size of the library.
 """
 
 import argparse
@@ -17,20 +17,24 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
+from melgraph.assets.stages import TRACKS
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from melgraph.assets.library import ingest
-from melgraph.assets.library.fingerprints import fingerprint_spec
+from melgraph.assets.context import Context
 from melgraph.assets.library.live import library_state, live_tracks
+from melgraph.assets.library.tracks import SCHEMA, TABLE, Tracks
 from melgraph.assets.materialize import current_references
+from melgraph.assets.stages import AUDIO_FINGERPRINTS, BY_DEFAULT
 from melgraph.ml.audio import AUDIO_SUFFIXES
 from melgraph.pipelines.intake import BATCH_SIZE, reconcile
 from melgraph.pipelines.plan import Planner, Step
-from melgraph.storage.artifacts import ArtifactStore, Work
+from melgraph.storage.artifacts import Work
 from melgraph.storage.catalogue import Catalogue, LibraryFile
 from melgraph.storage.comparison import difference
 from melgraph.storage.home import Home
@@ -44,35 +48,35 @@ LONG_AGO = 1_600_000_000
 
 @dataclass
 class Case:
-    """A library of some size, and the seconds that each thing took in each round."""
+    """A library of some size, and the seconds that each operation took in each round."""
 
     files: int
     home: Home
     seconds: dict[str, list[float]] = field(default_factory=dict)
     added: int = 0
 
+    @cached_property
+    def context(self) -> Context:
+        """Its artifacts, its catalogue and the shipped specs."""
+        return Context.open(self.home)
+
     @property
     def catalogue(self) -> Catalogue:
         """Its catalogue."""
         return Catalogue(self.home.catalogue)
 
-    @property
-    def store(self) -> ArtifactStore:
-        """Its artifacts."""
-        return ArtifactStore(self.home)
-
     def time(self, what: str, act: Callable[[], object]) -> None:
-        """Note how long it takes."""
+        """Measure and note how long `act` takes."""
         started = time.perf_counter()
         act()
         self.seconds.setdefault(what, []).append(time.perf_counter() - started)
 
     def median(self, what: str) -> float:
-        """Over the rounds, s."""
+        """Median seconds over the rounds."""
         return statistics.median(self.seconds[what])
 
     def new_files(self) -> list[LibraryFile]:
-        """Ten more, that are not on the disk."""
+        """Ten more files, which are not on the disk."""
         self.added += NEW
         first = self.files + self.added
         return [LibraryFile(f"new/{n:07d}.mp3", n, n) for n in range(first, first + NEW)]
@@ -83,7 +87,7 @@ def track_id(path: str) -> str:
 
 
 def make_case(folder: Path, files: int) -> Case:
-    """A library of empty files, all of them catalogued and, by name, ingested."""
+    """Make a library of empty files that are all catalogued and recorded as ingested."""
     library = folder / f"library-{files}"
     for n in range(files):
         if n % 100 == 0:
@@ -102,32 +106,31 @@ def make_case(folder: Path, files: int) -> Case:
 
 
 def make_artifacts(case: Case, batch: str, lot: list[LibraryFile]) -> None:
-    """Records and tables of a batch as an ingest leaves them."""
+    """Write records and tables of a track batch as an ingest does."""
 
     def write_tracks(work: Work) -> None:
         rows = []
         for file in lot:
-            row = dict.fromkeys(ingest.TRACKS_SCHEMA) | {"path": file.path, "status": "ok"}
+            row = dict.fromkeys(SCHEMA) | {"path": file.path, "status": "ok"}
             sha256 = track_id(file.path) * 2
             row |= {"bytes": file.bytes, "sha256": sha256, "track_id": sha256[:32]}
             rows.append(row)
             work.recordings.append(Recording(sha256[:32], sha256, file.path))
-        table = pl.DataFrame(rows, schema=ingest.TRACKS_SCHEMA)
-        write_table(table, work.folder / ingest.TRACKS_TABLE)
+        table = pl.DataFrame(rows, schema=SCHEMA)
+        write_table(table, work.folder / TABLE)
 
-    tracks = ingest.tracks_spec(batch, lot)
-    case.store.produce(tracks, write_tracks)
-    mel, features = ingest.representation_specs(case.store, tracks.reference)
-    for spec in (mel, features, fingerprint_spec(mel.reference)):
-        case.store.produce(spec, lambda work: None)
+    store = case.context.store
+    store.produce(TRACKS.plan(case.context, batch), write_tracks)
+    for stage in (*BY_DEFAULT, AUDIO_FINGERPRINTS):
+        store.produce(stage.plan(case.context, batch), lambda work: None)
 
 
 def measure(case: Case) -> None:
     """One round."""
-    home, catalogue, store = case.home, case.catalogue, case.store
+    home, catalogue, store = case.home, case.catalogue, case.context.store
     case.time("list", lambda: home.open_library().list(AUDIO_SUFFIXES))
     listing = [*home.open_library().list(AUDIO_SUFFIXES), *case.new_files()]
-    case.time("compare", lambda: difference(catalogue.known(), listing))
+    case.time("compare", lambda: difference(catalogue.path_states(), listing))
 
     new = case.new_files()
 
@@ -136,23 +139,22 @@ def measure(case: Case) -> None:
         catalogue.identify(batch, {file.path: track_id(file.path) for file in new})
 
     case.time("register", register)
-    catalogue.note_missing([file.path for file in new])  # they are on no disk
+    catalogue.note_missing([file.path for file in new])  # they are not on the disk
     batch = catalogue.batches()[-1]
     make_artifacts(case, batch, new)
     case.time("few", lambda: [catalogue.batch_files(batch), catalogue.locations(track_id("x"))])
     case.time("state", lambda: library_state(catalogue))
     case.time("reconcile", lambda: reconcile(store, catalogue))
     steps: list[Step] = []
-    case.time("plan", lambda: steps.extend(Planner(store, catalogue, []).ingest()))
+    case.time("plan", lambda: steps.extend(Planner(case.context, []).ingest()))
     assert all(step.needless for step in steps)
-    case.time("references", lambda: current_references(store, ingest.TRACKS))
-    references = current_references(store, ingest.TRACKS)
-    batches = [store.get(reference) for reference in references]
+    case.time("references", lambda: current_references(store, TRACKS))
+    batches = Tracks.all_current(store)
     case.time("live", lambda: live_tracks(batches, library_state(catalogue)))
 
 
 def tick(case: Case) -> None:
-    """The sensor, twice: at the first look new files wait, at the second they become a batch."""
+    """Run the sensor twice: the first tick notices new files, the second makes their batch."""
     from dagster import DagsterInstance, SensorResult, build_sensor_context
 
     from melgraph.assets.partitions import track_batches
@@ -177,16 +179,16 @@ def tick(case: Case) -> None:
 
 
 ROWS: dict[str, tuple[str, str]] = {
-    "compare": ("listing against catalogue, as long as the library", "ms"),
+    "compare": ("compare the listing with the catalogue", "ms"),
     "register": ("register and identify the ten", "ms"),
-    "few": ("files of a batch, locations of a track", "ms"),
-    "state": ("moved and missing paths, for specs", "ms"),
-    "reconcile": ("look for batches that were not identified", "ms"),
+    "few": ("look up the files of a batch, the locations of a track", "ms"),
+    "state": ("look up moved and missing paths, for specifications", "ms"),
+    "reconcile": ("find batches whose tracks are not identified", "ms"),
     "plan": ("plan the ingest stage", "ms"),
-    "references": ("current versions of all batches", "ms"),
-    "live": ("the live library, for a dataset", "ms"),
-    "first tick": ("sensor tick that sees the ten", "s"),
-    "second tick": ("sensor tick that cuts their batch", "s"),
+    "references": ("look up the current versions of all batches", "ms"),
+    "live": ("read the current library, for a dataset", "ms"),
+    "first tick": ("sensor tick that notices the ten", "s"),
+    "second tick": ("sensor tick that makes their batch", "s"),
 }
 
 
@@ -194,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="1000,10000,100000")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--folder", type=Path, help="where to make it all; default: a temporary")
+    parser.add_argument("--folder", type=Path, help="where to write; default: a temporary folder")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         cases = [make_case(Path(folder).resolve(), int(n)) for n in arguments.sizes.split(",")]
@@ -206,7 +208,7 @@ def main() -> None:
     print("| | " + " | ".join(f"{case.files:,} tracks" for case in cases) + " |")
     print("|---|" + "---|" * len(cases))
     rates = (f"{case.files / case.median('list'):,.0f} files/s" for case in cases)
-    print("| listing of empty files on disk | " + " | ".join(rates) + " |")
+    print("| list empty files on disk | " + " | ".join(rates) + " |")
     for what, (title, unit) in ROWS.items():
         scale = 1000 if unit == "ms" else 1
         values = (f"{scale * case.median(what):,.1f} {unit}" for case in cases)

@@ -1,16 +1,16 @@
-"""Audio to stored mel spectrograms and catalogue, beside decoding alone and beside librosa.
+"""Rate from audio files to stored mel spectrograms, beside decoding alone and beside librosa.
 
     python benchmarks/ingest.py FOLDER [--tracks 512] [--rounds 3] [--workers 2]
 
-The files of the folder are copied, each as often as needed and with two bytes of its own behind it,
-until they are a full batch. All contenders read the same copies, warm in the page cache, with as
-many processes. In each round each of them runs once, in turn; ratios are taken within a round.
+The files of the folder are copied until there is a full track batch; two bytes appended to each
+copy make it unique. All contenders read the same copies, warm in the page cache, with the same
+number of processes. Each of them runs once per round, in turn; ratios are computed within a round.
 
-- decode: our reader to float32 samples, nothing kept.
+- decode: our reader to float32 samples, which are discarded.
 - librosa: load at 22.05 kHz mono, melspectrogram, power_to_db, one .npy per track.
-- mel: files to committed `tracks` and `mel_spectrograms`: hashed, checked, quarantined where bad,
-  written as Zarr, flushed, recorded, and known to the catalogue.
-- mel + features: the same and the 76 tabular features.
+- mel: files to committed `tracks` and `mel_spectrograms`: hashed, checked (bad files quarantined),
+  written as Zarr, flushed to disk, recorded, and registered in the catalogue.
+- mel + features: the same with the 76 tabular features.
 """
 
 import argparse
@@ -23,6 +23,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+
+from melgraph.assets.stages import TRACKS
 
 os.environ.update(
     dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -54,26 +56,32 @@ def warm_librosa(_: int) -> None:
 
 def ours(representations: Sequence[str]) -> Contender:
     def ingest_all(files: Sequence[Path], folder: Path) -> None:
-        from melgraph.assets.library import ingest
-        from melgraph.storage.artifacts import ArtifactStore, Production
-        from melgraph.storage.catalogue import Catalogue
+        from melgraph.assets.context import Context
+        from melgraph.assets.library.ingest import representation_spec, write_batch
+        from melgraph.assets.stages import REPRESENTATIONS
+        from melgraph.storage.artifacts import Production
         from melgraph.storage.home import Home
 
         library = Path(os.path.commonpath([file.parent for file in files]))
         home = Home(folder / "home", str(library)).create()
-        store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
+        context = Context.open(home)
         wanted = {file.relative_to(library).as_posix() for file in files}
         listed = [
             f for f in home.open_library().list({f.suffix for f in files}) if f.path in wanted
         ]
-        batch = catalogue.register_batch(listed)
-        tracks = ingest.tracks_spec(batch, catalogue.batch_files(batch))
-        specs = [tracks, *ingest.representation_specs(store, tracks.reference, representations)]
-        with Production(store, specs) as production:
-            ingest.write_batch(store, production.missing)
-        record = production.artifacts[ingest.TRACKS].record
+        batch = context.catalogue.register_batch(listed)
+        tracks = TRACKS.plan(context, batch)
+        specs = [
+            representation_spec(REPRESENTATIONS[name], context, tracks.reference)
+            for name in representations
+        ]
+        with Production(context.store, [tracks, *specs]) as production:
+            write_batch(context.store, production.missing)
+        record = production.artifacts[TRACKS.name].record
         assert record.facts["ok"] == len(files), record.facts
-        catalogue.identify(batch, {r.path: r.track_id for r in record.recordings if r.track_id})
+        context.catalogue.identify(
+            batch, {r.path: r.track_id for r in record.recordings if r.track_id}
+        )
 
     return ingest_all
 
@@ -94,13 +102,13 @@ def main() -> None:
 
 
 def copies(sources: Sequence[Path], count: int, folder: Path) -> list[Path]:
-    """`count` files of different bytes, made of the sources in turn."""
-    made = []
+    """Write `count` files of different bytes, copies of the sources in turn."""
+    paths = []
     for number in range(count):
         source = sources[number % len(sources)]
-        made.append(folder / f"{number:05d}{source.suffix}")
-        made[-1].write_bytes(source.read_bytes() + bytes([number % 256, number // 256]))
-    return made
+        paths.append(folder / f"{number:05d}{source.suffix}")
+        paths[-1].write_bytes(source.read_bytes() + bytes([number % 256, number // 256]))
+    return paths
 
 
 def measure(files: list[Path], distinct: int, options: argparse.Namespace) -> None:
@@ -137,16 +145,17 @@ def measure(files: list[Path], distinct: int, options: argparse.Namespace) -> No
         f"{len(files)} files ({distinct} recordings), {seconds / len(files):.1f} s each, "
         f"{options.workers} processes, {options.rounds} rounds\n"
     )
-    print("| | tracks/s | ms a track | of decode alone | of librosa |\n|---|---|---|---|---|")
-    for name, found in rates.items():
-        middle = statistics.median(found)
+    print("| | tracks/s | ms a track | relative to decode | relative to librosa |")
+    print("|---|---|---|---|---|")
+    for name, of_rounds in rates.items():
+        median = statistics.median(of_rounds)
         ratios = [
-            statistics.median(a / b for a, b in zip(found, rates[other], strict=True))
+            statistics.median(a / b for a, b in zip(of_rounds, rates[other], strict=True))
             for other in ("decode", "librosa")
         ]
         print(
-            f"| {name} | {middle:.1f} ({min(found):.1f} to {max(found):.1f}) "
-            f"| {1000 / middle:.1f} | {ratios[0]:.2f} | {ratios[1]:.2f} |"
+            f"| {name} | {median:.1f} ({min(of_rounds):.1f} to {max(of_rounds):.1f}) "
+            f"| {1000 / median:.1f} | {ratios[0]:.2f} | {ratios[1]:.2f} |"
         )
 
 

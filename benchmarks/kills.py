@@ -1,12 +1,13 @@
-"""What becomes of runs that are killed: at every named point, at random moments, with all workers.
+"""Kill runs at every named point, at random moments and with all workers; check the next run.
 
     python benchmarks/kills.py [--times 20] [--moments 100] [--at-work 20] [--commands 3]
         [--jobs 2]
 
-Each named point is hit so many times, at occurrences drawn by chance, several kills of one home in
-a row; then a clean run must leave what an undisturbed run leaves, byte for byte, fact for fact
-(`tests/pipelines/killed_runs.py` says what is compared). The random moments are uniform over the
-duration of an undisturbed run, each in a home of its own. Prints tables in Markdown. Linux only.
+A run is killed `--times` times at each named point, at randomly drawn occurrences, with several
+kills of one home in a row. Then a clean run must leave what an undisturbed run leaves, byte for
+byte and fact for fact (`tests/pipelines/killed_runs.py` defines the comparison). The random moments
+are uniform over the duration of an undisturbed run, each in its own home. Prints tables in
+Markdown. Linux only.
 """
 
 import argparse
@@ -32,23 +33,23 @@ from tests.pipelines.kill_campaign import (
 )
 from tests.pipelines.killed_runs import Runs, processes_of, wait_for_the_end
 
-BAR = 40  # characters, for the stage with most kills
+BAR = 40  # characters, for the stage with the most kills
 
 
 def by_place(counts: Mapping[str, int]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = defaultdict(list)
+    places: dict[str, list[int]] = defaultdict(list)
     for point, count in counts.items():
-        found[point.partition(":")[0]].append(count)
-    return dict(found)
+        places[point.partition(":")[0]].append(count)
+    return dict(places)
 
 
-def told(text: str) -> None:
+def log(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 @dataclass
 class Job:
-    """What one of the processes that fork runs is to do, and has done."""
+    """The kills that one process performs, and their counts."""
 
     seeds: list[int]  # of the rounds over every named point
     moments: int
@@ -58,56 +59,59 @@ class Job:
     def carry_out(self) -> None:
         scenarios = make_scenarios(self.named.runs, self.named.folder)
         for scenario in scenarios:
-            told(f"{scenario.name}: {len(scenario.trace)} points in {scenario.seconds:.2f} s")
+            log(f"{scenario.name}: {len(scenario.trace)} points in {scenario.seconds:.2f} s")
         for seed in self.seeds:
             kill_everywhere(self.named, scenarios, seed)
-            told(f"round {seed}: {self.named.hits.total()} kills")
+            log(f"round {seed}: {self.named.hits.total()} kills")
             assert set(self.named.hits) == set(points_of(scenarios))
         draw = random.Random(len(self.seeds) and self.seeds[0])
         for number in range(self.moments):
             scenario = scenarios[number % len(scenarios)]
             self.random.kill_at_random(scenario, draw)
             self.random.end(self.random.folder / "home", scenario)
-        told(f"{self.moments} moments")
+        log(f"{self.moments} moments")
 
 
 def in_parallel(stack: ExitStack, folder: Path, times: int, moments: int, jobs: int) -> list[Job]:
-    """Each job with homes and a process of its own."""
-    made = []
+    """Run the jobs, each with its own homes and its own process."""
+    all_jobs = []
     for number in range(jobs):
         own = folder / str(number)
         own.mkdir()
         runs = stack.enter_context(Runs())
-        some = len(range(number, moments, jobs))
+        moments_here = len(range(number, moments, jobs))
         seeds = list(range(number, times, jobs))
-        made.append(Job(seeds, some, Campaign(runs, own), Campaign(runs, own)))
+        all_jobs.append(Job(seeds, moments_here, Campaign(runs, own), Campaign(runs, own)))
     with ThreadPoolExecutor(jobs) as pool:
-        for done in [pool.submit(job.carry_out) for job in made]:
-            done.result()
-    return made
+        for future in [pool.submit(job.carry_out) for job in all_jobs]:
+            future.result()
+    return all_jobs
 
 
 def show_named(campaigns: list[Campaign]) -> None:
     hits = sum((campaign.hits for campaign in campaigns), Counter[str]())
-    print("| place | named points | kills | fewest at a point | most |\n|---|---|---|---|---|")
+    print("| place | named points | kills | fewest at one point | most at one point |")
+    print("|---|---|---|---|---|")
     for place, counts in by_place(hits).items():
         print(f"| {place} | {len(counts)} | {sum(counts)} | {min(counts)} | {max(counts)} |")
     least, most = min(hits.values()), max(hits.values())
     print(f"| **all** | {len(hits)} | {hits.total()} | {least} | {most} |\n")
     clean = sum(campaign.clean_runs for campaign in campaigns)
-    print(f"{clean} clean runs after them, all as if nobody had been killed.\n")
+    print(f"{clean} clean runs followed, all with the same result as without kills.\n")
 
 
 def show_moments(campaigns: list[Campaign]) -> None:
     points = sum((campaign.moments for campaign in campaigns), Counter[str]())
-    found = Counter(point.partition(":")[0] for point in points.elements())
+    places = Counter(point.partition(":")[0] for point in points.elements())
+    most = places.most_common(1)[0][1]
     print("```")
-    for place, count in found.most_common():
-        print(f"{place:26} {count:4} {'#' * round(BAR * count / found.most_common(1)[0][1])}")
+    for place, count in places.most_common():
+        print(f"{place:26} {count:4} {'#' * round(BAR * count / most)}")
     print("```\n")
     print(
-        f"{points.total()} random kills, {len(points)} different last points, "
-        f"{sum(c.clean_runs for c in campaigns)} clean runs as if nobody had been killed.\n"
+        f"{points.total()} random kills, {len(points)} different last points; "
+        f"{sum(c.clean_runs for c in campaigns)} clean runs followed with the same result as "
+        "without kills.\n"
     )
 
 
@@ -120,16 +124,17 @@ def at_work(campaign: Campaign, kills: int) -> None:
         longest = max(longest, wait_for_the_end(ended.process))
         campaign.end(campaign.folder / "home", scenario, workers=2)
     print(
-        f"{kills} runs killed while worker processes were decoding: {outlived} times their "
-        f"processes outlived them, {longest:.1f} s at most; then as if nobody had been killed.\n"
+        f"{kills} runs were killed while worker processes were decoding. In {outlived} of them "
+        f"worker processes outlived the run, by at most {longest:.1f} s. A clean run followed "
+        "each, with the same result as without kills.\n"
     )
 
 
 def commands(campaign: Campaign, kills: int) -> None:
     scenarios = make_scenarios(campaign.runs, campaign.folder)
     campaign.kill_commands(scenarios[1], random.Random(3), kills)
-    print(f"`melgraph run` killed with all its processes {kills} times in a row: the next one ends")
-    print("well, and the home holds what it should.\n")
+    print(f"`melgraph run` was killed with all its processes {kills} times in a row. The next run")
+    print("succeeded, and the home has the correct content.\n")
 
 
 def main() -> None:
@@ -139,13 +144,13 @@ def main() -> None:
     parser.add_argument("--at-work", type=int, default=20)
     parser.add_argument("--commands", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
-    parser.add_argument("--folder", type=Path, help="where to make it all; default: a temporary")
+    parser.add_argument("--folder", type=Path, help="where to write; default: a temporary folder")
     arguments = parser.parse_args()
     started = time.monotonic()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=arguments.folder)))
-        wanted = (arguments.times, arguments.moments, arguments.jobs)
-        jobs = in_parallel(stack, folder.resolve(), *wanted)
+        amounts = (arguments.times, arguments.moments, arguments.jobs)
+        jobs = in_parallel(stack, folder.resolve(), *amounts)
         if arguments.times:
             show_named([job.named for job in jobs])
         if arguments.moments:
@@ -155,7 +160,7 @@ def main() -> None:
             at_work(rest, arguments.at_work)
         if arguments.commands:
             commands(rest, arguments.commands)
-    told(f"{(time.monotonic() - started) / 60:.1f} minutes")
+    log(f"{(time.monotonic() - started) / 60:.1f} minutes")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Does the loader keep up? Training on mapped crops beside training on tensors that are there.
+"""Does the loader slow training down? Training on mapped crops beside tensors in memory.
 
     python benchmarks/loader.py [ROUNDS]
 
-The smallest CNN, batches of 32 crops of 3 s: steps a second on random crops of a memory-mapped
-spectrogram store, and on synthetic batches made once, by the same loop, in turns. The ratio is the
-geometric mean of the rounds', its interval 95 % by Student's t.
+Trains the smallest CNN on batches of 32 crops of 3 s with the same loop, in turns: on random crops
+of a memory-mapped spectrogram store, and on synthetic batches that are made once. The ratio is the
+geometric mean over the rounds, with a 95 % confidence interval by Student's t.
 """
 
 import sys
@@ -23,6 +23,7 @@ from melgraph.ml.specs.training import TrainingConfig
 from melgraph.ml.spectral import MelTransform, mel_frequencies
 from melgraph.ml.training import loop as training_loop
 from melgraph.ml.training import train as training_module
+from melgraph.ml.training.setup import TrainingSetup
 from melgraph.ml.training.train import train
 from melgraph.storage.spectrogram_store import SpectrogramStore, SpectrogramWriter
 
@@ -44,7 +45,7 @@ def write_store(folder: Path) -> SpectrogramStore:
 
 
 class Ready(training_loop.TrainingLoop):
-    """The same loop, whose batches are there already."""
+    """The same loop with batches that are already in memory."""
 
     batches: ClassVar[dict[int, torch.Tensor]] = {}
 
@@ -61,7 +62,7 @@ def rate(tracks: TrackSet, device: str, loop: type) -> float:
     model = build("small_cnn", InputShape(1, BANDS, CROP), n_classes=10, **SMALLEST)
 
     training_module.TrainingLoop = loop
-    return train(model, tracks, None, config=CONFIG, seed=0, device=device).curves[0][
+    return train(model, TrainingSetup(tracks, CONFIG, seed=0, device=device)).curves[0][
         "crops_per_second"
     ]
 
@@ -77,16 +78,16 @@ def main() -> None:
         rates: dict[str, list[float]] = {name: [] for name in loops}
         for number in range(rounds + 1):  # the first round warms up
             for name, loop in list(loops.items())[:: 1 if number % 2 else -1]:
-                found = rate(tracks, device, loop)
+                crops_per_second = rate(tracks, device, loop)
                 if number:
-                    rates[name].append(found)
+                    rates[name].append(crops_per_second)
     mapped, synthetic = (float(np.median(rates[name])) for name in loops)
     ratio, low, high = ratio_of(rates["mapped"], rates["synthetic"])
     print(f"{device}, {torch.get_num_threads()} threads, {rounds} rounds in turns, "
           f"{time.strftime('%Y-%m-%d')}")  # fmt: skip
     print(f"mapped crops:      {mapped:8.0f} crops/s")
     print(f"synthetic tensors: {synthetic:8.0f} crops/s")
-    print(f"ratio:             {ratio:.3f} (95 % interval {low:.3f} to {high:.3f})")
+    print(f"ratio:             {ratio:.3f} (95 % confidence interval {low:.3f} to {high:.3f})")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""Seconds that maps of the plane and clusters take, for so many vectors of 64 dimensions.
+"""Seconds that two-dimensional maps and clusters take, for given numbers of vectors.
 
     python benchmarks/maps.py [--tracks 1000 10000] [--dims 64] [--rounds 1]
 
-One thread, as in use. The vectors are ten clouds of noise around random centres, of length 1. The
-first UMAP of a process is timed alone: it loads what numba has compiled, or compiles it where no
-process ever did.
+Runs on one thread, as the pipeline does. The vectors are noise around ten random centres. The first
+UMAP of a process is timed alone, because it loads the code that numba has compiled, or compiles it.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from melgraph.ml.embeddings.maps import project
 
 
 def clouds(tracks: int, dims: int) -> np.ndarray:
-    """Vectors `[track, dim]` of ten kinds."""
+    """Vectors `[track, dim]` around ten centres."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(10, dims))
     return centres[np.arange(tracks) % 10] + rng.normal(size=(tracks, dims))
@@ -35,11 +34,11 @@ def timed(work: Callable[[], np.ndarray], rounds: int) -> tuple[float, str]:
     seconds, digests = [], set()
     for _ in range(rounds):
         start = time.perf_counter()
-        made = work()
+        result = work()
         seconds.append(time.perf_counter() - start)
-        digests.add(hashlib.sha256(made.tobytes()).hexdigest()[:12])
+        digests.add(hashlib.sha256(result.tobytes()).hexdigest()[:12])
     if len(digests) > 1:
-        raise SystemExit(f"the same vectors and seed gave other bytes: {sorted(digests)}")
+        raise SystemExit(f"the same vectors and seed gave different bytes: {sorted(digests)}")
     return statistics.median(seconds), digests.pop()
 
 
@@ -48,11 +47,11 @@ def main() -> None:
     parser.add_argument("--tracks", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--dims", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=1)
-    given = parser.parse_args()
+    options = parser.parse_args()
     first, _ = timed(lambda: project(clouds(50, 8), method="umap", seed=0), 1)
     print(f"first UMAP of the process: {first:.1f} s")
-    for tracks in given.tracks:
-        vectors = clouds(tracks, given.dims)
+    for tracks in options.tracks:
+        vectors = clouds(tracks, options.dims)
         steps: dict[str, Callable[[], np.ndarray]] = {
             "PCA": lambda v=vectors: project(v, method="pca", seed=0),
             "t-SNE": lambda v=vectors: project(v, method="tsne", seed=0),
@@ -64,7 +63,7 @@ def main() -> None:
             "HDBSCAN": lambda v=vectors: density_clusters(v, seed=0),
         }
         for name, work in steps.items():
-            seconds, digest = timed(work, given.rounds)
+            seconds, digest = timed(work, options.rounds)
             print(f"{tracks:>7,} vectors  {name:<17} {seconds:>7.1f} s   bytes {digest}")
 
 

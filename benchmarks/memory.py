@@ -3,12 +3,11 @@
     python benchmarks/memory.py long FILE [--hours 3] [--block-seconds 60 15 ...]
     python benchmarks/memory.py batch FOLDER [--tracks 512]
 
-`long` writes FILE again and again into one FLAC of that many hours, in a folder that is thrown
-away, and ingests it: tracks, mel spectrograms, features. `batch` ingests that many tracks of a
-folder (each file is linked as often as needed, under bytes of its own) with
-`stft_spectrograms` besides. Memory is that of the whole process tree, sampled twenty times a
-second: anonymous memory (what cannot be dropped), and resident memory with mapped files (which the
-kernel drops when it needs the room).
+`long` repeats FILE in one FLAC file of that many hours, in a temporary folder, and ingests it:
+tracks, mel spectrograms, features. `batch` ingests that many tracks of a folder (files are copied
+as often as needed, each copy with different bytes), with `stft_spectrograms` as well. Memory is
+that of the whole process tree, sampled twenty times a second: anonymous memory, which the kernel
+cannot drop, and resident memory including mapped files, which the kernel can drop.
 """
 
 import argparse
@@ -33,21 +32,22 @@ if __name__ == "__main__":
 def ingest(library: str, root: str, representations: list[str]) -> None:
     """Ingest a folder into a new home."""
     os.environ.update(MELGRAPH_LIBRARY=library, MELGRAPH_HOME=root)
-    from melgraph.assets.library import ingest as stage
+    from melgraph.assets.context import Context
+    from melgraph.assets.library.ingest import representation_spec, write_batch
     from melgraph.assets.settings import current_home
+    from melgraph.assets.stages import BY_DEFAULT, REPRESENTATIONS, TRACKS
     from melgraph.pipelines.intake import cut_batches, scan_library
-    from melgraph.storage.artifacts import ArtifactStore, Production
-    from melgraph.storage.catalogue import Catalogue
+    from melgraph.storage.artifacts import Production
 
     home = current_home().create()
-    store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
-    scan = scan_library(home, catalogue, settle_s=0.0, look_again_s=0.0)
-    for batch in cut_batches(catalogue, scan):
-        tracks = stage.tracks_spec(batch, catalogue.batch_files(batch))
-        names = [*stage.DEFAULT, *representations]
-        specs = [tracks, *stage.representation_specs(store, tracks.reference, names)]
-        with Production(store, specs) as production:
-            stage.write_batch(store, production.missing)
+    context = Context.open(home)
+    scan = scan_library(home, context.catalogue, settle_s=0.0, look_again_s=0.0)
+    for batch in cut_batches(context.catalogue, scan):
+        tracks = TRACKS.plan(context, batch)
+        stages = [*BY_DEFAULT, *(REPRESENTATIONS[name] for name in representations)]
+        specs = [representation_spec(stage, context, tracks.reference) for stage in stages]
+        with Production(context.store, [tracks, *specs]) as production:
+            write_batch(context.store, production.missing)
         print({name: made.facts for name, made in production.artifacts.items()})
 
 
@@ -69,20 +69,20 @@ def _tree(process: int) -> list[int]:
 
 
 class Watch(threading.Thread):
-    """Samples the memory of a process and all below it; peaks in bytes."""
+    """Samples the memory of a process and its descendants; peaks in bytes."""
 
     def __init__(self, process: int) -> None:
         super().__init__(daemon=True)
         self.process, self.anonymous, self.resident, self.largest = process, 0, 0, 0
 
     def run(self) -> None:
-        """Until the process is gone."""
+        """Sample until the process ends."""
         while Path(f"/proc/{self.process}/status").exists():
             try:
-                found = [_memory(p) for p in _tree(self.process)]
-                self.anonymous = max(self.anonymous, sum(a for a, _ in found))
-                self.resident = max(self.resident, sum(r for _, r in found))
-                self.largest = max(self.largest, *(a for a, _ in found))
+                memory = [_memory(p) for p in _tree(self.process)]
+                self.anonymous = max(self.anonymous, sum(a for a, _ in memory))
+                self.resident = max(self.resident, sum(r for _, r in memory))
+                self.largest = max(self.largest, *(a for a, _ in memory))
             except (OSError, KeyError):
                 continue
             time.sleep(0.05)
@@ -107,9 +107,9 @@ def measure(title: str, library: Path, representations: list[str]) -> None:
         )
         watch = Watch(process.pid)
         watch.start()
-        said, _ = process.communicate()
+        output, _ = process.communicate()
         if process.returncode:
-            raise SystemExit(said)
+            raise SystemExit(output)
         seconds = time.perf_counter() - started
         size = sum(p.stat().st_size for p in (Path(scratch) / "home").rglob("*"))
     print(

@@ -1,4 +1,4 @@
-"""How sides that ran in turns compare: the ratio of their rounds, and its interval."""
+"""The ratio of two sides that were measured in turns, with its confidence interval."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from scipy import stats
 
 
 def ratio_of(ours: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:
-    """Geometric mean of ours / other over the rounds, and its 95 % interval by Student's t."""
+    """Geometric mean of ours / other over the rounds, with its 95 % interval by Student's t."""
     logs = np.log(ours) - np.log(other)
     half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
     ratio, low, high = np.exp([logs.mean(), logs.mean() - half, logs.mean() + half])

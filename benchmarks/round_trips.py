@@ -1,14 +1,14 @@
-"""What every representation keeps: there and back again, on real recordings.
+"""How much of the sound each representation preserves: conversion and back, on real recordings.
 
     python benchmarks/round_trips.py FOLDER... [--tracks 2] [--seconds 10]
 
-FOLDER holds folders of recordings (genres); of each the first tracks are taken, and of each track
-an excerpt from its middle, mono. Printed are median and range over the tracks.
+FOLDER holds folders of recordings (genres). The first tracks of each are used, and of each track an
+excerpt from its middle, mono. The output is median and range over the tracks.
 
-SNR: of the sound that comes back, to the sound that went in (higher is better). Spectral
-convergence: norm of the difference of two magnitude spectrograms over the norm of the first (lower
-is better). Log-spectral distance: root mean square over bins, mean over frames, of the difference
-in dB, of amplitudes above -50 dB re 1.0 or of log-mel bands (lower is better).
+SNR: of the restored to the original sound (higher is better). Spectral convergence: norm of the
+difference of two magnitude spectrograms, divided by the norm of the original (lower is better).
+Log-spectral distance: root mean square over bins, averaged over frames, of the difference in dB, of
+amplitudes above -50 dB re 1.0 or of log-mel bands (lower is better).
 """
 
 import argparse
@@ -39,7 +39,9 @@ from melgraph.ml.spectral.mfcc import MfccTransform, log_mel_from_mfcc, mfcc_fro
 from melgraph.ml.spectral.stft_values import StftTransform, amplitude_and_phase, waveform_from_stft
 
 STFT, MEL, MFCC, IMAGE = StftTransform(), MelTransform(), MfccTransform(), ImageMapping()
-Figures = dict[tuple[str, str], dict[str, float]]  # (representation, way back) -> figure -> value
+Figures = dict[
+    tuple[str, str], dict[str, float]
+]  # (representation, conversion back) -> figure -> value
 
 
 def main() -> None:
@@ -47,28 +49,28 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path, help="folders of folders of recordings")
     parser.add_argument("--tracks", type=int, default=2, help="of each inner folder")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each track")
-    wanted = parser.parse_args()
-    found: dict[tuple[str, str, str], list[float]] = {}
-    paths = [path for folder in wanted.folders for path in tracks_of(folder, wanted.tracks)]
+    options = parser.parse_args()
+    values_of: dict[tuple[str, str, str], list[float]] = {}
+    paths = [path for folder in options.folders for path in tracks_of(folder, options.tracks)]
     for path in paths:
-        for (what, back), figures in figures_of(path, wanted.seconds).items():
+        for (what, back), figures in figures_of(path, options.seconds).items():
             for figure, value in figures.items():
-                found.setdefault((what, back, figure), []).append(value)
-    print(f"{len(paths)} tracks, {wanted.seconds:g} s each\n")
-    print("| representation | way back | figure | n | median | range |")
+                values_of.setdefault((what, back, figure), []).append(value)
+    print(f"{len(paths)} tracks, {options.seconds:g} s each\n")
+    print("| representation | conversion back | figure | n | median | range |")
     print("|---|---|---|---|---|---|")
-    for (what, back, figure), values in found.items():
+    for (what, back, figure), values in values_of.items():
         low, middle, high = np.min(values), np.median(values), np.max(values)
         spread = f"{low:.3g} to {high:.3g}"
         print(f"| {what} | {back} | {figure} | {len(values)} | {middle:.3g} | {spread} |")
 
 
 def tracks_of(folder: Path, n_tracks: int) -> list[Path]:
-    found = []
+    tracks = []
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
         audio = sorted(p for p in inner.iterdir() if p.suffix.lower() in AUDIO_SUFFIXES)
-        found += audio[:n_tracks]
-    return found
+        tracks += audio[:n_tracks]
+    return tracks
 
 
 def figures_of(path: Path, seconds: float) -> Figures:
@@ -93,7 +95,7 @@ def stft_figures(mono: np.ndarray) -> Figures:
     amplitude, phase = amplitude_and_phase(spectrum, STFT)
     shape = {"n_frames": amplitude.shape[0], "n_bins": amplitude.shape[1]}
     pixels, angles = amplitude_image(amplitude, IMAGE), phase_image(phase, IMAGE)
-    shown = amplitude_from_image(pixels, IMAGE, **shape)
+    enlarged = amplitude_from_image(pixels, IMAGE, **shape)
 
     def sound(decibels: np.ndarray, radians: np.ndarray) -> np.ndarray:
         return waveform_from_stft(decibels, radians, STFT, length=len(mono))
@@ -116,37 +118,37 @@ def stft_figures(mono: np.ndarray) -> Figures:
             "SNR, dB": snr_db(mono, sound(amplitude, turned))
         },
         (f"{image} of amplitude", "enlarged; own phase"): {
-            **compared(sound(shown, phase)),
+            **compared(sound(enlarged, phase)),
             "share below the range": low,
             "share above the range": high,
         },
         (f"{image}s of both", "enlarged"): compared(
-            sound(shown, phase_from_image(angles, **shape))
+            sound(enlarged, phase_from_image(angles, **shape))
         ),
     }
 
 
 def spectral_distance(spectrum: torch.Tensor, back: np.ndarray) -> dict[str, float]:
     truth = spectrum.abs().numpy()
-    found = stft(back, n_fft=STFT.n_fft, hop=STFT.hop).abs().numpy()
-    convergence = np.linalg.norm(truth - found) / np.linalg.norm(truth)
+    restored = stft(back, n_fft=STFT.n_fft, hop=STFT.hop).abs().numpy()
+    convergence = np.linalg.norm(truth - restored) / np.linalg.norm(truth)
     floor = 10.0 ** (IMAGE.low_db / 20.0)
-    decibels = [20.0 * np.log10(np.maximum(part, floor)) for part in (truth, found)]
+    decibels = [20.0 * np.log10(np.maximum(part, floor)) for part in (truth, restored)]
     return {
         "spectral convergence": float(convergence),
         "log-spectral distance, dB": log_distance(*decibels, bins=0),
     }
 
 
-def log_distance(truth: np.ndarray, found: np.ndarray, *, bins: int) -> float:
-    return float(np.sqrt(np.square(truth - found).mean(axis=bins)).mean())
+def log_distance(truth: np.ndarray, restored: np.ndarray, *, bins: int) -> float:
+    return float(np.sqrt(np.square(truth - restored).mean(axis=bins)).mean())
 
 
 def waveform_figures(mono: np.ndarray) -> Figures:
-    kept, clipped = quantise(mono)
+    samples, clipped = quantise(mono)
     return {
         ("waveform, int16 at 16 kHz", "divide"): {
-            "SNR, dB": snr_db(mono, dequantise(kept)),
+            "SNR, dB": snr_db(mono, dequantise(samples)),
             "share clipped": clipped / max(1, len(mono)),
         }
     }
@@ -154,7 +156,7 @@ def waveform_figures(mono: np.ndarray) -> Figures:
 
 def mel_figures(mono: np.ndarray) -> Figures:
     mel = log_mel(stft(mono, n_fft=MEL.n_fft, hop=MEL.hop), MEL)
-    kept = mel.astype(np.float16).astype(np.float32)
+    rounded = mel.astype(np.float16).astype(np.float32)
     unedited = apply_mel_delta(
         mono[:, None],
         sample_rate=MEL.sample_rate,
@@ -164,7 +166,7 @@ def mel_figures(mono: np.ndarray) -> Figures:
     )
     figures: Figures = {
         ("log-mel, float16", "as numbers"): {
-            "log-spectral distance, dB": log_distance(mel, kept, bins=1)
+            "log-spectral distance, dB": log_distance(mel, rounded, bins=1)
         },
         ("log-mel", "unedited, as a difference on the STFT"): {
             "SNR, dB": snr_db(mono * np.float32(unedited.gain), unedited.samples[:, 0])

@@ -1,11 +1,11 @@
-"""Do genres form clusters without labels? The encoders of docs/results/clusters.md side by side.
+"""Do embeddings form genre clusters without labels? Makes docs/results/clusters.md.
 
-    python benchmarks/spaces.py LIBRARY HOME run      # embed, cluster, map; or go on
+    python benchmarks/spaces.py LIBRARY HOME run      # embed, cluster, map; resumes
     python benchmarks/spaces.py LIBRARY HOME print    # the tables, as Markdown
 
 LIBRARY holds `emotify/GENRE/*`, `gtzan/GENRE/*` and `world/STYLE/*`; `MELGRAPH_WEIGHTS` names the
-folder with the taggers' weights. HOME may be that of `benchmarks/studies/run.py`: what is there is
-used. Nothing is tuned: clusters and maps have the settings that are shipped.
+folder with the taggers' weights. HOME may be that of `benchmarks/studies/run.py`; its artifacts are
+used. Nothing is tuned: clusters and maps have the shipped settings.
 """
 
 import os
@@ -42,11 +42,13 @@ def main() -> None:
 
 
 def write_specs(folder: Path) -> None:
-    """An encoder of each kind for each collection, all in service."""
+    """Specify an encoder of each kind for each collection, all in service."""
     import shutil
 
-    given = Path(__file__).parent / "studies" / "specs"
-    shutil.copytree(given, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*official*"))
+    shipped = Path(__file__).parent / "studies" / "specs"
+    shutil.copytree(
+        shipped, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*official*")
+    )
     (folder / "encoders").mkdir(parents=True, exist_ok=True)
     for here, there in (COLLECTIONS, COLLECTIONS[::-1]):
         for name, (body, title) in ENCODERS.items():
@@ -63,36 +65,35 @@ def show() -> None:
     store = ArtifactStore(current_home())
     for collection in COLLECTIONS:
         reports = {n: store.current("cluster_reports", f"{collection}-{n}") for n in ENCODERS}
-        found = {name: report.facts for name, report in reports.items() if report is not None}
+        facts_of = {name: report.facts for name, report in reports.items() if report is not None}
         for clusterer in ("kmeans", "mixture"):
             print(f"\n### {collection}: {clusterer}\n")
             print("| encoder | tracks | " + " | ".join(FIGURES) + " |")
             print("| --- | --- |" + " --- |" * len(FIGURES))
-            for name, facts in found.items():
+            for name, facts in facts_of.items():
                 for row in facts["figures"]:
-                    seen = "held-out" if row["tracks"].startswith("held") else "all"
-                    if row["clusterer"] == clusterer and seen == wanted(name):
+                    tracks = "held-out" if row["tracks"].startswith("held") else "all"
+                    if row["clusterer"] == clusterer and tracks == tracks_to_show(name):
                         cells = " | ".join(spell(row[figure]) for figure in FIGURES)
-                        print(f"| {ENCODERS[name][1]} | {row['n']} {seen} | {cells} |")
-        print(f"\n### {collection}: clusters by density (HDBSCAN), and music outside\n")
+                        print(f"| {ENCODERS[name][1]} | {row['n']} {tracks} | {cells} |")
+        print(f"\n### {collection}: clusters by density (HDBSCAN), and music from outside\n")
         print("| encoder | clusters | noise | outside, flagged | AUC, k-NN | AUC, Mahalanobis |")
         print("| --- | --- | --- | --- | --- | --- |")
-        for name, facts in found.items():
+        for name, facts in facts_of.items():
             density, world = facts["density"], by_folder(facts["outliers"], "world")
-            told = "- | - | -"
+            cells = "- | - | -"
             if world is not None:
                 areas = [world["auc"][kind] for kind in ("knn", "mahalanobis")]
-                told = f"{world['flagged']} of {world['tracks']} | "
-                told += " | ".join(
+                cells = f"{world['flagged']} of {world['tracks']} | "
+                cells += " | ".join(
                     "{value:.2f} ({low:.2f} to {high:.2f})".format(**a) for a in areas
                 )
-            print(
-                f"| {ENCODERS[name][1]} | {density['clusters']} | {density['noise']:.0%} | {told} |"
-            )
+            clusters = f"{density['clusters']} | {density['noise']:.0%}"
+            print(f"| {ENCODERS[name][1]} | {clusters} | {cells} |")
 
 
-def wanted(name: str) -> str:
-    """A network that learned the labels is judged on what it has not heard."""
+def tracks_to_show(name: str) -> str:
+    """A network that was trained on these labels is evaluated on held-out tracks only."""
     return "held-out" if name == "own-cnn" else "all"
 
 

@@ -1,13 +1,14 @@
-"""Do the intervals of macro ROC-AUC and PR-AUC keep what they promise? Simulated test parts.
+"""Coverage of the confidence intervals of macro ROC-AUC and PR-AUC, by simulated test splits.
 
-    python benchmarks/tag_intervals.py [TEST_PARTS]
+    python benchmarks/tag_intervals.py [TEST_SPLITS]
 
-Artists like some tags and have a sound of their own, which moves all of their scores; a tagger adds
-what it hears of a track. The truth is the mean over many test parts of the same shape (what an
-evaluation of that size estimates), and, beside it, the figure of a very large one: PR-AUC of few
-tracks is higher on average. Printed per shape: how often the 95 % interval holds each of the two,
-the mean width, the same for the bootstrap alone, how often two equally good taggers are told
-apart, and how often a tagger that knows nothing is said to be above chance.
+In the simulation, each artist has preferred tags, and an offset that shifts all scores of the
+artist; a tagger adds a signal of the track. There are two true values: the mean over many test
+splits of the same shape, which an evaluation of that size estimates, and the value of a very large
+test split (on few tracks PR-AUC is higher on average). For each shape the output is how often the
+95 % confidence interval contains each true value, its mean width, the same for the bootstrap alone,
+how often two equally good taggers differ significantly, and how often a tagger without any signal
+is reported as above chance.
 """
 
 import sys
@@ -25,25 +26,30 @@ SHAPES = {  # tracks of each artist, tags, prevalence
     "400 tracks of 300 artists, 20 tags": ([2] * 100 + [1] * 200, 20, 0.08),
 }  # fmt: skip
 RESAMPLES = 300
-LIKES, SOUND, NOISE, HEARD = 1.2, 0.7, 1.0, 1.3  # deviations; of a score, what a tag adds
+LIKES, SOUND, NOISE = 1.2, 0.7, 1.0  # standard deviations
+SIGNAL = 1.3  # added to the score of a tag that is present
 
 
 def draw(
-    rng: np.random.Generator, sizes: list[int], n_tags: int, prevalence: float, heard: float = HEARD
+    rng: np.random.Generator,
+    sizes: list[int],
+    n_tags: int,
+    prevalence: float,
+    signal: float = SIGNAL,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores of two taggers `[2, track, tag]`, truth, groups; all from the same artists."""
+    """Draw scores of two taggers `[2, track, tag]`, truth and groups, all for the same artists."""
     groups = np.repeat(np.arange(len(sizes)), sizes)
     spread = np.sqrt(1 + LIKES**2)
     liking = rng.normal(0, LIKES, (len(sizes), n_tags))[groups]
     threshold = spread * np.sqrt(2) * float(erfinv(1 - 2 * prevalence))
     truth = liking + rng.normal(0, 1, liking.shape) > threshold
     sound = rng.normal(0, SOUND, (2, len(sizes), n_tags))[:, groups]
-    scores = heard * truth + sound + rng.normal(0, NOISE, sound.shape)
+    scores = signal * truth + sound + rng.normal(0, NOISE, sound.shape)
     return 1 / (1 + np.exp(-scores)), truth, groups
 
 
 def whole(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Macro ROC-AUC and PR-AUC of the tracks as they are."""
+    """Macro ROC-AUC and PR-AUC of all tracks, unweighted."""
     return np.concatenate(weighted_macro(scores, truth, np.ones((1, len(truth)))))
 
 
@@ -62,25 +68,25 @@ def simulate(shape: tuple[list[int], int, float], parts: int) -> dict[str, float
     for part in range(parts):
         scores, truth, groups = draw(rng, *shape)
         names = [str(tag) for tag in range(n_tags)]
-        found = tagging.evaluate_tags(
+        report = tagging.evaluate_tags(
             scores[0], truth, tags=names, groups=groups, seed=part, n_bootstrap=RESAMPLES
         )
         weights = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=RESAMPLES)
         plain = np.stack(weighted_macro(scores[0], truth, weights[:, groups].astype(float)))
         for i, name in enumerate(("roc_auc", "pr_auc")):
-            low, high = getattr(found, f"{name}_low"), getattr(found, f"{name}_high")
-            add(f"{name} held", low <= same_size[i] <= high)
-            add(f"{name} of a large part held", low <= large[i] <= high)
+            low, high = getattr(report, f"{name}_low"), getattr(report, f"{name}_high")
+            add(f"{name} contained", low <= same_size[i] <= high)
+            add(f"{name} of a large split contained", low <= large[i] <= high)
             add(f"{name} width", high - low)
             ends = np.nanquantile(plain[i], [0.025, 0.975])
-            add(f"{name} held by the bootstrap alone", ends[0] <= same_size[i] <= ends[1])
+            add(f"{name} contained, bootstrap alone", ends[0] <= same_size[i] <= ends[1])
         paired = tagging.compare_tags(scores[0], scores[1], truth, groups, n_bootstrap=RESAMPLES)
-        add("equal taggers told apart", not paired.low <= 0 <= paired.high)
-        deaf, truth, groups = draw(rng, *shape, heard=0.0)
+        add("equal taggers differ significantly", not paired.low <= 0 <= paired.high)
+        random_scores, truth, groups = draw(rng, *shape, signal=0.0)
         nothing = tagging.evaluate_tags(
-            deaf[0], truth, tags=names, groups=groups, seed=part, n_bootstrap=RESAMPLES
+            random_scores[0], truth, tags=names, groups=groups, seed=part, n_bootstrap=RESAMPLES
         )
-        add("deaf tagger above chance", nothing.above_chance)
+        add("tagger without signal above chance", nothing.above_chance)
     return sums
 
 

@@ -1,15 +1,15 @@
-"""The errors a person can act on."""
+"""Errors that a person can act on."""
 
 from typing import Any
 
 
 class UserError(Exception):
-    """A mistake in what the user gave, told in one message without a traceback.
+    """A mistake in the input of the user, shown as one message without a traceback.
 
     Args:
-        what: what is wrong, with the value that was received.
-        where: the place (file, key, option) it was received at.
-        remedy: what to do about it.
+        what: what is wrong, with the value.
+        where: the file, key or option that holds the value.
+        remedy: what to do next.
     """
 
     def __init__(self, what: str, *, where: str, remedy: str) -> None:
@@ -17,7 +17,7 @@ class UserError(Exception):
         self.what, self.where, self.remedy = what, where, remedy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Survive the way back from a worker process."""
+        """How pickle carries it back from a worker process."""
         return _restored, (type(self), self.what, self.where, self.remedy)
 
 

@@ -1,7 +1,7 @@
-"""What is in a collection: statistics of classes and features that need no model.
+"""Descriptive statistics of the classes and features of a collection, without a model.
 
-Descriptive figures for people. Tracks of one artist are alike, so `n` tracks say less than `n`
-independent ones would: what shuffled labels reach is a floor, not a test.
+Tracks of one artist are not independent, so `n` tracks carry less information than `n` independent
+ones. The chance levels given here are therefore too low for a significance test.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,20 @@ _BLOCK = 512  # rows of a distance matrix in memory at once
 def eta_squared(
     values: NDArray[np.float64], labels: Sequence[str] | NDArray[np.str_]
 ) -> NDArray[np.float64]:
-    """Share of each column's variance that lies between the classes: 0 nothing, 1 all of it.
+    """Share of the variance of each column that lies between the classes, 0 to 1.
 
-    Correlation ratio (Pearson 1905; Fisher 1925, Statistical Methods for Research Workers, ch. 8).
+    This is the correlation ratio (Pearson 1905; Fisher 1925, Statistical Methods for Research
+    Workers, ch. 8).
 
     Args:
         values: `[track, feature]`, finite.
-        labels: `[track]`, the class of each.
+        labels: `[track]`, the class of each track.
 
     Returns:
-        `[feature]`; NaN for a column that does not vary, and for all where there is one class.
+        `[feature]`; NaN for a column that does not vary, and for all columns if there is one class.
 
     Raises:
-        ValueError: not as many labels as rows.
+        ValueError: the numbers of labels and of rows differ.
     """
     values = np.asarray(values, dtype=np.float64)
     if len(values) != len(labels):
@@ -46,18 +47,18 @@ def eta_squared(
     sums = np.zeros((len(names), values.shape[1]))
     np.add.at(sums, codes, centred)
     between = (np.square(sums) / np.bincount(codes)[:, None]).sum(axis=0)
-    moves = varies(values)
-    return np.where(moves, between / np.where(moves, total, 1.0), np.nan).clip(max=1.0)
+    is_varying = varies(values)
+    return np.where(is_varying, between / np.where(is_varying, total, 1.0), np.nan).clip(max=1.0)
 
 
 def eta_squared_by_chance(n_tracks: int, n_classes: int) -> tuple[float, float]:
-    """What labels without a meaning reach: the mean of eta squared, and its 95th percentile.
+    """The mean and the 95th percentile of eta squared for random labels.
 
-    For independent tracks and normal values it is Beta((k - 1) / 2, (n - k) / 2) distributed.
+    For independent tracks and normal values, its distribution is Beta((k - 1) / 2, (n - k) / 2).
 
     Returns:
-        Mean and 95th percentile; NaN where there are fewer than two classes, or no more tracks
-        than classes.
+        Mean and 95th percentile; NaN if there are fewer than two classes, or no more tracks than
+        classes.
     """
     if n_classes < 2 or n_tracks <= n_classes:
         return float("nan"), float("nan")
@@ -66,62 +67,65 @@ def eta_squared_by_chance(n_tracks: int, n_classes: int) -> tuple[float, float]:
 
 
 def varies(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which columns of `[track, feature]` hold different values: bool `[feature]`."""
+    """Whether each column of `[track, feature]` has different values: bool `[feature]`."""
     if not len(values):
         return np.zeros(values.shape[1], dtype=bool)
     spread, size = np.ptp(values, axis=0), np.abs(values).max(axis=0)
-    return spread > 1e-12 * size  # what rounding alone makes of equal values is no variation
+    return spread > 1e-12 * size  # equal values may differ by rounding
 
 
-def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each column of `[track, feature]` with mean 0 and deviation 1; 0 where it does not vary."""
+def standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scales each column of `[track, feature]` to mean 0 and standard deviation 1.
+
+    A column that does not vary becomes 0.
+    """
     values = np.asarray(values, dtype=np.float64)
-    moves = varies(values)
-    if not moves.any():
+    is_varying = varies(values)
+    if not is_varying.any():
         return np.zeros_like(values)
-    deviation = np.where(moves, values.std(axis=0), 1.0)
-    return np.where(moves, (values - values.mean(axis=0)) / deviation, 0.0)
+    deviation = np.where(is_varying, values.std(axis=0), 1.0)
+    return np.where(is_varying, (values - values.mean(axis=0)) / deviation, 0.0)
 
 
 def medoid(points: NDArray[np.float64]) -> int:
-    """The row whose summed Euclidean distance to all others is least; of equal ones the first.
+    """The row with the smallest sum of Euclidean distances to all others; the first of equal ones.
 
-    Kaufman and Rousseeuw 1987. Exact, in time of the square of the rows and the memory of a block.
+    Kaufman and Rousseeuw 1987. It is exact. The time is quadratic in the rows, the memory linear.
 
     Args:
         points: `[track, dimension]`.
 
     Raises:
-        ValueError: no rows.
+        ValueError: there are no rows.
     """
     if not len(points):
-        raise ValueError("no points, so none is in the middle")
+        raise ValueError("no points: there is no medoid")
     lengths = np.square(points).sum(axis=1)
     sums = np.empty(len(points))
     for start in range(0, len(points), _BLOCK):
         rows = slice(start, start + _BLOCK)
         squares = lengths[rows, None] + lengths - 2 * points[rows] @ points.T
         sums[rows] = np.sqrt(squares.clip(min=0.0)).sum(axis=1)
-    return int(np.argmax(sums <= sums.min() * (1 + 1e-9)))  # the last bit decides nothing
+    return int(np.argmax(sums <= sums.min() * (1 + 1e-9)))  # rounding must not decide
 
 
 def rank_correlations(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Spearman's correlation of every two columns: `[feature, feature]`, -1 to 1.
 
-    Ranks, because variances have long tails.
+    Ranks are used because many features have heavy-tailed distributions.
 
     Args:
         values: `[track, feature]`; every column varies (see `varies`).
     """
     ranked = pl.from_numpy(values).select(pl.all().rank("average")).to_numpy()
-    ranks = standardised(ranked)
+    ranks = standardise(ranked)
     return (ranks.T @ ranks / len(ranks)).clip(-1.0, 1.0)
 
 
-def similar_together(correlations: NDArray[np.float64]) -> list[int]:
-    """An order of the columns in which alike ones are neighbours.
+def order_by_similarity(correlations: NDArray[np.float64]) -> list[int]:
+    """An order of the columns in which similar ones are neighbours.
 
-    Average linkage on 1 - |correlation|, leaves ordered by Bar-Joseph et al. 2001.
+    Average linkage on 1 - |correlation|, with the leaves ordered as by Bar-Joseph et al. 2001.
 
     Args:
         correlations: `[feature, feature]`.
@@ -136,20 +140,20 @@ def similar_together(correlations: NDArray[np.float64]) -> list[int]:
     return leaves_list(tree).tolist()
 
 
-def chosen_features(
+def select_features(
     scores: NDArray[np.float64],
     correlations: NDArray[np.float64],
     *,
     count: int,
     most_alike: float,
 ) -> list[int]:
-    """The highest-scoring columns that do not repeat one another, best first.
+    """The columns with the highest scores that are not too similar to each other, best first.
 
     Args:
-        scores: `[feature]`; of equal ones the first comes first.
+        scores: `[feature]`; equal ones keep their order.
         correlations: `[feature, feature]`.
-        count: at most so many.
-        most_alike: a column is passed over where its |correlation| with a chosen one is greater.
+        count: largest number of columns.
+        most_alike: a column is skipped if its |correlation| with a chosen one is greater.
     """
     chosen: list[int] = []
     for column in np.argsort(-np.round(scores, 9), kind="stable").tolist():
@@ -161,9 +165,9 @@ def chosen_features(
 
 
 def representativeness(correlations: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much each column says of the others: the mean of their squared correlations, `[feature]`.
+    """How well each column represents the others: its mean squared correlation, `[feature]`.
 
-    A score for `chosen_features` where there are no classes to tell apart.
+    This is a score for `select_features` if there are no classes.
     """
     if len(correlations) < 2:
         return np.zeros(len(correlations))

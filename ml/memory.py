@@ -1,4 +1,4 @@
-"""How much memory a stretch of work took at most; freed memory kept for the next step."""
+"""The peak of memory in a block of code, and a process that keeps the memory it frees."""
 
 import ctypes
 import platform
@@ -7,29 +7,29 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-import torch
-
-KEPT_BYTES = 1 << 30  # of one block, and of what is kept at the end of the heap
+KEPT_BYTES = 1 << 30
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # <malloc.h>
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 @dataclass
 class Peak:
-    """The most memory that was held, known when the block has ended: bytes."""
+    """The most memory that was in use, in bytes; set when the block has ended."""
 
     bytes: int = 0
 
 
 @contextmanager
 def peak_memory(device: str) -> Iterator[Peak]:
-    """Measures the block: on CUDA what torch allocated, else the memory of the whole process.
+    """Measure the block: on CUDA what torch allocated, else the memory of the whole process.
 
-    On Linux the process's high-water mark is reset first; elsewhere it is that since its start.
+    On Linux the process's high-water mark is reset first; elsewhere it counts from the process's
+    start.
     """
+    import torch  # here, as processes that only call `keep_freed_memory` need no torch
+
     cuda = torch.device(device).type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats(device)
@@ -52,16 +52,21 @@ def _resident_peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-@cache
-def keep_freed_memory() -> bool:
-    """Let this process keep what it frees, from now on; False where that cannot be asked for.
+def keep_freed_memory(most_bytes: int = KEPT_BYTES) -> bool:
+    """Let this process keep the memory that it frees, instead of returning it to the system.
 
-    Blocks above 32 MB, such as the activations of a batch of spectrograms, glibc gives back to the
-    system when they are freed, and fetches again page by page in the next step
-    (`benchmarks/heap.py`: what that costs, in time and memory). Results are the same. On CUDA torch
-    keeps the device's memory by itself.
+    Call it once, at the start of a process that computes. glibc returns blocks above 32 MB, such as
+    the activations of a batch of spectrograms, to the system when they are freed, and fetches them
+    again page by page in the next step (`benchmarks/heap.py` measures the time and the memory).
+    Results are the same. On CUDA torch keeps the memory of the device by itself.
+
+    Args:
+        most_bytes: of one block, and of the free memory at the end of the heap.
+
+    Returns:
+        False where the C library is not glibc, or refuses.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    return all(libc.mallopt(what, KEPT_BYTES) for what in (_MMAP_THRESHOLD, _TRIM_THRESHOLD))
+    return all(libc.mallopt(option, most_bytes) for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD))

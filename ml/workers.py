@@ -1,10 +1,9 @@
-"""A function over many items in processes of their own, where a crash costs one item.
+"""A function over many items in worker processes, where a crash affects only one item.
 
-Decoders are C libraries fed with whatever people have: one can crash or hang its process. Here that
-is an outcome of the item like any other; its neighbours and the caller never notice.
+Decoders are C libraries that read arbitrary files: one can crash or hang its process. Here that is
+an outcome of its item; the other items and the caller are not affected.
 """
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -12,25 +11,27 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cache
 from itertools import islice
 from typing import Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from melgraph.ml.memory import keep_freed_memory
+
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+KEPT_BYTES = 128 << 20  # of a worker: there may be as many as cores
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[Item, Value]):
-    """What came of one item.
+    """The outcome of one item.
 
     Attributes:
-        item: as it was given.
-        value: what the function returned; None where its process was lost.
-        lost: why its process was lost; None where it was not.
-        hung: it was stopped, having taken longer than its time limit.
+        item: the item.
+        value: the function's return value; None where its process ended without one.
+        lost: why its process ended without a value; None where it did not.
+        hung: whether it was stopped because it took longer than its time limit.
     """
 
     item: Item
@@ -40,24 +41,8 @@ class Outcome(Generic[Item, Value]):
 
 
 def default_workers() -> int:
-    """As many processes as this process may use cores."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@cache
-def keep_freed_memory() -> None:
-    """Let this process keep the memory it frees, up to 128 MB, instead of giving it back at once.
-
-    A worker asks for blocks of the same sizes again and again: having the kernel clear fresh pages
-    for each costs it a twentieth of its time. Does nothing where the C library is not glibc.
-    """
-    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of mallopt(3)
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return
-    mallopt(mmap_threshold, 32 << 20)
-    mallopt(trim_threshold, 128 << 20)
 
 
 def isolated_map(
@@ -71,25 +56,27 @@ def isolated_map(
 ) -> Iterator[Outcome[Item, Value]]:
     """`function` of each item, in order, by `workers` processes.
 
-    An item whose process ends without an answer is tried once more, in case the process was the
-    victim of a neighbour (the kernel out of memory), then given up.
+    An item whose process ends without a value is tried once more, as another process may have been
+    the cause (when memory runs out, the kernel picks a process to kill). Then it is given up.
 
     Args:
-        function: importable by name; what it returns must be picklable.
-        items: picklable; read as they are needed.
+        function: importable by name; its return value must be picklable.
+        items: picklable; read when they are needed.
         workers: number of processes.
         time_limit: seconds after which an item counts as hung and its process is stopped.
-        preload: modules the processes find imported, so that one costs milliseconds to start.
-        ahead: at most `ahead * workers` items are taken from `items` before their turn to be given
-            out: what bounds the results that wait.
+        preload: modules imported before the workers fork, so that one starts in milliseconds.
+        ahead: at most `ahead * workers` items are taken from `items` before their results are
+            yielded, which bounds the number of results in memory.
 
     Raises:
-        Exception: whatever the function raises, when the item's turn has come.
+        Exception: whatever the function raises, when it is the item's turn.
     """
     context = multiprocessing.get_context("forkserver")  # never a fork of a process with threads
     context.set_forkserver_preload(list(preload))
     remaining = iter(items)
-    pool = ProcessPool(workers, context=context)
+    pool = ProcessPool(
+        workers, initializer=keep_freed_memory, initargs=(KEPT_BYTES,), context=context
+    )
 
     def schedule(item: Item) -> Future:
         return pool.schedule(_guarded, args=[function, item], timeout=time_limit(item))
@@ -113,7 +100,7 @@ def isolated_map(
 
 @dataclass(frozen=True)
 class _Raised:
-    """An exception of the function itself, so that one of the pool's is never mistaken for it."""
+    """An exception of the function itself, to tell it from an exception of the pool."""
 
     error: Exception
 

@@ -1,4 +1,4 @@
-"""The Dagster instance of a home: its settings are written once, and are then the user's."""
+"""The Dagster instance of a home. Its settings are written once; the user may change them."""
 
 import os
 from contextlib import AbstractContextManager
@@ -9,7 +9,7 @@ from melgraph.storage.home import Home, write_aside
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-# SQLite below; use Postgres beyond one machine.
+# Without a `storage` section Dagster uses SQLite; several machines need Postgres.
 DAGSTER_YAML = """\
 # Written by melgraph; yours to change.
 telemetry:
@@ -33,13 +33,20 @@ run_monitoring:
 """
 
 
-def prepare(home: Home) -> None:
-    """Write `dagster.yaml` where there is none, and point this process at the home."""
+def write_settings(home: Home) -> None:
+    """Write `dagster.yaml` where there is none."""
     home.dagster.mkdir(parents=True, exist_ok=True)
     settings = home.dagster / "dagster.yaml"
     if not settings.exists():
         write_aside(settings, DAGSTER_YAML.encode())
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # as Dagster's, above
+
+
+def prepare(home: Home) -> None:
+    """Write `dagster.yaml` where there is none, and point this process at the home: for the
+    processes that it starts, such as Dagster's servers.
+    """
+    write_settings(home)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     os.environ["MELGRAPH_HOME"] = str(home.root)
     os.environ["MELGRAPH_LIBRARY"] = home.library
@@ -49,8 +56,10 @@ def prepare(home: Home) -> None:
 
 
 def open_instance(home: Home) -> "AbstractContextManager[DagsterInstance]":
-    """The instance; use it as a context manager."""
+    """The instance; use it as a context manager. The environment names no home afterwards that it
+    did not name before: one process can run two homes.
+    """
     from dagster import DagsterInstance
 
-    prepare(home)
-    return DagsterInstance.get()
+    write_settings(home)
+    return DagsterInstance.from_config(str(home.dagster))

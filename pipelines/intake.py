@@ -1,4 +1,4 @@
-"""Intake: what a scan of the library found becomes facts and track batches in the catalogue."""
+"""Intake: scan the library, note its changes in the catalogue, and cut new files into batches."""
 
 import time
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from melgraph.assets.library.ingest import TRACKS
+from melgraph.assets.stages import TRACKS
 from melgraph.ml.audio import AUDIO_SUFFIXES
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.catalogue import Catalogue, LibraryFile
@@ -16,48 +16,49 @@ from melgraph.storage.library import Library
 from melgraph.storage.locks import Lock
 
 BATCH_SIZE = 512
-SETTLE_S = 5.0  # a file younger than this may still be being written
-YOUNG_S = 60.0  # one younger than this is looked at twice, however it is scanned
-COMPARE_BYTES = 2_000_000_000  # most that a scan by the sensor reads to compare
-COMPARE_S = 20.0  # and the longest it reads: a tick of a sensor has 60 s
+SETTLE_S = 5.0  # a younger file may still be being written
+YOUNG_S = 60.0  # a younger file is looked at twice, in every kind of scan
+COMPARE_BYTES = 2_000_000_000  # most bytes that one scan of the sensor reads
+COMPARE_S = 20.0  # and how long it may read: a tick of a sensor has 60 s
 
 
 @dataclass
 class Scan(Changes):
-    """What a scan of the library saw.
+    """The result of a scan: how the library differs from the catalogue.
 
     Attributes:
-        listed: how many audio files there are.
-        unreadable: folders and names it could not use.
-        others: suffix -> files that are not audio by their name, and were passed over.
+        n_files: number of audio files in the library.
+        unreadable: folders that could not be listed, and file names that cannot be used.
+        others: suffix -> number of files that were ignored because of their suffix.
     """
 
-    listed: int = 0
+    n_files: int = 0
     unreadable: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
 
     @property
-    def noted(self) -> bool:
-        """Whether it found out anything about files that are catalogued already."""
+    def affects_catalogued_files(self) -> bool:
+        """Whether files of the catalogue moved, came back, are gone or have a new date."""
         return bool(self.moved or self.touched or self.returned or self.gone)
 
     def sentence(self) -> str:
-        """For people."""
+        """The numbers of files by kind of change, for people."""
         kinds: dict[str, Sized] = {
             "changed": self.changed,
             "moved": self.moved,
-            "touched": self.touched,
+            "with a new date only": self.touched,
             "returned": self.returned,
             "gone": self.gone,
             "still being written": self.unsettled,
             "not compared yet": self.waiting,
         }
-        parts = [f"{self.listed} audio files listed", f"{len(self.new)} new"]
+        parts = [f"{self.n_files} audio files listed", f"{len(self.new)} new"]
         parts += [f"{len(files)} {kind}" for kind, files in kinds.items() if files]
         if self.others:
-            kinds_of = ", ".join(f"{n} {suffix or 'without a suffix'}" for suffix, n in
-                                 self.others.most_common(5))  # fmt: skip
-            parts.append(f"{self.others.total()} other files passed over ({kinds_of})")
+            suffixes = ", ".join(
+                f"{n} {suffix or 'without a suffix'}" for suffix, n in self.others.most_common(5)
+            )
+            parts.append(f"{self.others.total()} other files ignored ({suffixes})")
         if self.unreadable:
             parts.append(f"{len(self.unreadable)} unreadable: {', '.join(self.unreadable[:5])}")
         return ", ".join(parts)
@@ -65,10 +66,11 @@ class Scan(Changes):
 
 @contextmanager
 def one_scanner(home: Home) -> Iterator[None]:
-    """Hold this around a scan and the cut that follows it: else two cut the same files twice.
+    """A lock for a scan and the cut that follows it; without it, two processes could cut the same
+    files into two batches.
 
     Raises:
-        ArtifactLocked: another process is at it.
+        ArtifactLocked: another process scans the library.
     """
     lock = Lock(home, "intake", "library")
     lock.acquire()
@@ -79,18 +81,21 @@ def one_scanner(home: Home) -> Iterator[None]:
 
 
 def reconcile(store: ArtifactStore, catalogue: Catalogue) -> list[str]:
-    """Note which tracks the batches hold whose ingest was killed before it could say so.
+    """Enter the track ids of batches whose ingest was killed between its commit and their entry.
 
-    Costs a look at each batch that is not ingested yet. Returns the batches it made good.
+    Reads one record of each batch that has no track ids yet.
+
+    Returns:
+        Keys of the batches that were completed.
     """
-    healed = []
+    completed = []
     for batch in catalogue.unidentified_batches():
-        tracks = store.current(TRACKS, batch)
-        found = tracks.record.recordings if tracks is not None else ()
-        if track_ids := {r.path: r.track_id for r in found if r.track_id}:
+        tracks = store.current(TRACKS.name, batch)
+        recordings = tracks.record.recordings if tracks is not None else ()
+        if track_ids := {r.path: r.track_id for r in recordings if r.track_id}:
             catalogue.identify(batch, track_ids)
-            healed.append(batch)
-    return healed
+            completed.append(batch)
+    return completed
 
 
 def scan_library(
@@ -104,18 +109,19 @@ def scan_library(
 ) -> Scan:
     """Compare the library with the catalogue. Changes neither.
 
-    A file is taken when two looks in a row found it alike, and it is older than `settle_s`.
+    A file counts as completely written if it is older than `settle_s`, and its size and date are
+    the same at two looks in a row.
 
     Args:
-        home: its library is listed.
-        catalogue: what is known, and what the last scan saw.
-        settle_s: a file younger than this is left for the next scan, s.
-        look_again_s: where given, files of less than a minute are looked at again after so many
-            seconds, and older ones are taken at first sight: for who does not scan again and
-            again. Else a file is taken when the last scan saw it as it is now.
-        compare_bytes: most bytes to read in order to tell moved and touched files from new ones.
-            What is more waits for the next scan; one file is read, however large.
-        compare_s: do not begin to read another file after this, s.
+        home: the home whose library is scanned.
+        catalogue: its catalogue, which also remembers what the last scan saw.
+        settle_s: a younger file is left for the next scan, in seconds.
+        look_again_s: when given, no second scan is needed: files older than a minute need one
+            look only, and younger ones get their second look after so many seconds. When absent,
+            the last scan was the first look.
+        compare_bytes: most bytes to read in order to tell moved files from new ones. Files beyond
+            that wait for the next scan. One file is read in any case, however large it is.
+        compare_s: time after which no further file is read, in seconds.
 
     Raises:
         StorageError: the library cannot be used.
@@ -125,16 +131,16 @@ def scan_library(
     unreadable: list[str] = []
     others: Counter[str] = Counter()
     listing = library.list(AUDIO_SUFFIXES, unreadable=unreadable, others=others)
-    found = difference(catalogue.known(), listing)
-    found.gone = _really_gone(found.gone, unreadable)
-    settled = _settled(library, catalogue, found.unlike, settle_s, look_again_s)
+    differences = difference(catalogue.path_states(), listing)
+    differences.gone = _outside_of(unreadable, differences.gone)
+    settled = _settled(library, catalogue, differences.unmatched, settle_s, look_again_s)
     changes = resolve(
-        found,
+        differences,
         is_settled=settled.__contains__,
-        has_room=_room(compare_bytes, compare_s),
+        has_room=_budget(compare_bytes, compare_s),
         track_id_of=lambda file: _track_id(library, file),
     )
-    return Scan(**vars(changes), listed=len(listing), unreadable=unreadable, others=others)
+    return Scan(**vars(changes), n_files=len(listing), unreadable=unreadable, others=others)
 
 
 def _settled(
@@ -144,16 +150,17 @@ def _settled(
     settle_s: float,
     look_again_s: float | None,
 ) -> set[LibraryFile]:
-    """Those of the files that nobody is writing to, as far as one can see."""
+    """Those of the files that seem to be completely written."""
     if not files:
         return set()
-    now, seen = time.time_ns(), catalogue.last_look()
+    now_ns, last_look = time.time_ns(), catalogue.last_look()
 
-    def age_s(file: LibraryFile) -> float:  # one dated far ahead would else never be old enough
-        return abs(now - file.mtime_ns) / 1e9
+    def age_s(file: LibraryFile) -> float:
+        # absolute: a file with a date in the future would never become old enough
+        return abs(now_ns - file.mtime_ns) / 1e9
 
     old = [file for file in files if age_s(file) >= settle_s]
-    settled = {file for file in old if seen.get(file.path) == file}
+    settled = {file for file in old if last_look.get(file.path) == file}
     if look_again_s is not None:
         settled |= {file for file in old if age_s(file) >= YOUNG_S}
         rest = [file for file in old if file not in settled]
@@ -164,7 +171,7 @@ def _settled(
 
 
 def _track_id(library: Library, file: LibraryFile) -> str | None:
-    """Of a file as it was listed; None where it cannot be read, or is another by now."""
+    """The track id of a file; None if it cannot be read or has changed since it was listed."""
     try:
         sha256 = library.sha256(file.path)
     except OSError:
@@ -172,36 +179,44 @@ def _track_id(library: Library, file: LibraryFile) -> str | None:
     return sha256[:32] if library.look(file.path) == file else None
 
 
-def _room(most_bytes: float, most_s: float) -> Callable[[LibraryFile], bool]:
-    started, taken = time.monotonic(), 0
+def _budget(max_bytes: float, max_s: float) -> Callable[[LibraryFile], bool]:
+    """A function that says, once per file, whether this scan may read it too."""
+    started, n_bytes = time.monotonic(), 0
 
     def has_room(file: LibraryFile) -> bool:
-        nonlocal taken
-        if taken and (taken + file.bytes > most_bytes or time.monotonic() - started > most_s):
+        nonlocal n_bytes
+        is_late = time.monotonic() - started > max_s
+        if n_bytes and (is_late or n_bytes + file.bytes > max_bytes):
             return False
-        taken += max(file.bytes, 1)
+        n_bytes += max(file.bytes, 1)
         return True
 
     return has_room
 
 
-def _really_gone(missing: list[str], unreadable: list[str]) -> list[str]:
-    """A file below a folder that cannot be listed just now is not gone."""
+def _outside_of(unreadable: list[str], paths: list[str]) -> list[str]:
+    """The paths that lie in no unreadable folder: only of these a scan can say that they are gone.
+
+    `.` is the library itself.
+    """
     if "." in unreadable:
         return []
-    return [p for p in missing if not any(p.startswith(f"{folder}/") for folder in unreadable)]
+    return [path for path in paths if not any(path.startswith(f"{f}/") for f in unreadable)]
 
 
 def cut_batches(
     catalogue: Catalogue, scan: Scan, *, batch_size: int = BATCH_SIZE, most: int | None = None
 ) -> list[str]:
-    """Note what was found out, and register what arrived as new batches. Returns the new keys.
+    """Note the changes in the catalogue, and register new and changed files as new batches.
 
     Args:
-        catalogue: receives the facts.
-        scan: of the library, just now.
+        catalogue: receives both.
+        scan: a scan of the library, made just now.
         batch_size: most files in a batch.
-        most: most batches to cut now; the rest arrive again at the next scan.
+        most: most batches to cut now; the other files are new again at the next scan.
+
+    Returns:
+        Keys of the new batches.
     """
     catalogue.note(
         moved=scan.moved, touched=scan.touched, returned=scan.returned, missing=scan.gone
@@ -209,6 +224,6 @@ def cut_batches(
     arrived = scan.arrived
     lots = [arrived[start : start + batch_size] for start in range(0, len(arrived), batch_size)]
     keys = [catalogue.register_batch(lot) for lot in lots[:most]]
-    left = [file for lot in lots[len(keys) :] for file in lot]
-    catalogue.remember_look([*left, *scan.unsettled, *scan.waiting])
+    not_cut = [file for lot in lots[len(keys) :] for file in lot]
+    catalogue.remember_look([*not_cut, *scan.unsettled, *scan.waiting])
     return keys

@@ -1,4 +1,4 @@
-"""The staged runner: launches the jobs in order, shows progress, ends with a summary."""
+"""Runs all jobs of `melgraph run` in order, and prints their progress."""
 
 import logging
 import math
@@ -10,25 +10,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
-from melgraph.assets.partitions import STUDY, TRACK_BATCH, track_batches
-from melgraph.pipelines.definitions import defs
+from melgraph.assets.context import Context
+from melgraph.assets.resources import HomeResource
+from melgraph.assets.stage import STUDY, TRACK_BATCH
+from melgraph.pipelines.deployment import build_definitions
 from melgraph.pipelines.instance import open_instance
 from melgraph.pipelines.intake import BATCH_SIZE, cut_batches, one_scanner, reconcile, scan_library
 from melgraph.pipelines.plan import Planner, Step
-from melgraph.storage.artifacts import ArtifactStore
-from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.home import Home
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, Definitions
 
-LOOK_AGAIN_S = 0.5  # between two looks at files that are younger than a minute
+LOOK_AGAIN_S = 0.5  # time between the two checks of a file that is younger than a minute
 DONE, THERE, SKIPPED, FAILED = "done", "already there", "skipped", "failed"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one step."""
+    """The result of one step."""
 
     title: str
     status: str
@@ -38,11 +38,11 @@ class Outcome:
 
 @dataclass
 class Report:
-    """What became of a run.
+    """The result of a run.
 
     Attributes:
-        outcomes: one per step, in order.
-        seconds: of the whole run.
+        outcomes: one for each step, in order.
+        seconds: duration of the run.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -50,11 +50,11 @@ class Report:
 
     @property
     def failed(self) -> int:
-        """How many steps failed."""
+        """Number of steps that failed."""
         return self.count(FAILED)
 
     def count(self, status: str) -> int:
-        """How many steps ended so."""
+        """Number of steps with a status."""
         return sum(outcome.status == status for outcome in self.outcomes)
 
 
@@ -69,76 +69,84 @@ def run_stages(
     settle_s: float = 0.0,
     out: TextIO | None = None,
 ) -> Report:
-    """Scan the library and run every stage that has something to do.
+    """Scan the library, and run the jobs of all artifacts that are missing or stale.
 
-    A failed step does not stop the others: what depends on it is skipped, with the reason.
+    A failed step does not stop the others. Steps that depend on it are skipped, with the reason.
 
     Args:
-        home: created where it is not there yet.
-        experiments: which to train.
-        refresh: make datasets, and all that names them, anew.
-        representations: those to make that are made on demand.
-        studies: those to answer.
-        batch_size: most files in a new batch.
-        settle_s: a file younger than this is left for the next run.
-        out: where progress goes; stdout when absent.
+        home: the home; created if it does not exist.
+        experiments: names of the experiments to train.
+        refresh: whether to make new snapshots of datasets, and new results from them.
+        representations: names of further representations to compute.
+        studies: names of the studies to answer.
+        batch_size: largest number of files in a new track batch.
+        settle_s: a file younger than this is left for the next run, in seconds.
+        out: where to print progress; stdout if None.
     """
     started, out = time.monotonic(), out or sys.stdout
     report = Report()
     home = home.create()
-    store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
+    context = Context.open(home)
+    definitions = build_definitions(context.specs, HomeResource(root=str(home.root)))
     with open_instance(home) as instance, _quiet_libraries():
         with one_scanner(home):
-            reconcile(store, catalogue)
+            reconcile(context.store, context.catalogue)
             scan = scan_library(
                 home,
-                catalogue,
+                context.catalogue,
                 settle_s=settle_s,
                 look_again_s=LOOK_AGAIN_S,
-                compare_bytes=math.inf,  # to read a file costs less than to decode it again
+                compare_bytes=math.inf,  # reading a file is faster than decoding it again
                 compare_s=math.inf,
             )
-            batches = cut_batches(catalogue, scan, batch_size=batch_size)
-        _line(out, "scan", f"{scan.sentence()}; {len(batches)} new batch(es)", None)
-        instance.add_dynamic_partitions(str(track_batches.name), catalogue.batches())
+            batches = cut_batches(context.catalogue, scan, batch_size=batch_size)
+        _line(out, "scan", f"{scan.sentence()}; {len(batches)} new track batch(es)", None)
+        instance.add_dynamic_partitions(TRACK_BATCH, context.catalogue.batches())
         instance.add_dynamic_partitions(STUDY, list(studies))
-        planner = Planner(store, catalogue, experiments, refresh, representations, studies)
-        stages = planner.stages()
-        for number, (title, plan) in enumerate(stages, start=1):
-            print(f"[{number}/{len(stages)}] {title}", file=out, flush=True)
-            there = 0
-            for step in plan():
-                if step.told:
-                    _line(out, " ".join(step.partition.values()), step.told, None)
-                outcome = _take(step, instance)
-                report.outcomes.append(outcome)
-                if outcome.status == THERE and not outcome.note:
-                    there += 1
-                    continue
-                _line(out, outcome.title, f"{outcome.status}{outcome.note}", outcome.seconds)
-            if there:
-                _line(out, f"({there})", THERE, None)
+        planner = Planner(context, experiments, refresh, representations, studies)
+        parts = planner.parts()
+        for number, (title, plan) in enumerate(parts, start=1):
+            print(f"[{number}/{len(parts)}] {title}", file=out, flush=True)
+            report.outcomes += _run_part(plan(), definitions, instance, out)
     report.seconds = time.monotonic() - started
     return report
 
 
-def _take(step: Step, instance: "DagsterInstance") -> Outcome:
+def _run_part(
+    steps: Iterator[Step], definitions: "Definitions", instance: "DagsterInstance", out: TextIO
+) -> Iterator[Outcome]:
+    """Run the steps of one part, and print a line for each. Current ones share one line."""
+    n_current = 0
+    for step in steps:
+        if step.announcement:
+            _line(out, " ".join(step.partition.values()), step.announcement, None)
+        outcome = _run_step(step, definitions, instance)
+        yield outcome
+        if outcome.status == THERE and not outcome.note:
+            n_current += 1
+            continue
+        _line(out, outcome.title, f"{outcome.status}{outcome.note}", outcome.seconds)
+    if n_current:
+        _line(out, f"({n_current})", THERE, None)
+
+
+def _run_step(step: Step, definitions: "Definitions", instance: "DagsterInstance") -> Outcome:
     title = " ".join(step.partition.values()) or step.job
     if step.why_not is not None:
         status = THERE if step.needless else SKIPPED
         note = "" if step.why_not == THERE else f": {step.why_not}"
         return Outcome(title, status, note, 0.0)
     started = time.monotonic()
-    problem = _execute(step, instance)
+    problem = _execute(step, definitions, instance)
     status, note = (DONE, "") if problem is None else (FAILED, f": {problem}")
     return Outcome(title, status, note, time.monotonic() - started)
 
 
-def _execute(step: Step, instance: "DagsterInstance") -> str | None:
-    """Run a job in this process. Returns what went wrong, None where nothing did."""
+def _execute(step: Step, definitions: "Definitions", instance: "DagsterInstance") -> str | None:
+    """Run a job in this process. Returns the error message, or None if it succeeded."""
     from dagster import AssetKey
 
-    result = defs.resolve_job_def(step.job).execute_in_process(
+    result = definitions.resolve_job_def(step.job).execute_in_process(
         instance=instance,
         partition_key=_partition_key(step.partition),
         asset_selection=[AssetKey(name) for name in step.assets] or None,
@@ -154,13 +162,16 @@ def _execute(step: Step, instance: "DagsterInstance") -> str | None:
                 return data.user_failure_data.description
             error = data.error.cause or data.error if data.error else None
             what = error.message.strip() if error else event.message
-            return f"{what} (traceback: run {result.run_id} in the Dagster UI)"
-    failed = [
-        f"the check {evaluation.check_name} did not pass"
+            return f"{what} (the Dagster UI shows the traceback in run {result.run_id})"
+    failures = [
+        f"the asset check {evaluation.check_name} did not pass"
         for evaluation in result.get_asset_check_evaluations()
         if not evaluation.passed
     ]
-    return "; ".join(failed) or f"run {result.run_id} failed; see it in the Dagster UI"
+    return (
+        "; ".join(failures)
+        or f"the run failed; the Dagster UI shows the reason in run {result.run_id}"
+    )
 
 
 def _partition_key(partition: dict[str, str]) -> Any:
@@ -175,13 +186,13 @@ def _partition_key(partition: dict[str, str]) -> Any:
 
 
 def _line(out: TextIO, title: str, text: str, seconds: float | None) -> None:
-    took = f"  ({seconds:.1f} s)" if seconds else ""
-    print(f"      {title:32} {text}{took}", file=out, flush=True)
+    duration = f"  ({seconds:.1f} s)" if seconds else ""
+    print(f"      {title:32} {text}{duration}", file=out, flush=True)
 
 
 @contextmanager
 def _quiet_libraries() -> Iterator[None]:
-    """Dagster, MLflow and Alembic narrate on the terminal; their words are in the UI anyway."""
+    """Hide messages of Dagster, MLflow and Alembic on the terminal; the Dagster UI shows them."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     names = ("dagster", "mlflow", "alembic", "sqlalchemy")
     loggers = [logging.getLogger(name) for name in names]

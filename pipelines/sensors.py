@@ -1,8 +1,8 @@
-"""Sensors: new files become a batch; a batch's run is followed by those that depend on it.
+"""Sensors: they start runs for new files, and follow-up runs when a run succeeds.
 
-Only these start runs by themselves. Each batch goes tracks -> embeddings for the encoders in
-service -> their index and recommendations, and is searched for duplicates. Datasets, models and
-reports are made when asked for.
+New files become a track batch. The batch is ingested, compared with all tracks to find duplicates,
+and embedded by every encoder in service; then the recommendations are updated. No sensor makes a
+dataset, a model or a report; a user starts these.
 """
 
 from dagster import (
@@ -19,58 +19,60 @@ from dagster import (
     sensor,
 )
 
-from melgraph.assets.embeddings.embeddings import embedding_spec
-from melgraph.assets.embeddings.encoders import ENCODERS, in_service
-from melgraph.assets.embeddings.encoding import input_of_encoder
-from melgraph.assets.library.ingest import DEFAULT
-from melgraph.assets.pages.asset import SHOWN
-from melgraph.assets.partitions import TRACK_BATCH, track_batches
+from melgraph.assets.embeddings.encoder import Encoder
+from melgraph.assets.embeddings.encoders import in_service
+from melgraph.assets.materialize import all_current
+from melgraph.assets.partitions import track_batches
 from melgraph.assets.resources import HomeResource
-from melgraph.pipelines import jobs
+from melgraph.assets.stage import ENCODER, TRACK_BATCH
+from melgraph.assets.stages import BY_DEFAULT, EMBEDDINGS, GENERATORS, SHOWN_STAGES
 from melgraph.pipelines.intake import cut_batches, one_scanner, reconcile, scan_library
+from melgraph.pipelines.jobs import JOBS
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.errors import StorageError
+from melgraph.storage.records import partition_name
 
 BATCHES_PER_TICK = 8
-ENCODER, PARTITION, BACKFILL = "encoder", "dagster/partition", "dagster/backfill"
-SHOWN_JOBS = {
-    job.name
-    for job in (
-        jobs.exploration,
-        jobs.training,
-        jobs.clustering,
-        jobs.recommending,
-        jobs.dreaming,
-    )
+PARTITION, BACKFILL = "dagster/partition", "dagster/backfill"
+# Jobs whose results the pages show, and that no other run follows.
+JOBS_ON_PAGES = {
+    "exploration",
+    "training",
+    "clustering",
+    "recommending",
+    *(stage.job for stage in GENERATORS if stage.on_pages),
 }
 
 
 @sensor(
-    job=jobs.ingest,
+    job=JOBS["ingest"],
     minimum_interval_seconds=30,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Cuts new and changed files of the library into track batches and ingests them.",
+    description="Groups new and changed files of the library into track batches and ingests them.",
 )
 def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorResult | SkipReason:
-    """List the library, note what was moved or deleted, request a run per batch of new files.
+    """Scan the library, record moved and deleted files, and request a run for each new batch.
 
-    A file is taken when two ticks in a row saw it alike. A batch that was registered but whose run
-    was never requested (a crash in between) is found again: the catalogue, not a cursor, is the
-    memory.
+    A file is ingested when its size and date are the same at two ticks in a row. If the process
+    dies between the registration of a batch and the request of its run, the next tick requests it:
+    the catalogue holds the state, not a cursor.
     """
     try:
-        catalogue = home.catalogue()
-        with one_scanner(home.open()):
-            reconcile(home.store(), catalogue)
-            scan = scan_library(home.open(), catalogue)
+        opened = home.open()
+        store, catalogue = ArtifactStore(opened), Catalogue(opened.catalogue)
+        with one_scanner(opened):
+            reconcile(store, catalogue)
+            scan = scan_library(opened, catalogue)
             cut_batches(catalogue, scan, most=BATCHES_PER_TICK)
     except StorageError as error:
         return SkipReason(str(error))
-    known = set(context.instance.get_dynamic_partitions(str(track_batches.name)))
-    waiting = [batch for batch in catalogue.batches() if batch not in known][:BATCHES_PER_TICK]
+    requested = set(context.instance.get_dynamic_partitions(str(track_batches.name)))
+    waiting = [batch for batch in catalogue.batches() if batch not in requested][:BATCHES_PER_TICK]
     if not waiting:
-        what = "noted, and nothing to ingest" if scan.noted else "nothing to do"
-        return SkipReason(f"{what}: {scan.sentence()}")
-    context.log.info(f"{len(waiting)} batch(es) to ingest: {scan.sentence()}")
+        recorded = "; the catalogue was updated" if scan.affects_catalogued_files else ""
+        return SkipReason(f"no file to ingest{recorded}: {scan.sentence()}")
+    context.log.info(f"requesting the ingest of {len(waiting)} track batch(es): {scan.sentence()}")
     return SensorResult(
         run_requests=[RunRequest(run_key=f"ingest {b}", partition_key=b) for b in waiting],
         dynamic_partitions_requests=[track_batches.build_add_request(waiting)],
@@ -79,27 +81,30 @@ def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorRe
 
 @run_status_sensor(
     run_status=DagsterRunStatus.SUCCESS,
-    monitored_jobs=[jobs.ingest],
-    request_jobs=[jobs.embedding, jobs.representing],
+    monitored_jobs=[JOBS["ingest"]],
+    request_jobs=[JOBS["embedding"], JOBS["representing"]],
     default_status=DefaultSensorStatus.RUNNING,
-    description="Embeds a freshly ingested batch with every encoder in service.",
+    description="Embeds each newly ingested track batch with every encoder in service.",
 )
 def batch_ingested(context: RunStatusSensorContext, home: HomeResource):
-    """One embedding run per encoder in service; what an encoder reads beyond the usual is first
-    made, and its embedding follows that.
+    """Request an embedding run for each encoder in service.
+
+    If an encoder reads a representation that an ingest does not compute, request this
+    representation instead. `batch_represented` then requests the embedding.
     """
-    batch, store = context.dagster_run.tags[PARTITION], home.store()
-    encoders = in_service(store)
-    if not encoders:
-        yield SkipReason(f"{batch}: no encoder is in service yet")
-    reads = {name: input_of_encoder(store.need(ENCODERS, name)).representation for name in encoders}
-    for encoder in encoders:
-        if reads[encoder] in DEFAULT:
+    batch, opened = context.dagster_run.tags[PARTITION], home.context()
+    serving = [Encoder.current(opened.store, name) for name in in_service(opened)]
+    if not serving:
+        yield SkipReason(f"{batch} was not embedded, because no encoder is in service")
+    reads = {encoder.name: encoder.input.representation for encoder in serving}
+    by_default = {stage.name for stage in BY_DEFAULT}
+    for encoder, representation in reads.items():
+        if representation in by_default:
             yield _embedding(encoder, batch, context.dagster_run.run_id)
-    for representation in sorted(set(reads.values()) - set(DEFAULT)):
+    for representation in sorted(set(reads.values()) - by_default):
         yield RunRequest(
             run_key=f"{representation} {batch} after {context.dagster_run.run_id}",
-            job_name=jobs.representing.name,
+            job_name="representing",
             partition_key=batch,
             asset_selection=[AssetKey(representation)],
         )
@@ -107,55 +112,57 @@ def batch_ingested(context: RunStatusSensorContext, home: HomeResource):
 
 @run_status_sensor(
     run_status=DagsterRunStatus.SUCCESS,
-    monitored_jobs=[jobs.representing],
-    request_job=jobs.embedding,
+    monitored_jobs=[JOBS["representing"]],
+    request_job=JOBS["embedding"],
     default_status=DefaultSensorStatus.RUNNING,
-    description="Embeds a batch with the encoders that were waiting for its waveforms and such.",
+    description="Embeds a track batch with the encoders that waited for a representation of it.",
 )
 def batch_represented(context: RunStatusSensorContext, home: HomeResource):
-    """One embedding run per encoder in service that reads what is new, and lacks it."""
-    batch, store = context.dagster_run.tags[PARTITION], home.store()
-    made = {key.to_user_string() for key in context.dagster_run.asset_selection or ()}
+    """Request an embedding run for each encoder that reads a new representation of the batch."""
+    batch, opened = context.dagster_run.tags[PARTITION], home.context()
+    selected = {key.to_user_string() for key in context.dagster_run.asset_selection or ()}
     waiting = False
-    for encoder in in_service(store):
-        read = input_of_encoder(store.need(ENCODERS, encoder)).representation
-        if read not in (made or {read}) or store.current_reference(read, batch) is None:
+    for name in in_service(opened):
+        representation = Encoder.current(opened.store, name).input.representation
+        if representation not in (selected or {representation}):
             continue
-        spec = embedding_spec(store, encoder, batch)
-        if store.current_reference(spec.asset, spec.partition) != spec.reference:
+        if opened.store.current_reference(representation, batch) is None:
+            continue
+        spec = EMBEDDINGS.plan(opened, partition_name({ENCODER: name, TRACK_BATCH: batch}))
+        if not all_current(opened.store, [spec]):
             waiting = True
-            yield _embedding(encoder, batch, context.dagster_run.run_id)
+            yield _embedding(name, batch, context.dagster_run.run_id)
     if not waiting:
-        yield SkipReason(f"{batch}: no encoder was waiting for it")
+        yield SkipReason(f"{batch}: no encoder waited for a representation that this run made")
 
 
 def _embedding(encoder: str, batch: str, after: str) -> RunRequest:
     key = MultiPartitionKey({ENCODER: encoder, TRACK_BATCH: batch})
     run_key = f"embed {encoder} {batch} after {after}"
-    return RunRequest(run_key=run_key, job_name=jobs.embedding.name, partition_key=key)
+    return RunRequest(run_key=run_key, job_name="embedding", partition_key=key)
 
 
 @run_status_sensor(
     run_status=DagsterRunStatus.SUCCESS,
-    monitored_jobs=[jobs.ingest],
-    request_job=jobs.deduplication,
+    monitored_jobs=[JOBS["ingest"]],
+    request_job=JOBS["deduplication"],
     default_status=DefaultSensorStatus.RUNNING,
-    description="Compares a freshly ingested batch with all tracks, for duplicates.",
+    description="Compares each newly ingested track batch with all tracks, to find duplicates.",
 )
 def batch_to_compare(context: RunStatusSensorContext):
-    """One run of the duplicates, which takes in every batch that is new by then."""
+    """Request a run of `duplicates`, which covers all batches that are new when it starts."""
     yield RunRequest(run_key=f"compare after {context.dagster_run.run_id}")
 
 
 @run_status_sensor(
     run_status=DagsterRunStatus.SUCCESS,
-    monitored_jobs=[jobs.embedding],
-    request_job=jobs.recommending,
+    monitored_jobs=[JOBS["embedding"]],
+    request_job=JOBS["recommending"],
     default_status=DefaultSensorStatus.RUNNING,
-    description="Lets freshly embedded tracks join their encoder's index.",
+    description="Adds newly embedded tracks to the index and the recommendations of their encoder.",
 )
 def batch_embedded(context: RunStatusSensorContext):
-    """One run of the encoder's index and recommendations."""
+    """Request a run of the index and the recommendations of the encoder."""
     encoder = context.dagster_run.tags[f"{PARTITION}/{ENCODER}"]
     run_key = f"recommend {encoder} after {context.dagster_run.run_id}"
     yield RunRequest(run_key=run_key, partition_key=encoder)
@@ -163,16 +170,21 @@ def batch_embedded(context: RunStatusSensorContext):
 
 @run_status_sensor(
     run_status=DagsterRunStatus.SUCCESS,
-    request_job=jobs.publishing,
+    request_job=JOBS["publishing"],
     default_status=DefaultSensorStatus.RUNNING,
-    description="Writes the pages again when there is something new to show.",
+    description="Writes the HTML pages again when a run has made a result that they show.",
 )
 def something_to_show(context: RunStatusSensorContext):
-    """One run of the pages after a run by hand or by sensor; a backfill makes its own."""
+    """Request a run of the pages after a run that made something they show.
+
+    A backfill requests none, because it may consist of thousands of runs.
+    """
     run = context.dagster_run
-    shown = {key.to_user_string() for key in run.asset_selection or ()} & set(SHOWN)
-    if BACKFILL in run.tags or (run.job_name not in SHOWN_JOBS and not shown):
-        yield SkipReason(f"run {run.run_id} made nothing that the pages show by itself")
+    on_pages = {key.to_user_string() for key in run.asset_selection or ()} & set(SHOWN_STAGES)
+    if BACKFILL in run.tags:
+        yield SkipReason(f"run {run.run_id} belongs to a backfill, which does not update the pages")
+    elif run.job_name not in JOBS_ON_PAGES and not on_pages:
+        yield SkipReason(f"run {run.run_id} made no result that the pages show")
     else:
         yield RunRequest(run_key=f"pages after {run.run_id}")
 

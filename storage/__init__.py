@@ -1,1 +1,1 @@
-"""WHERE it is kept: artifacts, records, catalogue, spectrogram stores, tables, vector indexes."""
+"""Where results are stored: artifacts, records, catalogue, spectrograms, tables, vector indexes."""

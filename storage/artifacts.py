@@ -1,9 +1,11 @@
-"""The artifact store: begin, write aside, commit; find, verify. Standard library and filelock only.
+"""Artifacts and their store: begin, write aside, commit; find, verify.
+
+Imports the standard library and filelock only, so that `melgraph audit` starts at once.
 
 One mechanism for every kind of artifact. `begin` takes the lock of the (asset, partition) and
-hands out a folder aside; `commit` hashes the files, and the backend (folders of the home, or a
-bucket) puts them into place and writes the record last. Whatever happens in between, a reader sees
-all of an artifact or none.
+gives the writer a pending folder; `commit` hashes the files, and the backend (folders of the home,
+or a bucket) moves them into place and writes the record last. Whenever the writer is interrupted,
+a reader sees either the whole artifact or nothing.
 """
 
 import re
@@ -14,11 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from melgraph.storage.artifact import Artifact
 from melgraph.storage.environment import environment
 from melgraph.storage.errors import ArtifactCorrupt, ArtifactMissing, StorageError
-from melgraph.storage.files import file_digests, verify_folder
-from melgraph.storage.files import file_sha256 as file_sha256  # where callers look for it
+from melgraph.storage.files import (
+    file_digests as file_digests,
+)  # re-exported: callers import it here
+from melgraph.storage.files import file_sha256 as file_sha256
+from melgraph.storage.files import verify_folder
 from melgraph.storage.home import Home
 from melgraph.storage.local_artifacts import CURRENT as CURRENT
 from melgraph.storage.local_artifacts import LocalArtifacts
@@ -32,9 +36,53 @@ if TYPE_CHECKING:
 _VERSION = re.compile(r"[0-9a-f]{32}")
 
 
+@dataclass(frozen=True)
+class Artifact:
+    """A committed artifact: a folder of files and its record.
+
+    Attributes:
+        local_folder: its folder on this machine. If the artifact is in a bucket, the folder exists
+            only after the artifact was fetched.
+        record: what it is.
+        bucket: where it is fetched from; None if the local folder is the artifact itself.
+    """
+
+    local_folder: Path
+    record: Record
+    bucket: "BucketArtifacts | None" = field(default=None, compare=False, repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """Its files on this machine. An artifact in a bucket is fetched on first access.
+
+        Raises:
+            ArtifactCorrupt: a file in the bucket is missing or differs from the committed one.
+        """
+        if self.bucket is not None:
+            self.bucket.fetch(self.record)
+        return self.local_folder
+
+    @property
+    def location(self) -> str:
+        """Its path or bucket address, for people. Fetches nothing."""
+        if self.bucket is not None:
+            return self.bucket.where(self.reference)
+        return str(self.local_folder)
+
+    @property
+    def reference(self) -> Reference:
+        """`asset/partition/version`."""
+        return self.record.spec.reference
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The summary in its record."""
+        return dict(self.record.facts)
+
+
 @dataclass
 class Work:
-    """An artifact in the making: write its files into `folder`, its summary into `facts`."""
+    """An uncommitted artifact: its files go into `folder`, its summary into `facts`."""
 
     spec: Spec
     folder: Path
@@ -58,17 +106,17 @@ class ArtifactStore:
 
     @property
     def root(self) -> Path:
-        """`<asset>/<partition>/<version>/`, as far as it is on this machine."""
+        """The local tree `<asset>/<partition>/<version>/`; partial if the store is a bucket."""
         return self.backend.root
 
     @property
     def location(self) -> str:
-        """Where the artifacts are kept, for people."""
-        kept_in = self.home.artifact_store
-        return f"{kept_in}/artifacts" if kept_in is not None else str(self.home.artifacts)
+        """The path or bucket address of all artifacts, for people."""
+        store = self.home.artifact_store
+        return f"{store}/artifacts" if store is not None else str(self.home.artifacts)
 
     def folder(self, reference: Reference) -> Path:
-        """Where a version is, or would be, on this machine."""
+        """The local folder of a version, whether it exists or not."""
         return self.backend.folder(reference)
 
     def find(self, reference: Reference) -> Artifact | None:
@@ -80,7 +128,7 @@ class ArtifactStore:
         record = parse_record(data, where=where)
         if record.spec.reference != reference:
             raise ArtifactCorrupt(
-                f"the record is of {record.spec.reference}, not of {reference}",
+                f"the record in this folder belongs to {record.spec.reference}, not to {reference}",
                 where=where,
                 remedy="remove this folder and materialize the asset again",
             )
@@ -102,24 +150,27 @@ class ArtifactStore:
         return artifact
 
     def current(self, asset: str, partition: str) -> Artifact | None:
-        """The version last committed or reused for a partition, or None."""
+        """The version that was last committed or reused for a partition, or None."""
         reference = self.current_reference(asset, partition)
         return self.find(reference) if reference is not None else None
 
     def current_reference(self, asset: str, partition: str) -> Reference | None:
-        """Its name alone: the record, as long as its partition is, is not read."""
+        """The reference of the current version, or None.
+
+        The record is not read: it grows with the partition.
+        """
         data = self.backend.read_pointer(asset, partition)
         version = (data or b"").decode(errors="replace").strip()
-        if not _VERSION.fullmatch(version):  # damaged; producing the partition points it anew
+        if not _VERSION.fullmatch(version):  # damaged; producing the partition repairs it
             return None
         reference = Reference(asset, partition, version)
         return reference if self.backend.has_record(reference) else None
 
     def need(self, asset: str, partition: str) -> Artifact:
-        """The current version of a partition.
+        """The current version of a partition, which must exist.
 
         Raises:
-            ArtifactMissing: there is none yet.
+            ArtifactMissing: the partition has not been materialized.
         """
         artifact = self.current(asset, partition)
         if artifact is None:
@@ -131,29 +182,29 @@ class ArtifactStore:
         return artifact
 
     def partitions(self, asset: str) -> list[str]:
-        """Partitions that have a current version, sorted."""
+        """Partitions of an asset that have a current version, sorted."""
         return self.backend.partitions(asset)
 
     def assets(self) -> list[str]:
-        """Assets that have a current version of anything, sorted."""
+        """Assets of which at least one partition has a current version, sorted."""
         return self.backend.assets()
 
     def read(self, artifact: Artifact, name: str) -> bytes:
-        """One small file of an artifact, without fetching the others.
+        """The bytes of one small file of an artifact. The other files are not fetched.
 
         Raises:
-            FileNotFoundError: it holds none of this name.
+            FileNotFoundError: the artifact has no file of this name.
         """
         return self.backend.read(artifact.record, name)
 
     def produce(self, spec: Spec, write: Callable[[Work], None]) -> tuple[Artifact, bool]:
-        """The artifact of `spec`, made by `write` unless it is there already.
+        """The artifact of `spec`. `write` is called only if the artifact does not exist yet.
 
         Returns:
-            The artifact, and whether it was made now.
+            The artifact, and whether this call made it.
 
         Raises:
-            ArtifactLocked: another writer is at this (asset, partition).
+            ArtifactLocked: another process is writing this (asset, partition).
         """
         with Production(self, [spec]) as production:
             for work in production.missing.values():
@@ -161,34 +212,40 @@ class ArtifactStore:
         return production.artifacts[spec.asset], spec.asset in production.missing
 
     def set_current(self, reference: Reference) -> None:
-        """Make a committed version the one readers get."""
+        """Make a committed version the current one of its partition."""
         version = reference.version.encode()
         if self.backend.read_pointer(reference.asset, reference.partition) != version:
             self.backend.write_pointer(reference.asset, reference.partition, version)
 
     def verify(self, artifact: Artifact) -> list[str]:
-        """Compare every byte with the record. Returns the problems, a line each; empty is good.
+        """Compare every byte with the record.
 
-        Of a bucket's artifact it is the bucket that is read, whatever the cache holds.
+        If the artifact is in a bucket, the bucket is read and not the cache.
+
+        Returns:
+            One line per problem; empty if the artifact is intact.
         """
         if artifact.bucket is not None:
             return artifact.bucket.verify(artifact.record)
-        return verify_folder(artifact.kept, artifact.record)
+        return verify_folder(artifact.local_folder, artifact.record)
 
 
 class Production:
-    """Artifacts made together, each under its lock; committed in the order given on a clean exit.
+    """Several artifacts that are written together, each under its lock.
 
-    `missing` holds the Work of each asset that does not exist yet; `artifacts`, after the block,
-    the committed artifact of every asset. An exception in the block commits nothing, and leaves
-    every asset's current version as it was.
+    A `with` block that ends without an exception commits them in the order of `specs`. If the block
+    raises, nothing is committed and every current version stays as it was.
+
+    Attributes:
+        missing: asset -> the Work of each artifact that does not exist yet.
+        artifacts: asset -> the committed artifact; complete after the block.
     """
 
     def __init__(self, store: ArtifactStore, specs: Iterable[Spec]) -> None:
         self.store = store
         self.specs = list(specs)
         if len({spec.asset for spec in self.specs}) < len(self.specs):
-            raise ValueError("a production makes one partition of each of its assets")
+            raise ValueError("a production writes one partition of each of its assets")
         self.missing: dict[str, Work] = {}
         self.artifacts: dict[str, Artifact] = {}
         self._locks: list[Lock] = []
@@ -199,7 +256,7 @@ class Production:
                 lock = Lock(self.store.home, spec.asset, spec.partition)
                 lock.acquire()
                 self._locks.append(lock)
-                # The lock is ours, so whatever lies here was left by a writer that died.
+                # We hold the lock, so files in this folder were left by a writer that died.
                 shutil.rmtree(_pending(self.store.home, spec), ignore_errors=True)
                 artifact = self.store.find(spec.reference)
                 if artifact is None:
@@ -247,10 +304,10 @@ def _begin(home: Home, spec: Spec) -> Work:
 
 
 def _commit(store: ArtifactStore, work: Work) -> tuple[Artifact, bool]:
-    """The committed artifact, and whether it is ours: another machine may have been faster."""
+    """The committed artifact, and False if another machine committed the version first."""
     if (work.folder / RECORD_NAME).exists():
         raise StorageError(
-            f"an artifact cannot hold a file of its own called {RECORD_NAME}",
+            f"an artifact cannot contain a file named {RECORD_NAME}",
             where=work.spec.reference,
             remedy="give the file another name in the asset's code",
         )

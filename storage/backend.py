@@ -1,4 +1,4 @@
-"""The interface of the places committed artifacts are kept in: folders of the home, or a bucket."""
+"""The interface of the two kinds of artifact storage: folders of the home, or a bucket."""
 
 from pathlib import Path
 from typing import Protocol
@@ -7,32 +7,32 @@ from melgraph.storage.records import Record, Reference
 
 
 class Backend(Protocol):
-    """Keeps what was committed, and the pointers to what is current. The locks are the caller's."""
+    """Stores committed artifacts and the pointers to current versions. Callers hold the locks."""
 
     @property
     def root(self) -> Path:
-        """The tree `<asset>/<partition>/<version>/`, as far as it is on this machine."""
+        """The local tree `<asset>/<partition>/<version>/`; partial for a bucket."""
 
     def folder(self, reference: Reference) -> Path:
-        """Where a version is, or would be, on this machine."""
+        """The local folder of a version, whether it exists or not."""
 
     def where(self, reference: Reference) -> str:
         """The address of a version, for people."""
 
     def read_record(self, reference: Reference) -> bytes | None:
-        """The bytes of a record; None where nothing is committed."""
+        """The bytes of a record; None if the version is not committed."""
 
     def has_record(self, reference: Reference) -> bool:
         """Whether a version is committed."""
 
     def read(self, record: Record, name: str) -> bytes:
-        """One small file of an artifact, or FileNotFoundError."""
+        """The bytes of one small file of an artifact; raises FileNotFoundError."""
 
     def read_pointer(self, asset: str, partition: str) -> bytes | None:
-        """What the pointer of a partition holds; None where there is none."""
+        """The content of a partition's pointer; None if there is no pointer."""
 
     def write_pointer(self, asset: str, partition: str, data: bytes) -> None:
-        """Point a partition at a version: whole or not at all."""
+        """Point a partition at a version, atomically."""
 
     def assets(self) -> list[str]:
         """Assets that have a pointer, sorted."""
@@ -41,8 +41,8 @@ class Backend(Protocol):
         """Partitions of an asset that have a pointer, sorted."""
 
     def commit(self, record: Record, work: Path) -> bool:
-        """Take the files of a folder, then the record, which is the commit.
+        """Store the files of the folder `work`, then the record. The record is the commit.
 
         Returns:
-            False where another machine committed the version meanwhile: that one stays.
+            False if another machine committed this version first. Its artifact stays.
         """

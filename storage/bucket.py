@@ -23,9 +23,9 @@ from melgraph.storage.location import SCHEME
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-CHUNK_BYTES = 8 << 20  # of an upload in parts, and of a download: what bounds the memory
+CHUNK_BYTES = 8 << 20  # of a multipart upload and of a download: bounds the memory
 PARTS_AT_ONCE = 4
-# A few seconds: long enough for a hiccup, short enough that a wrong endpoint is told at once.
+# Long enough for a short interruption, short enough to report a wrong endpoint within seconds.
 _RETRIES = {
     "max_retries": 4,
     "retry_timeout": timedelta(seconds=10),
@@ -35,21 +35,20 @@ _RETRIES = {
         "base": 2,
     },
 }
-# A request may take as long as its bytes keep coming.
+# A request may take long, as long as bytes arrive.
 _TIMEOUTS = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "1h"}
 
-
-_spoke: dict[str, int] = {}  # the process that speaks to buckets, once one does
+_connected: dict[str, int] = {}  # "process": id of the process that used a bucket first
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object as a listing shows it.
+    """An object, as a listing describes it.
 
     Attributes:
-        key: below the prefix, with `/`.
+        key: relative to the prefix, with `/`.
         bytes: its size.
-        mtime_ns: when it was put, nanoseconds since the epoch (services tell whole seconds).
+        mtime_ns: when it was written, in nanoseconds since the epoch (with a resolution of 1 s).
     """
 
     key: str
@@ -61,8 +60,8 @@ class StoredObject:
 class Bucket:
     """Objects below `s3://bucket/prefix`. Picklable: another process opens its own connection.
 
-    Every method raises BucketTrouble where the service cannot be reached, or refuses; reading
-    raises FileNotFoundError where there is no such object.
+    Every method raises BucketTrouble if the service cannot be reached or denies access. Reading
+    raises FileNotFoundError if the object does not exist.
     """
 
     location: str
@@ -77,12 +76,12 @@ class Bucket:
 
     @property
     def prefix(self) -> str:
-        """What every key begins with, without slashes around it; empty for the whole bucket."""
+        """The prefix of all keys, without slashes at its ends; empty for the whole bucket."""
         return self.location.removeprefix(SCHEME)[len(self.name) + 1 :]
 
     @property
     def endpoint(self) -> str:
-        """Where the service is, for people."""
+        """The address of the service, for people."""
         names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
         return next((os.environ[n] for n in names if os.environ.get(n)), "Amazon S3")
 
@@ -92,11 +91,11 @@ class Bucket:
 
     @cached_property
     def store(self) -> "S3Store":
-        """obstore's own store, below the prefix."""
+        """The obstore client, restricted to the prefix."""
         from obstore.store import S3Store
 
         options = {**_TIMEOUTS, "allow_http": _http_is_allowed()}
-        with self._speaking("opening the bucket"):
+        with self._translating_errors("opening the bucket"):
             return S3Store(
                 self.name,
                 prefix=self.prefix or None,
@@ -105,56 +104,64 @@ class Bucket:
             )
 
     def check(self) -> None:
-        """Ask for a page of the listing: BucketTrouble unless it is there and may be read."""
-        with self._speaking("listing it"):
+        """Request one page of the listing.
+
+        Raises:
+            BucketTrouble: the bucket does not exist, cannot be reached or may not be listed.
+        """
+        with self._translating_errors("listing it"):
             import obstore
 
             next(iter(obstore.list(self.store, chunk_size=1)), None)
 
     def objects(self, folder: str = "") -> Iterator[StoredObject]:
-        """Every object below a folder, in order of key, page by page.
+        """Every object below a folder, sorted by key. The listing is read page by page.
 
         Raises:
-            UnusableKey: one of them is named as no path can be.
+            UnusableKey: a key is not a valid path.
         """
         import obstore
 
-        with self._speaking("listing it", folder):
+        with self._translating_errors("listing it", folder):
             for page in obstore.list(self.store, folder or None, chunk_size=1000):
                 yield from map(_stored, page)
 
     def level(self, folder: str = "") -> tuple[list[str], list[StoredObject]]:
-        """The folders and the objects directly below a folder, as keys; raises as `objects`."""
+        """Keys of the folders, and the objects, directly below a folder.
+
+        Raises:
+            UnusableKey: a key is not a valid path.
+        """
         import obstore
 
-        with self._speaking("listing it", folder):
-            found = obstore.list_with_delimiter(self.store, folder or None)
-        return sorted(found["common_prefixes"]), [_stored(item) for item in found["objects"]]
+        with self._translating_errors("listing it", folder):
+            listing = obstore.list_with_delimiter(self.store, folder or None)
+        return sorted(listing["common_prefixes"]), [_stored(item) for item in listing["objects"]]
 
     def status(self, key: str) -> StoredObject:
         """Size and time of one object."""
         import obstore
 
-        with self._speaking("asking for", key):
+        with self._translating_errors("asking for", key):
             return _stored(obstore.head(self.store, key))
 
     def read(self, key: str) -> bytes:
-        """A whole object, for small ones."""
+        """The bytes of a small object."""
         import obstore
 
-        with self._speaking("reading", key):
+        with self._translating_errors("reading", key):
             return bytes(obstore.get(self.store, key).bytes())
 
     def chunks(self, key: str) -> Iterator[bytes]:
-        """An object chunk by chunk, however large it is."""
+        """The bytes of an object of any size, in chunks of `CHUNK_BYTES`."""
         import obstore
 
-        with self._speaking("reading", key):
+        with self._translating_errors("reading", key):
             for chunk in obstore.get(self.store, key).stream(CHUNK_BYTES):
                 yield bytes(chunk)
 
     def download(self, key: str, path: Path) -> str:
-        """Write an object to a file. Returns the SHA-256 of what was written, hexadecimal."""
+        """Write an object to a file. Returns the SHA-256 of the written bytes, hexadecimal."""
         digest = hashlib.sha256()
         with path.open("wb") as file:
             for chunk in self.chunks(key):
@@ -170,18 +177,18 @@ class Bucket:
         return digest.hexdigest()
 
     def write(self, key: str, data: bytes) -> None:
-        """Put a small object, over what was there."""
+        """Write a small object. An existing object is replaced."""
         import obstore
 
-        with self._speaking("writing", key):
+        with self._translating_errors("writing", key):
             obstore.put(self.store, key, data, use_multipart=False)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Put a small object unless there is one: of two writers, one gets True."""
+        """Write a small object if it does not exist. Of two concurrent writers, one gets True."""
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        with self._speaking("writing", key):
+        with self._translating_errors("writing", key):
             try:
                 obstore.put(self.store, key, data, mode="create", use_multipart=False)
             except AlreadyExistsError:
@@ -189,26 +196,26 @@ class Bucket:
             return True
 
     def upload(self, path: Path, key: str) -> None:
-        """Put a file, a large one in parts, over what was there."""
+        """Upload a file, in parts if it is large. An existing object is replaced."""
         import obstore
 
-        path.stat()  # what is missing here is not missing there
-        with self._speaking("writing", key):
+        path.stat()  # a missing local file raises here, not as a missing object
+        with self._translating_errors("writing", key):
             obstore.put(
                 self.store, key, path, chunk_size=CHUNK_BYTES, max_concurrency=PARTS_AT_ONCE
             )
 
     def remove(self, keys: Iterable[str]) -> None:
-        """Delete objects; one that is not there is no error."""
+        """Delete objects. Missing objects are ignored."""
         import obstore
 
         if keys := list(keys):
-            with self._speaking("deleting from it"):
+            with self._translating_errors("deleting from it"):
                 obstore.delete(self.store, keys)
 
     @contextmanager
-    def _speaking(self, doing: str, key: str = "") -> Iterator[None]:
-        """What obstore raises, in the terms of this room."""
+    def _translating_errors(self, action: str, key: str = "") -> Iterator[None]:
+        """Translate the exceptions of obstore into those of melgraph."""
         self._refuse_fork()
         try:
             yield
@@ -216,64 +223,65 @@ class Bucket:
             if error.errno is not None:  # of a local file
                 raise
             if "NoSuchBucket" in str(error):
-                raise self._trouble(doing, key, error) from None
+                raise self._trouble(action, key, error) from None
             text = "there is no such object"
             raise FileNotFoundError(errno.ENOENT, text, self.where(key)) from None
-        except (OSError, StorageError):  # of a local file, or told already
+        except (OSError, StorageError):  # of a local file, or translated already
             raise
         except Exception as error:
             if not type(error).__module__.startswith("obstore") and not isinstance(
                 error, ValueError
             ):
                 raise
-            raise self._trouble(doing, key, error) from None
+            raise self._trouble(action, key, error) from None
 
     def _refuse_fork(self) -> None:
         # obstore's threads do not survive a fork: a forked child would wait for ever.
-        if _spoke.setdefault("process", os.getpid()) != os.getpid():
+        if _connected.setdefault("process", os.getpid()) != os.getpid():
             raise StorageError(
-                "a forked process cannot speak to a bucket its parent has spoken to",
+                "a forked process cannot use a bucket after its parent process has used one",
                 where=self.location,
-                remedy="start worker processes with the method `spawn`",
+                remedy="start worker processes with the start method `spawn`",
             )
 
-    def _trouble(self, doing: str, key: str, error: Exception) -> StorageError:
-        said, kind = str(error), type(error).__name__
-        reason = " ".join(said.split("\n\nDebug source", 1)[0].split())[:400]
+    def _trouble(self, action: str, key: str, error: Exception) -> StorageError:
+        text, kind = str(error), type(error).__name__
+        reason = " ".join(text.split("\n\nDebug source", 1)[0].split())[:400]
         where = f"{self.where(key)} (endpoint: {self.endpoint})"
-        if kind == "InvalidPathError" or (kind == "ValueError" and "parse path" in said):
+        if kind == "InvalidPathError" or (kind == "ValueError" and "parse path" in text):
             return UnusableKey(
-                f"a key of the bucket is no path: {reason}",
+                f"a key in the bucket is not a valid path: {reason}",
                 where=where,
-                remedy="rename the object: no empty, '.' or '..' part, no control character",
+                remedy="rename the object: a key must not contain an empty part, '.', '..' or a "
+                "control character",
             )
-        what = f"the bucket {self.name!r} does not do as asked ({doing}): {reason}"
-        if "NoSuchBucket" in said:
-            remedy = "check the bucket's name, and that AWS_ENDPOINT_URL and AWS_REGION are its own"
-        elif refused := _is_refusal(kind, said):
+        what = f"an operation on the bucket {self.name!r} failed ({action}): {reason}"
+        if "NoSuchBucket" in text:
+            remedy = "check the name of the bucket, AWS_ENDPOINT_URL and AWS_REGION"
+        elif refused := _is_refusal(kind, text):
             remedy = (
-                "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and what they may do here; "
-                "AWS_SKIP_SIGNATURE=true reads a public bucket without keys"
+                "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and their permissions; "
+                "for a public bucket without keys set AWS_SKIP_SIGNATURE=true"
             )
             return BucketTrouble(what, where=where, remedy=remedy, refused=refused)
         else:
             remedy = (
-                "check the network and AWS_ENDPOINT_URL (AWS_ALLOW_HTTP=true where it begins with "
-                "http:), then run it again: what was committed stays"
+                "check the network and AWS_ENDPOINT_URL (set AWS_ALLOW_HTTP=true if it begins with "
+                "http:), then run the command again: committed artifacts stay"
             )
         return BucketTrouble(what, where=where, remedy=remedy)
 
 
 def _http_is_allowed() -> bool:
-    # obstore reads this variable only where it is given no options of its own.
+    # obstore reads this variable only if it gets no client options.
     return os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes", "on")
 
 
-def _is_refusal(kind: str, said: str) -> bool:
-    # Without any keys the client asks the machine's own metadata service for them.
+def _is_refusal(kind: str, text: str) -> bool:
+    # Without keys the client asks the metadata service of a cloud machine for them.
     signs = ("169.254.169.254", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken")
     return kind in ("PermissionDeniedError", "UnauthenticatedError") or any(
-        s in said for s in signs
+        sign in text for sign in signs
     )
 
 

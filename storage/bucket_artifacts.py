@@ -1,13 +1,14 @@
 """Artifacts in a bucket, read through the cache of the home.
 
-    <prefix>/artifacts/<asset>/<partition>/<version>/record.json       written last: the commit
+    <prefix>/artifacts/<asset>/<partition>/<version>/record.json       written last, is the commit
     <prefix>/artifacts/<asset>/<partition>/<version>/<digest>/<file>
-    <prefix>/current/<asset>/<partition>                               the version readers get
+    <prefix>/current/<asset>/<partition>                               the current version
 
-A bucket has no rename, and no lock that a dead writer lets go of. So the files of a writer lie
-below the digest of their content, where only the same bytes can ever be put, and the record is
-created only if there is none: of two writers at once one wins with all of its files, and the other
-takes what the winner made. What a dead writer left is removed after the next commit.
+Object storage has no atomic rename, and no lock that is released when a process dies. Therefore
+the files lie below the digest of their content, where only the same bytes can be written, and the
+record is created with a conditional put. Of two concurrent writers one commits all of its files,
+and the other uses the committed artifact. Files of a writer that died are removed after the next
+commit.
 """
 
 from pathlib import Path
@@ -22,7 +23,7 @@ ARTIFACTS, POINTERS = "artifacts", "current"
 
 
 class BucketArtifacts:
-    """The backend of a home whose artifacts are kept in a bucket."""
+    """The backend of a home whose artifacts are in a bucket."""
 
     def __init__(self, bucket: Bucket, cache: ReadCache) -> None:
         self.bucket = bucket
@@ -30,34 +31,34 @@ class BucketArtifacts:
 
     @property
     def root(self) -> Path:
-        """What lies below it on this machine is in the tree of a local home."""
+        """The tree of the fetched artifacts; it has the layout of a local home."""
         return self.cache.artifacts
 
     def folder(self, reference: Reference) -> Path:
-        """Where a version is on this machine once it was fetched."""
+        """The local folder of a version after it was fetched."""
         return self.cache.folder(reference)
 
     def where(self, reference: Reference) -> str:
-        """Its address, for people."""
+        """The address of a version, for people."""
         return self.bucket.where(_base(reference))
 
     def read_record(self, reference: Reference) -> bytes | None:
-        """The bytes of a record, or None where nothing is committed."""
+        """The bytes of a record, or None if the version is not committed."""
         try:
             return self.bucket.read(f"{_base(reference)}/{RECORD_NAME}")
         except FileNotFoundError:
             return None
 
     def has_record(self, reference: Reference) -> bool:
-        """Whether a version is committed; its record is kept, for it will be wanted."""
+        """Whether a version is committed."""
         return self.read_record(reference) is not None
 
     def read(self, record: Record, name: str) -> bytes:
-        """One small file of an artifact."""
+        """The bytes of one small file of an artifact."""
         return self.bucket.read(f"{_files(record)}/{name}")
 
     def read_pointer(self, asset: str, partition: str) -> bytes | None:
-        """What the pointer of a partition holds, or None."""
+        """The content of a partition's pointer, or None."""
         try:
             return self.bucket.read(f"{POINTERS}/{asset}/{partition}")
         except FileNotFoundError:
@@ -78,10 +79,10 @@ class BucketArtifacts:
         return sorted(pointer.key.split("/")[-1] for pointer in pointers)
 
     def fetch(self, record: Record) -> None:
-        """Have the artifact in its folder on this machine, every byte checked.
+        """Download the artifact into its local folder, and check every byte.
 
         Raises:
-            ArtifactCorrupt: what the bucket holds is not what was committed.
+            ArtifactCorrupt: an object is missing or differs from the committed file.
         """
 
         def download(folder: Path) -> None:
@@ -94,40 +95,44 @@ class BucketArtifacts:
                     is_good = False
                 if not is_good:
                     raise ArtifactCorrupt(
-                        "the object is gone, or is not the one that was committed",
+                        "the object is missing, or differs from the committed file",
                         where=self.bucket.where(key),
-                        remedy=f"delete {self.where(record.spec.reference)} from the bucket, and "
+                        remedy=f"delete {self.where(record.spec.reference)} from the bucket, then "
                         "materialize the asset again",
                     )
 
         self.cache.hold(record, download)
 
     def commit(self, record: Record, work: Path) -> bool:
-        """Put the files, then the record. False: another writer's record was there first."""
+        """Upload the files, then the record.
+
+        Returns:
+            False if another writer created the record first.
+        """
         for name in record.files:
             self.bucket.upload(work / name, f"{_files(record)}/{name}")
         self._check_sizes(record)
         base = _base(record.spec.reference)
-        won = self.bucket.create(f"{base}/{RECORD_NAME}", record.to_bytes())
-        if won:
+        is_ours = self.bucket.create(f"{base}/{RECORD_NAME}", record.to_bytes())
+        if is_ours:
             self.cache.put(record, work)
         self._remove_leftovers(record.spec.reference)
-        return won
+        return is_ours
 
     def _check_sizes(self, record: Record) -> None:
-        kept = self._kept(record)
+        sizes = self._object_sizes(record)
         for name, (_, size) in record.files.items():
-            if kept.get(name) != size:
+            if sizes.get(name) != size:
                 raise StorageError(
-                    f"of {size} bytes that were put, the bucket holds {kept.get(name, 0)}",
+                    f"the bucket holds {sizes.get(name, 0)} of {size} uploaded bytes",
                     where=self.bucket.where(f"{_files(record)}/{name}"),
-                    remedy="look at the health and the quota of the bucket, then run it again",
+                    remedy="check the quota of the bucket, then run the command again",
                 )
 
     def _remove_leftovers(self, reference: Reference) -> None:
-        """Remove what is below a committed version and is not of its record."""
+        """Delete the objects below a committed version that its record does not name."""
         data = self.read_record(reference)
-        if data is None:  # removed since, by hand
+        if data is None:  # deleted in the meantime, by hand
             return
         record = parse_record(data, where=self.where(reference))
         base, files = _base(reference), _files(record)
@@ -140,29 +145,29 @@ class BucketArtifacts:
         )
 
     def verify(self, record: Record) -> list[str]:
-        """Compare every byte in the bucket with the record: a line for each problem."""
+        """Compare every byte in the bucket with the record. Returns one line per problem."""
         problems = []
-        kept = self._kept(record)
+        sizes = self._object_sizes(record)
         for name, (sha256, size) in record.files.items():
             key = f"{_files(record)}/{name}"
             place = self.bucket.where(key)
-            if name not in kept:
+            if name not in sizes:
                 problems.append(f"{place}: missing")
-            elif kept[name] != size:
-                problems.append(f"{place}: {kept[name]} bytes, recorded {size}")
+            elif sizes[name] != size:
+                problems.append(f"{place}: {sizes[name]} bytes, recorded {size}")
             elif self.bucket.sha256(key) != sha256:
                 problems.append(f"{place}: content differs from its recorded SHA-256")
         problems += [
             f"{self.bucket.where(_files(record))}/{name}: not in the record"
-            for name in sorted(set(kept) - set(record.files))
+            for name in sorted(set(sizes) - set(record.files))
         ]
         return problems
 
-    def _kept(self, record: Record) -> dict[str, int]:
-        """Size in bytes of every object beside an artifact's files, by relative path."""
+    def _object_sizes(self, record: Record) -> dict[str, int]:
+        """Relative path -> size in bytes of every object in the folder of an artifact."""
         folder = _files(record)
-        found = self.bucket.objects(folder)
-        return {item.key.removeprefix(f"{folder}/"): item.bytes for item in found}
+        objects = self.bucket.objects(folder)
+        return {item.key.removeprefix(f"{folder}/"): item.bytes for item in objects}
 
 
 def _base(reference: Reference) -> str:
@@ -174,5 +179,5 @@ def _files(record: Record) -> str:
 
 
 def open_artifacts(home: Home) -> BucketArtifacts:
-    """The artifacts of a home that keeps them in a bucket. Asks the bucket for nothing yet."""
+    """The artifacts of a home whose store is a bucket. Sends no request."""
     return BucketArtifacts(Bucket(str(home.artifact_store)), ReadCache(home.cache))

@@ -1,4 +1,4 @@
-"""A library in a bucket: listed page by page, its files fetched one at a time."""
+"""A library in a bucket: it is listed page by page, and files are fetched one at a time."""
 
 import errno
 import tempfile
@@ -22,7 +22,7 @@ class BucketLibrary:
 
     @property
     def bucket(self) -> Bucket:
-        """The connection, kept for the life of the process."""
+        """The connection. It stays open as long as the process lives."""
         return _connection(self.location)
 
     @property
@@ -35,10 +35,10 @@ class BucketLibrary:
         return self.bucket.where(path)
 
     def check(self) -> None:
-        """Refuse a bucket that is not there, cannot be reached or may not be listed.
+        """Check that the bucket can be used.
 
         Raises:
-            BucketTrouble: which of these it is.
+            BucketTrouble: it does not exist, cannot be reached, or may not be listed.
         """
         self.bucket.check()
 
@@ -49,35 +49,35 @@ class BucketLibrary:
         unreadable: list[str] | None = None,
         others: Counter[str] | None = None,
     ) -> list[LibraryFile]:
-        """Every audio object, by path; its time is when it was put.
+        """Every audio object, sorted by path. Its modification time is the time of the upload.
 
-        A key that is no path (`a//b`, `..`, a control character) makes the level it is on
-        unreadable; the rest is listed folder by folder.
+        If a key is not a valid path (`a//b`, `..`, a control character), the folder that contains
+        it is reported as unreadable, and the rest is listed folder by folder.
         """
         suffixes = frozenset(suffixes)
         try:
-            found = [*self.bucket.objects()]
+            objects = [*self.bucket.objects()]
         except UnusableKey:
-            found = _walk(self.bucket, unreadable)
-        # `album.mp3/` is how consoles mark a folder; it comes without its slash.
-        folders = {parent for item in found for parent in _parents(item.key)}
-        shown = [
+            objects = _walk(self.bucket, unreadable)
+        # Web consoles create the object `album.mp3/` as a folder; obstore omits its slash.
+        folders = {parent for item in objects for parent in _parents(item.key)}
+        visible = [
             (item, PurePosixPath(item.key).suffix.lower())
-            for item in found
+            for item in objects
             if item.key not in folders
             and not any(part.startswith(".") for part in item.key.split("/"))
         ]
         if others is not None:
-            others.update(suffix for _, suffix in shown if suffix not in suffixes)
+            others.update(suffix for _, suffix in visible if suffix not in suffixes)
         return sorted(
             LibraryFile(item.key, item.bytes, item.mtime_ns)
-            for item, suffix in shown
+            for item, suffix in visible
             if suffix in suffixes
         )
 
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:
-        """A temporary file with the bytes of the object, below TMPDIR."""
+        """A temporary file in TMPDIR with the bytes of the object."""
         suffix = PurePosixPath(path).suffix
         with tempfile.TemporaryDirectory(prefix="melgraph-") as folder:
             file = Path(folder) / f"recording{suffix}"
@@ -86,7 +86,7 @@ class BucketLibrary:
             yield file
 
     def sha256(self, path: str) -> str:
-        """SHA-256 of an object, hexadecimal; streamed, nothing is kept."""
+        """SHA-256 of an object, hexadecimal. The object is streamed and not stored."""
         with self._one_object(path):
             return self.bucket.sha256(path)
 
@@ -95,19 +95,20 @@ class BucketLibrary:
         return self.look(path) is not None
 
     def look(self, path: str) -> LibraryFile | None:
-        """Its size and time; None where it is not there."""
+        """Size and time of an object; None if it does not exist."""
         try:
             with self._one_object(path):
-                found = self.bucket.status(path)
+                item = self.bucket.status(path)
         except FileNotFoundError:
             return None
-        return LibraryFile(path, found.bytes, found.mtime_ns)
+        return LibraryFile(path, item.bytes, item.mtime_ns)
 
     @contextmanager
     def _one_object(self, path: str) -> Iterator[None]:
-        """Trouble with one object is that file's; with the whole bucket it is everybody's.
+        """Raise OSError for a problem of one object, BucketTrouble for one of the whole bucket.
 
-        Else an outage, or keys that expire in the middle of a run, would quarantine a library.
+        Without this distinction an outage, or keys that expire during a run, would quarantine the
+        whole library.
         """
         try:
             yield
@@ -123,8 +124,8 @@ def _connection(location: str) -> Bucket:
 
 
 def _walk(bucket: Bucket, unreadable: list[str] | None) -> list[StoredObject]:
-    """Every object, folder by folder; levels that hold an unusable key are left out."""
-    found: list[StoredObject] = []
+    """Every object, folder by folder. Folders that contain an unusable key are left out."""
+    all_objects: list[StoredObject] = []
     pending = [""]
     while pending:
         folder = pending.pop()
@@ -135,8 +136,8 @@ def _walk(bucket: Bucket, unreadable: list[str] | None) -> list[StoredObject]:
                 unreadable.append(folder or ".")
             continue
         pending += folders
-        found += objects
-    return found
+        all_objects += objects
+    return all_objects
 
 
 def _parents(key: str) -> Iterator[str]:

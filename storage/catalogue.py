@@ -1,8 +1,8 @@
-"""The catalogue: the one place for facts that change, append-only.
+"""The catalogue: an append-only log of what happened to the files of the library.
 
-Every fact is an event about a path of the library (`storage.catalogue_state.Event`): registered,
-changed, identified, moved, touched, missing, returned. No event is ever updated or deleted. What
-the library is now follows from them, and is read without reading the history.
+Every row is an event about a path of the library (`storage.catalogue_state.Event`): registered,
+changed, identified, moved, touched, missing, returned. No event is ever updated or deleted. The
+current state of the library is derived from the events, and is read without reading all of them.
 """
 
 import sqlite3
@@ -20,7 +20,7 @@ from melgraph.storage.errors import NewerFormat, StorageError
 
 @dataclass(frozen=True, order=True)
 class LibraryFile:
-    """A file of the library as a listing sees it.
+    """A file of the library, as a listing describes it.
 
     Attributes:
         path: relative to the library, with `/`.
@@ -33,17 +33,17 @@ class LibraryFile:
     mtime_ns: int
 
 
-class Known(NamedTuple):
-    """What the catalogue knows of a path.
+class PathState(NamedTuple):
+    """The current state of one path in the catalogue.
 
     Attributes:
         path: relative to the library.
-        bytes: size of what it holds, or held last.
-        mtime_ns: modification time of it.
-        state: `here`, `missing`, or `moved`: what it held is at another path now.
-        batch: the batch whose `tracks` describes these bytes.
-        origin: the path under which that table has them.
-        track_id: which recording it is; None until its batch is ingested.
+        bytes: size of the file at this path, or of the last file there.
+        mtime_ns: modification time of that file.
+        state: `here`, `missing`, or `moved` (the file is at another path now).
+        batch: the batch whose `tracks` table describes the file.
+        origin: the path of the file in that table.
+        track_id: the track; None until the batch is ingested.
     """
 
     path: str
@@ -57,17 +57,22 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True, order=True)
 class Move:
-    """A file that was renamed: the same bytes, at another path."""
+    """A renamed file: the same bytes at another path.
 
-    file: LibraryFile  # as it is now
-    source: Known  # where it was
+    Attributes:
+        file: the file as it is now.
+        source: the state of the path where it was.
+    """
+
+    file: LibraryFile
+    source: PathState
 
 
-_KNOWN = f"SELECT {', '.join(Known._fields)} FROM files"
+_PATH_STATES = f"SELECT {', '.join(PathState._fields)} FROM files"
 
 
 class Catalogue:
-    """The catalogue in one SQLite file, made on first use."""
+    """The catalogue in one SQLite file, which is created on first use."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -97,14 +102,17 @@ class Catalogue:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._open() as connection:
-            connection.execute("BEGIN IMMEDIATE")  # the second of two sees what the first did
+            connection.execute(
+                "BEGIN IMMEDIATE"
+            )  # the second of two writers sees the rows of the first
             yield connection
 
     def check_format(self) -> None:
-        """Look at the format of the file, and write nothing.
+        """Check the format of the file. Writes nothing.
 
         Raises:
-            NewerFormat: a newer melgraph wrote it. StorageError: it is damaged.
+            NewerFormat: the file was written by a newer version of melgraph.
+            StorageError: the file is damaged.
         """
         try:
             with closing(sqlite3.connect(self.path, timeout=30)) as connection:
@@ -117,7 +125,7 @@ class Catalogue:
             ) from error
 
     def _check_format(self, connection: sqlite3.Connection) -> int:
-        written_format = connection.execute("PRAGMA user_version").fetchone()[0]
+        written_format = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if written_format > FORMAT:
             raise NewerFormat(
                 f"the catalogue has format {written_format}, this melgraph reads up to {FORMAT}",
@@ -126,34 +134,36 @@ class Catalogue:
             )
         return written_format
 
-    # -- facts ------------------------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------------
 
     def register_batch(self, files: Iterable[LibraryFile]) -> str:
-        """Cut a new batch of these files, in one transaction. Returns its key, `batch-000001`."""
+        """Register files as a new batch, in one transaction. Returns its key, `batch-000001`."""
         now, files = _now(), sorted(files)
         if not files:
-            raise ValueError("a batch holds at least one file")
-        with self._writing() as connection:  # two cutters at once get two numbers
+            raise ValueError("a batch needs at least one file")
+        with self._writing() as connection:  # two concurrent calls get two numbers
             (last,) = connection.execute("SELECT max(batch) FROM batches").fetchone()
             number = int(last.removeprefix("batch-")) + 1 if last else 1
             batch = f"batch-{number:06d}"
             state = "SELECT state FROM files WHERE path = ?"
             events = []
             for file in files:
-                known = connection.execute(state, (file.path,)).fetchone()
-                kind = "registered" if known is None or known[0] == MOVED else "changed"
+                row = connection.execute(state, (file.path,)).fetchone()
+                kind = "registered" if row is None or row[0] == MOVED else "changed"
                 events.append(Event(now, kind, file.path, file.bytes, file.mtime_ns, batch))
             catalogue_state.append(connection, events)
         return batch
 
     def identify(self, batch: str, track_ids: Mapping[str, str]) -> None:
-        """Note which track the bytes are that were registered in a batch, by their path there.
+        """Record the track ids of the files of a batch. Unchanged track ids are not recorded again.
 
-        Known facts are not repeated.
+        Args:
+            batch: key of the batch.
+            track_ids: path at which a file was registered -> its track id.
         """
         now = _now()
         with self._writing() as connection:
-            known = dict(
+            recorded_ids = dict(
                 connection.execute(
                     "SELECT path, track_id FROM events"
                     " WHERE batch = ? AND event = 'identified' ORDER BY seq",
@@ -165,7 +175,7 @@ class Catalogue:
                 [
                     Event(now, "identified", path, batch=batch, track_id=track_id)
                     for path, track_id in track_ids.items()
-                    if known.get(path) != track_id
+                    if recorded_ids.get(path) != track_id
                 ],
             )
 
@@ -177,7 +187,7 @@ class Catalogue:
         returned: Iterable[LibraryFile] = (),
         missing: Iterable[str] = (),
     ) -> None:
-        """Note what a scan found out about registered files, in one transaction."""
+        """Record the changes that a scan detected in registered files, in one transaction."""
         now = _now()
         events = [
             Event(now, "moved", f.path, f.bytes, f.mtime_ns, s.batch, s.track_id, s.path, s.origin)
@@ -191,19 +201,19 @@ class Catalogue:
                 catalogue_state.append(connection, events)
 
     def note_missing(self, paths: Iterable[str]) -> None:
-        """Note that a scan did not find these registered files."""
+        """Record that these registered files are missing."""
         self.note(missing=paths)
 
-    # -- the state now ----------------------------------------------------------------------------
+    # -- the current state -------------------------------------------------------------------------
 
-    def known(self) -> dict[str, Known]:
-        """Everything known of every path. As long as the library is."""
+    def path_states(self) -> dict[str, PathState]:
+        """The state of every path. Its size grows with the library."""
         with self._open() as connection:
-            return {row[0]: Known._make(row) for row in connection.execute(_KNOWN)}
+            return {row[0]: PathState._make(row) for row in connection.execute(_PATH_STATES)}
 
-    def live_files(self) -> dict[str, Known]:
-        """What is known of the paths that are there."""
-        return {path: row for path, row in self.known().items() if row.state == HERE}
+    def live_files(self) -> dict[str, PathState]:
+        """The state of every path that holds a file now."""
+        return {path: row for path, row in self.path_states().items() if row.state == HERE}
 
     def batches(self) -> list[str]:
         """All batches, oldest first."""
@@ -212,13 +222,13 @@ class Catalogue:
             return [batch for (batch,) in rows]
 
     def unidentified_batches(self) -> list[str]:
-        """Batches of which no file was identified yet, oldest first."""
+        """Batches without any identified file, oldest first."""
         with self._open() as connection:
             query = "SELECT batch FROM batches WHERE identified = 0 ORDER BY batch"
             return [batch for (batch,) in connection.execute(query)]
 
     def batch_files(self, batch: str) -> list[LibraryFile]:
-        """The files of a batch as they were registered, by path."""
+        """The files of a batch as they were registered, sorted by path."""
         with self._open() as connection:
             rows = connection.execute(
                 "SELECT path, bytes, mtime_ns FROM events"
@@ -228,17 +238,17 @@ class Catalogue:
             return [LibraryFile(*row) for row in rows]
 
     def batch_places(self, batch: str) -> dict[str, str]:
-        """Where the files of a batch are now: path as registered -> path, for those still there."""
+        """Registered path -> current path, for the files of a batch that still exist."""
         with self._open() as connection:
             rows = connection.execute(
                 "SELECT origin, path FROM files WHERE batch = ? AND state = 'here'"
-                " ORDER BY origin, path = origin, path DESC",  # the last word wins
+                " ORDER BY origin, path = origin, path DESC",  # dict() takes the last row
                 (batch,),
             )
             return dict(rows)
 
     def missing_paths(self) -> list[str]:
-        """Registered paths that hold nothing now, sorted: the file is gone, or elsewhere."""
+        """Registered paths that hold no file now, sorted: it was deleted or moved."""
         with self._open() as connection:
             rows = connection.execute(
                 f"SELECT path FROM files WHERE {ELSEWHERE}"
@@ -247,7 +257,7 @@ class Catalogue:
             return [path for (path,) in rows]
 
     def moved_paths(self) -> dict[str, list[str]]:
-        """Paths that hold what was registered elsewhere -> `[batch, path as registered]`."""
+        """Path of each file that was registered at another path -> `[batch, registered path]`."""
         with self._open() as connection:
             rows = connection.execute(
                 f"SELECT path, batch, origin FROM files WHERE {ELSEWHERE}"
@@ -256,7 +266,7 @@ class Catalogue:
             return {path: [batch, origin] for path, batch, origin in rows}
 
     def locations(self, track_id: str) -> list[str]:
-        """Every path at which these bytes were ever seen, newest first."""
+        """Every path at which this track has been, newest first."""
         with self._open() as connection:
             rows = connection.execute(
                 "SELECT path, max(seq) FROM events WHERE track_id = ?"
@@ -265,16 +275,16 @@ class Catalogue:
             )
             return [path for path, _ in rows]
 
-    # -- the memory of a scan ---------------------------------------------------------------------
+    # -- state of the scan -------------------------------------------------------------------------
 
     def last_look(self) -> dict[str, LibraryFile]:
-        """The files that the last scan saw and did not take."""
+        """The files that the last scan listed but did not register."""
         with self._open() as connection:
             rows = connection.execute("SELECT path, bytes, mtime_ns FROM looks")
             return {row[0]: LibraryFile(*row) for row in rows}
 
     def remember_look(self, files: Iterable[LibraryFile]) -> None:
-        """Remember these instead."""
+        """Replace the files of `last_look`."""
         with self._writing() as connection:
             connection.execute("DELETE FROM looks")
             connection.executemany(

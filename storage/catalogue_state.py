@@ -1,8 +1,8 @@
-"""The catalogue's tables: the events, which are the truth, and the state that follows from them.
+"""The tables of the catalogue: the events, and the state derived from them.
 
-`events` is append-only. `files` (one row per path: what it holds now) and `batches` (one row per
-batch) are kept up to date in the transaction that appends an event, so that no query has to read
-the history; `rebuild` makes them anew from the events, and gives the same rows.
+`events` is append-only. `files` (one row per path: its current file) and `batches` (one row per
+batch) are updated in the transaction that appends an event, so that no query reads all events.
+`rebuild` derives them again from the events, with the same rows.
 """
 
 import sqlite3
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 FORMAT = 2
 HERE, MISSING, MOVED = "here", "missing", "moved"  # states of a path
-# What a path holds is not what was last registered under it: it is gone, or came from elsewhere.
+# The path does not hold the file that was last registered there: that file is missing or moved.
 ELSEWHERE = "(state != 'here' OR registered_in IS NOT batch OR origin != path)"
 _EVENTS = """
 CREATE TABLE {name} (
@@ -30,9 +30,9 @@ CREATE TABLE {name} (
 _TABLES = (
     "CREATE INDEX events_by_batch ON events (batch, seq) WHERE batch IS NOT NULL",
     "CREATE INDEX events_by_track ON events (track_id) WHERE track_id IS NOT NULL",
-    # `batch` and `origin` name the row of `tracks` that is of these bytes: the batch in which, and
-    # the path under which, they were registered. `registered_in` is the batch in which the path
-    # itself was last registered, whatever it holds now.
+    # `batch` and `origin` name the row of `tracks` that describes the file: the batch and the path
+    # with which it was registered. `registered_in` is the batch in which a file was last registered
+    # at this path, whichever file is there now.
     """CREATE TABLE files (
         path TEXT PRIMARY KEY,
         state TEXT NOT NULL CHECK (state IN ('here', 'missing', 'moved')),
@@ -52,7 +52,7 @@ _TABLES = (
         identified INTEGER NOT NULL
     ) WITHOUT ROWID""",
     "CREATE INDEX batches_to_identify ON batches (batch) WHERE identified = 0",
-    # What the last scan saw and did not take: no fact, only a memory, which no event holds.
+    # Files that the last scan listed but did not register. They are not derived from events.
     """CREATE TABLE looks (
         path TEXT PRIMARY KEY,
         bytes INTEGER NOT NULL,
@@ -62,21 +62,22 @@ _TABLES = (
 
 
 class Event(NamedTuple):
-    """A row of `events`, but for its number.
+    """A row of `events`, without its number.
 
     Attributes:
         at: when, UTC, ISO 8601.
-        event: `registered` (new, part of a batch), `changed` (other bytes under a known path, part
-            of a new batch), `identified` (the bytes registered in `batch` under `path` are this
-            track), `missing` (a scan did not find it), `returned` (there again, the same bytes),
-            `touched` (another time, the same bytes), `moved` (`path` holds what `from_path` held).
+        event: `registered` (a new file, in a new batch), `changed` (other bytes at a registered
+            path, in a new batch), `identified` (the file registered in `batch` at `path` is this
+            track), `missing` (a scan did not find the file), `returned` (it exists again, with the
+            same bytes), `touched` (another modification time, the same bytes), `moved` (the file
+            of `from_path` is at `path` now).
         path: relative to the library.
-        bytes: size of the file, where the event says what a path holds.
-        mtime_ns: its modification time, likewise.
-        batch: of the row of `tracks` that is of these bytes.
-        track_id: which recording it is, where that is known.
-        from_path: where a moved file was.
-        origin: the path under which a moved file is in its batch.
+        bytes: size of the file; None in events that do not describe a file.
+        mtime_ns: modification time of the file; None as for `bytes`.
+        batch: the batch whose `tracks` table describes the file.
+        track_id: the track, if it is known.
+        from_path: previous path of a moved file.
+        origin: path of a moved file in its batch.
     """
 
     at: str
@@ -109,8 +110,8 @@ _MOVE = (
     " ON CONFLICT (path) DO UPDATE SET state = 'here', bytes = :bytes, mtime_ns = :mtime_ns,"
     " batch = :batch, origin = :origin, track_id = :track_id"
 )
-# Two files that swapped their names are two moves: the first has filled the place already which
-# the second one leaves.
+# Two files that swapped their names are two moves: the first one already fills the path that the
+# second one leaves.
 _VACATE = (
     "UPDATE files SET state = 'moved'"
     " WHERE path = :from_path AND batch = :batch AND origin = :origin"
@@ -130,14 +131,14 @@ _EFFECTS: dict[str, tuple[str, ...]] = {
 
 
 def append(connection: sqlite3.Connection, events: Iterable[Event]) -> None:
-    """Append events, and bring the state up to date. Call it within a transaction."""
+    """Append events and update the state. Call it within a transaction."""
     for event in events:
         connection.execute(_APPEND, event)
         _apply(connection, event)
 
 
 def rebuild(connection: sqlite3.Connection) -> None:
-    """Make the state anew from the events alone. Call it within a transaction."""
+    """Derive the state again from all events. Call it within a transaction."""
     connection.execute("DELETE FROM files")
     connection.execute("DELETE FROM batches")
     rows = connection.execute(f"SELECT {_COLUMNS} FROM events ORDER BY seq").fetchall()
@@ -151,18 +152,18 @@ def _apply(connection: sqlite3.Connection, event: Event) -> None:
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Make the tables of an empty file, or bring those of format 1 up to this one, in place.
+    """Create the tables of an empty file, or migrate those of format 1 in place.
 
-    One transaction: whoever is killed in it leaves the file as it was.
+    This is one transaction: a process that is killed leaves the file unchanged.
     """
     connection.execute("BEGIN IMMEDIATE")
     with connection:
         written_format = connection.execute("PRAGMA user_version").fetchone()[0]
-        if written_format == FORMAT:  # another process was faster
+        if written_format == FORMAT:  # another process did it first
             return
         if written_format == 0:
             connection.execute(_EVENTS.format(name="events"))
-        else:  # format 1: the events of fewer kinds, and no state
+        else:  # format 1: fewer kinds of events, and no derived tables
             for index in ("path", "batch", "track"):
                 connection.execute(f"DROP INDEX events_by_{index}")
             connection.execute(_EVENTS.format(name="events_2"))

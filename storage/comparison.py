@@ -1,7 +1,7 @@
-"""What happened to the library: a listing compared with the catalogue, each kind of change apart.
+"""Detects what changed in the library: a listing is compared with the catalogue.
 
-A file with the path, size and time that the catalogue knows is the same file. Where two of the
-three agree with something known, its bytes are read, and their hash decides. All else is new.
+A file whose path, size and modification time equal those in the catalogue is unchanged. If two of
+the three are equal, the bytes are read, and their hash decides. Every other file is new.
 """
 
 from collections import Counter, defaultdict
@@ -9,23 +9,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from melgraph.storage.catalogue import Known, LibraryFile, Move
+from melgraph.storage.catalogue import LibraryFile, Move, PathState
 from melgraph.storage.catalogue_state import HERE, MISSING, MOVED
 
 
 @dataclass
 class Changes:
-    """What a listing holds that the catalogue does not, and the other way round. All sorted.
+    """The differences between a listing and the catalogue. Every list is sorted.
 
     Attributes:
-        new: their path is unknown, and no file that is gone was the same.
-        changed: other bytes under a known path.
-        moved: the same bytes under another path.
-        touched: the same bytes under the same path, with another time.
-        returned: were missing; there again with the same bytes.
-        gone: are not there any more, at no path.
-        unsettled: new or changed, and perhaps still being written.
-        waiting: their bytes have to be compared, and there was no room for it in this scan.
+        new: files at an unregistered path that are no moved files.
+        changed: files with other bytes at a registered path.
+        moved: files with the same bytes at another path.
+        touched: files with the same bytes at the same path, and another modification time.
+        returned: files that were missing and exist again with the same bytes.
+        gone: registered paths whose file exists at no path now.
+        unsettled: new or changed files that may still be written to.
+        waiting: files that must be hashed in a later scan, because this scan reached its limit.
     """
 
     new: list[LibraryFile] = field(default_factory=list)
@@ -39,98 +39,100 @@ class Changes:
 
     @property
     def arrived(self) -> list[LibraryFile]:
-        """New and changed files: what the next batches are cut of."""
+        """New and changed files: the next batches are made of them."""
         return sorted(self.new + self.changed)
 
 
 @dataclass
 class Difference:
-    """Where a listing and the catalogue do not agree, before any byte is read.
+    """The differences in path, size and modification time. No bytes were read for it.
 
     Attributes:
-        known: what the catalogue knows, by path.
-        unlike: listed files that are unknown, or of another size or time than is known; and
-            those that are back, of which nobody knows which recording they were.
-        returned: listed files that were not there, just as they were.
-        gone: known to be there, and not listed.
+        path_states: path -> its state in the catalogue.
+        unmatched: listed files that are not registered, or whose size or modification time differs,
+            or that return to a path whose track was never identified.
+        returned: listed files that were missing, with the same size and modification time.
+        gone: paths that hold a file according to the catalogue, but are not listed.
     """
 
-    known: Mapping[str, Known]
-    unlike: list[LibraryFile]
+    path_states: Mapping[str, PathState]
+    unmatched: list[LibraryFile]
     returned: list[LibraryFile]
     gone: list[str]
 
 
-def difference(known: Mapping[str, Known], listing: Iterable[LibraryFile]) -> Difference:
-    """Compare by path, size and time. The one step that is as long as the library is."""
-    unlike: list[LibraryFile] = []
+def difference(path_states: Mapping[str, PathState], listing: Iterable[LibraryFile]) -> Difference:
+    """Compare by path, size and modification time. The only step that visits every file."""
+    unmatched: list[LibraryFile] = []
     returned: list[LibraryFile] = []
-    left = dict(known)
+    remaining = dict(path_states)
     for file in listing:
-        row = left.pop(file.path, None)
+        row = remaining.pop(file.path, None)
         if row is None or row.bytes != file.bytes or row.mtime_ns != file.mtime_ns:
-            unlike.append(file)
-        elif row.state != HERE:  # what was gone before it could be ingested comes anew
-            (unlike if row.track_id is None else returned).append(file)
-    gone = [path for path, row in left.items() if row.state == HERE]
-    return Difference(known, sorted(unlike), sorted(returned), sorted(gone))
+            unmatched.append(file)
+        elif row.state != HERE:  # a file that vanished before its ingest is new again
+            (unmatched if row.track_id is None else returned).append(file)
+    gone = [path for path, row in remaining.items() if row.state == HERE]
+    return Difference(path_states, sorted(unmatched), sorted(returned), sorted(gone))
 
 
 def resolve(
-    found: Difference,
+    candidates: Difference,
     *,
     is_settled: Callable[[LibraryFile], bool],
     has_room: Callable[[LibraryFile], bool],
     track_id_of: Callable[[LibraryFile], str | None],
 ) -> Changes:
-    """Tell the kinds of change apart, by the hash of the bytes where it takes one.
+    """Decide the kind of every change, by the hash of the bytes if necessary.
 
     Args:
-        found: the difference.
-        is_settled: whether a file is whole; one that is not is left for later.
-        has_room: whether this file may be read in this scan; asked once before each is read.
-        track_id_of: of a file's bytes; None where they cannot be read.
+        candidates: the difference.
+        is_settled: whether a file is complete. An incomplete file is left for a later scan.
+        has_room: whether this file may be read in this scan; called once before each read.
+        track_id_of: the track id of a file's bytes; None if the file cannot be read.
 
     Returns:
-        The changes. What is left for later is in no other list, and what it may turn out to be is
-        not called gone.
+        The changes. A file that is left for a later scan is in no other list, and a path whose file
+        it may be is not reported as gone.
     """
-    changes, hashes = Changes(returned=list(found.returned)), _Hashes(has_room, track_id_of)
+    changes, hashes = Changes(returned=list(candidates.returned)), _Hashes(has_room, track_id_of)
     undecided = []
-    for file in found.unlike:  # first, whether a path holds what it held
-        row = found.known.get(file.path)
+    for file in candidates.unmatched:  # first: does the path still hold the same bytes?
+        row = candidates.path_states.get(file.path)
         if not is_settled(file):
             changes.unsettled.append(file)
         elif row is None or row.track_id is None or row.bytes != file.bytes:
             undecided.append(file)
         elif not hashes.take(file):
             changes.waiting.append(file)
-        elif hashes.known[file] == row.track_id:
+        elif hashes.track_ids[file] == row.track_id:
             (changes.touched if row.state == HERE else changes.returned).append(file)
         else:
             undecided.append(file)
     changes.returned.sort()
-    homeless = _Homeless(_homeless(found, undecided), undecided + changes.unsettled)
-    for file in undecided:  # then, whether it holds what another path held
-        if homeless.may_be(file) and not hashes.take(file):
+    unplaced = UnplacedRecordings(
+        _find_unplaced(candidates, undecided), undecided + changes.unsettled
+    )
+    for file in undecided:  # then: does it hold the bytes of another path?
+        if unplaced.may_include(file) and not hashes.take(file):
             changes.waiting.append(file)
             continue
-        source = homeless.claim(hashes.known.get(file), file)
+        source = unplaced.claim(hashes.track_ids.get(file), file)
         if source is not None:
             changes.moved.append(Move(file, source))
-        elif found.known.get(file.path) is None or found.known[file.path].state == MOVED:
-            changes.new.append(file)
         else:
-            changes.changed.append(file)
+            row = candidates.path_states.get(file.path)
+            is_new = row is None or row.state == MOVED
+            (changes.new if is_new else changes.changed).append(file)
     changes.waiting.sort()
     claimed = {move.source.path for move in changes.moved}
-    claimed |= homeless.awaited(changes.unsettled + changes.waiting)
-    changes.gone = [path for path in found.gone if path not in claimed]
+    claimed |= unplaced.paths_similar_to(changes.unsettled + changes.waiting)
+    changes.gone = [path for path in candidates.gone if path not in claimed]
     return changes
 
 
 class _Hashes:
-    """Track ids of the files that had to be read, each read once."""
+    """Track ids of the files that must be read. Each file is read once."""
 
     def __init__(
         self,
@@ -138,41 +140,44 @@ class _Hashes:
         track_id_of: Callable[[LibraryFile], str | None],
     ) -> None:
         self._has_room, self._track_id_of = has_room, track_id_of
-        self.known: dict[LibraryFile, str | None] = {}
+        self.track_ids: dict[LibraryFile, str | None] = {}
 
     def take(self, file: LibraryFile) -> bool:
-        """Read a file, if there is room."""
-        if file not in self.known:
+        """Read a file. Returns False if this scan may not read it."""
+        if file not in self.track_ids:
             if not self._has_room(file):
                 return False
-            self.known[file] = self._track_id_of(file)
+            self.track_ids[file] = self._track_id_of(file)
         return True
 
 
-def _homeless(found: Difference, undecided: list[LibraryFile]) -> list[Known]:
-    """Recordings that are no longer where they were: at a path that is gone, or holds others."""
-    if not found.unlike:  # nothing could be any of them
+def _find_unplaced(candidates: Difference, undecided: list[LibraryFile]) -> list[PathState]:
+    """The recordings that are not at their path any more: the path is gone or holds other bytes."""
+    if not candidates.unmatched:  # no file could be one of them
         return []
-    lost = set(found.gone)
-    lost |= {file.path for file in undecided}
-    for file in found.unlike:  # those that may yet turn out to be touched are not lost
-        row = found.known.get(file.path)
+    vacated = set(candidates.gone)
+    vacated |= {file.path for file in undecided}
+    for file in candidates.unmatched:  # a file of equal size may only be touched
+        row = candidates.path_states.get(file.path)
         if row is not None and row.bytes != file.bytes:
-            lost.add(file.path)
-    back = {file.path for file in found.returned}
+            vacated.add(file.path)
+    returned = {file.path for file in candidates.returned}
     return sorted(
         row
-        for path, row in found.known.items()
+        for path, row in candidates.path_states.items()
         if row.track_id is not None
-        and ((row.state == HERE and path in lost) or (row.state == MISSING and path not in back))
+        and (
+            (row.state == HERE and path in vacated)
+            or (row.state == MISSING and path not in returned)
+        )
     )
 
 
-class _Homeless:
-    """Recordings that look for their place among the files that are not known where they are."""
+class UnplacedRecordings:
+    """Recordings that are not at their registered path, to be matched with unregistered files."""
 
-    def __init__(self, rows: list[Known], files: list[LibraryFile]) -> None:
-        self._by_track: dict[str | None, list[Known]] = defaultdict(list)
+    def __init__(self, rows: list[PathState], files: list[LibraryFile]) -> None:
+        self._by_track: dict[str | None, list[PathState]] = defaultdict(list)
         self._by_sign: dict[tuple[object, ...], list[str]] = defaultdict(list)
         for row in rows:
             self._by_track[row.track_id].append(row)
@@ -180,30 +185,30 @@ class _Homeless:
                 self._by_sign[sign].append(row.path)
         sizes = Counter(row.bytes for row in rows)
         for size, count in Counter(file.bytes for file in files).items():
-            if count == sizes[size] == 1:  # one left, and one came
+            if count == sizes[size] == 1:  # one recording and one file have this size
                 self._by_sign[(size,)] += [row.path for row in rows if row.bytes == size]
 
-    def may_be(self, file: LibraryFile) -> bool:
-        """Whether it looks like one of them: its bytes shall be compared."""
+    def may_include(self, file: LibraryFile) -> bool:
+        """Whether a file resembles one of the recordings, so that its bytes must be compared."""
         return any(sign in self._by_sign for sign in (*_signs(file), (file.bytes,)))
 
-    def awaited(self, files: Iterable[LibraryFile]) -> set[str]:
-        """Paths of those that these files look like."""
+    def paths_similar_to(self, files: Iterable[LibraryFile]) -> set[str]:
+        """Registered paths of the recordings that these files resemble."""
         signs = (sign for file in files for sign in (*_signs(file), (file.bytes,)))
         return {path for sign in signs for path in self._by_sign.get(sign, ())}
 
-    def claim(self, track_id: str | None, file: LibraryFile) -> Known | None:
-        """The one that these bytes are, once; of several copies, the one most like the file."""
+    def claim(self, track_id: str | None, file: LibraryFile) -> PathState | None:
+        """Take the recording with this track id; of several copies, the most similar one."""
         rows = self._by_track.get(track_id) if track_id is not None else None
         if not rows:
             return None
         signs = set(_signs(file))
-        best = max(rows, key=lambda row: len(signs & set(_signs(row))))  # the first of the best
+        best = max(rows, key=lambda row: len(signs & set(_signs(row))))
         rows.remove(best)
         return best
 
 
-def _signs(file: LibraryFile | Known) -> tuple[tuple[object, ...], ...]:
-    """What a renamed file keeps of its looks: size and time; one that was copied: size and name."""
+def _signs(file: LibraryFile | PathState) -> tuple[tuple[object, ...], ...]:
+    """A renamed file keeps its size and modification time; a copied one its size and name."""
     name = PurePosixPath(file.path).name
     return (file.bytes, "time", file.mtime_ns), (file.bytes, "name", name)

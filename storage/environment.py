@@ -1,4 +1,4 @@
-"""What a record says about where it was made. No part of any version."""
+"""The machine and packages an artifact was made with: in its record, not in its version."""
 
 import platform
 import subprocess
@@ -16,7 +16,7 @@ PACKAGES = (
 
 @lru_cache(maxsize=1)
 def environment() -> dict[str, Any]:
-    """Python, platform, package versions and the git commit of the code, where it has one."""
+    """Python, platform, package versions, and the git commit of the code if it is a checkout."""
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

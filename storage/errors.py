@@ -1,15 +1,15 @@
-"""The errors of the storage room: each names the value, the place and the remedy."""
+"""The errors of storage. Each says what is wrong, where, and what to do."""
 
 from typing import Any
 
 
 class StorageError(Exception):
-    """Something kept on disk, or asked of it, is not as it must be.
+    """A stored file, or a request to the storage, is wrong.
 
     Args:
-        what: what is wrong, with the value that was found.
-        where: the file, folder or key it was found at.
-        remedy: what to do about it.
+        what: what is wrong, with the value that is wrong.
+        where: the file, folder, key or setting.
+        remedy: what the user can do about it.
     """
 
     def __init__(self, what: str, *, where: object, remedy: str) -> None:
@@ -17,31 +17,31 @@ class StorageError(Exception):
         self.what, self.where, self.remedy = what, str(where), remedy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Survive the way back from a worker process."""
-        return _restored, (type(self), self.what, self.where, self.remedy)
+        """Lets a worker process send the error to its parent."""
+        return _unpickle, (type(self), self.what, self.where, self.remedy)
 
 
 class ArtifactMissing(StorageError):
-    """An artifact was asked for that has no record: to us it does not exist."""
+    """The artifact has no record, so it does not exist."""
 
 
 class ArtifactCorrupt(StorageError):
-    """The bytes of an artifact, or of its record, are not those that were committed."""
+    """The bytes of an artifact, or of its record, differ from the committed ones."""
 
 
 class ArtifactLocked(StorageError):
-    """Another writer holds the (asset, partition)."""
+    """Another process is writing this (asset, partition)."""
 
 
 class NewerFormat(StorageError):
-    """The files were written by a newer melgraph than this one."""
+    """The files were written by a newer version of melgraph."""
 
 
 class BucketTrouble(StorageError):
-    """A bucket cannot be reached, is not there, or refuses.
+    """A bucket does not exist, cannot be reached, or denies access.
 
     Attributes:
-        refused: it answered, and the keys do not open it (or this object of it).
+        refused: True if the service denied access to the bucket or to this object.
     """
 
     def __init__(self, what: str, *, where: object, remedy: str, refused: bool = False) -> None:
@@ -50,8 +50,8 @@ class BucketTrouble(StorageError):
 
 
 class UnusableKey(StorageError):
-    """An object of a bucket has a key that cannot be written as a path."""
+    """An object in a bucket has a key that is not a valid path."""
 
 
-def _restored(kind: type[StorageError], what: str, where: str, remedy: str) -> StorageError:
+def _unpickle(kind: type[StorageError], what: str, where: str, remedy: str) -> StorageError:
     return kind(what, where=where, remedy=remedy)

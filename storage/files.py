@@ -1,6 +1,7 @@
-"""Files of an artifact on this machine: which there are, their digests, flushed, verified."""
+"""The files of an artifact in a local folder: list, hash, flush and verify them."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -22,25 +23,25 @@ def file_digests(folder: Path) -> dict[str, tuple[str, int]]:
 
 
 def file_names(folder: Path) -> list[str]:
-    """Relative paths of the files below a folder, sorted; its record is not one of them."""
+    """Relative paths of the files below a folder, sorted, without the record."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     names = (path.relative_to(folder).as_posix() for path in paths)
     return sorted(name for name in names if name != RECORD_NAME)
 
 
 def flush(path: Path) -> None:
-    """Have a file's bytes on the disk, not on their way to it."""
+    """Force a file's bytes to disk (fsync)."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def verify_folder(folder: Path, record: Record) -> list[str]:
-    """Compare the files of a folder with a record: a line for each problem."""
+    """Compare the files of a folder with a record. Returns one line per problem."""
     problems = []
-    found = set(file_names(folder))
+    names = set(file_names(folder))
     for name, (sha256, size) in record.files.items():
         path = folder / name
-        if name not in found:
+        if name not in names:
             problems.append(f"{path}: missing")
             continue
         try:
@@ -51,6 +52,15 @@ def verify_folder(folder: Path, record: Record) -> list[str]:
         except OSError as error:  # a failing disk, or no permission
             problems.append(f"{path}: cannot be read ({error.strerror})")
     problems += [
-        f"{folder / name}: not in the record" for name in sorted(found - set(record.files))
+        f"{folder / name}: not in the record" for name in sorted(names - set(record.files))
     ]
     return problems
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON that reads the same every time.
+
+    Raises:
+        ValueError: the value holds NaN or infinity, which JSON has not.
+    """
+    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False))

@@ -1,4 +1,4 @@
-"""Formats: a home of which any part was written by a newer melgraph is refused before any work."""
+"""Refuses a home if any part of it was written by a newer version of melgraph."""
 
 import json
 from contextlib import suppress
@@ -12,10 +12,12 @@ from melgraph.storage.spectrogram_store import FORMAT as SPECTROGRAM_FORMAT
 
 
 def check_formats(home: Home) -> None:
-    """Look at the catalogue, the current records and the spectrogram stores. Writes nothing.
+    """Check the formats of the catalogue, the current records and the spectrogram stores.
+
+    Writes nothing.
 
     Raises:
-        NewerFormat: one of them is newer than this melgraph reads; the message names it.
+        NewerFormat: one of them has a newer format than this version of melgraph can read.
     """
     if home.catalogue.is_file():
         Catalogue(home.catalogue).check_format()
@@ -25,7 +27,7 @@ def check_formats(home: Home) -> None:
             artifact = store.current(asset, partition)
             for name in artifact.record.files if artifact else ():
                 if artifact and PurePosixPath(name).match("*.zarr/zarr.json"):
-                    with suppress(FileNotFoundError):  # damaged: whoever opens it says so
+                    with suppress(FileNotFoundError):  # damaged: opening it will report this
                         description = store.read(artifact, name)
                         _check_spectrograms(description, where=f"{artifact.location}/{name}")
 
@@ -34,7 +36,7 @@ def _check_spectrograms(description: bytes, *, where: object) -> None:
     try:
         written_format = int(json.loads(description)["attributes"]["melgraph_format"])
     except (ValueError, KeyError, TypeError):
-        return  # damaged, not newer: whoever opens it says so
+        return  # damaged, not newer: opening it will report this
     if written_format > SPECTROGRAM_FORMAT:
         raise NewerFormat(
             f"the store has format {written_format}, this melgraph reads up to "

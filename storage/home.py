@@ -1,29 +1,34 @@
-"""The home: the one folder everything melgraph makes is kept in, and the library it belongs to."""
+"""The home: the folder that holds everything melgraph makes from one library."""
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from melgraph.storage.errors import NewerFormat, StorageError
 from melgraph.storage.library import Library, open_library
 from melgraph.storage.location import is_bucket
 
-FORMAT = 2  # of the marker: 1 knows folders only; a home without buckets is still written as 1
+# Format of the marker. Format 1 supports folders only, and is still written if no bucket is used.
+FORMAT = 2
 MARKER = "melgraph.json"
 
 
 @dataclass(frozen=True)
 class Home:
-    """Where things are. Creating the object touches nothing on disk.
+    """The paths of one home. Creating the object does not touch the disk.
 
     Attributes:
         root: absolute path of the home.
-        library: absolute path of the folder of audio, or `s3://bucket/prefix`; read-only to us.
+        library: absolute path of the folder of audio, or `s3://bucket/prefix`. melgraph never
+            writes to it.
         label_level: folder level (1 = directly below the library) whose name is a track's label;
-            None where folder names mean nothing.
-        artifact_store: `s3://bucket/prefix` where committed artifacts are kept; None: in the home.
+            None if folder names are not labels.
+        artifact_store: `s3://bucket/prefix` of the committed artifacts; None if they are in the
+            home.
     """
 
     root: Path
@@ -35,7 +40,7 @@ class Home:
         object.__setattr__(self, "library", os.fspath(self.library))
 
     def open_library(self) -> Library:
-        """The library, to list and read."""
+        """The library, for listing and reading."""
         return open_library(self.library)
 
     @property
@@ -45,12 +50,12 @@ class Home:
 
     @property
     def cache(self) -> Path:
-        """What was fetched from a bucket; may be deleted whenever nothing runs."""
+        """Artifacts fetched from a bucket. May be deleted while no melgraph process runs."""
         return self.root / "cache"
 
     @property
     def pending(self) -> Path:
-        """Work that is not committed."""
+        """Uncommitted work."""
         return self.root / "pending"
 
     @property
@@ -79,16 +84,16 @@ class Home:
         return self.root / "specs"
 
     def create(self) -> "Home":
-        """Make the folder on disk, or adopt an existing one of the same library.
+        """Create the folder, or open an existing home of the same library.
 
         Raises:
-            StorageError: the folder belongs to another library, keeps its artifacts elsewhere, or
+            StorageError: the folder belongs to another library, uses another artifact store, or
                 is not a melgraph home.
-            NewerFormat: it was written by a newer melgraph.
+            NewerFormat: it was written by a newer version of melgraph.
         """
-        kept = read_marker(self.root)
-        if kept is not None:
-            self._refuse_another(kept)
+        existing = read_marker(self.root)
+        if existing is not None:
+            self._refuse_different(existing)
         elif self.root.exists() and _holds_more_than_specs(self.root):
             raise StorageError(
                 "the folder is not empty and is not a melgraph home",
@@ -96,28 +101,28 @@ class Home:
                 remedy="choose a new or empty folder: --home FOLDER, or MELGRAPH_HOME",
             )
         marker = self._marker()
-        if kept != marker:
+        if existing != marker:
             self.root.mkdir(parents=True, exist_ok=True)
             write_aside(
                 self.root / MARKER, json.dumps(marker, indent=1, ensure_ascii=False).encode()
             )
-        link = self.root / "library"  # so that pages reach the recordings by relative links
+        link = self.root / "library"  # pages link to the recordings by relative paths
         if not is_bucket(self.library) and not link.is_symlink():
             with suppress(FileExistsError):  # another process was faster
                 link.symlink_to(self.library, target_is_directory=True)
         return self
 
-    def _refuse_another(self, kept: dict) -> None:
-        if kept["library"] != self.library:
+    def _refuse_different(self, existing: Mapping[str, Any]) -> None:
+        if existing["library"] != self.library:
             raise StorageError(
-                f"this home belongs to the library {kept['library']}, not to {self.library}",
+                f"this home belongs to the library {existing['library']}, not to {self.library}",
                 where=self.root / MARKER,
                 remedy="give each library its own home: --home FOLDER, or MELGRAPH_HOME",
             )
-        if kept.get("store") != self.artifact_store:
+        if existing.get("store") != self.artifact_store:
             here = "the home itself"
             raise StorageError(
-                f"this home keeps its artifacts in {kept.get('store') or here}, "
+                f"this home keeps its artifacts in {existing.get('store') or here}, "
                 f"not in {self.artifact_store or here}",
                 where=self.root / MARKER,
                 remedy="give each store its own home: --home FOLDER, or MELGRAPH_HOME",
@@ -134,26 +139,29 @@ class Home:
 
 
 def _holds_more_than_specs(folder: Path) -> bool:
-    """A user may put TOML files into `specs/`, lists of collections into `metadata/` and weights
-    into `weights/` before the first run, and a creation that was killed leaves its marker aside.
+    """Whether a folder without a marker contains anything but what a user may prepare.
+
+    Before the first run a user may put TOML files into `specs/`, lists of collections into
+    `metadata/` and weights into `weights/`. A killed `create` leaves a temporary marker file.
     """
     names = (path.name for path in folder.iterdir())
-    theirs = ("specs", "metadata", "weights")
-    return any(name not in theirs and not name.startswith(f".{MARKER}.") for name in names)
+    allowed = ("specs", "metadata", "weights")
+    return any(name not in allowed and not name.startswith(f".{MARKER}.") for name in names)
 
 
-def read_marker(root: Path) -> dict | None:
-    """The marker of the home at `root`, or None where there is no home.
+def read_marker(root: Path) -> dict[str, Any] | None:
+    """The marker of the home at `root`, or None if there is no home.
 
     Raises:
-        NewerFormat, StorageError: the marker is newer than this melgraph, or unreadable.
+        NewerFormat: the marker was written by a newer version of melgraph.
+        StorageError: the marker cannot be read.
     """
     path = root / MARKER
     try:
-        marker = json.loads(path.read_bytes())
+        marker: dict[str, Any] = json.loads(path.read_bytes())
         written_format = int(marker["format"])
         if written_format <= FORMAT:
-            _ = Path(marker["library"]), marker["label_level"]  # both must be there, one a path
+            _ = Path(marker["library"]), marker["label_level"]  # both must exist, one as a path
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, OverflowError) as error:
@@ -175,7 +183,7 @@ def open_home(root: Path) -> Home:
     """The existing home at `root`.
 
     Raises:
-        StorageError: there is none.
+        StorageError: there is no home at `root`.
     """
     marker = read_marker(root)
     if marker is None:
@@ -189,7 +197,7 @@ def open_home(root: Path) -> Home:
 
 
 def enclosing_home(path: Path) -> Home | None:
-    """The home that holds `path`, or None."""
+    """The home that contains `path`, or None."""
     path = path.absolute()
     for folder in (path, *path.parents):
         if (folder / MARKER).is_file():
@@ -198,7 +206,7 @@ def enclosing_home(path: Path) -> Home | None:
 
 
 def write_aside(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: aside, flushed to disk, then renamed."""
+    """Write a file atomically: to a temporary file, flushed to disk, then renamed."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
     try:
         with aside.open("wb") as file:
@@ -213,7 +221,7 @@ def write_aside(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` durable."""
+    """Make renames in `folder` durable (fsync of the folder)."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

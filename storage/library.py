@@ -1,7 +1,7 @@
-"""The library: the user's music, in a folder or in a bucket. Read-only to us, always.
+"""The library: the user's music, in a folder or in a bucket. melgraph never writes to it.
 
-One interface, two kinds: `open_library` returns the one a location means. Both are picklable, so
-that worker processes open their own.
+`open_library` returns the implementation for a location. Both implementations are picklable, so
+that worker processes can open their own.
 """
 
 import os
@@ -21,10 +21,10 @@ from melgraph.storage.location import is_bucket
 
 
 class Library(Protocol):
-    """Music to read. Paths are relative to it, with `/`, as the catalogue keeps them.
+    """The interface of a library. Paths are relative to it, with `/`, as in the catalogue.
 
-    Reading raises FileNotFoundError where a file has vanished, PermissionError or another OSError
-    where it cannot be read; StorageError where it is the whole library that cannot.
+    Reading raises FileNotFoundError if the file does not exist, PermissionError or another OSError
+    if the file cannot be read, and StorageError if the whole library cannot be read.
     """
 
     @property
@@ -33,13 +33,13 @@ class Library(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it: the last part of its location."""
+        """The last part of its location."""
 
     def check(self) -> None:
-        """Refuse a library that cannot be used, before anything is written.
+        """Check that the library can be used, before anything is written.
 
         Raises:
-            StorageError: it is not there, or cannot be listed.
+            StorageError: it does not exist or cannot be listed.
         """
 
     def list(
@@ -49,43 +49,43 @@ class Library(Protocol):
         unreadable: list[str] | None = None,
         others: Counter[str] | None = None,
     ) -> list[LibraryFile]:
-        """Every audio file, by path; hidden files and folders are skipped.
+        """Every audio file, sorted by path. Hidden files and folders are skipped.
 
         Args:
-            suffixes: the lower-case file suffixes that count as audio.
-            unreadable: receives the folders that could not be listed and the names that cannot
-                be used.
-            others: receives how many files of which other suffixes there are.
+            suffixes: lower-case file suffixes that count as audio.
+            unreadable: receives the folders that cannot be listed and the names that cannot be
+                used.
+            others: receives the number of files of every other suffix.
         """
 
     def local(self, path: str) -> AbstractContextManager[Path]:
-        """A file of the library as a file on this machine, for the length of the `with` block.
+        """The path of a local file with the bytes of a library file, within a `with` block.
 
-        In a folder it is the file itself; from a bucket it is fetched into a temporary file of the
-        same suffix, in bounded memory, and removed afterwards.
+        In a folder this is the file itself. From a bucket the file is fetched into a temporary file
+        with the same suffix, in bounded memory, and removed afterwards.
         """
 
     def sha256(self, path: str) -> str:
         """SHA-256 of a file, hexadecimal."""
 
     def exists(self, path: str) -> bool:
-        """Whether there is such a file."""
+        """Whether the file exists."""
 
     def look(self, path: str) -> LibraryFile | None:
-        """A file as a listing would show it now; None where it is not there."""
+        """Size and modification time of a file now; None if it does not exist."""
 
     def where(self, path: str) -> str:
         """The address of a file, for people."""
 
 
 def open_library(location: str) -> Library:
-    """The library at a location. Touches nothing yet."""
+    """The library at a location. Reads nothing."""
     return BucketLibrary(location) if is_bucket(location) else FolderLibrary(location)
 
 
 @dataclass(frozen=True)
 class FolderLibrary:
-    """A folder of this machine."""
+    """A library in a local folder."""
 
     location: str
 
@@ -117,7 +117,7 @@ class FolderLibrary:
         return (self.folder / path).is_file()
 
     def look(self, path: str) -> LibraryFile | None:
-        """Its size and time; None where it is not there."""
+        """Size and modification time of a file now; None if it does not exist."""
         try:
             status = (self.folder / path).stat()
         except OSError:
@@ -125,7 +125,7 @@ class FolderLibrary:
         return LibraryFile(path, status.st_size, status.st_mtime_ns)
 
     def check(self) -> None:
-        """Refuse a library that cannot be used before anything is written.
+        """Check that the folder can be used, before anything is written.
 
         Raises:
             StorageError: it does not exist, is not a folder, or cannot be listed.
@@ -162,14 +162,15 @@ class FolderLibrary:
         unreadable: list[str] | None = None,
         others: Counter[str] | None = None,
     ) -> list[LibraryFile]:
-        """Every audio file below the folder, by path.
+        """Every audio file below the folder, sorted by path.
 
-        Hidden files and folders are skipped, AppleDouble `._*` among them, and so is what is not a
-        plain file (reading a pipe waits for ever). Symbolic links to files are followed, to folders
-        are not (they can form loops). Names that are not Unicode are reported as unreadable.
+        Skipped are hidden files and folders (which includes AppleDouble `._*` files) and everything
+        that is not a regular file (reading a pipe would wait for ever). Symbolic links to files are
+        followed. Symbolic links to folders are not, because they can form loops. Names that are not
+        Unicode are reported as unreadable.
         """
         suffixes = frozenset(suffixes)
-        found, pending = [], [""]
+        files, pending = [], [""]
         while pending:
             relative = pending.pop()
             try:
@@ -183,7 +184,7 @@ class FolderLibrary:
                 path = f"{relative}/{entry.name}" if relative else entry.name
                 if entry.name.startswith("."):
                     continue
-                if not _is_unicode(entry.name):  # no record or table could spell it
+                if not _is_unicode(entry.name):  # no record or table can store it
                     if unreadable is not None:
                         unreadable.append(path.encode(errors="backslashreplace").decode())
                     continue
@@ -195,11 +196,11 @@ class FolderLibrary:
                 else:
                     try:
                         status = entry.stat()
-                    except OSError:  # gone since it was listed, or a dangling link
+                    except OSError:  # deleted after the listing, or a dangling link
                         continue
                     if stat.S_ISREG(status.st_mode):
-                        found.append(LibraryFile(path, status.st_size, status.st_mtime_ns))
-        return sorted(found)
+                        files.append(LibraryFile(path, status.st_size, status.st_mtime_ns))
+        return sorted(files)
 
 
 def _is_unicode(name: str) -> bool:

@@ -1,6 +1,6 @@
-"""Lineage: the chain from any artifact back to the source recordings, every byte verified.
+"""Lineage: the chain from an artifact back to its source recordings, with every byte verified.
 
-Standard library only: `melgraph audit` starts at once.
+Imports the standard library only, so that `melgraph audit` starts at once.
 """
 
 import os
@@ -17,13 +17,21 @@ from melgraph.storage.records import RECORD_NAME, Recording, Reference, parse_re
 
 @dataclass(frozen=True)
 class Link:
-    """One artifact of the chain."""
+    """One artifact of the chain.
+
+    Attributes:
+        reference: which artifact.
+        depth: number of steps from the start of the chain.
+        artifact: None if it does not exist or cannot be read.
+        problems: what is wrong with it, one line each; empty if it is intact.
+        repeated: True if it was verified earlier in the chain.
+    """
 
     reference: Reference
     depth: int
     artifact: Artifact | None
     problems: list[str]
-    repeated: bool = False  # already shown and verified further up
+    repeated: bool = False
 
 
 @dataclass
@@ -31,9 +39,9 @@ class Chain:
     """The whole chain of one artifact.
 
     Attributes:
-        links: the artifact, its inputs, their inputs, depth first.
-        sources: the recordings it ends at, and what is wrong with each (empty: verified).
-        moved: path of a recording -> where its bytes are now, where that is another place.
+        links: the artifact, its inputs and their inputs, depth first.
+        moved: recorded path -> current path, for every recording that was moved.
+        sources: the source recordings, each with its problems (empty: verified).
     """
 
     links: list[Link] = field(default_factory=list)
@@ -42,9 +50,10 @@ class Chain:
 
     @property
     def problems(self) -> list[str]:
-        """Everything wrong anywhere in the chain."""
-        found = [problem for link in self.links for problem in link.problems]
-        return found + [problem for _, problems in self.sources for problem in problems]
+        """All problems of all artifacts and source recordings."""
+        of_artifacts = [problem for link in self.links for problem in link.problems]
+        of_sources = [problem for _, problems in self.sources for problem in problems]
+        return of_artifacts + of_sources
 
 
 def trace(
@@ -55,18 +64,18 @@ def trace(
     locate: Callable[[str], list[str]] = lambda track_id: [],
     on_link: Callable[[Link], None] = lambda link: None,
 ) -> Chain:
-    """Walk from an artifact to its sources, verifying every file on the way.
+    """Follow the inputs of an artifact to its source recordings, and verify every file.
 
     Args:
         store: where the artifacts are.
-        start: the artifact asked about.
-        file: one file of it; then only the recordings that file was made from are its sources.
-        locate: other paths at which a track's bytes were seen, for files that moved.
-        on_link: told of each link as soon as it is verified.
+        start: the artifact to trace.
+        file: one of its files. If it is given, the sources are the recordings of that file only.
+        locate: track id -> all paths at which the track has been, to find moved files.
+        on_link: called with each link as soon as it is verified.
     """
     chain = Chain()
-    seen: set[Reference] = set()
-    for link in _walk(store, start.reference, "", 0, seen, start):
+    visited: set[Reference] = set()
+    for link in _walk(store, start.reference, "", 0, visited, start):
         chain.links.append(link)
         on_link(link)
     library = store.home.open_library()
@@ -83,72 +92,74 @@ def _walk(
     reference: Reference,
     digest: str,
     depth: int,
-    seen: set[Reference],
+    visited: set[Reference],
     start: Artifact | None = None,
 ) -> Iterator[Link]:
-    repeated = reference in seen
-    seen.add(reference)
+    repeated = reference in visited
+    visited.add(reference)
     try:
-        artifact = start or store.get(reference)  # the start may be a copy kept elsewhere
+        artifact = start or store.get(reference)  # the start may be a copy outside of the store
     except StorageError as error:
-        lost = isinstance(error, ArtifactMissing)
-        what = "missing, or its record is" if lost else error.what
+        is_missing = isinstance(error, ArtifactMissing)
+        what = "the artifact or its record is missing" if is_missing else error.what
         yield Link(reference, depth, None, [] if repeated else [f"{error.where}: {what}"])
         return
     problems = [] if repeated else store.verify(artifact)
     if digest and artifact.record.digest != digest:
-        # Made again since, with other bytes: the record of the user names what it was made from.
-        problems.append(f"{artifact.location}: not the bytes the artifact above was made from")
+        # It was made again later, with other bytes than those that the artifact above recorded.
+        problems.append(f"{artifact.location}: differs from the input of the artifact above")
     yield Link(reference, depth, artifact, problems, repeated)
     if not repeated:
         for parent in artifact.record.spec.inputs:
             recorded = artifact.record.input_digests.get(str(parent), "")
-            yield from _walk(store, parent, recorded, depth + 1, seen)
+            yield from _walk(store, parent, recorded, depth + 1, visited)
 
 
 def _sources(chain: Chain, start: Artifact, file: str | None) -> list[Recording]:
-    named = start.record.recordings
-    if named and file is not None:
-        return [r for r in named if file in r.files] or list(named)
-    if named:
-        return list(named)
-    found: dict[tuple[str, str], Recording] = {}  # one path may have held several recordings
+    own = start.record.recordings
+    if own and file is not None:
+        return [recording for recording in own if file in recording.files] or list(own)
+    if own:
+        return list(own)
+    # A path may have held several recordings over time.
+    recordings: dict[tuple[str, str], Recording] = {}
     for link in chain.links:
         if link.artifact is not None and not link.artifact.record.spec.inputs:
             for recording in link.artifact.record.recordings:
-                found.setdefault((recording.path, recording.sha256 or ""), recording)
-    return [found[key] for key in sorted(found)]
+                recordings.setdefault((recording.path, recording.sha256 or ""), recording)
+    return [recordings[key] for key in sorted(recordings)]
 
 
 def _verify_source(
     library: Library, recording: Recording, locate: Callable[[str], list[str]]
 ) -> tuple[str | None, list[str]]:
-    """Where in the library the recorded bytes are now, and what is wrong, if they are nowhere."""
+    """The path at which the recorded bytes are now, or None, and the problems."""
     if recording.sha256 is None:
-        return None, []  # it could not be read when it was catalogued, and nothing was made from it
+        return None, []  # it could not be read during the ingest, so nothing was made from it
     places = [recording.path]
     if recording.track_id is not None:
         places += [path for path in locate(recording.track_id) if path != recording.path]
-    state = "missing"
+    problem = "missing"
     for place in places:
         try:
             if library.sha256(place) == recording.sha256:
                 return place, []
             if place == recording.path:
-                state = "changed since: its SHA-256 is not the recorded one"
+                problem = "its content has changed: the SHA-256 differs from the recorded one"
         except OSError:
             continue
-    return None, [f"{library.where(recording.path)}: {state}"]
+    return None, [f"{library.where(recording.path)}: {problem}"]
 
 
 def find_artifact(store: ArtifactStore, text: str) -> tuple[Artifact, str | None]:
-    """What a user means by `text`: a path to a file or folder, or `asset/partition[/version]`.
+    """The artifact that a user named: by a path, or by `asset/partition[/version]`.
 
     Returns:
-        The artifact, and the file of it that was named, if one was.
+        The artifact, and its file if `text` names a file.
 
     Raises:
-        ArtifactMissing: nothing answers to it. ArtifactCorrupt: its record is damaged.
+        ArtifactMissing: `text` names no artifact.
+        ArtifactCorrupt: the record of the artifact is damaged.
     """
     path = Path(os.path.abspath(text))  # noqa: PTH100 - Path keeps `..`
     place = _place_in_bucket(store, text) or (_place(store, path) if path.exists() else [])
@@ -157,18 +168,20 @@ def find_artifact(store: ArtifactStore, text: str) -> tuple[Artifact, str | None
     parts = place or text.strip("/").split("/")
     artifact, file = _artifact_at(store, parts), "/".join(parts[3:])
     if artifact is None or not _holds(artifact, file):
-        known = [f"{asset}/{name}" for asset in store.assets() for name in store.partitions(asset)]
+        choices = [
+            f"{asset}/{name}" for asset in store.assets() for name in store.partitions(asset)
+        ]
         raise ArtifactMissing(
-            f"no artifact answers to {text!r}",
+            f"there is no artifact {text!r}",
             where=store.location,
             remedy="name a file or folder below it, or one of: "
-            + (", ".join(known) or "(none yet)"),
+            + (", ".join(choices) or "(none yet)"),
         )
     return artifact, file if file in artifact.record.files else None
 
 
 def _holds(artifact: Artifact, file: str) -> bool:
-    """Whether an artifact has a file or folder of this name; nothing is fetched to find out."""
+    """Whether an artifact has a file or folder of this name. Fetches nothing."""
     if artifact.bucket is None:
         return (artifact.folder / file).exists()
     names = (*artifact.record.files, RECORD_NAME)
@@ -176,17 +189,17 @@ def _holds(artifact: Artifact, file: str) -> bool:
 
 
 def _place_in_bucket(store: ArtifactStore, text: str) -> list[str]:
-    """`_place` of the address of something in the store's bucket."""
+    """Like `_place`, for an address in the bucket of the store."""
     if store.bucket is None or not text.startswith(f"{store.location}/"):
         return []
     parts = text[len(store.location) + 1 :].strip("/").split("/")
     if len(parts) > 3 and re.fullmatch(r"[0-9a-f]{32}", parts[3]):
-        del parts[3]  # the digest that the files lie below
+        del parts[3]  # the content digest, which is a folder of its own in a bucket
     return parts
 
 
 def _place(store: ArtifactStore, path: Path) -> list[str]:
-    """`[asset, partition, version, file...]` of a path below the store, as far as it goes."""
+    """The parts `[asset, partition, version, file...]` of a path below the store."""
     for spelling in (path, path.resolve()):
         if spelling.is_relative_to(store.root):
             return list(spelling.relative_to(store.root).parts)
@@ -194,7 +207,7 @@ def _place(store: ArtifactStore, path: Path) -> list[str]:
 
 
 def _copy_around(path: Path) -> tuple[Artifact, str | None] | None:
-    """The artifact a path outside the store lies in: a copy, with its record."""
+    """The copied artifact, with its record, that contains a path outside of the store."""
     for folder in (path, *path.parents):
         record_path = folder / RECORD_NAME
         if record_path.is_file():

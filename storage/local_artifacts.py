@@ -1,6 +1,6 @@
 """Artifacts in folders of the home: `artifacts/<asset>/<partition>/<version>/`.
 
-The folder of an artifact is renamed into place, and its record written last.
+The folder of an artifact is renamed into place, and its record is written last.
 """
 
 import os
@@ -15,21 +15,21 @@ CURRENT = "current"
 
 
 class LocalArtifacts:
-    """The backend of a home that keeps its artifacts itself."""
+    """The backend of a home whose artifacts are in its own folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def folder(self, reference: Reference) -> Path:
-        """Where a version is, or would be, kept."""
+        """The folder of a version, whether it exists or not."""
         return self.root / reference.asset / reference.partition / reference.version
 
     def where(self, reference: Reference) -> str:
-        """Its address, for people."""
+        """The path of a version, for people."""
         return str(self.folder(reference))
 
     def read_record(self, reference: Reference) -> bytes | None:
-        """The bytes of a record, or None where nothing is committed."""
+        """The bytes of a record, or None if the version is not committed."""
         try:
             return (self.folder(reference) / RECORD_NAME).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -40,21 +40,21 @@ class LocalArtifacts:
         return (self.folder(reference) / RECORD_NAME).is_file()
 
     def read(self, record: Record, name: str) -> bytes:
-        """One small file of an artifact."""
+        """The bytes of one small file of an artifact."""
         return (self.folder(record.spec.reference) / name).read_bytes()
 
     def read_pointer(self, asset: str, partition: str) -> bytes | None:
-        """What the pointer of a partition holds, or None."""
+        """The content of a partition's pointer, or None."""
         try:
             return (self.root / asset / partition / CURRENT).read_bytes()
         except FileNotFoundError:
             return None
 
     def write_pointer(self, asset: str, partition: str, data: bytes) -> None:
-        """Point a partition at a version. The lock is the caller's."""
+        """Point a partition at a version. The caller must hold the lock."""
         folder = self.root / asset / partition
-        for left in folder.glob(f".{CURRENT}.*.aside"):  # by writers that died
-            left.unlink(missing_ok=True)
+        for leftover in folder.glob(f".{CURRENT}.*.aside"):  # of writers that died
+            leftover.unlink(missing_ok=True)
         write_aside(folder / CURRENT, data)
 
     def assets(self) -> list[str]:
@@ -66,18 +66,21 @@ class LocalArtifacts:
         return sorted(path.parent.name for path in (self.root / asset).glob(f"*/{CURRENT}"))
 
     def commit(self, record: Record, work: Path) -> bool:
-        """Move a folder of files into place; the record is the commit. The lock is the caller's."""
+        """Move a folder of files into place, then write the record, which is the commit.
+
+        The caller must hold the lock.
+        """
         data = record.to_bytes()
         final = self.folder(record.spec.reference)
         for name in record.files:
             flush(work / name)
-        if final.exists():  # a rename without its record: never committed
+        if final.exists():  # renamed, but without a record: not committed
             shutil.rmtree(final)
         final.parent.mkdir(parents=True, exist_ok=True)
-        for written, _, _ in os.walk(work):
-            sync_folder(Path(written))
+        for folder, _, _ in os.walk(work):
+            sync_folder(Path(folder))
         work.replace(final)
-        for folder in (final.parent, final.parent.parent, self.root):
-            sync_folder(folder)  # the two upper ones may be new
+        for parent in (final.parent, final.parent.parent, self.root):
+            sync_folder(parent)  # the two upper ones may be new
         write_aside(final / RECORD_NAME, data)
         return True

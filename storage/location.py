@@ -1,4 +1,4 @@
-"""Locations as users write them: a folder of this machine, or `s3://bucket/prefix`."""
+"""Locations, as users write them: a local folder, or `s3://bucket/prefix`."""
 
 from pathlib import Path
 
@@ -8,19 +8,21 @@ SCHEME = "s3://"
 
 
 def is_bucket(location: str) -> bool:
-    """Whether a location names a bucket rather than a folder."""
+    """Whether a location is in a bucket and not a folder."""
     return location.startswith(SCHEME)
 
 
 def tidy_location(text: str, *, where: str) -> str:
-    """A folder as its resolved absolute path, `s3://bucket/prefix` without a slash at the end.
+    """Normalize a location.
+
+    A folder becomes its resolved absolute path; `s3://bucket/prefix/` loses the slash at its end.
 
     Args:
         text: what the user wrote.
-        where: the setting it was written in, for the message.
+        where: the setting that contains it, for the message.
 
     Raises:
-        StorageError: it is of another scheme, or names no bucket.
+        StorageError: it has another scheme, or names no bucket.
     """
     if "://" not in text:
         return str(Path(text).resolve())

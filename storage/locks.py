@@ -1,4 +1,4 @@
-"""One writer per (asset, partition): a lock that a crash cannot leave behind."""
+"""One writer per (asset, partition): a lock that is released when its process dies."""
 
 import os
 from datetime import UTC, datetime
@@ -8,10 +8,13 @@ from melgraph.storage.home import Home
 
 
 class Lock:
-    """Advisory lock; the kernel drops it when its holder dies. A note beside it says who."""
+    """An advisory file lock. The kernel releases it when its process dies.
+
+    A text file beside it describes the process that holds it.
+    """
 
     def __init__(self, home: Home, asset: str, partition: str) -> None:
-        from filelock import FileLock  # 0.04 s that no reader should pay
+        from filelock import FileLock  # takes 0.04 s, and readers do not need it
 
         self.name = f"{asset}/{partition}"
         self.path = home.locks / asset / f"{partition}.lock"
@@ -20,10 +23,10 @@ class Lock:
         self.lock = FileLock(self.path, timeout=0)
 
     def acquire(self) -> None:
-        """Take the lock now.
+        """Take the lock without waiting.
 
         Raises:
-            ArtifactLocked: another writer, named in the message, holds it.
+            ArtifactLocked: another process holds it; the message names the process.
         """
         from filelock import Timeout
 
@@ -34,7 +37,7 @@ class Lock:
             raise ArtifactLocked(
                 f"{self.name} is being written by {holder}",
                 where=self.path,
-                remedy="wait until that run ends, or stop it; the lock frees itself",
+                remedy="wait until that run ends, or stop it; the lock is then released by itself",
             ) from None
         since = datetime.now(UTC).isoformat(timespec="seconds")
         try:
@@ -44,8 +47,10 @@ class Lock:
             raise
 
     def release(self) -> None:
-        """Give the lock back; call it once, while holding it."""
-        self.holder.unlink(missing_ok=True)  # the next holder's note is never mistaken for ours
+        """Release the lock. Call it once, while holding it."""
+        self.holder.unlink(
+            missing_ok=True
+        )  # before the release, so that no later holder's note is deleted
         self.lock.release()
 
     def _note(self) -> str:

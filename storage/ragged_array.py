@@ -1,7 +1,7 @@
-"""One ragged array: tracks of any length one after another along the first axis, in shard files.
+"""One ragged array: tracks of any length, concatenated along the first axis, in shard files.
 
-Without a codec a shard file is the plain bytes of its chunks, then Zarr's index: a valid Zarr v3
-array for everyone, and a memory map for us. Each file is written whole, once.
+Without a codec, a shard file holds the plain bytes of its chunks and then the index of Zarr. It is
+a valid Zarr v3 array and can also be mapped into memory. Each file is written once, as a whole.
 """
 
 from functools import lru_cache
@@ -21,16 +21,16 @@ _INDEX_ENTRY, _INDEX_CHECKSUM = 16, 4  # bytes of Zarr's shard index: (offset, s
 
 
 class RaggedWriter:
-    """Appends to a new array of a group; holds at most one shard in memory.
+    """Appends to a new array of a group. At most one shard is in memory.
 
     Args:
         group: the Zarr group.
-        folder: where it is.
-        name: of the array in it.
-        dtype: numpy's name.
-        width: values per row; 0 for a flat array.
+        folder: the folder of the group.
+        name: name of the array in the group.
+        dtype: name of its numpy dtype.
+        width: values per row; 0 for a one-dimensional array.
         chunk_rows: rows per chunk.
-        shard_bytes: size of a shard file, at least one chunk.
+        shard_bytes: size of a shard file, bytes; at least one chunk.
         codec: one of `CODECS`.
         dimensions: names of the axes.
     """
@@ -59,7 +59,7 @@ class RaggedWriter:
             dtype=dtype,
             compressors=None if codec == "none" else ZstdCodec(level=3),
             dimension_names=dimensions,
-            # Zarr drops chunks that equal the fill value: silence would shorten the file.
+            # Zarr would omit chunks that equal the fill value: silence would shorten the file.
             config={"write_empty_chunks": True},
         )
         self._plain = codec == "none"
@@ -69,7 +69,7 @@ class RaggedWriter:
         self._buffered = self._written = 0
 
     def append(self, values: np.ndarray) -> None:
-        """Add rows, `[row, width]` or `[row]`; may be a memory map larger than the memory."""
+        """Add rows, `[row, width]` or `[row]`. They may be a memory map larger than the memory."""
         while len(values):
             room = len(self._buffer) - self._buffered
             head, values = values[:room], values[room:]
@@ -79,7 +79,7 @@ class RaggedWriter:
                 self._write_shard()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the last, incomplete shard."""
         if self._buffered:
             self._write_shard()
 
@@ -93,10 +93,11 @@ class RaggedWriter:
         self._written, self._buffered = end, 0
 
     def _write_plain(self, shard: int) -> None:
-        """The file that Zarr would write, at a tenth of the cost: 256 chunks are one array here.
+        """Write the same file as Zarr, in a tenth of the time: 256 chunks are one array here.
 
-        Chunks in order, the last one filled up with zeros; then the index of Zarr's sharding codec
-        (version 1.0): offset and size of each chunk, 2^64 - 1 for those that are not there, crc32c.
+        The file holds the chunks in order, the last one padded with zeros, then the index of Zarr's
+        sharding codec (version 1.0): offset and size of each chunk (2^64 - 1 for a missing chunk),
+        and a crc32c checksum.
         """
         chunks = -(-self._buffered // self._chunk_rows)
         self._buffer[self._buffered : chunks * self._chunk_rows] = 0
@@ -114,14 +115,14 @@ class RaggedWriter:
 
 
 class RaggedReader:
-    """Reads an array by rows: through memory maps where there is no codec, else through Zarr.
+    """Reads rows of an array: from memory maps if it has no codec, else through Zarr.
 
     Args:
-        array: opened by zarr.
-        folder: the array's folder.
+        array: the array, opened by zarr.
+        folder: the folder of the array.
 
     Attributes:
-        shape: of the whole.
+        shape: of the whole array.
         dtype: of its values.
     """
 
@@ -133,10 +134,10 @@ class RaggedReader:
         self._mapped = not array.compressors
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """`[stop - start, ...]`: a view of a memory map where the rows lie in one shard.
+        """`[stop - start, ...]`; a view of a memory map if all rows are in one shard.
 
         Raises:
-            IndexError: the array has no such rows.
+            IndexError: the rows are out of range.
             ArtifactCorrupt: a shard file is missing or too short.
         """
         if not 0 <= start <= stop <= self.shape[0]:
@@ -169,7 +170,7 @@ class RaggedReader:
         return shard_path(self._folder, shard, dimensions=len(self.shape))
 
     def check_layout(self) -> None:
-        """Assert that each shard file is its chunks in order, without gaps, then the index.
+        """Check that each shard file holds its chunks in order, without gaps, and then the index.
 
         Raises:
             ArtifactCorrupt: a file has another size or order than a memory map expects.
@@ -187,7 +188,7 @@ class RaggedReader:
             size = path.stat().st_size if path.exists() else 0
             if size != chunks * chunk_bytes + index_bytes:
                 raise ArtifactCorrupt(
-                    f"the shard has {size} bytes, not those of "
+                    f"the shard has {size} bytes instead of "
                     f"{chunks} chunks of {chunk_bytes} bytes and their index",
                     where=path,
                     remedy=REMEDY,
@@ -200,7 +201,7 @@ class RaggedReader:
                 raise ArtifactCorrupt(
                     "the chunks of the shard are not in order, one after another",
                     where=path,
-                    remedy="report this with your zarr version; set the codec to 'zstd' meanwhile",
+                    remedy="report this with your zarr version; meanwhile set the codec to 'zstd'",
                 )
 
 

@@ -1,14 +1,14 @@
-"""The read cache of a home: artifacts of a bucket as folders of this machine.
+"""The read cache of a home: artifacts of a bucket, as local folders.
 
-An artifact is fetched whole when its folder is first asked for, aside, checked, then renamed into
-place. When the cache holds more than `MELGRAPH_CACHE_GB`, the artifacts used longest ago go, but
-none that a living process uses: each process keeps a lease, a file that lists what it uses and that
-the kernel unlocks when it dies.
+When the folder of an artifact is first used, the whole artifact is downloaded to a temporary
+folder, checked and renamed into place. If the cache is larger than `MELGRAPH_CACHE_GB`, the least
+recently used artifacts are removed. Artifacts in use are not: each process has a lease, a locked
+file that lists the artifacts it uses. The kernel unlocks the file when the process dies.
 
-    cache/artifacts/<asset>/<partition>/<version>/    as in a local home, record.json among them
-    cache/leases/<name>                               one a process, locked while it lives
-    cache/aside/<name>/                               what that process is fetching
-    cache/lock                                        held for the moments in which things move
+    cache/artifacts/<asset>/<partition>/<version>/    as in a local home, with record.json
+    cache/leases/<name>                               one per process, locked while it lives
+    cache/aside/<name>/                               downloads of that process
+    cache/lock                                        held while folders are renamed
 """
 
 import fcntl
@@ -28,10 +28,10 @@ DEFAULT_GB = 50.0
 
 
 def limit_bytes() -> int:
-    """The most the cache may hold, from `MELGRAPH_CACHE_GB`.
+    """The maximal size of the cache in bytes, from `MELGRAPH_CACHE_GB`.
 
     Raises:
-        StorageError: it is not a number from 0 up.
+        StorageError: the setting is not a number of at least 0.
     """
     text = os.environ.get("MELGRAPH_CACHE_GB", str(DEFAULT_GB))
     try:
@@ -40,39 +40,39 @@ def limit_bytes() -> int:
             raise ValueError
     except ValueError:
         raise StorageError(
-            f"the size of the read cache {text!r} is not a number of gigabytes",
+            f"the size of the read cache, {text!r}, is not a number of gigabytes",
             where="MELGRAPH_CACHE_GB",
-            remedy=f"give a number from 0 up, such as {DEFAULT_GB:g}",
+            remedy=f"set it to a number of at least 0, such as {DEFAULT_GB:g}",
         ) from None
     return int(size * 1e9)
 
 
 class ReadCache:
-    """The cache below one folder. Processes share it."""
+    """The cache in one folder. All processes share it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.artifacts = root / "artifacts"
 
     def folder(self, reference: Reference) -> Path:
-        """Where an artifact is, once it has been fetched."""
+        """The folder of an artifact after it was fetched."""
         return self.artifacts / reference.asset / reference.partition / reference.version
 
     def hold(self, record: Record, fetch: Callable[[Path], None]) -> None:
-        """Have an artifact in its folder, and keep it there while this process lives.
+        """Fetch an artifact into its folder, unless it is there, and lease it for this process.
 
         Args:
-            record: of the artifact; a copy with other bytes is fetched anew.
-            fetch: writes its files below the folder it is given, or raises.
+            record: of the artifact. A cached copy with another record is fetched again.
+            fetch: writes the files of the artifact into a folder, or raises.
         """
         reference = record.spec.reference
-        lease, kept = _lease(self.root), self.folder(reference) / RECORD_NAME
-        if lease.held.get(str(reference)) == record.digest and kept.is_file():
-            return  # checked before by this process, and held since
+        lease, record_path = _lease(self.root), self.folder(reference) / RECORD_NAME
+        if lease.digests.get(str(reference)) == record.digest and record_path.is_file():
+            return  # this process checked it before, and leases it
         with self._locked():
             lease.add(record)
             if self._is_whole(record):
-                os.utime(kept)
+                os.utime(record_path)
                 return
         aside = lease.new_folder()
         try:
@@ -82,9 +82,9 @@ class ReadCache:
             shutil.rmtree(aside, ignore_errors=True)
 
     def put(self, record: Record, folder: Path) -> None:
-        """Move a folder that holds an artifact's files, checked, into place, and make room.
+        """Move a folder with the verified files of an artifact into place, and make room.
 
-        This process holds it from now on. The folder must be on the cache's file system.
+        This process leases the artifact. The folder must be on the file system of the cache.
         """
         reference = record.spec.reference
         final, lease = self.folder(reference), _lease(self.root)
@@ -92,7 +92,7 @@ class ReadCache:
         discarded = lease.new_folder()
         with self._locked():
             lease.add(record)
-            if not self._is_whole(record):  # no other process was faster
+            if not self._is_whole(record):  # no other process did it first
                 final.parent.mkdir(parents=True, exist_ok=True)
                 if final.exists():
                     final.rename(discarded / "old")
@@ -101,7 +101,7 @@ class ReadCache:
         self.make_room()
 
     def make_room(self) -> None:
-        """Remove what was used longest ago, and is not in use, until the cache is small enough."""
+        """Remove the least recently used artifacts that are not in use, until the cache fits."""
         limit = limit_bytes()
         entries = sorted(
             (_mtime_ns(path), path.parent, _size(path.parent))
@@ -118,7 +118,7 @@ class ReadCache:
                     break
                 if "/".join(folder.parts[-3:]) in in_use:
                     continue
-                with suppress(FileNotFoundError):  # another process was faster
+                with suppress(FileNotFoundError):  # another process removed it
                     folder.rename(discarded / str(number))
                     excess -= size
         shutil.rmtree(discarded, ignore_errors=True)
@@ -133,16 +133,16 @@ class ReadCache:
             return False
 
     def _in_use(self) -> set[str]:
-        """What living processes hold; what dead ones left behind is removed on the way."""
-        held: set[str] = set()
+        """References leased by living processes. Leases of dead processes are removed."""
+        references: set[str] = set()
         for path in sorted((self.root / "leases").iterdir()):
             with path.open("rb") as file:
                 if not _try_lock(file):
-                    held.update(path.read_text().splitlines())
+                    references.update(path.read_text().splitlines())
                     continue
                 shutil.rmtree(self.root / "aside" / path.name, ignore_errors=True)
                 path.unlink()
-        return held
+        return references
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -153,23 +153,23 @@ class ReadCache:
 
 
 class _Lease:
-    """What this process uses of a cache: one name a line, in a file locked while it lives."""
+    """The artifacts that this process uses: one reference per line, in a locked file."""
 
     def __init__(self, root: Path) -> None:
         self.process = os.getpid()
         self.root = root
         self.name = f"{self.process}-{uuid.uuid4().hex[:8]}"
-        self.held: dict[str, str] = {}  # reference -> digest
+        self.digests: dict[str, str] = {}  # reference -> content digest
         (root / "leases").mkdir(parents=True, exist_ok=True)
         self.file = (root / "leases" / self.name).open("a")
         fcntl.flock(self.file, fcntl.LOCK_EX)
 
     def add(self, record: Record) -> None:
         reference = str(record.spec.reference)
-        if reference not in self.held:
+        if reference not in self.digests:
             self.file.write(f"{reference}\n")
             self.file.flush()
-        self.held[reference] = record.digest
+        self.digests[reference] = record.digest
 
     def new_folder(self) -> Path:
         folder = self.root / "aside" / self.name / uuid.uuid4().hex[:8]
@@ -184,7 +184,7 @@ _one_lease = threading.Lock()
 def _lease(root: Path) -> _Lease:
     with _one_lease:
         lease = _leases.get(root)
-        if lease is None or lease.process != os.getpid():  # a forked child keeps its own
+        if lease is None or lease.process != os.getpid():  # a forked child needs its own
             lease = _leases[root] = _Lease(root)
         return lease
 
@@ -207,6 +207,6 @@ def _mtime_ns(path: Path) -> int:
 def _size(folder: Path) -> int:
     sizes = 0
     for path in folder.rglob("*"):
-        with suppress(OSError):  # it is being removed
+        with suppress(OSError):  # another process is removing it
             sizes += path.stat().st_size if path.is_file() else 0
     return sizes

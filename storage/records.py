@@ -1,8 +1,8 @@
-"""Specs, versions and records: who made an artifact from what. Standard library only, so that
-`melgraph audit` starts at once.
+"""Specs, versions and records: what an artifact is made from.
 
-A *version* is input-addressed: the hash of everything that decides the bytes, known before the
-work starts. A *record* is written last and is the commit: an artifact without one does not exist.
+A *version* is input-addressed: it is the hash of everything that determines the bytes, and is known
+before the work starts. A *record* is written last and is the commit: an artifact without a record
+does not exist. Imports the standard library only, so that `melgraph audit` starts at once.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]*")
 
 
 def canonical_json(value: object) -> bytes:
-    """One spelling of a JSON value: sorted keys, no spaces, UTF-8, no NaN."""
+    """The canonical encoding of a JSON value: sorted keys, no spaces, UTF-8, no NaN."""
     return json.dumps(
         _as_read_back(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False
     ).encode()
 
 
 def _as_read_back(value: object) -> Any:
-    # JSON's keys are strings: the keys 2 and 10 must sort alike before and after a round trip.
+    # Keys in JSON are strings: 2 and 10 must have the same order before and after a round trip.
     return json.loads(json.dumps(value, allow_nan=False))
 
 
@@ -49,15 +49,15 @@ class Reference:
 
 @dataclass(frozen=True)
 class Spec:
-    """All that decides an artifact's bytes, before any work is done.
+    """Everything that determines the bytes of an artifact, before the work starts.
 
     Attributes:
         asset: name of the asset.
         partition: its partition key, as `partition_name` spells it.
-        stage: integer raised by hand when the asset's code changes what it computes.
+        stage: integer that a developer increments when the code of the asset computes other bytes.
         inputs: the artifacts it is made from.
         config: the resolved configuration, JSON-ready.
-        seed: seed of everything random in it, or None where nothing is.
+        seed: random seed; None if nothing is random.
     """
 
     asset: str
@@ -78,7 +78,7 @@ class Spec:
 
     @property
     def version(self) -> str:
-        """Input-addressed version, 32 hexadecimal digits; the same on every machine."""
+        """The input-addressed version, 32 hexadecimal digits. It is the same on every machine."""
         identity = {
             "asset": self.asset,
             "partition": self.partition,
@@ -91,19 +91,19 @@ class Spec:
 
     @property
     def reference(self) -> Reference:
-        """The artifact this spec makes."""
+        """The artifact that this spec describes."""
         return Reference(self.asset, self.partition, self.version)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A source recording an artifact was made from.
+    """A source recording of an artifact.
 
     Attributes:
         track_id: first 16 bytes of the SHA-256 of the file, hexadecimal.
-        sha256: of the whole file; None where the file could not be read.
+        sha256: of the whole file; None if the file could not be read.
         path: relative to the library, with `/`.
-        files: the files of the artifact made from it, where that is known one by one.
+        files: the files of the artifact that were made from this recording, if that is known.
     """
 
     track_id: str | None
@@ -114,16 +114,16 @@ class Recording:
 
 @dataclass(frozen=True)
 class Record:
-    """What an artifact is, what it came from, and how to make it again.
+    """What an artifact is, what it was made from, and how to make it again.
 
     Attributes:
-        spec: what decides the bytes.
+        spec: what determines the bytes.
         files: relative path -> (SHA-256, size in bytes) of every file of the artifact.
-        input_digests: content digest of every input when the work was done.
-        recordings: the source recordings, where this artifact (and not an input) names them.
-        facts: a summary of the content worth reading, JSON-ready.
-        run: ids of the Dagster and MLflow runs. No part of the version.
-        environment: package versions, git commit, device. No part of the version.
+        input_digests: content digest of every input at the time of the work.
+        recordings: the source recordings, if this artifact (and not one of its inputs) lists them.
+        facts: a summary of the content, JSON-ready.
+        run: ids of the Dagster and MLflow runs. Not part of the version.
+        environment: package versions, git commit, device. Not part of the version.
         started_at: ISO 8601, UTC.
         finished_at: ISO 8601, UTC.
     """
@@ -140,11 +140,11 @@ class Record:
 
     @property
     def digest(self) -> str:
-        """Content digest of the whole: SHA-256 over the sorted files."""
+        """Content digest of the artifact: SHA-256 over names, digests and sizes of its files."""
         return _sha256(canonical_json({name: list(entry) for name, entry in self.files.items()}))
 
     def to_bytes(self) -> bytes:
-        """The record as it is written: one spelling, carrying a digest of itself."""
+        """The record as it is written: in a canonical encoding, with a digest of itself."""
         spec = asdict(self.spec)
         spec["inputs"] = [str(reference) for reference in self.spec.inputs]
         body = {
@@ -167,17 +167,21 @@ class Record:
 
 
 def parse_reference(text: str) -> Reference:
-    """`asset/partition/version` as a Reference; ValueError when it is not of that form."""
+    """Parse `asset/partition/version`.
+
+    Raises:
+        ValueError: the text has another form.
+    """
     asset, partition, version = text.split("/")
     return Reference(asset, partition, version)
 
 
 def parse_record(data: bytes, *, where: object) -> Record:
-    """The record in `data`, checked against itself.
+    """Parse a record and verify its digest of itself.
 
     Raises:
-        NewerFormat: it was written by a newer melgraph.
-        ArtifactCorrupt: it is not JSON, or not the bytes that were committed.
+        NewerFormat: the record was written by a newer version of melgraph.
+        ArtifactCorrupt: the record is not JSON, or differs from the committed bytes.
     """
     remedy = "remove this artifact's folder and materialize the asset again"
     try:
@@ -198,11 +202,11 @@ def parse_record(data: bytes, *, where: object) -> Record:
         unchanged = record.to_bytes() == data
     except (ValueError, LookupError, TypeError, AttributeError, StorageError) as error:
         raise ArtifactCorrupt(
-            f"the record is not whole ({error!r})", where=where, remedy=remedy
+            f"the record is incomplete ({error!r})", where=where, remedy=remedy
         ) from None
     if not unchanged:
         raise ArtifactCorrupt(
-            "the record is not the one that was committed: its digest does not match",
+            "the record differs from the committed one: its digest does not match",
             where=where,
             remedy=remedy,
         )
@@ -229,7 +233,7 @@ def _from_body(body: Mapping[str, Any]) -> Record:
 
 
 def partition_name(partition: Mapping[str, str] | str) -> str:
-    """One folder name for a partition: `key`, or `value+value` in order of dimension name."""
+    """The folder name of a partition: `key`, or `value+value` sorted by dimension name."""
     if isinstance(partition, str):
         return partition
     return "+".join(partition[name] for name in sorted(partition))

@@ -1,13 +1,14 @@
-"""The spectrogram store: all tracks of a batch in one Zarr v3 group, readable by anyone.
+"""The spectrogram store: all tracks of a batch in one Zarr v3 group.
 
 Layout of the group (contiguous ragged array, CF conventions section 9.3.3):
 
-- `values` `[frame, bin]` (float16 for spectrograms; `[sample]`, int16, for waveforms): the tracks
-  one after another along time. Chunks of 1024 frames, packed into shard files of about 64 MB that
-  are written whole, once. A representation may have further arrays of the same rows (`phase`).
+- `values` `[frame, bin]` (float16 for spectrograms; `[sample]`, int16, for waveforms): all
+  tracks, concatenated along time. Chunks have 1024 frames and are packed into shard files of about
+  64 MB, each of which is written once, as a whole. A representation may have further arrays of the
+  same shape (`phase`).
 - `offsets` int64 `[track + 1]`: track `i` is `values[offsets[i]:offsets[i + 1]]`.
-- `track_id` uint8 `[track, 16]`, `frequency` float32 `[bin]` in Hz where the bins have one.
-- attributes: the whole transform, so that a stranger can invert it.
+- `track_id` uint8 `[track, 16]`, `frequency` float32 `[bin]` in Hz, if the bins have frequencies.
+- attributes: the complete transform, so that other programs can invert it.
 """
 
 import re
@@ -26,23 +27,27 @@ CHUNK_FRAMES = 1024
 CHUNK_SAMPLES = 2**20
 SHARD_BYTES = 64 * 2**20
 _TRACK_ID = re.compile(r"[0-9a-f]{32}")
-_CHECKED_AT_ONCE = 2**22  # values: bounds the memory of a check
+_CHECKED_AT_ONCE = 2**22  # values; bounds the memory of a check
 
-# What zarr raises over damaged metadata: besides its own errors, whatever its parsing runs into.
+# What zarr raises for damaged metadata: besides its own errors, whatever its parser raises.
 _UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, OverflowError)
 
 
 class SpectrogramWriter:
-    """Appends tracks to a new store; holds at most one shard of each array in memory.
+    """Appends tracks to a new store. At most one shard of each array is in memory.
 
     Args:
         folder: a folder that does not exist yet.
-        frequency: float32 `[bin]`, Hz; None where the bins have none.
-        bins: number of bins; that of the frequencies when absent, 0 for a flat array of samples.
+        frequency: float32 `[bin]`, Hz; None if the bins have no frequencies.
+        bins: number of bins, 0 for an array of samples. Default: the number of frequencies.
         attributes: the transform, JSON-ready.
         arrays: name -> dtype of each array; `values` first.
-        codec: `"none"`, or `"zstd"` for about a fifth less disk and no memory map.
-        shard_bytes: size of a shard file.
+        codec: `"none"`, or `"zstd"`, which saves about 20 % of the disk but prevents memory maps.
+        shard_bytes: size of a shard file, bytes.
+
+    Raises:
+        StorageError: the codec does not exist.
+        ValueError: neither `frequency` nor `bins` is given.
     """
 
     def __init__(
@@ -58,13 +63,13 @@ class SpectrogramWriter:
     ) -> None:
         if codec not in CODECS:
             raise StorageError(
-                f"{codec!r} is no codec of a spectrogram store",
+                f"{codec!r} is not a codec of a spectrogram store",
                 where=folder,
                 remedy=f"use one of: {', '.join(CODECS)}",
             )
         if bins is None:
             if frequency is None:
-                raise ValueError("give the frequencies of the bins, or their number")
+                raise ValueError("give either the frequencies of the bins or their number")
             bins = len(frequency)
         arrays = arrays or {"values": "float16"}
         self.folder, self.bins = folder, bins
@@ -99,29 +104,30 @@ class SpectrogramWriter:
 
     @property
     def frames_written(self) -> int:
-        """Frames (or samples) appended so far."""
+        """Number of frames (or samples) appended so far."""
         return self._offsets[-1]
 
     def append(self, track_id: str, values: np.ndarray, **others: np.ndarray) -> None:
-        """Add one track: `[frame, bin]` (or `[sample]`) per array, zero frames allowed.
+        """Add one track: `[frame, bin]` (or `[sample]`) per array. Zero frames are allowed.
 
-        The arrays may be memory maps: they are copied piece by piece.
+        The arrays may be memory maps: they are copied in pieces.
 
         Raises:
-            StorageError: the shape, a value or the track id does not fit the store.
+            StorageError: a shape, a value or the track id is invalid.
+            ValueError: the names of the arrays are not those of the store.
         """
         if not _TRACK_ID.fullmatch(track_id) or track_id in self._track_ids:
             raise StorageError(
-                f"{track_id!r} is no track id, or is in the store already",
+                f"{track_id!r} is not a track id, or is already in the store",
                 where=self.folder,
-                remedy="append each track once, under its 32 lower-case hexadecimal digits",
+                remedy="append each track once; its id has 32 lower-case hexadecimal digits",
             )
-        given = {"values": values, **others}
-        if given.keys() != self._arrays.keys():
-            raise ValueError(f"the store has {list(self._arrays)}, given {list(given)}")
-        for array in given.values():
+        track = {"values": values, **others}
+        if track.keys() != self._arrays.keys():
+            raise ValueError(f"the store has {list(self._arrays)}, the track has {list(track)}")
+        for array in track.values():
             self._check(track_id, array, len(values))
-        for name, array in given.items():
+        for name, array in track.items():
             self._arrays[name].append(array)
         self._track_ids[track_id] = None
         self._offsets.append(self._offsets[-1] + len(values))
@@ -131,17 +137,17 @@ class SpectrogramWriter:
             raise StorageError(
                 f"an array of shape {array.shape} does not fit a store of {self.bins} bins",
                 where=self.folder,
-                remedy="append arrays of shape [frame, bin], all of one length",
+                remedy="append arrays of shape [frame, bin] with equal numbers of frames",
             )
         if array.dtype.kind == "f" and not all(map(_fits_float16, _pieces(array))):
             raise StorageError(
-                f"the spectrogram of track {track_id} holds NaN, infinite or too large values",
+                f"the spectrogram of track {track_id} has NaN, infinite or too large values",
                 where=self.folder,
-                remedy="quarantine the track: only finite values are stored",
+                remedy="quarantine the track: only finite values can be stored",
             )
 
     def close(self) -> None:
-        """Write what is left and check the layout that memory maps rely on."""
+        """Write the remaining data, and check the layout that memory maps rely on."""
         for array in self._arrays.values():
             array.close()
         ids = np.frombuffer(bytes.fromhex("".join(self._track_ids)), np.uint8).reshape(-1, 16)
@@ -169,7 +175,7 @@ def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _fits_float16(values: np.ndarray) -> bool:
-    if values.dtype == np.float16:  # by its bits: numpy has no fast arithmetic for this type
+    if values.dtype == np.float16:  # compare the bits: numpy has no fast arithmetic for this type
         bits = np.bitwise_and(values.view(np.uint16), 0x7FFF)
         return int(bits.max(initial=0)) < 0x7C00
     return bool(np.isfinite(values).all() and np.abs(values).max(initial=0) <= np.finfo("f2").max)
@@ -182,12 +188,12 @@ class SpectrogramStore:
         attributes: the transform.
         arrays: names of its arrays; `values` first.
         offsets: int64 `[track + 1]`.
-        track_ids: hexadecimal, in order of the rows.
-        frequency: float32 `[bin]`, Hz; None where the bins have none.
+        track_ids: hexadecimal, in the order of the tracks.
+        frequency: float32 `[bin]`, Hz; None if the bins have no frequencies.
 
     Raises:
-        NewerFormat: written by a newer melgraph.
-        ArtifactCorrupt: not a spectrogram store.
+        NewerFormat: it was written by a newer version of melgraph.
+        ArtifactCorrupt: it is not a spectrogram store.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -216,7 +222,7 @@ class SpectrogramStore:
         except _UNREADABLE as error:
             raise _not_a_store(folder, repr(error)) from None
         if not fits or len(self.offsets) != len(ids) + 1 or (np.diff(self.offsets) < 0).any():
-            raise _not_a_store(folder, "its arrays do not fit each other")
+            raise _not_a_store(folder, "the shapes of its arrays do not match")
         self.track_ids = [row.tobytes().hex() for row in ids]
         self._rows = {track_id: row for row, track_id in enumerate(self.track_ids)}
 
@@ -230,8 +236,8 @@ class SpectrogramStore:
         shape = self._arrays["values"].shape
         bins = shape[1:] if self.frequency is None else (len(self.frequency),)
         dtypes = {reader.dtype.str for reader in self._arrays.values()}
-        known = dtypes <= ({"<f2"} if len(shape) == 2 else {"<i2"})
-        return known and shapes == {(int(self.offsets[-1]), *bins)}
+        dtypes_are_valid = dtypes <= ({"<f2"} if len(shape) == 2 else {"<i2"})
+        return dtypes_are_valid and shapes == {(int(self.offsets[-1]), *bins)}
 
     def __len__(self) -> int:
         return len(self.track_ids)
@@ -240,10 +246,10 @@ class SpectrogramStore:
         return track_id in self._rows
 
     def track(self, track_id: str, array: str = "values") -> np.ndarray:
-        """`[frame, bin]` (or `[sample]`) of a track: a view of the memory map where there is one.
+        """`[frame, bin]` (or `[sample]`) of a track; a view of a memory map if possible.
 
         Raises:
-            KeyError: the track, or the array, is not in this store.
+            KeyError: the track or the array is not in this store.
         """
         row = self._rows[track_id]
         return self.frames(int(self.offsets[row]), int(self.offsets[row + 1]), array)
@@ -252,13 +258,13 @@ class SpectrogramStore:
         """`[stop - start, ...]` of the concatenated frames.
 
         Raises:
-            IndexError: the store has no such frames.
+            IndexError: the frames are out of range.
             ArtifactCorrupt: a shard file is missing or too short.
         """
         return self._arrays[array].rows(start, stop)
 
     def check_layout(self) -> None:
-        """Assert that the files are what the memory maps expect.
+        """Check that the files have the layout that the memory maps rely on.
 
         Raises:
             ArtifactCorrupt: a file has another size or order.

@@ -1,4 +1,4 @@
-"""Tables: Parquet through polars. Units are column suffixes (`duration_s`)."""
+"""Tables: Parquet, through polars. The unit is a suffix of the column name (`duration_s`)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +9,12 @@ from melgraph.storage.errors import ArtifactCorrupt
 
 
 def write_table(table: pl.DataFrame, path: Path) -> None:
-    """Write a table into an artifact's folder in the making; the same rows give the same bytes."""
+    """Write a table. Equal rows give equal bytes."""
     table.write_parquet(path, compression="zstd", statistics=True)
 
 
 def read_table(path: Path, *, columns: list[str] | None = None) -> pl.DataFrame:
-    """Read a table, or some of its columns.
+    """Read a table, or only some of its columns.
 
     Raises:
         ArtifactCorrupt: the file is missing or is not Parquet.
@@ -26,7 +26,7 @@ def read_table(path: Path, *, columns: list[str] | None = None) -> pl.DataFrame:
 
 
 def read_part(path: Path, columns: Sequence[str], where: pl.Expr | None = None) -> pl.DataFrame:
-    """Some columns, and the rows that fit a condition, without the rest ever being in memory.
+    """Read some columns of the rows that match a condition. Other rows are not loaded into memory.
 
     Raises:
         ArtifactCorrupt: the file is missing or is not Parquet.

@@ -1,8 +1,9 @@
-"""The register of looks at test splits: append-only, in the home, written before each look.
+"""The register of test reads: an append-only file that counts uses of the test labels.
 
-A test split is worth what it is worth once. Whoever reads its labels says so here first, so that a
-crash after the look still counts; results show how often their test split was looked at. It lies in
-the home also where artifacts lie in a bucket: it tells of the looks of this home.
+Every time the labels of a test split are read, results on it become less reliable. Code that reads
+them first adds a line here, so that the read is counted even if the process then crashes. Results
+state how often their test split was read. The register is in the home even if the artifacts are in
+a bucket, because it counts the reads of this home.
 """
 
 import hashlib
@@ -24,15 +25,15 @@ FILE = "test_reads.jsonl"
 
 @dataclass(frozen=True)
 class TestRead:
-    """One look.
+    """One read of the labels of a test split.
 
     Attributes:
         dataset: the snapshot, `datasets/name/version`.
-        tracks: digest of the ids of its test tracks: the same part may be in several snapshots.
-        reader: the artifact it was for.
+        tracks: digest of the ids of its test tracks; snapshots may share a test split.
+        reader: the artifact that was made with the labels.
         kind: `evaluation`, `cross-validation`, `clusters` or `study`.
-        run: the Dagster run, if known.
-        at: UTC.
+        run: id of the Dagster run, if known.
+        at: time, UTC, ISO 8601.
     """
 
     dataset: str
@@ -51,16 +52,17 @@ def register_read(
     kind: str,
     run: str | None,
 ) -> None:
-    """Note a look, unless this very version of this reader is noted already: it learns nothing new
-    by being made again.
+    """Register a read of test labels.
+
+    A version of a reader is registered once per snapshot: making it again reveals nothing new.
 
     Args:
-        home: of the register.
-        dataset: the snapshot whose test labels are looked at.
-        test_ids: track ids of its test part.
-        reader: the artifact that is made.
-        kind: what for.
-        run: the Dagster run, if known.
+        home: the home of the register.
+        dataset: the snapshot whose test labels are read.
+        test_ids: track ids of its test split.
+        reader: the artifact that is made with the labels.
+        kind: see `TestRead.kind`.
+        run: id of the Dagster run, if known.
     """
     read = TestRead(
         dataset=str(dataset),
@@ -73,44 +75,44 @@ def register_read(
     path = home.root / FILE
     home.locks.mkdir(parents=True, exist_ok=True)
     with FileLock(home.locks / "test_reads.lock"):
-        known = {(each.dataset, each.reader) for each in known_reads(home)}
-        if (read.dataset, read.reader) in known:
+        registered = {(each.dataset, each.reader) for each in list_test_reads(home)}
+        if (read.dataset, read.reader) in registered:
             return
         line = json.dumps({"format": FORMAT, **asdict(read)}) + "\n"
-        torn = path.is_file() and not path.read_bytes().endswith(b"\n")
+        is_torn = path.is_file() and not path.read_bytes().endswith(b"\n")
         with path.open("ab") as file:
-            file.write((b"\n" if torn and path.stat().st_size else b"") + line.encode())
+            file.write((b"\n" if is_torn and path.stat().st_size else b"") + line.encode())
             file.flush()
             os.fsync(file.fileno())
 
 
 def part_digest(test_ids: Iterable[str]) -> str:
-    """Names a test part by its tracks."""
+    """Digest of the tracks of a test split, independent of their order."""
     return hashlib.sha256("\n".join(sorted(test_ids)).encode()).hexdigest()[:32]
 
 
-def known_reads(home: Home) -> list[TestRead]:
-    """Every look that is noted, in order. A line that a crash cut short is passed over.
+def list_test_reads(home: Home) -> list[TestRead]:
+    """All registered reads, in order. A line that a crash has truncated is skipped.
 
     Raises:
-        StorageError: a line was written by a newer melgraph.
+        StorageError: a line was written by a newer version of melgraph.
     """
     path = home.root / FILE
     if not path.is_file():
         return []
-    found = []
+    reads = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             body = json.loads(line)
             written_format = int(body.pop("format"))
             read = TestRead(**body) if written_format <= FORMAT else None
         except (ValueError, KeyError, TypeError):
-            continue  # torn
+            continue  # truncated
         if read is None:
             raise StorageError(
                 f"line {number} has format {written_format}, this melgraph reads up to {FORMAT}",
                 where=path,
                 remedy="upgrade melgraph, or use another MELGRAPH_HOME",
             )
-        found.append(read)
-    return found
+        reads.append(read)
+    return reads

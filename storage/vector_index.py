@@ -1,11 +1,12 @@
 """The vector index: immutable segments of vectors, searched together.
 
 A segment is one usearch file (HNSW graph, Malkov & Yashunin 2018, cosine distance) and the ids of
-its rows. Segments are built by one thread, because two make different files. A search over few
-vectors is exact; over many it walks the graphs.
+its rows. Segments are built by one thread, because several threads give different files. A search
+in few vectors is exact; in many vectors it uses the graphs and is approximate.
 
-A graph is walked in a memory map by native code, and one wrong byte can end the process (20 of 300
-flipped bytes did). So a segment that is a committed artifact is compared with its record first.
+Native code searches the graph in a memory map, and a single wrong byte can crash the process (in a
+test, 20 of 300 flipped bytes did). Therefore a segment is compared with its record before it is
+used, if it is a committed artifact.
 """
 
 from collections.abc import Sequence
@@ -19,8 +20,8 @@ from melgraph.storage.artifacts import file_sha256
 from melgraph.storage.errors import ArtifactCorrupt, StorageError
 from melgraph.storage.records import RECORD_NAME, parse_record
 
-EXACT_BELOW = 100_000  # vectors in all segments; below it, brute force is fast and never wrong
-_REMEDY = "run `melgraph audit` on it; remove its folder, then materialize the index again"
+EXACT_BELOW = 100_000  # vectors in all segments; with fewer, an exact search is fast enough
+_REMEDY = "run `melgraph audit` on it, remove its folder, and materialize the index again"
 _VECTORS, _IDS = "vectors.usearch", "track_id.npy"
 
 
@@ -28,12 +29,12 @@ def write_segment(folder: Path, track_ids: Sequence[str], vectors: np.ndarray) -
     """Write a segment: `vectors` float32 `[track, dimension]`, `track_ids` hexadecimal.
 
     Raises:
-        StorageError: a vector is not finite, or their number is not that of the ids.
+        StorageError: a vector is not finite, or the numbers of vectors and ids differ.
     """
     if len(vectors) != len(track_ids) or not np.isfinite(vectors).all():
         raise StorageError(
             f"{len(vectors)} vectors for {len(track_ids)} ids, "
-            f"{np.count_nonzero(~np.isfinite(vectors))} values not finite",
+            f"{np.count_nonzero(~np.isfinite(vectors))} values are not finite",
             where=folder,
             remedy="index one finite vector per track",
         )
@@ -46,7 +47,7 @@ def write_segment(folder: Path, track_ids: Sequence[str], vectors: np.ndarray) -
 
 
 class VectorIndex:
-    """Segments opened together through memory maps.
+    """Several segments, opened through memory maps and searched together.
 
     Raises:
         ArtifactCorrupt: a segment cannot be read.
@@ -80,7 +81,7 @@ class VectorIndex:
 
         Args:
             queries: float32 `[query, dimension]`.
-            k: how many; fewer come back when the index holds fewer.
+            k: number of results; fewer if the index has fewer vectors.
 
         Raises:
             ValueError: the queries have another dimension than the vectors.
@@ -91,7 +92,7 @@ class VectorIndex:
         for index, ids in self._segments:
             matches = index.search(queries, min(k, len(ids)), exact=exact, threads=1)
             for row in range(len(queries)):
-                # One query gives its matches, several a batch of them; a graph may find fewer.
+                # One query returns its matches, several a batch of them. A graph may find fewer.
                 hits: Any = matches if len(queries) == 1 else matches[row]
                 pairs = zip(hits.keys, hits.distances, strict=True)
                 results[row] += [(ids[int(key)], 1.0 - float(d)) for key, d in pairs]
@@ -101,7 +102,7 @@ class VectorIndex:
 def _compare_with_record(folder: Path) -> None:
     try:
         data = (folder / RECORD_NAME).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):  # not an artifact, or not yet
+    except (FileNotFoundError, NotADirectoryError):  # not a committed artifact
         return
     record = parse_record(data, where=folder / RECORD_NAME)
     for name in (_VECTORS, _IDS):
@@ -109,5 +110,5 @@ def _compare_with_record(folder: Path) -> None:
         path = folder / name
         if recorded is None or not path.is_file() or file_sha256(path) != recorded:
             raise ArtifactCorrupt(
-                "the index segment is not as recorded", where=path, remedy=_REMEDY
+                "the index segment differs from its record", where=path, remedy=_REMEDY
             )

@@ -16,12 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
 from tests.buckets import bucket, bucket_server  # noqa: F401 - fixtures
 
 if TYPE_CHECKING:
+    from melgraph.assets.context import Context
     from melgraph.storage.artifacts import ArtifactStore
     from melgraph.storage.catalogue import Catalogue
     from melgraph.storage.home import Home
@@ -33,6 +35,11 @@ os.environ.update(
 )
 REAL_DATA = "MELGRAPH_REAL_DATA"
 SETTINGS = ("MELGRAPH_", "MLFLOW_", "DAGSTER_", "AWS_")
+# A limit for a process that hangs: no test takes so long, even on a busy machine.
+PATIENCE_S = 1800.0
+HEAVY_MODULES = (
+    "torch", "dagster", "polars", "mlflow", "zarr", "numpy", "pydantic", "pandas", "sklearn"
+)  # fmt: skip
 KEPT = (REAL_DATA, "MELGRAPH_UPDATE_SNAPSHOT")  # settings of the tests themselves
 
 EXPERIMENT = """\
@@ -83,14 +90,19 @@ IN_SERVICE = 'in_service = ["audio-features", "mel-statistics", "small-cnn", "ti
 STYLES = ("blues", "classical", "country")
 
 
+# A test bounds the work, not the clock: a busy machine must not fail one.
+hypothesis.settings.register_profile("melgraph", deadline=None)
+hypothesis.settings.load_profile("melgraph")
+
+
 def _forget_settings() -> None:
     for name in list(os.environ):
         if name.startswith(SETTINGS) and name not in KEPT:
             del os.environ[name]
 
 
-# `assets.partitions` reads the user's own specs when it is imported: while tests are collected,
-# those of a home that lies in the working directory must not be found.
+# The definitions are built from the TOML files of the home that the environment names: while tests
+# are collected, those of a home that lies in the working directory must not be found.
 _forget_settings()
 os.environ["MELGRAPH_HOME"] = str(Path(__file__).with_name("no-home"))  # and there is none
 
@@ -142,7 +154,15 @@ class MadeHome:
 
         return Catalogue(self.home.catalogue)
 
-    def melgraph(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    @property
+    def context(self) -> "Context":
+        from melgraph.assets.context import Context
+
+        return Context.open(self.home)
+
+    def melgraph(
+        self, *arguments: str, timeout: float = PATIENCE_S
+    ) -> subprocess.CompletedProcess[str]:
         """Run the command line on this home, in a process of its own."""
         command = [sys.executable, "-m", "melgraph.pipelines.cli", *arguments]
         environment = {**os.environ, "MELGRAPH_HOME": str(self.root)}
@@ -230,13 +250,16 @@ def home_copy(made_home: MadeHome, tmp_path: Path) -> Callable[..., MadeHome]:
     return partial(copy_home, made_home, tmp_path)
 
 
-@pytest.fixture
-def small_specs(monkeypatch: pytest.MonkeyPatch, made_home: MadeHome) -> None:
-    """The made home's own specs, in this process too."""
-    from melgraph.assets.partitions import SPECS
-    from melgraph.ml.specs import load_specs
+def write_spec(home: "Home", kind: str, name: str, **keys: object) -> None:
+    """Write a TOML file into a home: `write_spec(home, "datasets", "genres", title="x")`."""
+    path = home.specs / kind / f"{name}.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in keys.items()
+                            if value is not None))  # fmt: skip
 
-    own = load_specs(made_home.home.specs)
-    for kind in ("datasets", "experiments", "taggers", "encoders", "recipes", "studies"):
-        for name, spec in getattr(own, kind).items():
-            monkeypatch.setitem(getattr(SPECS, kind), name, spec)
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        inside = ", ".join(f"{k} = {_toml(v)}" for k, v in value.items() if v is not None)
+        return f"{{ {inside} }}"
+    return json.dumps(value)

@@ -1,160 +1,188 @@
-"""`datasets`: named, immutable snapshots of which tracks, with which labels, in which split."""
+"""`datasets`: named, immutable snapshots of tracks, their labels and their splits."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
-from dagster import (
-    AllPartitionMapping,
-    AssetCheckResult,
-    AssetDep,
-    AssetExecutionContext,
-    MaterializeResult,
-    asset,
-    asset_check,
-)
+from dagster import AssetCheckResult, AssetExecutionContext, MaterializeResult, asset_check
 
-from melgraph.assets.dataset import one_recording as recordings
+from melgraph.assets.context import Context
+from melgraph.assets.dataset import one_recording
 from melgraph.assets.dataset.labels import (
-    LEARNED_AS,
+    add_labels,
     annotations,
     artist_key,
     candidates,
     collection_facts,
-    no_part,
-    question,
+    dataset_config,
+    exclusion_reasons,
     why_unusable,
-    with_labels,
 )
-from melgraph.assets.dataset.splits import take_sides
-from melgraph.assets.library import ingest
-from melgraph.assets.library.duplicates import DUPLICATES
+from melgraph.assets.dataset.snapshot import TABLE, Snapshot, artist_caution
+from melgraph.assets.dataset.splits import SplitAssignment, assign_splits
 from melgraph.assets.library.live import STATE, library_state, state_of
+from melgraph.assets.library.tracks import Tracks
 from melgraph.assets.materialize import (
-    Metadata,
     current_references,
-    inputs_of,
-    markdown_table,
     materialize,
-    plain_failures,
+    stage_asset,
 )
-from melgraph.assets.partitions import dataset_names
 from melgraph.assets.resources import HomeResource
+from melgraph.assets.stage import Metadata
+from melgraph.assets.stages import DATASETS, TRACKS
+from melgraph.assets.ui import markdown_table
 from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
-from melgraph.storage.catalogue import Catalogue
-from melgraph.storage.records import Reference, Spec
-from melgraph.storage.tables import read_table, write_table
-
-STAGE = 2
-DATASETS = "datasets"
-TABLE = "tracks.parquet"
+from melgraph.storage.records import Spec
+from melgraph.storage.tables import write_table
 
 
-def dataset_spec(store: ArtifactStore, catalogue: Catalogue, name: str) -> Spec:
-    """The snapshot of a dataset as the library, and the lists of its collection, are now.
+def plan_dataset(context: Context, name: str) -> Spec:
+    """The spec of a snapshot of the library and the lists of the collection as they are now.
 
-    Where nothing it depends on has changed since the last snapshot, this is that snapshot's spec.
-    Otherwise the last snapshot is its parent, whose split assignments stay; a published split has
-    no parent, as its lists decide alone.
+    If nothing has changed since the last snapshot, this is the spec of the last snapshot. Otherwise
+    the last snapshot is the parent: its tracks stay in their splits. A snapshot with a published
+    split has no parent, because only the lists determine the split.
     """
-    tracks = tuple(current_references(store, ingest.TRACKS))
-    config = question(store.home, name) | library_state(catalogue)
-    inputs = (*tracks, *recordings.duplicates_reference(store))
-    fresh = Spec(DATASETS, name, STAGE, inputs, config, config["seed"])
-    last = store.current(DATASETS, name)
-    if last is None or config["split"] == "official" or not _same_question(last.record.spec, fresh):
-        return fresh
+    store = context.store
+    tracks = tuple(current_references(store, TRACKS))
+    config = dataset_config(context, name) | library_state(context.catalogue)
+    inputs = (*tracks, *one_recording.duplicates_reference(store))
+    spec = DATASETS.spec(name, inputs, config, config["seed"])
+    last = store.current(DATASETS.name, name)
+    if last is None or config["split"] == "official" or not _keeps_splits(last.record.spec, spec):
+        return spec
     before = last.record.spec
-    of_library = {reference for reference in before.inputs if reference.asset != DATASETS}
+    inputs_before = {reference for reference in before.inputs if not DATASETS.owns(reference)}
     same_lists = before.config["metadata"] == config["metadata"]
     same_state = state_of(before.config) == state_of(config)
-    if of_library == set(inputs) and same_lists and same_state:
+    if inputs_before == set(inputs) and same_lists and same_state:
         return before
-    return replace(fresh, inputs=(*inputs, last.reference))
+    return replace(spec, inputs=(*inputs, last.reference))
 
 
-def _same_question(before: Spec, now: Spec) -> bool:
-    """Whether only the library, or the lists that grow with it, differ: then split assignments are
-    kept, else they start anew.
+def _keeps_splits(before: Spec, now: Spec) -> bool:
+    """Whether tracks stay in the splits of the snapshot before.
+
+    This is so if only the library and the lists, which grow with it, have changed.
     """
-    grows = (*STATE, "metadata")
-    asked = [{k: v for k, v in spec.config.items() if k not in grows} for spec in (before, now)]
-    return before.stage == now.stage and asked[0] == asked[1]
-
-
-def _of_tracks(spec: Spec) -> set[Reference]:
-    return {reference for reference in spec.inputs if reference.asset == ingest.TRACKS}
+    may_change = (*STATE, "metadata")
+    fixed = [
+        {k: v for k, v in spec.config.items() if k not in may_change} for spec in (before, now)
+    ]
+    return before.stage == now.stage and fixed[0] == fixed[1]
 
 
 def write_dataset(store: ArtifactStore, work: Work) -> None:
-    """Write the snapshot: one row per track, with label, group, split or the reason it has none."""
-    from melgraph.ml.recordings.components import components, edges_from_keys, name_edges
-    from melgraph.ml.splits.assignment import leakage
-
+    """Write one row per track: its labels, its group, and its split or why it has none."""
     config = work.spec.config
-    table, others = _candidates(store, work.spec)
-    found = annotations(store.home, work.spec.partition, config, table, others)
-    table = with_labels(table, found.rows)
-    paths = table["path"].to_list()
-    told = table.select(pl.coalesce("artist_id", "artist"))["artist_id"].to_list()
-    artists = [artist_key(name) for name in told]
-    joined = [row.group if row else None for row in found.rows]
-    known = recordings.known_clusters(store, work.spec)
-    clusters = [known.get(track_id) for track_id in table["track_id"]]
-    table = table.with_columns(duplicate_cluster=pl.Series(clusters, dtype=pl.String))
-    keys = (artists, joined, clusters)
-    edges = [*(edge for each in keys for edge in edges_from_keys(each)), *name_edges(paths)]
-    groups = components(table.height, edges)
-    parent = {}
-    for snapshot in inputs_of(store, work.spec, DATASETS):
-        before = read_table(snapshot.folder / TABLE)
-        parent = dict(before.select("track_id", "split").iter_rows())
-    sides = take_sides(table, groups, no_part(found.rows), config, parent)
-    if config["split"] != "official":  # which stays as it was published
-        recordings.leave_out_repeats(table, sides.splits, sides.reasons, parent)
-    splits, unusable = sides.splits, sides.unusable or why_unusable(table, sides.splits, config)
-    labels = [own if side else tuple(listed) for own, side, listed in
-              zip(sides.labels, splits, table["labels"].to_list(), strict=True)]  # fmt: skip
-    single = [one[0] if one and not config["multi_label"] else None for one in labels]
-    table = table.select(
-        pl.exclude("labels", "code"),
-        label=pl.Series(single, dtype=pl.String),
-        labels=pl.Series([list(one) for one in labels], dtype=pl.List(pl.String)),
-        group=pl.Series(groups, dtype=pl.Int64),
-        split=pl.Series(splits, dtype=pl.String),
-        left_out=pl.Series(sides.reasons, dtype=pl.String),
+    table, other_files = _candidates(store, work.spec)
+    collection = annotations(store.home, work.spec.partition, config, table, other_files)
+    clusters = one_recording.input_clusters(store, work.spec)
+    table = add_labels(table, collection.rows).with_columns(
+        duplicate_cluster=pl.Series(map(clusters.get, table["track_id"]), dtype=pl.String)
     )
+    names = table.select(pl.coalesce("artist_id", "artist"))["artist_id"].to_list()
+    artists = [artist_key(name) for name in names]
+    groups = _groups(table, artists, collection.rows)
+    parent = _parent_splits(store, work.spec)
+    excluded = exclusion_reasons(collection.rows)
+    assignment = assign_splits(table, groups, excluded, config, parent)
+    splits, reasons = assignment.splits, assignment.reasons
+    if config["split"] != "official":  # a published split stays unchanged
+        one_recording.leave_out_repeats(table, splits, reasons, parent)
+    unusable = assignment.unusable or why_unusable(table, splits, config)
+    table = _snapshot_table(table, groups, assignment, multi_label=config["multi_label"])
     write_table(table, work.folder / TABLE)
-    used = table.filter(pl.col("split").is_not_null())
-    counts = used.explode("labels").group_by(label="labels", split="split").len()
     work.facts.update(
-        tracks=table.height,
-        labelled=int((table["labels"].list.len() > 0).sum()),
-        used=used.height,
-        groups=used["group"].n_unique(),
-        artist_known=sum(artists[row] is not None for row, side in enumerate(splits) if side),
-        classes=sorted(used["labels"].explode().unique().to_list()),
-        counts=counts.sort("label", "split").to_dicts(),
-        left_out=recordings.counted_reasons(sides.reasons),
-        batches_not_searched=recordings.batches_not_searched(store, work.spec),
-        leaks=len(leakage(splits, groups)),
+        **_counts(table),
+        artist_known=sum(
+            artist is not None for artist, split in zip(artists, splits, strict=True) if split
+        ),
+        left_out=one_recording.count_reasons(reasons),
+        batches_not_searched=one_recording.batches_not_searched(store, work.spec),
+        leaks=_count_leaks(splits, groups),
         policy=config["split"],
         unusable=unusable,
-        snapshot_of=[reference.partition for reference in sorted(_of_tracks(work.spec))],
-        collection=collection_facts(config, found, sides),
+        snapshot_of=sorted(r.partition for r in work.spec.inputs if TRACKS.owns(r)),
+        collection=collection_facts(config, collection, assignment),
     )
     (work.folder / "spec.json").write_text(json.dumps(dict(config), indent=1, sort_keys=True))
 
 
+def _groups(table: pl.DataFrame, artists: list[str | None], rows: Sequence[Any]) -> Any:
+    """The component of each track, int64 `[track]`. A component must stay in one split.
+
+    Tracks are connected if they have the same artist, the same group in the collection or the same
+    recording, or if the name of one file extends the name of the other.
+    """
+    from melgraph.ml.recordings.components import components, edges_from_keys, name_edges
+
+    collection_groups = [row.group if row else None for row in rows]
+    keys = (artists, collection_groups, table["duplicate_cluster"].to_list())
+    edges = [edge for column in keys for edge in edges_from_keys(column)]
+    return components(table.height, [*edges, *name_edges(table["path"].to_list())])
+
+
+def _parent_splits(store: ArtifactStore, spec: Spec) -> dict[str, str | None]:
+    """Track id -> its split in the parent snapshot; empty if there is no parent."""
+    splits: dict[str, str | None] = {}
+    for parent in Snapshot.inputs_of(store, spec):
+        splits = parent.splits()
+    return splits
+
+
+def _snapshot_table(
+    table: pl.DataFrame, groups: Any, assignment: SplitAssignment, *, multi_label: bool
+) -> pl.DataFrame:
+    """The rows as they are stored. A track without a split keeps the labels of the collection."""
+    labels = [
+        usable if split else tuple(original)
+        for usable, split, original in zip(
+            assignment.labels, assignment.splits, table["labels"].to_list(), strict=True
+        )
+    ]
+    single = [one[0] if one and not multi_label else None for one in labels]
+    return table.select(
+        pl.exclude("labels", "code"),
+        label=pl.Series(single, dtype=pl.String),
+        labels=pl.Series([list(one) for one in labels], dtype=pl.List(pl.String)),
+        group=pl.Series(groups, dtype=pl.Int64),
+        split=pl.Series(assignment.splits, dtype=pl.String),
+        left_out=pl.Series(assignment.reasons, dtype=pl.String),
+    )
+
+
+def _counts(table: pl.DataFrame) -> Metadata:
+    """The numbers of tracks, groups and classes, and of tracks per class and split."""
+    used = table.filter(pl.col("split").is_not_null())
+    counts = used.explode("labels").group_by(label="labels", split="split").len()
+    return {
+        "tracks": table.height,
+        "labelled": int((table["labels"].list.len() > 0).sum()),
+        "used": used.height,
+        "groups": used["group"].n_unique(),
+        "classes": sorted(used["labels"].explode().unique().to_list()),
+        "counts": counts.sort("label", "split").to_dicts(),
+    }
+
+
+def _count_leaks(splits: Sequence[str | None], groups: Any) -> int:
+    from melgraph.ml.splits.assignment import leakage
+
+    return len(leakage(splits, groups))
+
+
 def _candidates(store: ArtifactStore, spec: Spec) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Good tracks of the snapshot's batches, each once, where first seen; and the other files."""
-    batches = inputs_of(store, spec, ingest.TRACKS)
+    """The good tracks of the collection, each once under its first path; and the other files."""
+    batches = Tracks.inputs_of(store, spec)
     if not batches:
         raise UserError(
-            "there are no tracks to make a dataset of",
+            "the library has no tracks, so there is nothing to make a dataset from",
             where=f"{spec.asset}/{spec.partition}",
-            remedy="materialize `tracks` for at least one track batch first",
+            remedy="materialize `tracks` for at least one track batch, or: melgraph run",
         )
     good, others = candidates(batches, spec.config)
     inside = pl.col("path").str.starts_with(spec.config["collection"])
@@ -162,29 +190,22 @@ def _candidates(store: ArtifactStore, spec: Spec) -> tuple[pl.DataFrame, pl.Data
     return good.filter(inside).select(*columns, "batch"), others.filter(inside)
 
 
-@asset(
-    partitions_def=dataset_names,
-    deps=[AssetDep(ingest.TRACKS, partition_mapping=AllPartitionMapping()), DUPLICATES],
-    group_name="dataset",
-    code_version=str(STAGE),
-    kinds={"polars"},
-)
-def datasets(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
-    """A named, immutable snapshot: which tracks, with which labels, in which split.
+@stage_asset(DATASETS)
+def datasets(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult[None]:
+    """A named, immutable snapshot of tracks with their labels and splits.
 
-    Labels come of the collection's adaptor: folders, tags, a table, or the lists of a published
-    collection. Splits go by connected components of "same artist", "same recording" and "one name
-    extends the other": no component is on two sides; in validation and test a recording counts
-    once. Tracks keep their side in later snapshots. A published split stays as it is, less what
-    would leak into its test. Parquet, one row per track, with the reason for each that is left out.
+    `tracks.parquet` has one row per track, with its split or the reason it is left out. Labels come
+    from folders, file metadata, a table, or the lists of a published collection. Tracks of one
+    artist or one recording, and files of which one name extends the other, always stay in the same
+    split. In validation and test, each recording counts once. Tracks stay in their split in later
+    snapshots. A published split is used unchanged, except that tracks which would leak into its
+    test part are left out.
     """
-    with plain_failures():
-        store = home.store()
-        spec = dataset_spec(store, home.catalogue(), context.partition_key)
-    return materialize(context, store, spec, write_dataset, _show)
+    return materialize(context, home, DATASETS)
 
 
-def _show(artifact: Artifact) -> Metadata:
+def show(artifact: Artifact) -> Metadata:
+    """The split by class, the findings about the collection, and why tracks are left out."""
     facts = artifact.facts
     table: dict[str, dict[str, object]] = {}
     for cell in facts["counts"]:
@@ -193,80 +214,72 @@ def _show(artifact: Artifact) -> Metadata:
         {"class": c, **{part: row.get(part, 0) for part in ("train", "validation", "test")}}
         for c, row in table.items()
     ]
-    shown: Metadata = {name: facts[name] for name in ("tracks", "used", "groups", "policy")}
-    told = {k: v for k, v in facts["collection"].items() if k not in ("findings", "listed")}
-    shown |= {name.replace("_", " "): value for name, value in told.items()}
-    if facts["collection"]["findings"]:
-        shown["findings"] = markdown_table(
-            [{"finding": f} for f in facts["collection"]["findings"]]
-        )
-    shown["split"] = markdown_table(rows)
+    metadata: Metadata = {name: facts[name] for name in ("tracks", "used", "groups", "policy")}
+    collection = dict(facts["collection"])
+    findings, _ = collection.pop("findings"), collection.pop("listed", None)
+    metadata |= {name.replace("_", " "): value for name, value in collection.items()}
+    if findings:
+        metadata["findings"] = markdown_table([{"finding": finding} for finding in findings])
+    metadata["split"] = markdown_table(rows)
     if facts["left_out"]:
         reasons = [{"reason": r, "tracks": n} for r, n in facts["left_out"].items()]
-        shown["left out"] = markdown_table(reasons)
-    if facts["artist_known"] < facts["used"]:
-        shown["caution"] = artist_caution(facts)
+        metadata["left out"] = markdown_table(reasons)
+    if caution := artist_caution(facts):
+        metadata["caution"] = caution
     if facts["batches_not_searched"]:
-        shown["track batches not searched for duplicates"] = facts["batches_not_searched"]
+        metadata["track batches not searched for duplicates"] = facts["batches_not_searched"]
     if facts["unusable"]:
-        shown["cannot be learned from"] = facts["unusable"]
-    return shown
+        metadata["no model can be trained because"] = facts["unusable"]
+    return metadata
 
 
-def artist_caution(facts: Metadata) -> str:
-    """What a split cannot promise where artists are not known."""
-    unknown = facts["used"] - facts["artist_known"]
-    return (
-        f"the artist of {unknown} of {facts['used']} tracks is not known: "
-        "tracks of one artist may be on both sides of the split"
-    )
-
-
-@asset_check(asset=datasets, blocking=True, description="No group or recording is on two sides.")
+@asset_check(
+    asset=datasets,
+    blocking=True,
+    description="No group and no recording is in more than one split.",
+)
 def no_leakage(home: HomeResource) -> AssetCheckResult:
-    """Recount, from the tables themselves, what is found in more than one split.
+    """Count the groups and recordings that have tracks in more than one split.
 
-    Groups as the snapshot has them, and recordings as the `duplicates` it was made with have them.
+    Groups are those of the snapshot. Recordings are those of the `duplicates` among its inputs.
     """
     store = home.store()
-    leaks, repeated = dict[str, int](), dict[str, int]()
-    for name in store.partitions(DATASETS):
-        snapshot = store.need(DATASETS, name)
-        if snapshot.record.spec.config["split"] == "leaky":
-            continue  # made to measure the gap
-        table = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())
-        sides = table.group_by("group").agg(pl.col("split").n_unique())
-        leaks[name] = sides.filter(pl.col("split") > 1).height
-        clusters = recordings.known_clusters(store, snapshot.record.spec)
-        repeated[name] = recordings.recordings_on_two_sides(table, clusters)
+    groups, recordings = dict[str, int](), dict[str, int]()
+    for snapshot in Snapshot.all_current(store):
+        if snapshot.policy == "leaky":
+            continue  # this policy leaks on purpose, to measure the effect
+        used = snapshot.used()
+        splits = used.group_by("group").agg(pl.col("split").n_unique())
+        groups[snapshot.name] = splits.filter(pl.col("split") > 1).height
+        clusters = one_recording.input_clusters(store, snapshot.spec)
+        recordings[snapshot.name] = one_recording.count_leaking_recordings(used, clusters)
     return AssetCheckResult(
-        passed=not any(leaks.values()) and not any(repeated.values()),
-        metadata={"leaking groups": leaks, "leaking recordings": repeated},
+        passed=not any(groups.values()) and not any(recordings.values()),
+        metadata={"leaking groups": groups, "leaking recordings": recordings},
     )
 
 
-_CHECK = "`melgraph validate` says what its collection lacks; docs/collections.md, what it needs"
-_OUTDATED = "the snapshot is of an earlier melgraph: make a new one (melgraph run --refresh)"
+_CHECK = "run `melgraph validate` to see what is missing; docs/collections.md lists what it needs"
+_OUTDATED = "an earlier melgraph wrote the snapshot; make a new one: melgraph run --refresh"
 _REMEDIES = {
-    labels: "put recordings into one folder per genre and name its level (--label-level N), "
-    "or ask for less: min_tracks_per_class in specs/datasets"
-    for labels in ("folder", "none")
+    source: "put the files into one folder per genre and set its level (--label-level N), "
+    "or lower min_tracks_per_class in specs/datasets"
+    for source in ("folder", "none")
 }
 
 
-def usable_dataset(store: ArtifactStore, name: str) -> Artifact:
-    """The current snapshot of a dataset, if a classifier can be learned from it.
+def usable_snapshot(store: ArtifactStore, name: str) -> Snapshot:
+    """The current snapshot of a dataset, if a model can be trained on it.
 
     Raises:
-        UserError: it cannot; the message says why.
+        UserError: no model can be trained on it; the message says why.
     """
-    snapshot = store.need(DATASETS, name)
-    if snapshot.facts["unusable"]:
-        config = snapshot.record.spec.config
-        outdated = config["multi_label"] and LEARNED_AS not in config
-        raise UserError(
-            f"the dataset {name!r} cannot be learned from: {snapshot.facts['unusable']}",
-            where=str(snapshot.folder),
-            remedy=_OUTDATED if outdated else _REMEDIES.get(config["labels"], _CHECK),
+    snapshot = Snapshot.current(store, name)
+    if snapshot.unusable:
+        remedy = _REMEDIES.get(snapshot.label_source, _CHECK)
+        raise UserError(  # the spec of a study contains the first sentence
+            f"the dataset {name!r} cannot be learned from: {snapshot.unusable}",
+            where=str(snapshot.artifact.folder),
+            remedy=_OUTDATED if snapshot.is_outdated else remedy,
         )
     return snapshot

@@ -1,9 +1,10 @@
-"""What a dataset's collection says about the library: labels, official split, artists.
+"""The annotations of a dataset's collection: labels, official split, artists and groups.
 
-The lists of a collection decide its datasets: their SHA-256 are in the spec's config, and so in the
-version; their place is not, so that the same lists give the same version on every machine. A
-snapshot holds the labels it was made with, row by row. To make it again, `melgraph reproduce` reads
-the lists where the TOML says they are, and refuses others than those recorded.
+The SHA-256 of each list of the collection is in the configuration of the spec, and so determines
+the version. The location of the lists is not, so that the same lists give the same version on every
+machine. A snapshot contains its labels, row by row. To compute a snapshot again, `melgraph
+reproduce` reads the lists at the location in the TOML file. It raises an error if they are not the
+recorded ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,28 +13,42 @@ from typing import Any
 
 import polars as pl
 
-from melgraph.assets.dataset.splits import Sides
+from melgraph.assets.context import Context
+from melgraph.assets.dataset.snapshot import LEARNED_AS
+from melgraph.assets.dataset.splits import SplitAssignment
 from melgraph.assets.library.live import library_files, live_tracks
-from melgraph.assets.partitions import SPECS
+from melgraph.assets.library.tracks import Tracks
 from melgraph.ml.errors import UserError
-from melgraph.storage.artifacts import Artifact, file_sha256
+from melgraph.ml.specs import load_specs
+from melgraph.ml.specs.dataset import DatasetSpec
+from melgraph.storage.artifacts import file_sha256
 from melgraph.storage.home import Home
 
-LEARNED_AS = "learned_as"  # in the config of snapshots with several labels a track
-MOST_FINDINGS = 10  # told in the facts; `melgraph validate` tells all
-_NOBODY = {"", "unknown", "unknown artist", "various", "various artists", "va", "n/a", "none"}
+MOST_FINDINGS = 10  # stored in the facts; `melgraph validate` prints all
+PLACEHOLDER_ARTISTS = {  # names in file metadata that stand for no artist
+    "",
+    "unknown",
+    "unknown artist",
+    "various",
+    "various artists",
+    "va",
+    "n/a",
+    "none",
+}
 
 
-def question(home: Home, name: str) -> dict[str, Any]:
-    """The config of a dataset: its TOML resolved, and the digests of its collection's lists."""
+def dataset_config(context: Context, name: str) -> dict[str, Any]:
+    """The configuration of a dataset: its specification, and the SHA-256 of each list."""
     from melgraph.ml.specs.dataset import OPTIONS
 
-    chosen = SPECS.datasets[name]
-    others = {option for option in OPTIONS if option != chosen.labels}
-    config = chosen.model_dump(exclude={"metadata", *others})
+    home, dataset = context.home, context.specs.datasets[name]
+    other_options = {option for option in OPTIONS if option != dataset.labels}
+    config = dataset.dump_for_version(exclude={"metadata", *other_options})
     config["label_level"] = config["label_level"] or home.label_level
-    config["metadata"] = {key: file_sha256(path) for key, path in _lists(home, name).items()}
-    if chosen.multi_label:  # snapshots without it say of themselves that nothing can learn them
+    config["metadata"] = {
+        key: file_sha256(path) for key, path in _lists(home, dataset, name).items()
+    }
+    if dataset.multi_label:  # snapshots without this key were written before this was supported
         config[LEARNED_AS] = "tags"
     return config
 
@@ -41,17 +56,18 @@ def question(home: Home, name: str) -> dict[str, Any]:
 def annotations(
     home: Home, name: str, config: Mapping[str, Any], table: pl.DataFrame, others: pl.DataFrame
 ) -> Any:
-    """An `ml.collections` row for each row of `table`, and what is not as it should be.
+    """The `ml.collections.Annotations` of `table`: one row per track, and findings.
 
     Args:
-        home: relative metadata lies below it.
-        name: of the dataset.
-        config: of `question`, as recorded.
+        home: the home; a relative path of the lists is below it.
+        name: the name of the dataset.
+        config: the recorded `dataset_config`.
         table: the good tracks.
-        others: quarantined files and further paths: they are in the library, and are not missed.
+        others: the other files of the library: quarantined files, and further paths of the same
+            bytes. Without them, the findings would report them as missing.
 
     Raises:
-        UserError: a list is not there, not the recorded one, or cannot be understood.
+        UserError: a list is missing, is not the recorded one, or cannot be parsed.
     """
     from dataclasses import replace
 
@@ -59,12 +75,12 @@ def annotations(
 
     files = _recorded_lists(home, name, config)
     tracks = [*tracks_of(table), *tracks_of(others)]
-    found = read(tracks, files, _spec_of(config))
-    return replace(found, rows=found.rows[: table.height])
+    annotated = read(tracks, files, _spec_of(config))
+    return replace(annotated, rows=annotated.rows[: table.height])
 
 
 def tracks_of(table: pl.DataFrame) -> list[Any]:
-    """Rows of `tracks` as the adaptors take them."""
+    """Rows of `tracks` in the form that the adaptors of collections take."""
     from melgraph.ml.collections import Track
 
     names = ("path", "track_id", "artist", "album", "title", "genre", "code")
@@ -75,18 +91,28 @@ def tracks_of(table: pl.DataFrame) -> list[Any]:
 
 
 def candidates(
-    batches: Sequence[Artifact], state: Mapping[str, Any]
+    batches: Sequence[Tracks], state: Mapping[str, Any]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The good tracks of some batches as the library is now, each once; and its other files: the
-    quarantined, and further paths of the same recordings.
+    """The present files of the library, in two tables.
+
+    Args:
+        batches: committed `tracks`, oldest first.
+        state: `library_state`, or the configuration of a spec that contains it.
+
+    Returns:
+        The good tracks, each once; and all other files, which are the quarantined ones and further
+        paths of the same tracks.
     """
     good = live_tracks(batches, state)
-    there = library_files(batches, state).filter(~pl.col("gone"))
-    return good, there.join(good, on="path", how="anti")
+    present = library_files(batches, state).filter(~pl.col("gone"))
+    return good, present.join(good, on="path", how="anti")
 
 
-def with_labels(table: pl.DataFrame, rows: Sequence[Any]) -> pl.DataFrame:
-    """The columns that come of the collection: `labels`, `official_split`, `artist_id`, ..."""
+def add_labels(table: pl.DataFrame, rows: Sequence[Any]) -> pl.DataFrame:
+    """The table with the columns `labels`, `official_split`, `artist_id` and `album_id`.
+
+    A title from the collection replaces a missing one.
+    """
     text = {
         "official_split": [row.split if row else None for row in rows],
         "artist_id": [row.artist if row else None for row in rows],
@@ -102,13 +128,13 @@ def with_labels(table: pl.DataFrame, rows: Sequence[Any]) -> pl.DataFrame:
 
 
 def artist_key(name: str | None) -> str | None:
-    """One spelling of an artist; None for those that are nobody."""
+    """A normalized spelling of an artist; None for no name or a placeholder name."""
     spelled = " ".join((name or "").casefold().split())
-    return None if spelled in _NOBODY else spelled
+    return None if spelled in PLACEHOLDER_ARTISTS else spelled
 
 
-def no_part(rows: Sequence[Any]) -> list[str | None]:
-    """Why a track takes no part from the start: the collection says so, or says nothing."""
+def exclusion_reasons(rows: Sequence[Any]) -> list[str | None]:
+    """Why a track is excluded before the split: it has no row, no label, or the row excludes it."""
     return [
         "not in the lists of the collection"
         if row is None
@@ -117,24 +143,26 @@ def no_part(rows: Sequence[Any]) -> list[str | None]:
     ]
 
 
-def collection_facts(config: Mapping[str, Any], found: Any, sides: Sides) -> dict[str, Any]:
-    """What the collection's lists and the library have of each other."""
+def collection_facts(
+    config: Mapping[str, Any], annotated: Any, assignment: SplitAssignment
+) -> dict[str, Any]:
+    """How the lists of the collection and the files of the library match."""
     facts: dict[str, Any] = {"labels": config["labels"]}
-    facts["findings"] = [str(finding) for finding in found.findings[:MOST_FINDINGS]]
-    if found.listed is not None:
-        matched = sum(row is not None for row in found.rows)
-        facts.update(rows=found.listed, rows_without_a_file=found.absent)
-        facts.update(files_with_a_row=matched, files_without_a_row=len(found.rows) - matched)
+    facts["findings"] = [str(finding) for finding in annotated.findings[:MOST_FINDINGS]]
+    if annotated.n_rows is not None:
+        matched = sum(row is not None for row in annotated.rows)
+        facts.update(rows=annotated.n_rows, rows_without_a_file=annotated.n_rows_without_file)
+        facts.update(files_with_a_row=matched, files_without_a_row=len(annotated.rows) - matched)
     if config["split"] == "official":
-        facts.update(listed=dict(found.split_sizes))
-        facts.update(straddling_groups=sides.straddling, removed_for_that=sides.removed)
+        facts.update(listed=dict(annotated.split_sizes))
+        facts.update(straddling_groups=assignment.straddling, removed_for_that=assignment.removed)
     return facts
 
 
 def why_unusable(
     table: pl.DataFrame, splits: Sequence[str | None], config: Mapping[str, Any]
 ) -> str | None:
-    """Why no experiment can learn from the labels of a table; None where one can."""
+    """Why no model can be trained on the tracks of a table; None if one can."""
     if any(splits):
         return None
     if (table["labels"].list.len() > 0).any():
@@ -149,38 +177,37 @@ def why_unusable(
 
 
 def _spec_of(config: Mapping[str, Any]) -> Any:
-    from melgraph.ml.specs.dataset import DatasetSpec
-
-    known = {key: config[key] for key in DatasetSpec.model_fields if key in config}
-    return DatasetSpec.model_validate({**known, "metadata": None})
+    fields = {key: config[key] for key in DatasetSpec.model_fields if key in config}
+    return DatasetSpec.model_validate({**fields, "metadata": None})
 
 
-def _lists(home: Home, name: str) -> dict[str, Path]:
+def _lists(home: Home, dataset: DatasetSpec, name: str) -> dict[str, Path]:
     from melgraph.ml.collections import find_metadata
 
-    return find_metadata(SPECS.datasets[name], home.root, where=f"dataset {name}")
+    return find_metadata(dataset, home.root, where=f"dataset {name}")
 
 
 def _recorded_lists(home: Home, name: str, config: Mapping[str, Any]) -> dict[str, Path]:
-    """The lists, if they are still those the config was made of."""
+    """The paths of the lists, after a comparison with the recorded SHA-256."""
     if not config["metadata"]:
         return {}
-    if name not in SPECS.datasets:
+    datasets = load_specs(home.specs).datasets  # the location is not recorded
+    if name not in datasets:
         raise UserError(
-            f"the dataset {name!r} has no TOML any more, so its lists cannot be found",
+            f"the dataset {name!r} has no TOML file, so its lists cannot be located",
             where=str(home.specs / "datasets"),
-            remedy=f"put {name}.toml back",
+            remedy=f"restore {name}.toml",
         )
-    files = _lists(home, name)
+    files = _lists(home, datasets[name], name)
     now = {key: file_sha256(path) for key, path in files.items()}
-    changed = sorted(key for key in now.keys() | config["metadata"] if
-                     now.get(key) != config["metadata"].get(key))  # fmt: skip
-    if changed:
-        key = changed[0]
+    recorded = config["metadata"]
+    names = sorted(now.keys() | recorded)
+    changed = next((key for key in names if now.get(key) != recorded.get(key)), None)
+    if changed is not None:
         raise UserError(
-            f"the labels of this snapshot were made from a {key} of SHA-256 "
-            f"{config['metadata'].get(key)}, the one there now has {now.get(key)}",
-            where=str(files.get(key, home.root)),
-            remedy="put the recorded file back to make this snapshot again; or make a new one",
+            f"the labels of this snapshot come from a {changed} with the SHA-256 "
+            f"{recorded.get(changed)}, but the present file has {now.get(changed)}",
+            where=str(files.get(changed, home.root)),
+            remedy="restore the recorded file to compute this snapshot again, or make a new one",
         )
     return files

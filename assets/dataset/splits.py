@@ -1,4 +1,4 @@
-"""Which track of a dataset is in which split, and why the others are in none."""
+"""Assign the tracks of a dataset to splits, and give a reason for each track that is left out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ import polars as pl
 
 
 @dataclass
-class Sides:
-    """The split of each row, or the reason it has none.
+class SplitAssignment:
+    """The split of each row, or the reason to leave it out.
 
     Attributes:
-        splits: per row; None for a track that is left out.
-        reasons: why; None for a track with a split.
-        labels: of each row, less the classes that are too small.
-        unusable: why nothing can be learned from the dataset; None where something can.
-        straddling: components that a published split had on more than one side.
-        removed: tracks left out of it for that.
+        splits: the split of each row; None if the track is left out.
+        reasons: why each track is left out; None if it has a split.
+        labels: the labels of each row, without classes that are too small.
+        unusable: why no model can be trained on the dataset; None if one can.
+        straddling: the number of components with tracks in several parts of a published split.
+        removed: the number of tracks that are left out for that reason.
     """
 
     splits: list[str | None]
@@ -28,52 +28,52 @@ class Sides:
     removed: int = 0
 
 
-def take_sides(
+def assign_splits(
     table: pl.DataFrame,
     groups: Any,
     reasons: list[str | None],
     config: Mapping[str, Any],
     parent: Mapping[str, str | None],
-) -> Sides:
-    """Split the rows of a table by the policy of its config.
+) -> SplitAssignment:
+    """Split the rows of a table by the split policy of the configuration.
 
     Args:
         table: `track_id`, `labels` and `official_split` of each track.
-        groups: int [n], component of each track.
-        reasons: why a track takes no part from the start; None for the others.
-        config: of the dataset.
+        groups: int64 `[track]`, the component of each track.
+        reasons: why a track is excluded before the split; None for all others.
+        config: the configuration of the dataset.
         parent: track id -> split in the parent snapshot.
     """
-    from melgraph.ml.splits.label_classes import large_classes
+    from melgraph.ml.splits.label_classes import remove_small_classes
 
     official = config["split"] == "official"
     labels = [
         tuple(one) if reason is None else ()
         for one, reason in zip(table["labels"].to_list(), reasons, strict=True)
     ]
-    kept, too_small, unusable = large_classes(
+    usable_labels, size_reasons, unusable = remove_small_classes(
         labels,
         groups,
-        # a published split has its classes: nothing is taken from it for being small
+        # no class is removed from a published split for its size
         min_tracks=1 if official else config["min_tracks_per_class"],
         min_groups=1 if official else config["min_groups_per_class"],
         multi_label=config["multi_label"],
     )
-    sides = Sides(
+    assignment = SplitAssignment(
         [None] * table.height,
-        [own or small for own, small in zip(reasons, too_small, strict=True)],
-        kept,
+        [own or by_size for own, by_size in zip(reasons, size_reasons, strict=True)],
+        usable_labels,
         unusable,
     )
-    rows = [row for row, reason in enumerate(sides.reasons) if reason is None]
+    rows = [row for row, reason in enumerate(assignment.reasons) if reason is None]
     if rows and unusable is None:
-        place = _by_lists if official else _by_quotas
-        place(sides, rows, table, groups, config, parent)
-    return sides
+        split = _split_by_lists if official else _split_by_fractions
+        split(assignment, rows, table, groups, config, parent)
+    return assignment
 
 
-def _by_quotas(
-    sides: Sides,
+def _split_by_fractions(
+    assignment: SplitAssignment,
     rows: list[int],
     table: pl.DataFrame,
     groups: Any,
@@ -84,42 +84,51 @@ def _by_quotas(
 
     policy = random_split if config["split"] == "leaky" else grouped_split
     ids = table["track_id"].to_list()
-    answer = policy(
-        [sides.labels[row] for row in rows],
+    result = policy(
+        [assignment.labels[row] for row in rows],
         groups[rows],
         track_ids=[ids[row] for row in rows],
         fractions={part: config[part] for part in ("train", "validation", "test")},
         seed=config["seed"],
         parent=parent,
     )
-    _put(sides, rows, answer)
+    _store_result(assignment, rows, result)
 
 
-def _by_lists(
-    sides: Sides,
+def _split_by_lists(
+    assignment: SplitAssignment,
     rows: list[int],
     table: pl.DataFrame,
     groups: Any,
     config: Mapping[str, Any],
     parent: Mapping[str, str | None],
 ) -> None:
-    """The parent has no say: the lists decide alone."""
+    """Only the lists decide; the parent snapshot is ignored."""
     from melgraph.ml.splits.published import published_split
 
-    listed = table["official_split"].to_list()
-    answer = published_split(
-        [sides.labels[row] for row in rows], groups[rows], [listed[row] for row in rows]
+    official_splits = table["official_split"].to_list()
+    published = published_split(
+        [assignment.labels[row] for row in rows],
+        groups[rows],
+        [official_splits[row] for row in rows],
     )
-    _put(sides, rows, answer.result)
-    sides.straddling, sides.removed = answer.straddling, answer.removed
-    trained = {label for row in rows if sides.splits[row] == "train" for label in sides.labels[row]}
-    empty = [part for part in ("train", "validation", "test") if part not in sides.splits]
-    if len(trained) < 2:
-        sides.unusable = f"the official split has {len(trained)} classes to train with here"
+    _store_result(assignment, rows, published.result)
+    assignment.straddling, assignment.removed = published.straddling, published.removed
+    train_labels = {
+        label
+        for row in rows
+        if assignment.splits[row] == "train"
+        for label in assignment.labels[row]
+    }
+    empty = [part for part in ("train", "validation", "test") if part not in assignment.splits]
+    if len(train_labels) < 2:
+        assignment.unusable = (
+            f"the official split has {len(train_labels)} classes to train with here"
+        )
     elif empty:
-        sides.unusable = f"of the official split, no {' and no '.join(empty)} track is here"
+        assignment.unusable = f"of the official split, no {' and no '.join(empty)} track is here"
 
 
-def _put(sides: Sides, rows: list[int], answer: Any) -> None:
-    for row, split, reason in zip(rows, answer.splits, answer.reasons, strict=True):
-        sides.splits[row], sides.reasons[row] = split, reason
+def _store_result(assignment: SplitAssignment, rows: list[int], result: Any) -> None:
+    for row, split, reason in zip(rows, result.splits, result.reasons, strict=True):
+        assignment.splits[row], assignment.reasons[row] = split, reason

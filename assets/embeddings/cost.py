@@ -1,33 +1,35 @@
-"""What embedding the library with an encoder will cost, told before it is paid."""
+"""The cost of embedding the library with an encoder, which is shown before the work starts."""
 
-from melgraph.assets.library import ingest
-from melgraph.storage.artifacts import Artifact, ArtifactStore
+from melgraph.assets.embeddings.encoder import Encoder
+from melgraph.assets.library.tracks import Tracks
+from melgraph.assets.stage import TRACK_BATCH
+from melgraph.assets.stages import EMBEDDINGS
 from melgraph.storage.records import partition_name
 
-EMBEDDINGS, TRACK_BATCH = "embeddings", "track_batch"
+
+def hours_to_embed(encoder: Encoder) -> tuple[int, float]:
+    """Number and total hours of the good tracks that the encoder has not embedded yet."""
+    count, hours = 0, 0.0
+    for tracks in Tracks.all_current(encoder.store):
+        partition = partition_name({"encoder": encoder.name, TRACK_BATCH: tracks.name})
+        embeddings = encoder.store.current(EMBEDDINGS.name, partition)
+        if embeddings is None or encoder.reference not in embeddings.record.spec.inputs:
+            count, hours = count + tracks.good, hours + tracks.hours
+    return count, hours
 
 
-def hours_to_embed(store: ArtifactStore, encoder: Artifact) -> tuple[int, float]:
-    """Good tracks, and their hours, that the encoder as it is frozen now has not embedded."""
-    tracks, hours = 0, 0.0
-    for batch in store.partitions(ingest.TRACKS):
-        partition = partition_name({"encoder": encoder.reference.partition, TRACK_BATCH: batch})
-        made = store.current(EMBEDDINGS, partition)
-        if made is None or encoder.reference not in made.record.spec.inputs:
-            facts = store.need(ingest.TRACKS, batch).facts
-            tracks, hours = tracks + facts["ok"], hours + facts["hours"]
-    return tracks, hours
+def cost_sentence(encoder: Encoder) -> str:
+    """How many tracks have to be embedded, and about how long this takes.
 
-
-def told_cost(store: ArtifactStore, encoder: Artifact) -> str:
-    """A sentence for people: how many tracks, and about how long on the machine that froze it."""
-    tracks, hours = hours_to_embed(store, encoder)
+    The time is an estimate from the speed on the machine that froze the encoder.
+    """
+    tracks, hours = hours_to_embed(encoder)
     if not tracks:
-        return "nothing to do: every batch is embedded"
-    told = f"{tracks} tracks, {hours * 60:.0f} minutes of music"
-    rate = encoder.record.run.get("seconds_per_audio_minute")
-    if rate is None:
-        return f"{told}: seconds a thousand tracks"
-    minutes = float(rate) * hours  # seconds a minute x hours x 60 / 60
-    about = f"about {minutes:.0f} minutes" if minutes >= 1 else "less than a minute"
-    return f"{told}: {about}, at {60 / max(float(rate), 1e-3):.0f} times real time"
+        return "nothing to do: all tracks are embedded"
+    amount = f"{tracks} tracks, {hours * 60:.0f} minutes of music"
+    seconds = encoder.seconds_per_audio_minute
+    if seconds is None:
+        return f"{amount}: a few seconds per thousand tracks"
+    minutes = seconds * hours  # (seconds per minute of audio) * hours * 60 / 60
+    duration = f"about {minutes:.0f} minutes" if minutes >= 1 else "less than a minute"
+    return f"{amount}: {duration}, at {60 / max(seconds, 1e-3):.0f} times real time"

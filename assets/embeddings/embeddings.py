@@ -1,71 +1,110 @@
-"""`embeddings`: a vector per track and per segment, for a track batch and an encoder."""
+"""`embeddings`: one vector per track and one per segment, for a track batch and an encoder."""
+
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
 from dagster import (
     AssetCheckResult,
     AssetCheckSeverity,
-    AssetDep,
     AssetExecutionContext,
     MaterializeResult,
-    MultiPartitionKey,
-    asset,
     asset_check,
 )
 
-from melgraph.assets.embeddings.encoders import ENCODERS, check_transform, in_service
-from melgraph.assets.embeddings.encoding import encode, input_of_encoder
-from melgraph.assets.library import ingest
+from melgraph.assets.context import Context
+from melgraph.assets.embeddings.encoder import Encoder
+from melgraph.assets.embeddings.encoders import check_transform, in_service
+from melgraph.assets.embeddings.encoding import encode
 from melgraph.assets.library.inputs import TrackInputs
-from melgraph.assets.materialize import Metadata, input_of, inputs_of, materialize, plain_failures
-from melgraph.assets.models.trained_models import GPU_TAGS
-from melgraph.assets.partitions import TRACK_BATCH, batches_by_encoder, by_batch, by_encoder
+from melgraph.assets.materialize import (
+    current_references,
+    input_of,
+    materialize,
+    stage_asset,
+)
+from melgraph.assets.partitions import encoder_and_batch
+from melgraph.assets.readers import Reader
 from melgraph.assets.resources import HomeResource
-from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
+from melgraph.assets.stage import Stage
+from melgraph.assets.stages import EMBEDDINGS, ENCODERS, REPRESENTATIONS
+from melgraph.ml.errors import UserError
+from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.errors import StorageError
-from melgraph.storage.records import Spec, partition_name
-from melgraph.storage.tables import write_table
+from melgraph.storage.records import Reference, Spec
+from melgraph.storage.tables import read_table, write_table
 
-STAGE = 3
-READABLE = (*ingest.DEFAULT, *ingest.ON_DEMAND)  # an encoder reads one of them
-EMBEDDINGS = "embeddings"
 TRACK_VECTORS, SEGMENT_VECTORS = "tracks.parquet", "segments.parquet"
 
 
-def embedding_spec(store: ArtifactStore, encoder: str, batch: str) -> Spec:
-    """The embeddings of a batch by the encoder as it is frozen now."""
-    frozen = store.need(ENCODERS, encoder)
-    given = store.need(input_of_encoder(frozen).representation, batch)
-    partition = partition_name({"encoder": encoder, TRACK_BATCH: batch})
-    return Spec(EMBEDDINGS, partition, STAGE, (frozen.reference, given.reference))
+class BatchEmbeddings(Reader):
+    """A committed `embeddings`: the vectors of one track batch by one encoder."""
+
+    stage: ClassVar[Stage] = EMBEDDINGS
+
+    @property
+    def encoder_reference(self) -> Reference:
+        """The version of the encoder that computed the vectors."""
+        (reference,) = filter(ENCODERS.owns, self.spec.inputs)
+        return reference
+
+    @property
+    def batch(self) -> str:
+        """The track batch."""
+        return encoder_and_batch(self.name)[1]
+
+    @property
+    def n_tracks(self) -> int:
+        """How many tracks have a vector."""
+        return int(self.facts["tracks"])
+
+    def track_vectors(self) -> pl.DataFrame:
+        """A row per track: `track_id` and `vector` (float32)."""
+        return read_table(self.artifact.folder / TRACK_VECTORS)
+
+    def segment_vectors(self) -> pl.DataFrame:
+        """A row per segment: `track_id`, `start_s` (seconds) and `vector` (float32)."""
+        return read_table(self.artifact.folder / SEGMENT_VECTORS)
+
+
+def plan_embeddings(context: Context, partition: str) -> Spec:
+    """The embeddings of a track batch by the current version of an encoder."""
+    name, batch = encoder_and_batch(partition)
+    encoder = Encoder.current(context.store, name)
+    representation = context.store.need(encoder.input.representation, batch)
+    return EMBEDDINGS.spec(partition, (encoder.reference, representation.reference))
 
 
 def write_embeddings(store: ArtifactStore, work: Work) -> None:
-    """Encode every track of the batch."""
-    encoder = input_of(store, work.spec, ENCODERS)
-    how = input_of_encoder(encoder)
-    (given,) = inputs_of(store, work.spec, how.representation)
-    reader = TrackInputs([given], how)
-    ids = reader.track_ids(given.reference.partition)
-    dimension = encoder.facts["dimension"]
+    """Encode every track of the batch, and write the vectors of tracks and of segments.
+
+    Raises:
+        StorageError: the encoder computed a vector with NaN or infinite values.
+        UserError: the representation was computed with other settings than the encoder expects.
+    """
+    encoder = Encoder.input_of(store, work.spec)
+    representation = input_of(store, work.spec, REPRESENTATIONS[encoder.input.representation])
+    inputs, batch = TrackInputs([representation], encoder.input), representation.reference.partition
+    ids, dimension = inputs.track_ids(batch), encoder.dimension
     if ids:
-        check_transform(encoder, reader)
-        views = reader.tracks([given.reference.partition] * len(ids), ids)
-        found = encode(store, encoder, views)
-        vectors, segments = found.vectors, found.segment_vectors
-        offsets, starts = found.segment_offsets, found.segment_starts
+        check_transform(encoder, inputs)
+        embedded = encode(encoder, inputs.tracks([batch] * len(ids), ids))
+        vectors, segments = embedded.vectors, embedded.segment_vectors
+        offsets, starts = embedded.segment_offsets, embedded.segment_starts
     else:
         vectors = segments = np.zeros((0, dimension), np.float32)
         offsets, starts = np.zeros(1, np.int64), np.zeros(0, np.int64)
     if not np.isfinite(vectors).all():
         row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
         raise StorageError(
-            f"the encoder {encoder.reference} gives NaN or infinite vectors, for {ids[row]} first",
+            f"the encoder {encoder.reference} computed NaN or infinite values for the track "
+            f"{ids[row]}",
             where=work.spec.partition,
-            remedy="materialize its experiment again with a lower learning rate, then the encoder",
+            remedy="train its experiment again with a lower learning rate, then materialize the "
+            "encoder again",
         )
     write_table(
-        pl.DataFrame({"track_id": ids, "vector": _fixed(vectors, dimension)}),
+        pl.DataFrame({"track_id": ids, "vector": _vector_column(vectors, dimension)}),
         work.folder / TRACK_VECTORS,
     )
     counts = np.diff(offsets)
@@ -73,8 +112,8 @@ def write_embeddings(store: ArtifactStore, work: Work) -> None:
         pl.DataFrame(
             {
                 "track_id": np.repeat(np.asarray(ids, dtype=object), counts).tolist(),
-                "start_s": starts / (reader.frames_per_second or 1.0),
-                "vector": _fixed(segments, dimension),
+                "start_s": starts / (inputs.frames_per_second or 1.0),
+                "vector": _vector_column(segments, dimension),
             },
             schema_overrides={"track_id": pl.String},
         ),
@@ -83,63 +122,62 @@ def write_embeddings(store: ArtifactStore, work: Work) -> None:
     work.facts.update(tracks=len(ids), segments=len(starts), dimension=dimension)
 
 
-def _fixed(vectors: np.ndarray, dimension: int) -> pl.Series:
+def _vector_column(vectors: np.ndarray, dimension: int) -> pl.Series:
     flat = np.ascontiguousarray(vectors, np.float32)
     return pl.Series(flat, dtype=pl.Array(pl.Float32, dimension))
 
 
-@asset(
-    partitions_def=batches_by_encoder,
-    deps=[
-        *(AssetDep(name, partition_mapping=by_batch) for name in READABLE),
-        AssetDep(ENCODERS, partition_mapping=by_encoder),
-    ],
-    group_name="embeddings",
-    code_version=str(STAGE),
-    kinds={"pytorch", "polars"},
-    pool="gpu",
-    op_tags=GPU_TAGS,
-)
-def embeddings(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
-    """Parquet: one float32 vector per track (the mean over its segments), one per segment.
+def vectors_of(store: ArtifactStore, spec: Spec) -> tuple[list[str], np.ndarray]:
+    """Track ids and float32 `[track, dim]` of all embeddings among the inputs of a spec.
 
-    Made per track batch and encoder, so that new tracks cost only themselves.
+    Each track is returned once.
+
+    Raises:
+        UserError: there are no vectors.
     """
-    key = context.partition_key
-    assert isinstance(key, MultiPartitionKey)
-    with plain_failures():
-        store = home.store()
-        keys = key.keys_by_dimension
-        spec = embedding_spec(store, keys["encoder"], keys[TRACK_BATCH])
-    return materialize(context, store, spec, write_embeddings, _show)
+    tables = [batch.track_vectors() for batch in BatchEmbeddings.inputs_of(store, spec)]
+    tables = [table for table in tables if table.height]
+    if not tables:
+        raise UserError(
+            f"no track has an embedding by the encoder {spec.partition!r}",
+            where=f"{spec.asset}/{spec.partition}",
+            remedy=f"materialize `embeddings` of the encoder {spec.partition!r} first",
+        )
+    table = pl.concat(tables).unique("track_id", keep="first", maintain_order=True)
+    return table["track_id"].to_list(), table["vector"].to_numpy()
 
 
-def _show(artifact: Artifact) -> Metadata:
-    return artifact.facts
+@stage_asset(EMBEDDINGS)
+def embeddings(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult[None]:
+    """Vectors of the tracks of one track batch, computed by one encoder, as Parquet.
+
+    `tracks.parquet` has one float32 vector per track (the mean over its segments).
+    `segments.parquet` has one float32 vector per segment, with its start in seconds. New track
+    batches are embedded alone; the vectors of earlier batches are not computed again.
+    """
+    return materialize(context, home, EMBEDDINGS)
 
 
 @asset_check(
     asset=embeddings,
-    description="How much of the library came after the model in service was trained.",
+    description="Warns if more than half of the tracks of an encoder came after its training.",
 )
 def serving_coverage(home: HomeResource) -> AssetCheckResult:
-    """Per encoder: tracks embedded, and the batches its training snapshot had never seen."""
-    store = home.store()
-    unseen: dict[str, float] = {}
-    for name in in_service(store):
-        encoder = store.need(ENCODERS, name)
-        seen: set[str] = set()
-        for snapshot in inputs_of(store, encoder.record.spec, "datasets"):
-            seen |= set(snapshot.facts["snapshot_of"])
-        sizes = {
-            p.split("+", 1)[1]: store.need(EMBEDDINGS, p).facts["tracks"]
-            for p in store.partitions(EMBEDDINGS)
-            if p.startswith(f"{name}+")
-        }
-        new = sum(n for batch, n in sizes.items() if batch not in seen)
-        unseen[name] = new / total if (total := sum(sizes.values())) else 0.0
+    """Per encoder: the share of embedded tracks in batches that its training snapshot lacks."""
+    context = home.context()
+    new_shares: dict[str, float] = {}
+    for name in in_service(context):
+        training_batches = Encoder.current(context.store, name).training_batches
+        if not training_batches:  # a published tagger: it learned nothing from this library
+            continue
+        sizes: dict[str, int] = {}
+        for reference in current_references(context.store, EMBEDDINGS, f"{name}+"):
+            batch = BatchEmbeddings.at(context.store, reference)
+            sizes[batch.batch] = batch.n_tracks
+        new = sum(n for batch, n in sizes.items() if batch not in training_batches)
+        new_shares[name] = new / total if (total := sum(sizes.values())) else 0.0
     return AssetCheckResult(
-        passed=all(share <= 0.5 for share in unseen.values()),
+        passed=all(share <= 0.5 for share in new_shares.values()),
         severity=AssetCheckSeverity.WARN,
-        metadata={"share of tracks the serving model never saw": unseen},
+        metadata={"share of tracks added after the training": new_shares},
     )

@@ -1,230 +1,233 @@
-"""`encoders`: the short list in service, each frozen to one version of what it encodes with."""
+"""`encoders`: what computes embeddings, frozen to one version of a model, weights or statistics."""
 
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
+from dagster import AssetExecutionContext, MaterializeResult
 
-from melgraph.assets.dataset.datasets import DATASETS, TABLE
-from melgraph.assets.embeddings.cost import told_cost
-from melgraph.assets.embeddings.encoding import (
-    CHECKPOINT,
-    STATISTICS,
-    mel_statistics,
-    segment_frames,
-)
-from melgraph.assets.library import ingest
+from melgraph.assets.context import Context
+from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.embeddings.cost import cost_sentence
+from melgraph.assets.embeddings.encoder import CHECKPOINT, DESCRIPTION, STATISTICS, Encoder
+from melgraph.assets.embeddings.encoding import embed, mel_statistics, segment_frames
 from melgraph.assets.library.inputs import TrackInputs, input_references
-from melgraph.assets.materialize import Metadata, input_of, inputs_of, materialize, plain_failures
-from melgraph.assets.models.trained_models import TRAINED, checkpoint_of, device, write_json
-from melgraph.assets.partitions import (
-    SPECS,
-    dataset_to_encoders,
-    encoder_names,
-    experiment_to_encoders,
+from melgraph.assets.materialize import (
+    inputs_of,
+    materialize,
+    stage_asset,
+    with_metadata,
 )
+from melgraph.assets.models.trained_model import TrainedModel, device
+from melgraph.assets.partitions import partition_of
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.settings import weights_folder
+from melgraph.assets.stage import Metadata, Stage
+from melgraph.assets.stages import AUDIO_FEATURES, DATASETS, ENCODERS, MEL_SPECTROGRAMS, WAVEFORMS
+from melgraph.ml.errors import UserError
+from melgraph.ml.specs import Specs
 from melgraph.ml.specs.model_input import InputSpec
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
+from melgraph.storage.files import file_sha256, write_json
 from melgraph.storage.records import Spec
-from melgraph.storage.tables import read_table
 
-STAGE = 3
-ENCODERS = "encoders"
-DESCRIPTION = "encoder.json"
-PROBE_S = 30.0  # of noise, on which an encoder is timed
+PROBE_S = 30.0  # seconds of noise, with which the speed of an encoder is measured
 
 
-def encoder_spec(store: ArtifactStore, name: str) -> Spec:
-    """An encoder frozen to what is current now: a model, weights, or statistics of a dataset.
+def plan_encoder(context: Context, name: str) -> Spec:
+    """An encoder frozen to the current version of a model, of published weights or of a dataset.
 
     Raises:
-        UserError: published weights are not to be had, or are not what they should be.
+        UserError: published weights are missing, or their SHA-256 is not the expected one.
     """
-    encoder = SPECS.encoders[name]
-    config = encoder.model_dump(mode="json", exclude={"by_default"})
+    store, encoder = context.store, context.specs.encoders[name]
+    config = encoder.dump_for_version(mode="json", exclude={"by_default"})
     if encoder.kind == "experiment":
         assert encoder.experiment is not None
-        model = store.need(TRAINED, encoder.experiment)
-        snapshots = [r for r in model.record.spec.inputs if r.asset == DATASETS]
-        return Spec(ENCODERS, name, STAGE, (model.reference, *snapshots), config)
+        model = TrainedModel.current(store, encoder.experiment)
+        snapshots = filter(DATASETS.owns, model.spec.inputs)
+        return ENCODERS.spec(name, (model.reference, *snapshots), config)
     if encoder.kind == "tagger":
-        return Spec(ENCODERS, name, STAGE, (), config | _weights_of(store, str(encoder.tagger)))
-    snapshot = store.need(DATASETS, encoder.dataset)
-    batches = read_table(snapshot.folder / TABLE)["batch"].unique().to_list()
-    inputs = (snapshot.reference, *input_references(store, batches, _read_by(encoder.kind)))
-    return Spec(ENCODERS, name, STAGE, inputs, config)
+        published = _published_weights(context, str(encoder.tagger))
+        return ENCODERS.spec(name, (), config | published)
+    snapshot = Snapshot.current(store, encoder.dataset)
+    batches = snapshot.table()["batch"].unique().to_list()
+    inputs = input_references(store, batches, _representation_stage(encoder.kind).name)
+    return ENCODERS.spec(name, (snapshot.reference, *inputs), config)
 
 
-def representation_of(name: str) -> str:
-    """The representation an encoder reads."""
-    encoder = SPECS.encoders[name]
+def representation_of(specs: Specs, name: str) -> str:
+    """The representation that an encoder reads."""
+    encoder = specs.encoders[name]
     if encoder.experiment is not None:
-        return SPECS.experiments[encoder.experiment].input.representation
-    return _read_by(encoder.kind)
+        return specs.experiments[encoder.experiment].input.representation
+    return _representation_stage(encoder.kind).name
 
 
-def _read_by(kind: str) -> str:
-    return {"tagger": ingest.WAVEFORMS, "audio_features": ingest.FEATURES}.get(kind, ingest.MEL)
+def _representation_stage(kind: str) -> Stage:
+    stages = {"tagger": WAVEFORMS, "audio_features": AUDIO_FEATURES}
+    return stages.get(kind, MEL_SPECTROGRAMS)
 
 
-def _weights_of(store: ArtifactStore, tagger: str) -> dict[str, Any]:
+def _published_weights(context: Context, tagger: str) -> dict[str, Any]:
     from melgraph.ml.weights.files import published_file
-    from melgraph.storage.files import file_sha256
 
-    spec = SPECS.taggers[tagger]
-    path = published_file(spec.weights, spec.file, spec.sha256, weights_folder(store.home))
-    published = spec.model_dump(mode="json", exclude={"title"})
+    spec = context.specs.taggers[tagger]
+    path = published_file(spec.weights, spec.file, spec.sha256, weights_folder(context.home))
+    published = spec.dump_for_version(mode="json", exclude={"title"})
     return {"published": published | {"sha256": file_sha256(path)}}
 
 
 def write_encoder(store: ArtifactStore, work: Work) -> None:
-    """Write what encodes: a reference to a model, a checkpoint of published weights, or the mean
-    and deviation of a dataset; and time it.
+    """Write the description of an encoder and measure its speed.
+
+    A published tagger is also written as a checkpoint, and statistics of a dataset as `.npz`. A
+    trained experiment stays where it is: the encoder refers to it.
     """
     config = work.spec.config
     facts: dict[str, Any] = {"kind": config["kind"], "title": config["title"]}
     if config["kind"] == "experiment":
-        model, meta = checkpoint_of(input_of(store, work.spec, TRAINED))
-        facts |= _of_network(model, meta)
+        model, meta = TrainedModel.input_of(store, work.spec).load()
+        facts |= _network_facts(model, meta)
     elif config["kind"] == "tagger":
         model, meta = _write_tagger(store, work)
-        facts |= _of_network(model, meta)
+        facts |= _network_facts(model, meta)
     else:
         model = None
         facts |= _write_statistics(store, work)
     if model is not None:
-        facts |= _dimension_of(model, config)
+        facts |= _vector_facts(model, config)
     work.facts.update(facts)
     write_json(work.folder / DESCRIPTION, work.facts)
     if model is not None:
-        work.run["seconds_per_audio_minute"] = f"{_timed(model, facts, config):.3f}"
+        seconds = _seconds_per_audio_minute(model, facts, config)
+        work.run["seconds_per_audio_minute"] = f"{seconds:.3f}"
 
 
-def _of_network(model: Any, meta: dict[str, Any]) -> dict[str, Any]:
-    names = {"classes": meta["classes"], "multi_label": model.multi_label}
-    return {"segment_frames": model.shape.frames, "input": meta["input"], **names}
+def _network_facts(model: Any, meta: dict[str, Any]) -> dict[str, Any]:
+    """The segment length, the input and the outputs of a network."""
+    return {
+        "segment_frames": model.shape.frames,
+        "input": meta["input"],
+        "classes": meta["classes"],
+        "multi_label": model.multi_label,
+    }
 
 
-def _dimension_of(model: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a first crop becomes, which also refuses a layer that there is not."""
+def _vector_facts(model: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Layer, pooling and length of a vector, by embedding one crop of silence.
+
+    Raises:
+        UserError: the network has no layer of this name.
+    """
     from melgraph.ml.inference.tracks import embed_tracks
 
     shape = model.shape
     silence = np.zeros((shape.frames, shape.bins, shape.channels), np.float32)
-    found = embed_tracks(
+    embedded = embed_tracks(
         model, [silence], layer=config["layer"], pooling=config["pooling"], device=device()
     )
     return {
-        "dimension": found.vectors.shape[1],
+        "dimension": embedded.vectors.shape[1],
         "layer": config["layer"],
         "pooling": config["pooling"],
     }
 
 
-def _timed(model: Any, facts: dict[str, Any], config: Mapping[str, Any]) -> float:
-    """Seconds of this machine for a minute of audio."""
-    from melgraph.assets.embeddings.encoding import embed
-
-    how = facts["input"]
-    per_second = facts["segment_frames"] / how["crop_s"] if how["crop_s"] else 1.0
+def _seconds_per_audio_minute(
+    model: Any, facts: dict[str, Any], config: Mapping[str, Any]
+) -> float:
+    """Seconds that this machine needs to embed a minute of audio."""
+    crop_s = facts["input"]["crop_s"]
+    per_second = facts["segment_frames"] / crop_s if crop_s else 1.0
     frames = max(facts["segment_frames"], round(PROBE_S * per_second))
     shape = (frames, model.shape.bins, model.shape.channels)
     noise = np.random.default_rng(0).normal(0, 3000 if shape[1] == 1 else 10, shape)
-    began = time.perf_counter()
-    embed(model, [noise.astype(np.float32)], config, how["crop_s"])
-    return (time.perf_counter() - began) * 60 * per_second / frames
+    started_at = time.perf_counter()
+    embed(model, [noise.astype(np.float32)], config, crop_s)
+    return (time.perf_counter() - started_at) * 60 * per_second / frames
 
 
 def _write_tagger(store: ArtifactStore, work: Work) -> tuple[Any, dict[str, Any]]:
-    """The weights as a checkpoint of ours: from here on the published file is not needed."""
+    """Write published weights as a checkpoint; the published file is not needed afterwards."""
     from melgraph.ml.inference.tagging import load_tagger
     from melgraph.ml.specs.encoder import TaggerSpec
     from melgraph.ml.weights import checkpoints
 
     config = work.spec.config
-    asked = TaggerSpec.model_validate(config["published"] | {"title": config["title"]})
-    model, meta = load_tagger(asked, weights_folder(store.home))
+    tagger = TaggerSpec.model_validate(config["published"] | {"title": config["title"]})
+    model, meta = load_tagger(tagger, weights_folder(store.home))
     checkpoints.save(work.folder / CHECKPOINT, model, meta)
     return model.to(device()), meta
 
 
 def _write_statistics(store: ArtifactStore, work: Work) -> dict[str, Any]:
-    snapshot = read_table(input_of(store, work.spec, DATASETS).folder / TABLE)
-    kind = _read_by(work.spec.config["kind"])
-    reader = TrackInputs(
-        inputs_of(store, work.spec, kind), InputSpec.model_validate({"representation": kind})
-    )
-    views = reader.tracks(snapshot["batch"].to_list(), snapshot["track_id"].to_list())
-    features = kind == ingest.FEATURES
+    """Write the mean and the standard deviation of a representation over a dataset."""
+    tracks = Snapshot.input_of(store, work.spec).table()
+    stage = _representation_stage(work.spec.config["kind"])
+    input_spec = InputSpec.model_validate({"representation": stage.name})
+    inputs = TrackInputs(inputs_of(store, work.spec, stage), input_spec)
+    views = inputs.tracks(tracks["batch"].to_list(), tracks["track_id"].to_list())
+    features = stage is AUDIO_FEATURES
     vectors = np.stack([view[0] if features else mel_statistics(view) for view in views])
-    least = 1e-9 if features else 1e-3  # dB; a dead band says nothing
+    least = 1e-9 if features else 1e-3  # dB; a constant band would be divided by zero
     spread = np.maximum(vectors.std(axis=0), least)
     np.savez(work.folder / STATISTICS, mean=vectors.mean(axis=0), deviation=spread)
     return {
         "dimension": vectors.shape[1],
-        "segment_frames": segment_frames(kind),
-        "input": reader.describe(),
+        "segment_frames": segment_frames(stage.name),
+        "input": inputs.describe(),
     }
 
 
-def in_service(store: ArtifactStore) -> list[str]:
-    """The encoders that new tracks are embedded with: frozen, and on the list."""
-    return [name for name in store.partitions(ENCODERS) if name in SPECS.in_service]
+def in_service(context: Context) -> list[str]:
+    """The encoders that embed new tracks: those of `in_service` in the TOML that are frozen."""
+    frozen = context.store.partitions(ENCODERS.name)
+    return [name for name in frozen if name in context.specs.in_service]
 
 
-def check_transform(encoder: Artifact, given: TrackInputs) -> None:
-    """Refuse spectrograms of other settings than the encoder was frozen on.
+def check_transform(encoder: Encoder, inputs: TrackInputs) -> None:
+    """Refuse a representation that was computed with other settings than the encoder expects.
 
     Raises:
-        UserError: naming what differs.
+        UserError: the settings differ; the message lists the differences.
     """
-    from melgraph.ml.errors import UserError
-
-    frozen, now = encoder.facts["input"]["transform"], given.describe()["transform"]
-    differences = [f"{k} {v}, not {now.get(k)}" for k, v in frozen.items() if now.get(k) != v]
+    frozen, now = encoder.transform, inputs.describe()["transform"]
+    differences = [
+        f"{name} was {value} and is now {now.get(name)}"
+        for name, value in frozen.items()
+        if now.get(name) != value
+    ]
     if differences:
         raise UserError(
-            f"the encoder is frozen on other {given.how.representation}: {'; '.join(differences)}",
+            f"the settings of {inputs.how.representation} changed after the encoder was frozen: "
+            f"{'; '.join(differences)}",
             where=str(encoder.reference),
-            remedy="materialize its experiment again, then the encoder; or put back what "
-            "specs/representations.toml said",
+            remedy="materialize its experiment again and then the encoder, or restore the settings "
+            "in specs/representations.toml",
         )
 
 
-@asset(
-    partitions_def=encoder_names,
-    deps=[
-        AssetDep(TRAINED, partition_mapping=experiment_to_encoders),
-        AssetDep(DATASETS, partition_mapping=dataset_to_encoders),
-        AssetDep(ingest.MEL, partition_mapping=AllPartitionMapping()),
-        AssetDep(ingest.FEATURES, partition_mapping=AllPartitionMapping()),
-    ],
-    group_name="embeddings",
-    code_version=str(STAGE),
-    kinds={"pytorch"},
-)
-def encoders(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
-    """An encoder in service, frozen: name -> one version of what it encodes with.
+@stage_asset(ENCODERS)
+def encoders(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult[None]:
+    """An encoder: a name that is frozen to one version of what computes the embeddings.
 
-    A trained experiment, a published tagger (its weights are kept here from then on), or statistics
-    of a dataset. New tracks are embedded with the frozen version until the encoder is materialized
-    again, so vectors made at different times can be compared. Which encoders are in service is one
-    line of `specs/encoders.toml`; what the next one would cost is told here, before it is paid.
+    This is a trained experiment, a published tagger (its weights are copied into `checkpoint/`), or
+    the mean and standard deviation of a dataset (`statistics.npz`). `encoder.json` describes it.
+    New tracks are embedded with the frozen version until the encoder is materialized again, so
+    vectors computed at different times can be compared. A line of `specs/encoders.toml` lists the
+    encoders in service. The metadata shows the cost of embedding the library before that work
+    starts.
     """
-    with plain_failures():
-        store = home.store()
-        spec = encoder_spec(store, context.partition_key)
-    result = materialize(context, store, spec, write_encoder, _show)
-    cost = told_cost(store, store.need(ENCODERS, context.partition_key))
-    return result._replace(metadata={**(result.metadata or {}), "embedding the library": cost})
+    result = materialize(context, home, ENCODERS)
+    encoder = Encoder.current(home.store(), partition_of(context))
+    return with_metadata(result, {"embedding the library": cost_sentence(encoder)})
 
 
-def _show(artifact: Artifact) -> Metadata:
-    frozen = [str(reference) for reference in artifact.record.spec.inputs]
+def show(artifact: Artifact) -> Metadata:
+    """The settings of the encoder, and the versions that it is frozen to."""
+    versions = [str(reference) for reference in artifact.record.spec.inputs]
     names = ("title", "kind", "dimension", "segment_frames", "layer", "pooling")
-    shown = {n: artifact.facts[n] for n in names if n in artifact.facts}
-    return {**shown, "frozen to": ", ".join(frozen) or artifact.record.spec.config["tagger"]}
+    settings = {n: artifact.facts[n] for n in names if n in artifact.facts}
+    return {**settings, "frozen to": ", ".join(versions) or artifact.record.spec.config["tagger"]}

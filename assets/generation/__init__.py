@@ -1,1 +1,1 @@
-"""The generation wing: sounds made from tracks by trained networks."""
+"""The generation wing: sounds that trained networks generate from tracks."""

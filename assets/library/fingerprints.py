@@ -1,81 +1,108 @@
-"""`audio_fingerprints`: 32 bits a frame of every track of a batch, for finding duplicates."""
+"""`audio_fingerprints`: 32 bits per frame of every track of a batch, for finding duplicates."""
+
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
-from dagster import AssetExecutionContext, MaterializeResult, asset
+from dagster import AssetExecutionContext, MaterializeResult
 
-from melgraph.assets.library import ingest
-from melgraph.assets.library.inputs import transform_of
-from melgraph.assets.materialize import Metadata, input_of, materialize, plain_failures
-from melgraph.assets.partitions import track_batches
+from melgraph.assets.context import Context
+from melgraph.assets.library.inputs import input_references
+from melgraph.assets.library.spectrograms import MelSpectrograms
+from melgraph.assets.materialize import (
+    materialize,
+    stage_asset,
+)
+from melgraph.assets.readers import Reader
 from melgraph.assets.resources import HomeResource
+from melgraph.assets.stage import Metadata, Stage
+from melgraph.assets.stages import AUDIO_FINGERPRINTS
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
-from melgraph.storage.records import Reference, Spec
-from melgraph.storage.spectrogram_store import SpectrogramStore
-from melgraph.storage.tables import write_table
+from melgraph.storage.records import Spec
+from melgraph.storage.tables import read_part, read_table, write_table
 
-STAGE = 1
-FINGERPRINTS = "audio_fingerprints"
 TABLE = "audio_fingerprints.parquet"
-UNFIT = (
+UNFIT = (  # stored in the facts
     "mel_spectrograms are made with other settings than the shipped ones, for which fingerprints "
     "are defined: none are made, and only exact duplicates are found"
 )
 SCHEMA = pl.Schema({"track_id": pl.String(), "codes": pl.List(pl.UInt32())})
 
 
-def fingerprint_spec(mel: Reference) -> Spec:
-    """The fingerprints of a batch, from its spectrograms."""
-    return Spec(FINGERPRINTS, mel.partition, STAGE, (mel,))
+class AudioFingerprints(Reader):
+    """A committed `audio_fingerprints`."""
+
+    stage: ClassVar[Stage] = AUDIO_FINGERPRINTS
+
+    def table(self) -> pl.DataFrame:
+        """One row per good track of the batch, as in `SCHEMA`."""
+        return read_table(self.artifact.folder / TABLE)
+
+    def track_ids(self) -> list[str]:
+        """The tracks of the batch. The fingerprints are not read."""
+        return read_part(self.artifact.folder / TABLE, ["track_id"])["track_id"].to_list()
+
+    @property
+    def frames(self) -> int:
+        """The number of frames of all tracks together."""
+        return int(self.facts["frames"])
+
+    @property
+    def caution(self) -> str | None:
+        """Why the batch has no fingerprints; None if it has them."""
+        caution: str | None = self.facts["unfit"]
+        return caution
+
+
+def plan_fingerprints(context: Context, batch: str) -> Spec:
+    """The fingerprints of a batch, computed from its mel spectrograms."""
+    (mel,) = input_references(context.store, [batch])
+    return AUDIO_FINGERPRINTS.spec(batch, (mel,))
 
 
 def write_fingerprints(store: ArtifactStore, work: Work) -> None:
-    """Write a row per track: its codes, 43.07 a second."""
+    """Write one row per track: its codes, 43.07 per second of audio."""
     from melgraph.ml.recordings.fingerprints import FRAMES_PER_SECOND, SILENT, fingerprint
     from melgraph.ml.recordings.matching import MIN_OVERLAP_S
     from melgraph.ml.spectral import MelTransform
 
-    mel = input_of(store, work.spec, ingest.MEL)
-    spectrograms = SpectrogramStore(mel.folder / ingest.STORE)
-    unfit = None if transform_of(spectrograms) == MelTransform() else UNFIT
+    mel = MelSpectrograms.input_of(store, work.spec)
+    spectrograms = mel.arrays
+    unfit = None if mel.transform == MelTransform() else UNFIT
     codes = [
         np.zeros(0, np.uint32) if unfit else fingerprint(spectrograms.track(track_id))
         for track_id in spectrograms.track_ids
     ]
     rows = list(zip(spectrograms.track_ids, codes, strict=True))
     write_table(pl.DataFrame(rows, schema=SCHEMA, orient="row"), work.folder / TABLE)
-    telling = [int((track != SILENT).sum()) for track in codes]
+    informative_frames = [int((track != SILENT).sum()) for track in codes]
     work.facts.update(
         tracks=len(codes),
         frames=sum(map(len, codes)),
-        telling_frames=sum(telling),
+        telling_frames=sum(informative_frames),
         frames_per_second=round(FRAMES_PER_SECOND, 4),
         unfit=unfit,
-        too_little=sum(frames < MIN_OVERLAP_S * FRAMES_PER_SECOND for frames in telling),
+        too_little=sum(frames < MIN_OVERLAP_S * FRAMES_PER_SECOND for frames in informative_frames),
     )
 
 
-@asset(
-    partitions_def=track_batches,
-    deps=[ingest.MEL],
-    group_name="representations",
-    code_version=str(STAGE),
-    kinds={"polars"},
-)
-def audio_fingerprints(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
-    """What a recording sounds like in 32 bits a frame, whatever its format, level or polarity.
+@stage_asset(AUDIO_FINGERPRINTS)
+def audio_fingerprints(
+    context: AssetExecutionContext, home: HomeResource
+) -> MaterializeResult[None]:
+    """The acoustic fingerprint of each track of a batch: 32 bits per frame.
 
-    Parquet, one row per track: `codes` uint32, 43.07 a second; 0 where a frame says nothing
-    (silence, a steady tone). After Haitsma & Kalker (ISMIR 2002). Made from the spectrograms,
-    without decoding; `duplicates` compares them.
+    The fingerprint stays nearly the same if a recording is stored in another format, at another
+    level or with inverted polarity. Parquet, one row per track: `codes` uint32, 43.07 per second
+    of audio. A code of 0 marks a frame without information, such as silence or a steady tone. The
+    method follows Haitsma & Kalker (ISMIR 2002). It uses the mel spectrograms, so no file is
+    decoded again. The asset `duplicates` compares the fingerprints.
     """
-    with plain_failures():
-        store = home.store()
-        spec = fingerprint_spec(store.need(ingest.MEL, context.partition_key).reference)
-    return materialize(context, store, spec, write_fingerprints, _show)
+    return materialize(context, home, AUDIO_FINGERPRINTS)
 
 
-def _show(artifact: Artifact) -> Metadata:
+def show(artifact: Artifact) -> Metadata:
+    """How many tracks and frames of the batch can be compared."""
     facts = artifact.facts
     share = facts["telling_frames"] / facts["frames"] if facts["frames"] else 0.0
     caution = {"caution": facts["unfit"]} if facts["unfit"] else {}
@@ -83,6 +110,6 @@ def _show(artifact: Artifact) -> Metadata:
         **caution,
         "tracks": facts["tracks"],
         "frames": facts["frames"],
-        "share of frames that say something": round(share, 3),
+        "share of frames with information": round(share, 3),
         "tracks too short or too quiet to compare": facts["too_little"],
     }

@@ -1,185 +1,192 @@
-"""`tracks` and the representations of a track batch: their specs, and how they are written.
+"""Plan and write `tracks` and the representations of a track batch.
 
-One pass over the files (`assets.library.ingest_pass`) feeds all that are made together.
+All that are written together share one pass over the files (`assets.library.ingest_pass`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import polars as pl
 
-from melgraph.assets.library.ingest_pass import Examined, examine_all
+from melgraph.assets.context import Context
+from melgraph.assets.library.features import FEATURES_TABLE
+from melgraph.assets.library.ingest_pass import Examination, examine_all
+from melgraph.assets.library.spectrograms import STORE
+from melgraph.assets.library.tracks import FIRST_OF_ITS_TRACK, SCHEMA, TABLE, Tracks
+from melgraph.assets.stage import Stage
+from melgraph.assets.stages import AUDIO_FEATURES, TRACKS
 from melgraph.storage.artifacts import ArtifactStore, Work
-from melgraph.storage.catalogue import Catalogue, LibraryFile
+from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.records import Recording, Reference, Spec
-from melgraph.storage.tables import read_table, write_table
+from melgraph.storage.tables import write_table
 
-TRACKS, MEL, FEATURES = "tracks", "mel_spectrograms", "audio_features"
-STFT, WAVEFORMS, MFCC = "stft_spectrograms", "waveforms", "mfcc"
-DEFAULT = (MEL, FEATURES)  # made of every batch
-ON_DEMAND = (STFT, MFCC, WAVEFORMS)  # made when asked for
-STAGES = {TRACKS: 2, MEL: 2, FEATURES: 2, STFT: 1, WAVEFORMS: 1, MFCC: 1}
-TRACKS_TABLE, FEATURES_TABLE, STORE = (
-    "tracks.parquet",
-    "audio_features.parquet",
-    "spectrograms.zarr",
-)
-
-TRACKS_SCHEMA = {
-    "path": pl.String,
-    "bytes": pl.Int64,
-    "sha256": pl.String,
-    "track_id": pl.String,
-    "status": pl.String,
-    "code": pl.String,
-    "reason": pl.String,
-    "duplicate_of": pl.String,
-    "duration_s": pl.Float64,
-    "sample_rate_hz": pl.Int32,
-    "channels": pl.Int16,
-    "codec": pl.String,
-    "container": pl.String,
-    "peak_dbfs": pl.Float64,
-    "rms_dbfs": pl.Float64,
-    "warning": pl.String,
-    "artist": pl.String,
-    "album": pl.String,
-    "title": pl.String,
-    "genre": pl.String,
-}
+CHANGED = "its bytes are no longer those in tracks"  # stored in the facts
 
 
-def tracks_spec(batch: str, files: Sequence[LibraryFile]) -> Spec:
-    """The `tracks` of a batch: decided by the paths and sizes that were registered."""
-    config = {"files": [[file.path, file.bytes] for file in files]}
-    return Spec(TRACKS, batch, STAGES[TRACKS], config=config)
+def plan_tracks(context: Context, batch: str) -> Spec:
+    """The `tracks` of a batch. The registered paths and sizes determine its version."""
+    files = context.catalogue.batch_files(batch)
+    return TRACKS.spec(batch, config={"files": [[file.path, file.bytes] for file in files]})
 
 
-def representation_specs(
-    store: ArtifactStore, tracks: Reference, names: Sequence[str] = DEFAULT
-) -> list[Spec]:
-    """Representations of a batch, as the home's `representations.toml` wants them now.
+def plan_representation(stage: Stage, context: Context, batch: str) -> Spec:
+    """A representation of the current `tracks` of a batch.
 
-    Each names its own transform alone: a changed one makes nothing else stale.
+    Raises:
+        ArtifactMissing: the batch has no `tracks` yet.
+        UserError: the home's `representations.toml` cannot be used.
+    """
+    tracks = context.store.current_reference(TRACKS.name, batch)
+    if tracks is None:
+        tracks = context.store.need(TRACKS.name, batch).reference
+    return representation_spec(stage, context, tracks)
+
+
+def representation_spec(stage: Stage, context: Context, tracks: Reference) -> Spec:
+    """A representation of these `tracks`, with the settings of the home's `representations.toml`.
+
+    The spec contains only the settings of this representation. If another one changes, this one
+    does not become stale.
 
     Raises:
         UserError: the file cannot be used.
     """
-    return representation_maker(store, names)(tracks)
+    settings = context.representations[stage.name]
+    if stage is AUDIO_FEATURES:
+        config: dict[str, Any] = {"options": asdict(settings)}
+    else:
+        config = {"transform": settings.attributes(), "codec": "none"}
+    return stage.spec(tracks.partition, (tracks,), config)
 
 
-def representation_maker(
-    store: ArtifactStore, names: Sequence[str] = DEFAULT
-) -> Callable[[Reference], list[Spec]]:
-    """`representation_specs` of many batches: the file is read once.
-
-    Raises:
-        UserError: the file cannot be used.
-    """
-    from melgraph.ml.representations.registry import load_representations
-
-    made_with = load_representations(store.home.specs / "representations.toml")
-    configs: dict[str, dict[str, Any]] = {}
-    for name in names:
-        how = made_with[name]
-        if name == FEATURES:
-            configs[name] = {"options": asdict(how)}
-        else:
-            configs[name] = {"transform": how.attributes(), "codec": "none"}
-
-    def make(tracks: Reference) -> list[Spec]:
-        return [
-            Spec(name, tracks.partition, STAGES[name], (tracks,), dict(config))
-            for name, config in configs.items()
-        ]
-
-    return make
+def write_one(store: ArtifactStore, work: Work) -> None:
+    """Write `tracks`, or one representation of existing `tracks`, in a pass of its own."""
+    write_batch(store, {work.spec.asset: work})
 
 
 def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
-    """Write those of `tracks` and the representations that `works` asks for.
+    """Write `tracks` and representations of one batch, in one pass over its files.
 
-    Bad audio becomes a quarantined row with a code and a reason. A file whose bytes are no longer
-    those `tracks` recorded is left out of the representations, and counted in their facts.
+    A file that cannot be used becomes a quarantined row of `tracks`, with a code and a reason. If
+    `tracks` exists already, a file with other bytes than `tracks` has recorded is left out of the
+    representations, and listed in their facts.
+
+    Args:
+        store: the store that receives the artifacts.
+        works: name of the asset -> its work.
     """
+    any_work = next(iter(works.values()))
+    files = _batch_files(store, works)
+    settings = {
+        name: _settings_of(work.spec) for name, work in works.items() if name != TRACKS.name
+    }
+    writers = [_writer(works[name], settings[name]) for name in settings]
+    locations = _present_locations(store, any_work.spec.partition)
+    examinations = examine_all(
+        store.home.open_library(),
+        [(locations.get(file.path, file.path), file.bytes) for file in files],
+        settings,
+        any_work.folder,
+    )
+    rows, left_out = _distribute(files, examinations, writers)
+    if TRACKS.name in works:
+        _finish_tracks(works[TRACKS.name], rows)
+    for writer in writers:
+        writer.finish(left_out)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of a batch.
+
+    Attributes:
+        path: the path under which it was registered.
+        bytes: its size.
+        sha256: the SHA-256 in `tracks`; None if `tracks` is being written in this pass.
+    """
+
+    path: str
+    bytes: int
+    sha256: str | None = None
+
+
+def _batch_files(store: ArtifactStore, works: Mapping[str, Work]) -> list[_File]:
+    """All registered files if `tracks` is being written, else one good file of each track."""
+    if TRACKS.name in works:
+        return [_File(path, size) for path, size in works[TRACKS.name].spec.config["files"]]
+    tracks = Tracks.input_of(store, next(iter(works.values())).spec)
+    columns = ["path", "bytes", "sha256"]
+    return [_File(*row) for row in tracks.table().filter(FIRST_OF_ITS_TRACK)[columns].rows()]
+
+
+def _settings_of(spec: Spec) -> Any:
+    """The transform or the options that a spec of a representation contains."""
     from melgraph.ml.representations.registry import from_attributes
 
-    known = None if TRACKS in works else _known(store, next(iter(works.values())).spec)
-    if known is None:
-        files, expected = works[TRACKS].spec.config["files"], None
-    else:
-        files = known.select("path", "bytes").rows()
-        expected = dict(known.select("path", "sha256").iter_rows())
-    wanted = {
-        name: from_attributes(name, _made_with(work.spec))
-        for name, work in works.items()
-        if name != TRACKS
-    }
-    outputs: list[_Output] = [
-        _Tables(works[name], wanted[name])
-        if name == FEATURES
-        else _Store(works[name], wanted[name])
-        for name in wanted
-    ]
-    rows: list[dict[str, Any]] = []
-    left_out: list[str] = []
-    first_path: dict[str, str] = {}
-    scratch = next(iter(works.values())).folder
-    places = _places(store, next(iter(works.values())).spec.partition)
-    now = [(places.get(path, path), size) for path, size in files]
-    examined = examine_all(store.home.open_library(), now, wanted, scratch)
-    for (path, _), item in zip(files, examined, strict=True):
-        row = item.row
-        row["path"] = path  # as it was registered, wherever the file is now
-        rows.append(row)
-        if row["status"] != "ok":
-            left_out += [] if expected is None else [f"{row['path']}: {row['reason']}"]
-            continue
-        if expected is not None and row["sha256"] != expected[row["path"]]:
-            left_out.append(f"{row['path']}: its bytes are no longer those in tracks")
-            continue
-        row["duplicate_of"] = first_path.get(row["track_id"])
-        if row["duplicate_of"] is not None:
-            continue
-        first_path[row["track_id"]] = row["path"]
-        for output in outputs:
-            output.add(row["track_id"], item)
-    if TRACKS in works:
-        _finish_tracks(works[TRACKS], rows)
-    for output in outputs:
-        output.finish(tracks=len(first_path), left_out=left_out)
+    key = "options" if spec.asset == AUDIO_FEATURES.name else "transform"
+    return from_attributes(spec.asset, spec.config[key])
 
 
-def _places(store: ArtifactStore, batch: str) -> dict[str, str]:
-    """Where the files of a batch are now: what is made again must not lose those that moved."""
+def _present_locations(store: ArtifactStore, batch: str) -> dict[str, str]:
+    """Registered path -> present path, for files that have moved since they were registered."""
     if not store.home.catalogue.is_file():
         return {}
     return Catalogue(store.home.catalogue).batch_places(batch)
 
 
-def _made_with(spec: Spec) -> Mapping[str, Any]:
-    return spec.config["options" if spec.asset == FEATURES else "transform"]
+def _distribute(
+    files: Sequence[_File], examinations: Iterable[Examination], writers: Sequence["_Writer"]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Pass every good track to the writers once.
+
+    Returns:
+        The rows of `tracks`, one per file, and a sentence for each file of the existing `tracks`
+        that is left out of the representations.
+    """
+    rows: list[dict[str, Any]] = []
+    left_out: list[str] = []
+    first_path: dict[str, str] = {}
+    for file, examination in zip(files, examinations, strict=True):
+        row = examination.row
+        row["path"] = file.path  # the registered path, even if the file has moved
+        rows.append(row)
+        if reason := _reason_to_leave_out(file, row):
+            if file.sha256 is not None:
+                left_out.append(f"{file.path}: {reason}")
+            continue
+        row["duplicate_of"] = first_path.get(row["track_id"])
+        if row["duplicate_of"] is not None:
+            continue
+        first_path[row["track_id"]] = file.path
+        for writer in writers:
+            writer.add(row["track_id"], examination)
+    return rows, left_out
 
 
-def _known(store: ArtifactStore, spec: Spec) -> pl.DataFrame:
-    """The good tracks that a representation is made of, each once."""
-    table = read_table(store.get(spec.inputs[0]).folder / TRACKS_TABLE)
-    return table.filter(pl.col("status") == "ok", pl.col("duplicate_of").is_null())
+def _reason_to_leave_out(file: _File, row: Mapping[str, Any]) -> str | None:
+    if row["status"] != "ok":
+        return str(row["reason"])
+    return CHANGED if file.sha256 is not None and row["sha256"] != file.sha256 else None
 
 
-class _Output(Protocol):
-    """Where the good tracks of a batch go."""
-
-    def add(self, track_id: str, item: Examined) -> None:
-        """Take the next track."""
-
-    def finish(self, *, tracks: int, left_out: Sequence[str]) -> None:
-        """All tracks are there."""
+def _writer(work: Work, settings: Any) -> "_Writer":
+    writer = _TableWriter if work.spec.asset == AUDIO_FEATURES.name else _ArrayWriter
+    return writer(work, settings)
 
 
-class _Store:
-    """Arrays, in a spectrogram store."""
+class _Writer(Protocol):
+    """Writes one representation of the good tracks of a batch."""
+
+    def add(self, track_id: str, examination: Examination) -> None:
+        """Write the next track."""
+
+    def finish(self, left_out: Sequence[str]) -> None:
+        """Complete the files and write the facts, after the last track."""
+
+
+class _ArrayWriter:
+    """Writes arrays into a spectrogram store."""
 
     def __init__(self, work: Work, transform: Any) -> None:
         from melgraph.ml.representations.registry import KINDS
@@ -187,6 +194,7 @@ class _Store:
 
         kind = KINDS[work.spec.asset]
         self._work = work
+        self._tracks = 0
         self._writer = SpectrogramWriter(
             work.folder / STORE,
             frequency=kind.frequency(transform) if kind.frequency else None,
@@ -196,42 +204,45 @@ class _Store:
             codec=work.spec.config["codec"],
         )
 
-    def add(self, track_id: str, item: Examined) -> None:
-        """Copy the track's arrays from where they were kept aside."""
-        self._writer.append(track_id, **item.arrays(self._work.spec.asset))
+    def add(self, track_id: str, examination: Examination) -> None:
+        """Copy the arrays of the track from the temporary files."""
+        self._writer.append(track_id, **examination.arrays(self._work.spec.asset))
+        self._tracks += 1
 
-    def finish(self, *, tracks: int, left_out: Sequence[str]) -> None:
-        """Write what is left, and the summary."""
+    def finish(self, left_out: Sequence[str]) -> None:
+        """Write the remaining rows and the facts."""
         self._writer.close()
         frames = self._writer.frames_written
-        self._work.facts.update(tracks=tracks, frames=frames, left_out=list(left_out))
+        self._work.facts.update(tracks=self._tracks, frames=frames, left_out=list(left_out))
 
 
-class _Tables:
-    """Features, in a table."""
+class _TableWriter:
+    """Writes tabular features into a table."""
 
     def __init__(self, work: Work, options: Any) -> None:
         self._work, self._options = work, options
         self._rows: list[dict[str, Any]] = []
 
-    def add(self, track_id: str, item: Examined) -> None:
-        """Take the next track's row."""
-        assert item.features is not None
-        self._rows.append({"track_id": track_id, **item.features})
+    def add(self, track_id: str, examination: Examination) -> None:
+        """Append the row of the track."""
+        assert examination.features is not None
+        self._rows.append({"track_id": track_id, **examination.features})
 
-    def finish(self, *, tracks: int, left_out: Sequence[str]) -> None:
-        """Write the table and the summary."""
+    def finish(self, left_out: Sequence[str]) -> None:
+        """Write the table and the facts."""
         from melgraph.ml.features.track_features import feature_names
 
         names = feature_names(self._options)
         schema = {"track_id": pl.String, **dict.fromkeys(names, pl.Float64)}
         write_table(pl.DataFrame(self._rows, schema=schema), self._work.folder / FEATURES_TABLE)
-        self._work.facts.update(tracks=tracks, features=len(names), left_out=list(left_out))
+        self._work.facts.update(
+            tracks=len(self._rows), features=len(names), left_out=list(left_out)
+        )
 
 
 def _finish_tracks(work: Work, rows: list[dict[str, Any]]) -> None:
-    table = pl.DataFrame(rows, schema=TRACKS_SCHEMA)
-    write_table(table, work.folder / TRACKS_TABLE)
+    table = pl.DataFrame(rows, schema=SCHEMA)
+    write_table(table, work.folder / TABLE)
     good = table.filter(pl.col("status") == "ok")
     codes = table.filter(pl.col("status") != "ok")["code"].value_counts().sort("code")
     work.facts.update(
@@ -247,8 +258,3 @@ def _finish_tracks(work: Work, rows: list[dict[str, Any]]) -> None:
         Recording(row["track_id"], row["sha256"], row["path"])
         for row in table.iter_rows(named=True)
     ]
-
-
-def write_one(store: ArtifactStore, work: Work) -> None:
-    """One of these artifacts alone; a representation, of tracks that are there."""
-    write_batch(store, {work.spec.asset: work})

@@ -1,8 +1,9 @@
-"""The pass over the files of a batch: identify, decode once, compute; each file apart.
+"""One pass over the files of a batch: each file is identified, decoded once and transformed.
 
-Every file is examined in another process: what crashes or hangs a decoder costs that one file.
-Arrays are kept aside on disk until their turn to be written comes, so memory is bounded by seconds
-of audio, not by files or their length.
+Files are examined in worker processes. If a decoder crashes or hangs, only that file is
+quarantined. Workers write arrays into temporary files until the arrays can be appended to the
+artifact. Memory therefore depends on the seconds of audio in a block, not on the number of files
+or on their length.
 """
 
 import shutil
@@ -15,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from melgraph.assets.progress import progress_bar
 from melgraph.assets.settings import block_seconds, worker_count
+from melgraph.assets.ui import progress_bar
 from melgraph.storage.errors import StorageError
 from melgraph.storage.files import file_sha256
 from melgraph.storage.library import Library
@@ -26,123 +27,133 @@ PRELOAD = (
     "melgraph.ml.representations.registry",
     "melgraph.assets.library.ingest_pass",
 )
-_LEAST_RATE = 50_000  # bytes per second: slower than this, a file hangs
-_SMALL = 1 << 24  # bytes: a map of less costs more than reading it
-_PATIENCE_S = 120.0  # ... besides what it may take to start
+_MIN_RATE = 50_000  # bytes per second; a file that takes longer counts as hung
+_START_S = 120.0  # additional seconds, for the start of the worker
+_MIN_MAPPED_BYTES = 1 << 24  # a smaller file is read faster than it is mapped
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is to do with one file.
+    """The task of a worker: one file.
 
     Attributes:
-        library: where the file is.
-        path: of the file, relative to the library.
-        bytes: its size when it was registered.
-        wanted: representation -> its transform or options.
-        aside: prefix of the files that receive the arrays.
+        library: the library of the file.
+        path: the path of the file, relative to the library.
+        bytes: the size of the file when it was registered.
+        representations: name of each requested representation -> its transform or options.
+        temporary_prefix: how the paths of the temporary files for arrays begin.
         block_s: seconds of audio in memory at once.
     """
 
     library: Library
     path: str
     bytes: int
-    wanted: Mapping[str, Any]
-    aside: str
+    representations: Mapping[str, Any]
+    temporary_prefix: str
     block_s: float
 
 
 @dataclass(frozen=True)
-class Kept:
-    """An array kept aside: the raw bytes of its rows."""
+class TemporaryArray:
+    """An array in a temporary file: the raw bytes of its rows.
+
+    Attributes:
+        path: the file.
+        dtype: as numpy writes it.
+        row_shape: the shape of one row.
+        rows: the number of rows.
+    """
 
     path: str
     dtype: str
-    row: tuple[int, ...]  # shape of one row
+    row_shape: tuple[int, ...]
     rows: int
 
     def open(self) -> np.ndarray:
-        """In memory, or as a memory map where it is large."""
-        shape = (self.rows, *self.row)
-        if Path(self.path).stat().st_size < _SMALL:
+        """The array, as a memory map if it is large."""
+        shape = (self.rows, *self.row_shape)
+        if Path(self.path).stat().st_size < _MIN_MAPPED_BYTES:
             return np.fromfile(self.path, self.dtype).reshape(shape)
         return np.memmap(self.path, self.dtype, mode="r", shape=shape)
 
 
-class _Aside:
-    """A sink that keeps an array aside."""
+class _TemporaryArrayWriter:
+    """A sink that writes an array into a temporary file."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._file = Path(path).open("wb")  # noqa: SIM115 - closed by whoever made this sink
-        self._rows, self._like = 0, np.empty(0, np.float16)
+        self._file = Path(path).open("wb")  # noqa: SIM115 - `examine` closes it
+        self._rows, self._empty = 0, np.empty(0, np.float16)
 
     def append(self, piece: np.ndarray) -> None:
-        """Take the next rows."""
-        self._like = piece[:0]
+        """Write the next rows."""
+        self._empty = piece[:0]
         self._rows += len(piece)
         try:
             self._file.write(np.ascontiguousarray(piece).data)
-        except OSError as error:  # our disk, not the user's file: that must not be blamed
+        except OSError as error:  # a problem of the disk, not of the audio file
             raise StorageError(
-                f"what was computed cannot be kept ({error.strerror or error})",
+                f"a temporary array cannot be written ({error.strerror or error})",
                 where=self._path,
-                remedy="make room on the disk of the home, then run again",
+                remedy="free space on the disk of the home, then run again",
             ) from None
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def finish(self) -> Kept:
-        """Where it is."""
+    def finish(self) -> TemporaryArray:
+        """Close the file and describe its array."""
         self.close()
-        return Kept(self._path, self._like.dtype.str, self._like.shape[1:], self._rows)
+        return TemporaryArray(self._path, self._empty.dtype.str, self._empty.shape[1:], self._rows)
 
 
 @dataclass
-class Examined:
-    """One file after its one decode.
+class Examination:
+    """The results of one file.
 
     Attributes:
-        row: of `tracks`.
-        kept: the arrays of each representation; none where the file is quarantined.
-        features: tabular features, where they were wanted.
+        row: the row of `tracks`.
+        temporary_arrays: representation -> name -> array; empty if the file is quarantined.
+        features: tabular features by name; None if they were not requested.
     """
 
     row: dict[str, Any]
-    kept: dict[str, dict[str, Kept]] = field(default_factory=dict)
+    temporary_arrays: dict[str, dict[str, TemporaryArray]] = field(default_factory=dict)
     features: dict[str, float] | None = None
 
     def arrays(self, representation: str) -> dict[str, np.ndarray]:
-        """The arrays of a representation, as memory maps."""
-        return {name: kept.open() for name, kept in self.kept[representation].items()}
+        """The arrays of a representation, by name."""
+        arrays = self.temporary_arrays[representation]
+        return {name: array.open() for name, array in arrays.items()}
 
 
 def examine_all(
     library: Library,
     files: Sequence[tuple[str, int]],
-    wanted: Mapping[str, Any],
+    representations: Mapping[str, Any],
     work_folder: Path,
-) -> Iterator[Examined]:
-    """Examine files by several processes, in order; each result is good until the next is taken.
+) -> Iterator[Examination]:
+    """Examine files in several processes, and yield the results in the order of the files.
+
+    A result can only be used until the next one is requested, because its temporary files are then
+    removed.
 
     Args:
-        library: where the files are.
-        files: path and size of each.
-        wanted: representation -> its transform or options.
-        work_folder: what is kept aside lies beside it.
+        library: the library of the files.
+        files: path and size of each file.
+        representations: name of each requested representation -> its transform or options.
+        work_folder: the folder of the artifact. The temporary files are in a folder beside it.
     """
     from melgraph.ml.workers import isolated_map
 
-    aside = work_folder.with_name(f"{work_folder.name}.aside")
-    shutil.rmtree(aside, ignore_errors=True)  # of a writer that died
-    aside.mkdir(parents=True, exist_ok=True)  # there still, where its workers are writing yet
+    temporary = work_folder.with_name(f"{work_folder.name}.aside")
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a process that died
+    temporary.mkdir(parents=True, exist_ok=True)  # exists if workers of that process still write
     block_s = block_seconds()
-    # a name of its own: a process of a writer that died may still be at work in the old one
-    own = tempfile.mkdtemp(dir=aside)
+    own_folder = tempfile.mkdtemp(dir=temporary)  # a new name, as such workers may still be running
     jobs = (
-        Job(library, path, size, wanted, f"{own}/{number}.", block_s)
+        Job(library, path, size, representations, f"{own_folder}/{number}.", block_s)
         for number, (path, size) in enumerate(files)
     )
     workers = max(1, min(worker_count(), len(files)))
@@ -151,46 +162,49 @@ def examine_all(
             for outcome in isolated_map(
                 examine, jobs, workers=workers, time_limit=time_limit, preload=PRELOAD
             ):
-                yield outcome.value or _lost(outcome.item, outcome.lost, outcome.hung)
-                _clear(outcome.item)
+                yield outcome.value or _quarantine_lost_file(
+                    outcome.item, outcome.lost, hung=outcome.hung
+                )
+                _remove_temporary_arrays(outcome.item)
                 bar.update()
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def time_limit(job: Job) -> float:
-    """Seconds after which a file counts as hung."""
-    return _PATIENCE_S + job.bytes / _LEAST_RATE
+    """The seconds after which a file counts as hung."""
+    return _START_S + job.bytes / _MIN_RATE
 
 
-def _clear(job: Job) -> None:
-    folder, _, prefix = job.aside.rpartition("/")
+def _remove_temporary_arrays(job: Job) -> None:
+    folder, _, prefix = job.temporary_prefix.rpartition("/")
     for path in Path(folder).glob(f"{prefix}*"):
         path.unlink()
 
 
-def _lost(job: Job, why: str | None, hung: bool) -> Examined:
+def _quarantine_lost_file(job: Job, why: str | None, *, hung: bool) -> Examination:
+    """The row of a file whose worker process ended without a result."""
     code = "hung" if hung else "crashed"
-    row = _quarantined(job, code, f"decoding it failed twice: {why}" if not hung else str(why))
+    row = _quarantined_row(job, code, f"decoding it failed twice: {why}" if not hung else str(why))
     with suppress(OSError), job.library.local(job.path) as path:
         row.update(bytes=path.stat().st_size, sha256=file_sha256(path))
         row["track_id"] = row["sha256"][:32]
-    return Examined(row)
+    return Examination(row)
 
 
-def _quarantined(job: Job, code: str, reason: str) -> dict[str, Any]:
+def _quarantined_row(job: Job, code: str, reason: str) -> dict[str, Any]:
     return {"path": job.path, "status": "quarantined", "code": code, "reason": reason}
 
 
-def examine(job: Job) -> Examined:
-    """Identify a file, decode it once, compute what is wanted. Runs in a worker."""
+def examine(job: Job) -> Examination:
+    """Identify a file, decode it once and compute its representations. Runs in a worker."""
     import torch
 
-    from melgraph.ml.audio import BadAudio, read_tags
-    from melgraph.ml.workers import keep_freed_memory
+    from melgraph.ml.audio import BadAudio, read_file_metadata
 
-    keep_freed_memory()
-    torch.set_num_threads(1)  # the workers share the cores; and the bits are the same for any
+    torch.set_num_threads(
+        1
+    )  # the workers share the cores, and results do not depend on their number
     row: dict[str, Any] = {"path": job.path}
     try:
         with job.library.local(job.path) as path:
@@ -201,16 +215,16 @@ def examine(job: Job) -> Examined:
             after = path.stat()
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
                 raise BadAudio("changed", "its bytes changed while it was being read")
-            row.update(status="ok", **analysis.info, **read_tags(path))
-        return Examined(row, analysis.arrays, analysis.features)
+            row.update(status="ok", **analysis.info, **read_file_metadata(path))
+        return Examination(row, analysis.arrays, analysis.features)
     except BadAudio as bad:
-        return Examined(row | _quarantined(job, bad.code, bad.reason))
+        return Examination(row | _quarantined_row(job, bad.code, bad.reason))
     except FileNotFoundError:
         reason = "the file was registered and is no longer there"
-        return Examined(row | _quarantined(job, "vanished", reason))
+        return Examination(row | _quarantined_row(job, "vanished", reason))
     except OSError as error:
         reason = f"the file cannot be read: {error.strerror or error}"
-        return Examined(row | _quarantined(job, "unreadable", reason))
+        return Examination(row | _quarantined_row(job, "unreadable", reason))
 
 
 def _analyse(path: Path, job: Job) -> Any:
@@ -218,7 +232,7 @@ def _analyse(path: Path, job: Job) -> Any:
 
     with ExitStack() as stack:
 
-        def aside(name: str) -> _Aside:
-            return stack.enter_context(closing(_Aside(job.aside + name)))
+        def open_sink(name: str) -> _TemporaryArrayWriter:
+            return stack.enter_context(closing(_TemporaryArrayWriter(job.temporary_prefix + name)))
 
-        return analyse(path, job.wanted, sink=aside, block_s=job.block_s)
+        return analyse(path, job.representations, sink=open_sink, block_s=job.block_s)

@@ -1,4 +1,4 @@
-"""What models are given of tracks: one representation of many batches, as one sequence."""
+"""The input of models: one representation of the tracks of many batches."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from melgraph.assets.library import ingest
+from melgraph.assets.library.features import FEATURES_TABLE, options_of
+from melgraph.assets.library.spectrograms import STORE, transform_of
+from melgraph.assets.stages import AUDIO_FEATURES, MEL_SPECTROGRAMS, ON_DEMAND, REPRESENTATIONS
 from melgraph.ml.specs.model_input import InputSpec
 from melgraph.storage.artifacts import Artifact, ArtifactStore
 from melgraph.storage.errors import ArtifactMissing
@@ -20,18 +22,19 @@ if TYPE_CHECKING:
 
 
 class TrackInputs:
-    """A representation of some batches, opened together.
+    """One representation of the tracks of several batches.
 
     Attributes:
-        how: which representation, which channels, in crops of which length.
-        transform: what they were all made with.
+        how: the representation, the channels and the length of crops.
+        transform: the transform or the options that computed the representation.
+        bins: the number of bins, or of tabular features.
     """
 
     def __init__(self, artifacts: Iterable[Artifact], how: InputSpec | None = None) -> None:
         self.how = how or InputSpec()
-        opener = _Features if self.how.representation == ingest.FEATURES else _Arrays
+        batch_type = _Features if self.how.representation == AUDIO_FEATURES.name else _Arrays
         self._batches: dict[str, _Arrays | _Features] = {
-            artifact.reference.partition: opener(artifact, self.how) for artifact in artifacts
+            artifact.reference.partition: batch_type(artifact, self.how) for artifact in artifacts
         }
         first = next(iter(self._batches.values()))
         self.transform: Any = first.transform
@@ -39,7 +42,7 @@ class TrackInputs:
 
     @property
     def frames_per_second(self) -> float:
-        """Frames a second of audio; 0 for tabular features, which have one frame."""
+        """Frames per second of audio; 0 for tabular features, which have one frame."""
         from melgraph.ml.representations.registry import frames_per_second
 
         return frames_per_second(self.how.representation, self.transform)
@@ -53,42 +56,46 @@ class TrackInputs:
         return InputShape(len(self.how.channels), self.bins, frames)
 
     def tracks(self, batches: Sequence[str], track_ids: Sequence[str]) -> list[Any]:
-        """Per track an array `[frame, bin]`, `[frame, bin, channel]` or `[sample]`.
+        """For each track an array `[frame, bin]`, `[frame, bin, channel]` or `[sample]`.
 
-        Views of memory maps, but for the tabular features, which are float32 `[1, feature]`.
+        The arrays are views of memory maps. Tabular features are float32 `[1, feature]`.
+
+        Args:
+            batches: the track batch of each track.
+            track_ids: the id of each track.
 
         Raises:
-            ArtifactMissing: a track's batch has nothing of it.
+            ArtifactMissing: the representation of a batch does not contain the track.
         """
         views = []
         for batch, track_id in zip(batches, track_ids, strict=True):
-            opened = self._batches.get(batch)
-            view = opened.track(track_id) if opened is not None else None
+            content = self._batches.get(batch)
+            view = content.track(track_id) if content is not None else None
             if view is None or not len(view):
                 kind = self.how.representation
-                raise ArtifactMissing(
+                raise ArtifactMissing(  # the spec of a study contains this sentence
                     f"there is nothing of track {track_id} in the {kind} of {batch}",
-                    where=opened.artifact.folder if opened else batch,
-                    remedy=f"materialize {kind} for {batch} again, then a new dataset",
+                    where=content.artifact.folder if content else batch,
+                    remedy=f"materialize {kind} for {batch} again, then the dataset",
                 )
             views.append(view)
         return views
 
     def track_ids(self, batch: str) -> list[str]:
-        """The tracks of a batch of which there is something."""
-        opened = self._batches[batch]
-        return [name for name in opened.track_ids if len(opened.track(name))]  # type: ignore[arg-type]
+        """The tracks of a batch that are not empty."""
+        content = self._batches[batch]
+        return [name for name in content.track_ids if len(content.track(name))]  # type: ignore[arg-type]
 
     def track_set(self, table: pl.DataFrame, labels: np.ndarray) -> "TrackSet":
-        """The tracks of a table with `batch` and `track_id`, with their labels."""
+        """The tracks of a table with the columns `batch` and `track_id`, with their labels."""
         from melgraph.ml.inference.track_set import TrackSet
 
         views = self.tracks(table["batch"].to_list(), table["track_id"].to_list())
-        tabular = self.how.representation == ingest.FEATURES
+        tabular = self.how.representation == AUDIO_FEATURES.name
         return TrackSet(views, labels, least_std=1e-9 if tabular else 1.0)
 
     def describe(self) -> dict[str, Any]:
-        """What a checkpoint says of its input: enough to make it from an audio file again."""
+        """The description in a checkpoint, by which an audio file becomes an input of the model."""
         return {
             "representation": self.how.representation,
             "channels": list(self.how.channels),
@@ -98,18 +105,18 @@ class TrackInputs:
 
 
 class _Arrays:
-    """The spectrogram store of a batch."""
+    """The arrays of a batch."""
 
     def __init__(self, artifact: Artifact, how: InputSpec) -> None:
         self.artifact, self._arrays = artifact, how.arrays
-        self._store = SpectrogramStore(artifact.folder / ingest.STORE)
+        self._store = SpectrogramStore(artifact.folder / STORE)
         self.transform = transform_of(self._store, how.representation)
         frequency = self._store.frequency
         self.bins = len(frequency) if frequency is not None else _index_bins(self.transform)
         self.track_ids = self._store.track_ids
 
     def track(self, track_id: str) -> Any:
-        """Its array, or None where the store has nothing of it."""
+        """The array of a track; None if the store does not contain the track."""
         if track_id not in self._store:
             return None
         views = [self._store.track(track_id, name) for name in self._arrays]
@@ -121,21 +128,19 @@ class _Arrays:
 
 
 class _Features:
-    """The feature table of a batch."""
+    """The tabular features of a batch."""
 
     def __init__(self, artifact: Artifact, how: InputSpec) -> None:
-        from melgraph.ml.features.track_features import FeatureOptions
-
         self.artifact = artifact
-        table = read_table(artifact.folder / ingest.FEATURES_TABLE)
-        self.transform = FeatureOptions(**artifact.record.spec.config["options"])
+        table = read_table(artifact.folder / FEATURES_TABLE)
+        self.transform = options_of(artifact.record.spec)
         rows = table.drop("track_id").to_numpy().astype(np.float32)
         self.bins = rows.shape[1]
         self.track_ids = table["track_id"].to_list()
         self._rows = {track_id: rows[i : i + 1] for i, track_id in enumerate(self.track_ids)}
 
     def track(self, track_id: str) -> np.ndarray | None:
-        """float32 `[1, feature]`, or None where the table has nothing of it."""
+        """float32 `[1, feature]`; None if the table does not contain the track."""
         return self._rows.get(track_id)
 
 
@@ -149,22 +154,15 @@ def _attributes_of(transform: Any) -> dict[str, Any]:
     return transform.attributes() if hasattr(transform, "attributes") else asdict(transform)
 
 
-def transform_of(store: SpectrogramStore, representation: str = ingest.MEL) -> Any:
-    """The transform a store was made with."""
-    from melgraph.ml.representations.registry import from_attributes
-
-    return from_attributes(representation, store.attributes)
-
-
 def input_references(
-    store: ArtifactStore, batches: Iterable[str], representation: str = ingest.MEL
+    store: ArtifactStore, batches: Iterable[str], representation: str = MEL_SPECTROGRAMS.name
 ) -> tuple[Reference, ...]:
-    """The current representation of these batches.
+    """The current version of a representation for each of these batches, sorted by batch.
 
     Raises:
-        ArtifactMissing: one was never materialized.
+        ArtifactMissing: the representation was never materialized for one of them.
     """
-    found = []
+    references = []
     for batch in sorted(set(batches)):
         reference = store.current_reference(representation, batch)
         if reference is None:
@@ -173,8 +171,8 @@ def input_references(
                 where=f"{store.location}/{representation}",
                 remedy=f"materialize it in the UI, or: melgraph run --representation "
                 f"{representation}"
-                if representation in ingest.ON_DEMAND
+                if REPRESENTATIONS[representation] in ON_DEMAND
                 else f"materialize {representation} for {batch!r} first",
             )
-        found.append(reference)
-    return tuple(found)
+        references.append(reference)
+    return tuple(references)

@@ -1,8 +1,8 @@
 """The library as it is now: the tables of all track batches, with moved and missing files applied.
 
-`tracks` says what a batch held when it was ingested, and stays as it is. What became of the files
-since is in the catalogue. A spec holds an excerpt of it (`library_state`), so that what was made
-can be made again from its record alone.
+`tracks` describes a batch at the time it was ingested, and never changes. The catalogue knows which
+files have moved or disappeared since. A spec contains an excerpt of the catalogue
+(`library_state`), so that an artifact can be computed again from its record alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,54 +10,49 @@ from typing import Any
 
 import polars as pl
 
-from melgraph.assets.library.ingest import TRACKS_SCHEMA, TRACKS_TABLE
-from melgraph.storage.artifacts import Artifact
+from melgraph.assets.library.tracks import SCHEMA, Tracks
 from melgraph.storage.catalogue import Catalogue
-from melgraph.storage.tables import read_table
 
 MISSING, MOVED = STATE = ("missing", "moved")
 
 
 def library_state(catalogue: Catalogue) -> dict[str, Any]:
-    """What the catalogue knows that the tables of the batches do not; as long as it is itself.
+    """The changes of the library that are in the catalogue, but not in the tables of the batches.
 
     Returns:
-        `missing`: registered paths that hold nothing now, sorted; `moved`: path -> the batch, and
-        the path in it, of the row whose bytes it holds.
+        `missing`: the registered paths without a file, sorted. `moved`: present path -> the batch
+        and the registered path of the row whose bytes are now there.
     """
     return {MISSING: catalogue.missing_paths(), MOVED: catalogue.moved_paths()}
 
 
 def state_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The excerpt that a spec's configuration holds; of one made before files could move, too."""
+    """The excerpt in a spec's configuration. Old specs lack keys; the excerpt is then empty."""
     return {MISSING: config.get(MISSING, []), MOVED: config.get(MOVED, {})}
 
 
-def library_files(batches: Sequence[Artifact], state: Mapping[str, Any]) -> pl.DataFrame:
-    """Every catalogued file as the library is now, each path once.
+def library_files(batches: Sequence[Tracks], state: Mapping[str, Any]) -> pl.DataFrame:
+    """Every file of the catalogue as the library is now. Each path occurs once.
 
-    A path that was registered again, because the file changed, has its newest row. A file that
+    A path that was registered again because its file had changed has its newest row. A file that
     moved has its row under its new path.
 
     Args:
         batches: committed `tracks`, oldest first.
-        state: `library_state`, of now or as a spec holds it.
+        state: `library_state` as it is now, or the configuration of a spec that contains it.
 
     Returns:
-        The columns of `tracks`, `batch` (the one whose stores hold the recording), and `gone`:
-        there no more, and nowhere else. Ordered by batch and path.
+        The columns of `tracks`, `batch` (the batch whose artifacts contain the recording) and
+        `gone` (whether the file is neither at its path nor anywhere else), sorted by batch and
+        path.
     """
-    missing, moved = state_of(state).values()
-    schema = {**TRACKS_SCHEMA, "batch": pl.String}
-    tables = [
-        read_table(artifact.folder / TRACKS_TABLE).with_columns(
-            batch=pl.lit(artifact.reference.partition)
-        )
-        for artifact in batches
-    ]
+    excerpt = state_of(state)
+    missing, moved = excerpt[MISSING], excerpt[MOVED]
+    schema = {**SCHEMA, "batch": pl.String}
+    tables = [tracks.table().with_columns(batch=pl.lit(tracks.name)) for tracks in batches]
     if not tables:
         return pl.DataFrame(schema={**schema, "gone": pl.Boolean})
-    # A table that an earlier stage wrote may lack a column.
+    # A table of an earlier stage integer may lack a column.
     rows = pl.concat([pl.DataFrame(schema=schema), *tables], how="diagonal")
     moves = pl.DataFrame(
         [(path, batch, origin) for path, (batch, origin) in moved.items()],
@@ -66,32 +61,32 @@ def library_files(batches: Sequence[Artifact], state: Mapping[str, Any]) -> pl.D
     )
     is_missing = pl.col("path").is_in(list(missing))
     newest = rows.unique("path", keep="last", maintain_order=True)
-    at_home = newest.join(moves.select(path="to"), on="path", how="anti")  # holds another's bytes
-    at_home = at_home.filter(~is_missing).with_columns(gone=False)
-    elsewhere = rows.join(moves, on=["batch", "path"], how="inner").with_columns(
+    in_place = newest.join(
+        moves.select(path="to"), on="path", how="anti"
+    )  # not taken by a moved file
+    in_place = in_place.filter(~is_missing).with_columns(gone=False)
+    relocated = rows.join(moves, on=["batch", "path"], how="inner").with_columns(
         path=pl.col("to"), gone=False
     )
     gone = newest.filter(is_missing).join(moves, on=["batch", "path"], how="anti")
-    found = (at_home, elsewhere, gone.with_columns(gone=True))
+    parts = (in_place, relocated, gone.with_columns(gone=True))
     columns = [*schema, "gone"]
-    return pl.concat([table.select(columns) for table in found]).sort("batch", "path")
+    return pl.concat([table.select(columns) for table in parts]).sort("batch", "path")
 
 
-def live_tracks(
-    batches: Sequence[Artifact], state: Mapping[str, Any] | None = None
-) -> pl.DataFrame:
-    """The good tracks of some batches as the library is now: each once.
+def live_tracks(batches: Sequence[Tracks], state: Mapping[str, Any] | None = None) -> pl.DataFrame:
+    """The good tracks of some batches as the library is now. Each track occurs once.
 
-    A file that is gone takes its track with it, unless another file holds the same bytes; a file
-    that changed retires the track it held before; one that moved keeps it, under its new path.
+    If a file is gone or has changed, its earlier track is dropped, unless another file has the same
+    bytes. If a file has moved, its track stays and has the new path.
 
     Args:
         batches: committed `tracks`, oldest first.
-        state: what became of the files since: `library_state`, or the configuration of a spec that
-            holds it; None for the batches as they were ingested.
+        state: `library_state`, or the configuration of a spec that contains it; None for the
+            batches as they were ingested.
 
     Returns:
-        The columns of `tracks`, and `batch`, ordered by batch and path.
+        The columns of `tracks` and `batch`, sorted by batch and path.
     """
     files = library_files(batches, state or {})
     good = files.filter(pl.col("status") == "ok", ~pl.col("gone")).drop("gone")

@@ -1,6 +1,7 @@
-"""`tracks`, `mel_spectrograms`, `audio_features`: one decode pass over a track batch."""
+"""`tracks` and all representations: one asset per artifact, one decoding pass per track batch."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 
 import polars as pl
 from dagster import (
@@ -13,138 +14,177 @@ from dagster import (
     multi_asset,
 )
 
-from melgraph.assets.library import ingest
-from melgraph.assets.materialize import (
-    Metadata,
-    markdown_table,
-    note_threads,
-    plain_failures,
-    result,
+from melgraph.assets.context import Context
+from melgraph.assets.library.ingest import (
+    plan_representation,
+    plan_tracks,
+    representation_spec,
+    write_batch,
+    write_one,
 )
-from melgraph.assets.partitions import track_batches
+from melgraph.assets.library.spectrograms import first_tracks_picture
+from melgraph.assets.library.tracks import TABLE, Tracks
+from melgraph.assets.materialize import describe, note_threads, plain_failures
+from melgraph.assets.partitions import partition_of
 from melgraph.assets.resources import HomeResource
+from melgraph.assets.stage import Metadata, Stage
+from melgraph.assets.stages import (
+    AUDIO_FEATURES,
+    MEL_SPECTROGRAMS,
+    MFCC,
+    REPRESENTATIONS,
+    STAGES,
+    STFT_SPECTROGRAMS,
+    TRACKS,
+    WAVEFORMS,
+)
+from melgraph.assets.ui import markdown_table
 from melgraph.storage.artifacts import Artifact, Production
+from melgraph.storage.records import Spec
 from melgraph.storage.tables import read_table
 
 QUARANTINE_WARN_SHARE = 0.05
 
 
-def _spec(name: str, description: str) -> AssetSpec:
-    is_table = name in (ingest.TRACKS, ingest.FEATURES)
-    return AssetSpec(
-        name,
-        description=description,
-        group_name="ingest" if name == ingest.TRACKS else "representations",
-        deps=[] if name == ingest.TRACKS else [ingest.TRACKS],
-        partitions_def=track_batches,
-        code_version=str(ingest.STAGES[name]),
-        kinds={"polars" if is_table else "zarr"},
-    )
+# The plan and write functions that the table of stages names.
+plan_mel_spectrograms = partial(plan_representation, MEL_SPECTROGRAMS)
+plan_audio_features = partial(plan_representation, AUDIO_FEATURES)
+plan_stft_spectrograms = partial(plan_representation, STFT_SPECTROGRAMS)
+plan_mfcc = partial(plan_representation, MFCC)
+plan_waveforms = partial(plan_representation, WAVEFORMS)
+write_tracks = write_mel_spectrograms = write_audio_features = write_one
+write_stft_spectrograms = write_mfcc = write_waveforms = write_one
+
+
+def _spec(stage: Stage, description: str) -> AssetSpec:
+    return AssetSpec(stage.name, description=description, **stage.options())
 
 
 @multi_asset(
     can_subset=True,
     specs=[
         _spec(
-            ingest.TRACKS,
-            "Parquet, one row per file of the batch: identity (SHA-256), location, tags, duration "
-            "(s), rate (Hz), channels, codec, levels (dBFS), and a status: `ok`, or `quarantined` "
-            "with a code and a reason. Bad audio never stops a batch.",
+            TRACKS,
+            "`tracks.parquet`, one row per file of the batch: SHA-256, path, file metadata, "
+            "duration (s), sample rate (Hz), channels, codec and levels (dBFS). The status is "
+            "`ok`, or `quarantined` with a code and a reason. A file that cannot be used does not "
+            "stop the batch.",
         ),
         _spec(
-            ingest.MEL,
-            "Zarr v3 store, float16 `[frame, mel]`: all good tracks of the batch along time, with "
-            "`offsets`, `track_id` and `frequency` (Hz). 128 HTK mel bands at 22.05 kHz, hop 512 "
-            "(23 ms), dB of power, never below -100 dB. Opens in plain zarr and xarray.",
+            MEL_SPECTROGRAMS,
+            "Zarr v3 store, float16 `[frame, mel]`: the good tracks of the batch, one after the "
+            "other along time, with `offsets`, `track_id` and `frequency` (Hz). By default 128 HTK "
+            "mel bands at 22.05 kHz, hop 512 (23 ms), power in dB, at least -100 dB. zarr and "
+            "xarray can open the store.",
         ),
         _spec(
-            ingest.FEATURES,
-            "Parquet, one row per good track: mean and variance of chroma, rms, spectral centroid, "
-            "bandwidth, rolloff (Hz), zero-crossing rate and MFCC 1-20, as librosa computes them.",
+            AUDIO_FEATURES,
+            "`audio_features.parquet`, one row per good track: mean and variance of chroma, RMS, "
+            "spectral centroid, bandwidth and rolloff (Hz), zero-crossing rate and MFCC 1-20, as "
+            "librosa computes them.",
         ),
         _spec(
-            ingest.STFT,
-            "On demand: 21 MB a minute. Zarr v3 store, float16 `[frame, bin]` twice: amplitude in "
-            "dB (`values`) and `phase` in radians, at 44.1 kHz, 2048 samples a window, hop 512. "
-            "Inverts to sound; 512 x 512 images are derived on read.",
+            STFT_SPECTROGRAMS,
+            "Computed on request; 21 MB per minute of audio. Zarr v3 store with two float16 arrays "
+            "`[frame, bin]`: amplitude in dB (`values`) and `phase` in radians, at 44.1 kHz, with "
+            "windows of 2048 samples and hop 512. It can be inverted to sound. "
+            "Images of 512 x 512 values can be derived from it.",
         ),
         _spec(
-            ingest.MFCC,
-            "On demand. Zarr v3 store, float16 `[frame, coefficient]`: the first 20 cepstral "
-            "coefficients of the log-mel spectrogram.",
+            MFCC,
+            "Computed on request. Zarr v3 store, float16 `[frame, coefficient]`: the first 20 "
+            "cepstral coefficients of the log-mel spectrogram.",
         ),
         _spec(
-            ingest.WAVEFORMS,
-            "On demand: 2 MB a minute. Zarr v3 store, int16 `[sample]`: mono at 16 kHz, what the "
-            "pretrained taggers listen to.",
+            WAVEFORMS,
+            "Computed on request; 2 MB per minute of audio. Zarr v3 store, int16 `[sample]`: mono "
+            "at 16 kHz, the input of the published taggers.",
         ),
     ],
 )
-def ingest_batch(context: AssetExecutionContext, home: HomeResource) -> Iterator[MaterializeResult]:
-    """One decode of every file of a track batch feeds all that is selected."""
-    asked = context.op_execution_context.selected_output_names
+def ingest_batch(
+    context: AssetExecutionContext, home: HomeResource
+) -> Iterator[MaterializeResult[None]]:
+    """Decode every file of a track batch once, and write all selected artifacts."""
+    selected = context.op_execution_context.selected_output_names
     with plain_failures():
-        store, catalogue, batch = home.store(), home.catalogue(), context.partition_key
-        if ingest.TRACKS in asked:
-            tracks = ingest.tracks_spec(batch, catalogue.batch_files(batch))
-            selected = [tracks]
-        else:
-            tracks, selected = store.need(ingest.TRACKS, batch).record.spec, []
-        names = [name for name in (*ingest.DEFAULT, *ingest.ON_DEMAND) if name in asked]
-        selected += ingest.representation_specs(store, tracks.reference, names)
-        with Production(store, selected) as production:
+        home_context, batch = home.context(), partition_of(context)
+        specs = _selected_specs(home_context, batch, selected)
+        with Production(home_context.store, specs) as production:
             if production.missing:
-                ingest.write_batch(store, production.missing)
+                write_batch(home_context.store, production.missing)
             for work in production.missing.values():
                 work.run["dagster"] = context.run_id
                 note_threads(work)
-    for spec in selected:
+    for spec in specs:
         artifact = production.artifacts[spec.asset]
-        if spec.asset == ingest.TRACKS:
-            found = artifact.record.recordings
-            catalogue.identify(batch, {r.path: r.track_id for r in found if r.track_id})
-        yield result(artifact, made=spec.asset in production.missing, show=_show)
+        if spec.asset == TRACKS.name:
+            recordings = artifact.record.recordings
+            home_context.catalogue.identify(
+                batch, {r.path: r.track_id for r in recordings if r.track_id}
+            )
+        yield describe(artifact, STAGES[spec.asset], is_new=spec.asset in production.missing)
 
 
-def _show(artifact: Artifact) -> Metadata:
-    if artifact.reference.asset == ingest.TRACKS:
+def _selected_specs(context: Context, batch: str, selected: Collection[str]) -> list[Spec]:
+    """The specs of the selected assets.
+
+    Representations belong to the `tracks` of this run if these are selected, else to the current
+    ones.
+    """
+    if TRACKS.name in selected:
+        tracks = plan_tracks(context, batch)
+        specs = [tracks]
+    else:
+        tracks, specs = context.store.need(TRACKS.name, batch).record.spec, []
+    return specs + [
+        representation_spec(stage, context, tracks.reference)
+        for stage in REPRESENTATIONS.values()
+        if stage.name in selected
+    ]
+
+
+def show(artifact: Artifact) -> Metadata:
+    """The content of the batch: files and quarantine, features, or arrays."""
+    if TRACKS.owns(artifact.reference):
         return _show_tracks(artifact)
-    if artifact.reference.asset == ingest.FEATURES:
+    if AUDIO_FEATURES.owns(artifact.reference):
         facts = artifact.facts
         return {"tracks": facts["tracks"], "features": facts["features"], **_left_out(artifact)}
-    return _show_store(artifact)
+    return _show_arrays(artifact)
 
 
 def _show_tracks(artifact: Artifact) -> Metadata:
     facts = artifact.facts
-    table = read_table(artifact.folder / ingest.TRACKS_TABLE)
-    bad = table.filter(pl.col("status") != "ok").select("path", "code", "reason")
-    shown: Metadata = {
+    table = read_table(artifact.folder / TABLE)
+    quarantined = table.filter(pl.col("status") != "ok").select("path", "code", "reason")
+    metadata: Metadata = {
         name: facts[name] for name in ("files", "ok", "quarantined", "duplicates", "hours")
     }
-    shown["first rows"] = markdown_table(
+    metadata["first rows"] = markdown_table(
         table.select("path", "artist", "title", "duration_s", "codec", "status").head(8).to_dicts()
     )
-    if bad.height:
-        shown["quarantine"] = markdown_table(bad.head(50).to_dicts())
-    return shown
+    if quarantined.height:
+        metadata["quarantine"] = markdown_table(quarantined.head(50).to_dicts())
+    return metadata
 
 
-def _show_store(artifact: Artifact) -> Metadata:
-    shown: Metadata = {
+def _show_arrays(artifact: Artifact) -> Metadata:
+    metadata: Metadata = {
         "tracks": artifact.facts["tracks"],
         "frames": artifact.facts["frames"],
         "size (MB)": round(sum(size for _, size in artifact.record.files.values()) / 1e6, 1),
-        "made with": markdown_table(
-            [{"key": k, "value": v} for k, v in artifact.record.spec.config["transform"].items()]
+        "settings": markdown_table(
+            [
+                {"setting": k, "value": v}
+                for k, v in artifact.record.spec.config["transform"].items()
+            ]
         ),
         **_left_out(artifact),
     }
-    if artifact.reference.asset == ingest.MEL:
-        from melgraph.assets.library.pictures import first_spectrograms
-
-        shown["first tracks"] = first_spectrograms(artifact.folder / ingest.STORE)
-    return shown
+    if MEL_SPECTROGRAMS.owns(artifact.reference):
+        metadata["first tracks"] = first_tracks_picture(artifact)
+    return metadata
 
 
 def _left_out(artifact: Artifact) -> Metadata:
@@ -152,20 +192,20 @@ def _left_out(artifact: Artifact) -> Metadata:
     return {"left out": "\n".join(left_out)} if left_out else {}
 
 
-@asset_check(asset=ingest.TRACKS, description="Warns when too many files are quarantined.")
+@asset_check(asset=TRACKS.name, description="Warns if too many files are quarantined.")
 def quarantine_rate(home: HomeResource) -> AssetCheckResult:
-    """Over all batches: the share of files that could not be used, and why."""
+    """The share of quarantined files over all batches, and the number of files for each code."""
     store = home.store()
-    facts = [store.need(ingest.TRACKS, name).facts for name in store.partitions(ingest.TRACKS)]
-    files = sum(batch["files"] for batch in facts)
-    bad = sum(batch["quarantined"] for batch in facts)
+    batches = Tracks.all_current(store)
+    files = sum(batch.files for batch in batches)
+    quarantined = sum(batch.quarantined for batch in batches)
     codes: dict[str, int] = {}
-    for batch in facts:
-        for code, count in batch["codes"].items():
+    for batch in batches:
+        for code, count in batch.codes.items():
             codes[code] = codes.get(code, 0) + count
-    share = bad / files if files else 0.0
+    share = quarantined / files if files else 0.0
     return AssetCheckResult(
         passed=share <= QUARANTINE_WARN_SHARE,
         severity=AssetCheckSeverity.WARN,
-        metadata={"files": files, "quarantined": bad, "share": share, "codes": codes},
+        metadata={"files": files, "quarantined": quarantined, "share": share, "codes": codes},
     )

@@ -1,165 +1,156 @@
-"""`evaluations`: what a trained experiment answers on the test split, read once per model."""
+"""`evaluations`: the predictions of a trained model on the test split, and their figures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
-from dagster import AssetDep, AssetExecutionContext, MaterializeResult, asset
+from dagster import AssetExecutionContext, MaterializeResult
 
-from melgraph.assets.dataset.datasets import DATASETS, TABLE, artist_caution
-from melgraph.assets.library import ingest
-from melgraph.assets.library.inputs import input_references
+from melgraph.assets.context import Context
+from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.library.inputs import TrackInputs, input_references
 from melgraph.assets.materialize import (
-    Metadata,
-    input_of,
-    markdown_table,
     materialize,
-    picture,
-    plain_failures,
+    stage_asset,
 )
-from melgraph.assets.models.tag_evaluations import (
+from melgraph.assets.models.evaluation import (
+    CONFUSION,
+    FOLD_PREDICTIONS,
+    FOLD_REPORT,
     PREDICTIONS,
+    RELIABILITY,
     REPORT,
-    figures_sentence,
-    show_tags,
-    write_tag_evaluation,
 )
-from melgraph.assets.models.targets import has_tags, label_numbers, tag_matrix, targets_of
-from melgraph.assets.models.trained_models import (
-    GPU_TAGS,
-    REPRESENTATIONS,
-    TRAINED,
-    build_model,
-    checkpoint_of,
-    device,
-    inputs_for,
-    part_of,
-    write_json,
-)
+from melgraph.assets.models.tag_evaluations import figures_sentence, show_tags, write_tag_evaluation
+from melgraph.assets.models.targets import label_numbers, tag_matrix, targets_of
+from melgraph.assets.models.trained_model import TrainedModel, device
+from melgraph.assets.models.trained_models import build_model, track_inputs
 from melgraph.assets.models.wrong_answers import write_wrong_answers
-from melgraph.assets.partitions import dataset_to_experiments, experiment_names
-from melgraph.assets.progress import progress_bar
 from melgraph.assets.resources import HomeResource
+from melgraph.assets.stage import Metadata
+from melgraph.assets.stages import EVALUATIONS, MEL_SPECTROGRAMS, TRAINED_MODELS
+from melgraph.assets.ui import markdown_table, picture, progress_bar
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
+from melgraph.storage.files import write_json
 from melgraph.storage.records import Reference, Spec
-from melgraph.storage.tables import read_table, write_table
+from melgraph.storage.tables import write_table
 from melgraph.storage.test_reads import register_read
 
-STAGE = 2
-SHOWN_WRONG = 3  # in the Dagster UI; the page shows all
-EVALUATIONS = "evaluations"
-CONFUSION = "confusion_matrix.png"
-RELIABILITY = "reliability.png"
-FOLD_PREDICTIONS, FOLD_REPORT = "fold_predictions.parquet", "fold_report.json"
-KEPT = ("n", "n_groups", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "note",
+SHOWN_WRONG = 3  # wrong predictions in the Dagster UI; the page shows all
+IN_FACTS = ("n", "n_groups", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "note",
         "chance_uniform", "chance_majority", "above_chance", "small_sample",
         "calibration_error")  # fmt: skip
 
 
-def evaluation_spec(store: ArtifactStore, name: str) -> Spec:
+def plan_evaluation(context: Context, name: str) -> Spec:
     """The evaluation of the current model of an experiment, on the dataset it was trained on."""
-    model = store.need(TRAINED, name)
-    others = [r for r in model.record.spec.inputs if r.asset != TRAINED]
-    inputs = (model.reference, *others, *_mel_of_test_tracks(store, model.record.spec, others))
-    config = {"part": "test", "folds": model.record.spec.config["folds"]}
-    return Spec(EVALUATIONS, name, STAGE, inputs, config, model.record.spec.seed)
+    model = TrainedModel.current(context.store, name)
+    others = [r for r in model.spec.inputs if not TRAINED_MODELS.owns(r)]
+    inputs = (model.reference, *others, *_mel_of_test_tracks(model, others))
+    config = {"part": "test", "folds": model.recipe["folds"]}
+    return EVALUATIONS.spec(name, inputs, config, model.spec.seed)
 
 
-def _mel_of_test_tracks(
-    store: ArtifactStore, training: Spec, known: Sequence[Reference]
-) -> tuple[Reference, ...]:
-    """What wrong answers are shown by, where the model itself is given something else."""
-    tags = any(r.asset == DATASETS and has_tags(store.get(r)) for r in known)
-    if tags or any(reference.asset == ingest.MEL for reference in known):
+def _mel_of_test_tracks(model: TrainedModel, inputs: Sequence[Reference]) -> tuple[Reference, ...]:
+    """The mel spectrograms that show wrong predictions, if the model itself takes another input."""
+    if any(map(MEL_SPECTROGRAMS.owns, inputs)) or model.snapshot.multi_label:
         return ()
-    tested = part_of(store, training, "test")
-    return input_references(store, tested["batch"].to_list())
+    return input_references(model.store, model.snapshot.part("test")["batch"].to_list())
 
 
 def write_evaluation(store: ArtifactStore, work: Work) -> None:
     """Predict every test track, and write predictions, figures and the confusion matrix.
 
-    Where tracks have several labels, the picture is of the tags, and there is no cross-validation.
-    Where the test split is too small to say much, the recipe is also cross-validated over all
-    tracks by grouped folds: an estimate of the recipe, beside the one of this very model.
+    If the test split is small, the experiment is also cross-validated over all tracks with grouped
+    folds. This estimates the accuracy of the experiment, not of this one model. Models that predict
+    tags have a chart of the tags instead of a confusion matrix, and no cross-validation.
     """
-    from melgraph.ml import plots
-    from melgraph.ml.evaluation.classification import reliability
     from melgraph.ml.inference.tracks import predict_tracks
 
-    snapshot = input_of(store, work.spec, DATASETS)
-    tags = has_tags(snapshot)
-    model, meta = checkpoint_of(input_of(store, work.spec, TRAINED))
-    classes = meta["classes"]
-    recipe = input_of(store, work.spec, TRAINED).record.spec.config
-    table = part_of(store, work.spec, work.spec.config["part"])
-    _register(store, work, "evaluation")
-    inputs = inputs_for(store, work.spec, recipe)
-    tracks = inputs.track_set(table, targets_of(table, classes, tags=tags))
+    snapshot = Snapshot.input_of(store, work.spec)
+    trained = TrainedModel.input_of(store, work.spec)
+    model, meta = trained.load()
+    classes: list[str] = meta["classes"]
+    table = snapshot.part(work.spec.config["part"])
+    _register(store, work, snapshot)
+    inputs = track_inputs(store, work.spec, trained.recipe)
+    targets = targets_of(table, classes, tags=snapshot.multi_label)
+    tracks = inputs.track_set(table, targets)
     probabilities = predict_tracks(
         model, tracks.arrays, aggregate=meta["aggregate"], device=device()
     )
-    everything = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())
-    train = everything.filter(pl.col("split") == "train")
-    told = snapshot.facts
-    caution = artist_caution(told) if told["artist_known"] < told["used"] else None
-    work.facts.update(split_policy=told["policy"], caution=caution)
-    if tags:
-        known = tag_matrix(train, classes)
-        judged = write_tag_evaluation(work, table, probabilities, tracks.labels, known, classes)
-        write_json(work.folder / REPORT, judged)
+    work.facts.update(split_policy=snapshot.policy, caution=snapshot.caution)
+    if snapshot.multi_label:
+        train = tag_matrix(snapshot.part("train"), classes)
+        figures = write_tag_evaluation(work, table, probabilities, tracks.labels, train, classes)
+        write_json(work.folder / REPORT, figures)
         return
-    figures = _judge(work, table, probabilities, classes, train, PREDICTIONS)
-    bins = reliability(probabilities, tracks.labels)
+    predictions = Predictions(table, probabilities, classes)
+    figures = _write_test_figures(work, predictions, snapshot)
+    wrong = write_wrong_answers(store, work, table, probabilities, tracks.labels, classes)
+    work.facts.update(wrong=wrong, cross_validation=None)
+    if figures["small_sample"]:
+        _write_cross_validation(work, trained.recipe, inputs, snapshot, classes)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The predictions of a model.
+
+    Attributes:
+        table: a row per track, with `label` and `group`.
+        probabilities: float `[track, class]`.
+        classes: names of the classes, in the order of the columns of `probabilities`.
+    """
+
+    table: pl.DataFrame
+    probabilities: np.ndarray
+    classes: list[str]
+
+
+def _register(store: ArtifactStore, work: Work, snapshot: Snapshot) -> None:
+    """Note the look at the test split before it happens."""
+    test_ids, run = snapshot.track_ids("test"), work.run.get("dagster")
+    register_read(store.home, snapshot.reference, test_ids, work.spec.reference, "evaluation", run)
+
+
+def _write_test_figures(work: Work, predictions: Predictions, snapshot: Snapshot) -> dict[str, Any]:
+    """Write the figures, the confusion matrix and the calibration of the test split."""
+    from melgraph.ml import plots
+    from melgraph.ml.evaluation.classification import reliability
+
+    classes = predictions.classes
+    figures = _write_predictions(work, predictions, snapshot.part("train"), PREDICTIONS)
+    bins = reliability(predictions.probabilities, label_numbers(predictions.table, classes))
     diagram = plots.reliability_diagram(bins, f"{work.spec.partition}, test split: how sure")
     (work.folder / RELIABILITY).write_bytes(diagram)
-    wrong = write_wrong_answers(store, work, table, probabilities, tracks.labels, classes)
-    work.facts.update(reliability=[asdict(each) for each in bins], wrong=wrong)
     write_json(work.folder / REPORT, figures)
     title = f"{work.spec.partition}, test split: {figures['accuracy']:.0%} of {figures['n']} tracks"
-    picture_bytes = plots.confusion_matrix(np.asarray(figures["confusion"]), classes, title)
-    (work.folder / CONFUSION).write_bytes(picture_bytes)
-    work.facts.update({name: figures[name] for name in KEPT}, per_class=figures["per_class"])
-    folds = work.spec.config["folds"]
-    work.facts["cross_validation"] = None
-    largest_class = int(np.bincount(label_numbers(everything, classes)).max())
-    if figures["small_sample"] and 2 <= folds <= min(everything["group"].n_unique(), largest_class):
-        tracks = inputs.track_set(everything, label_numbers(everything, classes))
-        probabilities = _cross_validated(work.spec, recipe, inputs.shape, tracks, everything)
-        found = _judge(work, everything, probabilities, classes, everything, FOLD_PREDICTIONS)
-        write_json(work.folder / FOLD_REPORT, found)
-        work.facts["cross_validation"] = {"folds": folds, **{name: found[name] for name in KEPT}}
+    confusion = np.asarray(figures["confusion"])
+    (work.folder / CONFUSION).write_bytes(plots.confusion_matrix(confusion, classes, title))
+    work.facts.update({name: figures[name] for name in IN_FACTS}, per_class=figures["per_class"])
+    work.facts["reliability"] = [asdict(each) for each in bins]
+    return figures
 
 
-def _register(store: ArtifactStore, work: Work, kind: str) -> None:
-    """Note the look at the test split before it is taken."""
-    snapshot = input_of(store, work.spec, DATASETS)
-    tested = part_of(store, work.spec, "test")["track_id"].to_list()
-    run = work.run.get("dagster")
-    register_read(store.home, snapshot.reference, tested, work.spec.reference, kind, run)
-
-
-def _judge(
-    work: Work,
-    table: pl.DataFrame,
-    probabilities: np.ndarray,
-    classes: list[str],
-    train: pl.DataFrame,
-    file: str,
+def _write_predictions(
+    work: Work, predictions: Predictions, train: pl.DataFrame, file: str
 ) -> dict[str, Any]:
-    """Write the predictions to a file, and return the figures."""
+    """Write the predictions to a file, and return their figures."""
     from melgraph.ml.evaluation.classification import evaluate
 
+    table, classes = predictions.table, predictions.classes
+    probabilities = predictions.probabilities
     best = probabilities.argmax(axis=1)
-    predictions = table.select("track_id", "path", "label", "group").with_columns(
+    rows = table.select("track_id", "path", "label", "group").with_columns(
         prediction=pl.Series([classes[i] for i in best], dtype=pl.String),
         probability=pl.Series(probabilities.max(axis=1, initial=0.0), dtype=pl.Float32),
         **{f"p_{name}": probabilities[:, i] for i, name in enumerate(classes)},
     )
-    write_table(predictions, work.folder / file)
+    write_table(rows, work.folder / file)
     return evaluate(
         probabilities,
         label_numbers(table, classes),
@@ -170,79 +161,90 @@ def _judge(
     ).to_dict()
 
 
-def _cross_validated(
+def _write_cross_validation(
+    work: Work,
+    recipe: Mapping[str, Any],
+    inputs: TrackInputs,
+    snapshot: Snapshot,
+    classes: list[str],
+) -> None:
+    """Cross-validate the experiment over all tracks, unless they are too few for its folds."""
+    table, folds = snapshot.used(), work.spec.config["folds"]
+    labels = label_numbers(table, classes)
+    largest_class = int(np.bincount(labels).max())
+    if not 2 <= folds <= min(table["group"].n_unique(), largest_class):
+        return
+    tracks = inputs.track_set(table, labels)
+    probabilities = _predict_by_folds(work.spec, recipe, inputs.shape, tracks, table)
+    predictions = Predictions(table, probabilities, classes)
+    figures = _write_predictions(work, predictions, table, FOLD_PREDICTIONS)
+    write_json(work.folder / FOLD_REPORT, figures)
+    estimates = {name: figures[name] for name in IN_FACTS}
+    work.facts["cross_validation"] = {"folds": folds, **estimates}
+
+
+def _predict_by_folds(
     spec: Spec, recipe: Mapping[str, Any], shape: Any, tracks: Any, table: pl.DataFrame
 ) -> np.ndarray:
+    """Float `[track, class]`: the predictions of each fold by a model trained on the others."""
     from melgraph.ml.specs.training import TrainingConfig
     from melgraph.ml.training.cross_validation import cross_validate
+    from melgraph.ml.training.setup import TrainingSetup
 
     training = TrainingConfig.model_validate(recipe["training"])
     n_classes = int(tracks.labels.max()) + 1
     with progress_bar(spec.config["folds"] * training.epochs, "epochs", "folds") as bar:
         return cross_validate(
-            tracks,
+            TrainingSetup(tracks, training, seed=spec.seed or 0, device=device()),
             table["group"].to_numpy(),
             build=partial(build_model, recipe, shape, n_classes=n_classes),
-            config=training,
             n_folds=spec.config["folds"],
-            seed=spec.seed or 0,
-            device=device(),
             progress=lambda fold, epoch: bar.update(),
         )
 
 
-@asset(
-    partitions_def=experiment_names,
-    deps=[
-        TRAINED,
-        AssetDep(DATASETS, partition_mapping=dataset_to_experiments),
-        *REPRESENTATIONS,
-    ],
-    group_name="models",
-    code_version=str(STAGE),
-    kinds={"pytorch"},
-    pool="gpu",
-    op_tags=GPU_TAGS,
-)
-def evaluations(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
-    """Track-level results on the test split: accuracy with a 95 % interval over artists, macro-F1,
-    per-class report, confusion matrix, calibration; the predictions are kept for later tests.
+@stage_asset(EVALUATIONS)
+def evaluations(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult[None]:
+    """Results of a trained model on the tracks of the test split, one partition per experiment.
 
-    Where tracks have several labels: macro ROC-AUC and PR-AUC with intervals, and every tag's.
+    `report.json` has the accuracy with a 95 % confidence interval over groups of tracks, macro-F1
+    and figures per class. `predictions.parquet` has the predicted probabilities of each track, so
+    that models can be compared by paired tests. The confusion matrix and the calibration are PNG
+    files. If tracks have several tags, the figures are macro ROC-AUC and PR-AUC with 95 %
+    confidence intervals, and both areas of each tag.
     """
-    with plain_failures():
-        store = home.store()
-        spec = evaluation_spec(store, context.partition_key)
-    return materialize(context, store, spec, write_evaluation, _show)
+    return materialize(context, home, EVALUATIONS)
 
 
-def sentence(facts: Metadata) -> str:
-    """The result on the test split in one line, with all that makes it honest."""
+def sentence(facts: Mapping[str, Any]) -> str:
+    """The result on the test split in one line, with its interval, chance level and cautions."""
     small = ", a small sample" if facts["small_sample"] else ""
     caution = f"; {facts['caution']}" if facts["caution"] else ""
     figures = figures_sentence(facts) if facts.get("multi_label") else _accuracy(facts)
     return f"{figures}; {facts['split_policy']} split{small}{caution}"
 
 
-def fold_sentence(facts: Metadata) -> str | None:
-    """The cross-validated result in one line, where there is one."""
-    found = facts["cross_validation"]
-    if found is None:
+def fold_sentence(facts: Mapping[str, Any]) -> str | None:
+    """The cross-validated result in one line; None if there is none."""
+    figures = facts["cross_validation"]
+    if figures is None:
         return None
-    return f"{_accuracy(found)}; {found['folds']} grouped folds over all tracks, one seed"
+    return f"{_accuracy(figures)}; {figures['folds']} grouped folds over all tracks, one seed"
 
 
-def _accuracy(found: Metadata) -> str:
-    verdict = "above chance" if found["above_chance"] else "not shown to be above chance"
-    chance = max(found["chance_uniform"], found["chance_majority"])
+def _accuracy(figures: Mapping[str, Any]) -> str:
+    verdict = "above chance" if figures["above_chance"] else "not shown to be above chance"
+    chance = max(figures["chance_uniform"], figures["chance_majority"])
     return (
-        f"accuracy {found['accuracy']:.1%} (95 % interval {found['accuracy_low']:.1%} to "
-        f"{found['accuracy_high']:.1%}; chance {chance:.1%}): {verdict}; "
-        f"n = {found['n']} tracks of {found['n_groups']} groups"
+        f"accuracy {figures['accuracy']:.1%} (95 % confidence interval "
+        f"{figures['accuracy_low']:.1%} to {figures['accuracy_high']:.1%}; chance {chance:.1%}): "
+        f"{verdict}; "
+        f"n = {figures['n']} tracks of {figures['n_groups']} groups"
     )
 
 
-def _show(artifact: Artifact) -> Metadata:
+def show(artifact: Artifact) -> Metadata:
+    """The result in a sentence, the confusion matrix, and the most confident wrong predictions."""
     facts = artifact.facts
     if facts.get("multi_label"):
         return show_tags(artifact, sentence(facts))
@@ -250,7 +252,7 @@ def _show(artifact: Artifact) -> Metadata:
         {k: f"{v:.2f}" if isinstance(v, float) else ("-" if v is None else v) for k, v in c.items()}
         for c in facts["per_class"]
     ]
-    shown: Metadata = {
+    metadata: Metadata = {
         "result": sentence(facts),
         "accuracy": facts["accuracy"],
         "macro F1": facts["macro_f1"],
@@ -259,10 +261,10 @@ def _show(artifact: Artifact) -> Metadata:
         "calibration": picture(artifact.folder / RELIABILITY),
     }
     for wrong in facts["wrong"][:SHOWN_WRONG]:
-        title = f"wrong: {wrong['label']} taken for {wrong['prediction']}"
-        shown.setdefault(title, picture(artifact.folder / wrong["picture"]))
+        title = f"wrong prediction: {wrong['label']} classified as {wrong['prediction']}"
+        metadata.setdefault(title, picture(artifact.folder / wrong["picture"]))
     if facts["note"]:
-        shown["note"] = facts["note"]
-    if told := fold_sentence(facts):
-        shown["cross-validation of the recipe"] = told
-    return shown
+        metadata["note"] = facts["note"]
+    if cross_validation := fold_sentence(facts):
+        metadata["cross-validation of the experiment"] = cross_validation
+    return metadata

@@ -1,69 +1,76 @@
-"""Where the initial weights of an experiment come from: nowhere, a file, or another experiment."""
+"""The initial weights of an experiment: random, from a file, or from another experiment.
+
+Planning reads the current TOML files. Training reads only the spec of the artifact, so a model can
+be reproduced even if the TOML of the experiment that it started from was deleted.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from melgraph.assets.partitions import SPECS
+from melgraph.assets.context import Context
+from melgraph.assets.models.trained_model import TrainedModel
 from melgraph.assets.settings import weights_folder
+from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.files import file_sha256
+from melgraph.storage.home import Home
 from melgraph.storage.records import Reference, Spec
 
-TRAINED, CHECKPOINT = "trained_models", "checkpoint"
 
-
-def weights_inputs(store: ArtifactStore, recipe: Mapping[str, Any]) -> tuple[Reference, ...]:
-    """The trained model that a recipe starts from, where it names an experiment.
+def weights_inputs(context: Context, recipe: Mapping[str, Any]) -> tuple[Reference, ...]:
+    """The trained model that a recipe starts from; empty unless it names an experiment.
 
     Raises:
-        ArtifactMissing: it is not trained yet.
+        ArtifactMissing: that experiment is not trained yet.
     """
     name = recipe["model"]["weights"]
-    return (store.need(TRAINED, name).reference,) if name in SPECS.experiments else ()
+    if name not in context.specs.experiments:
+        return ()
+    return (TrainedModel.current(context.store, name).reference,)
 
 
-def weights_config(store: ArtifactStore, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The file that a recipe starts from, by its bytes; empty where there is none.
+def weights_config(context: Context, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The SHA-256 of the file that a recipe starts from; empty if it names no file.
 
     Raises:
-        UserError: there is no such file, and it cannot be had.
+        UserError: the file does not exist and cannot be downloaded.
     """
-    path = _file(store, recipe)
-    return {} if path is None else {"weights_sha256": file_sha256(path)}
+    name = recipe["model"]["weights"]
+    if name == "none" or name in context.specs.experiments:
+        return {}
+    return {"weights_sha256": file_sha256(_file(context.home, recipe))}
 
 
 def weights_path(store: ArtifactStore, spec: Spec, recipe: Mapping[str, Any]) -> Path | None:
-    """What to load before training: a file, a checkpoint's folder, or None for nothing.
+    """The file or the checkpoint folder to load before training; None for random weights.
 
     Args:
         store: of the artifacts.
-        spec: of what is trained; names the model where the recipe starts from an experiment.
+        spec: of the training; names the model if the recipe starts from an experiment.
         recipe: of the experiment.
 
     Raises:
-        UserError: the file is gone, or is no longer the one of the spec.
+        UserError: the file is missing, or its bytes are not those of the spec.
     """
-    if recipe["model"]["weights"] in SPECS.experiments:
-        (start,) = (r for r in spec.inputs if r.asset == TRAINED)
-        return store.get(start).folder / CHECKPOINT
-    path = _file(store, recipe)
-    if path is not None and file_sha256(path) != spec.config["weights_sha256"]:
-        from melgraph.ml.errors import UserError
-
+    if models := TrainedModel.inputs_of(store, spec):
+        (initial_model,) = models
+        return initial_model.checkpoint_folder
+    if recipe["model"]["weights"] == "none":
+        return None
+    path = _file(store.home, recipe)
+    if file_sha256(path) != spec.config["weights_sha256"]:
         raise UserError(
             "the file of initial weights is no longer the one this was planned with",
             where=str(path),
-            remedy="put the file back, or materialize again with the new one",
+            remedy="restore the file, or materialize again to train with the new one",
         )
     return path
 
 
-def _file(store: ArtifactStore, recipe: Mapping[str, Any]) -> Path | None:
-    model = recipe["model"]
-    if model["weights"] == "none" or model["weights"] in SPECS.experiments:
-        return None
+def _file(home: Home, recipe: Mapping[str, Any]) -> Path:
     from melgraph.ml.weights.initial import locate_weights
 
-    folder = weights_folder(store.home)
+    model = recipe["model"]
+    folder = weights_folder(home)
     return locate_weights(model["weights"], model["architecture"], model["options"], folder)

@@ -1,61 +1,59 @@
-"""`leaderboard`: every evaluated experiment side by side, with what it cost.
+"""`leaderboard`: the results and the cost of all evaluated experiments.
 
-Experiments on tags have a table of their own (`tag_board`): their figures are no accuracies.
+Experiments that predict tags have a table of their own, because their figures are areas and not
+accuracies.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
-from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
+from dagster import AssetExecutionContext, MaterializeResult
 
-from melgraph.assets.dataset.datasets import DATASETS
+from melgraph.assets.context import Context
 from melgraph.assets.materialize import (
-    Metadata,
-    inputs_of,
-    markdown_table,
     materialize,
-    plain_failures,
-    shown_references,
+    readable_references,
+    stage_asset,
 )
-from melgraph.assets.models.evaluations import EVALUATIONS, PREDICTIONS
-from melgraph.assets.models.tag_board import (
-    TAG_REPORT,
-    TAG_TABLE,
-    shown_tag_figures,
-    tag_figures,
-    tags_against,
-)
-from melgraph.assets.models.trained_models import TRAINED, write_json
+from melgraph.assets.models.evaluation import Evaluation
+from melgraph.assets.models.targets import tag_matrix
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.settings import is_sample_library
+from melgraph.assets.stage import ONE, Metadata
+from melgraph.assets.stages import EVALUATIONS, LEADERBOARD
+from melgraph.assets.ui import markdown_table
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
+from melgraph.storage.files import write_json
 from melgraph.storage.records import Spec
-from melgraph.storage.tables import read_table, write_table
-from melgraph.storage.test_reads import known_reads
+from melgraph.storage.tables import write_table
+from melgraph.storage.test_reads import list_test_reads
 
-STAGE = 1
-LEADERBOARD, EVERYTHING = "leaderboard", "all"
 TABLE, REPORT = "leaderboard.parquet", "leaderboard.json"
-SINGLE_READ = ("evaluation",)  # the look an experiment is due; every other is an extra one
+TAG_TABLE, TAG_REPORT = "tags.parquet", "tags.json"
+SINGLE_READ = ("evaluation",)  # every evaluation needs this look; all others count as extra looks
+TAG_FIGURES = ("roc_auc", "roc_auc_low", "roc_auc_high", "pr_auc", "pr_auc_low", "pr_auc_high",
+               "chance_pr_auc", "prevalence", "n_tags", "n", "above_chance",
+               "small_sample")  # fmt: skip
 
 
-def leaderboard_spec(store: ArtifactStore) -> Spec:
-    """Of all current evaluations, and of the looks at their test splits up to now."""
-    inputs = shown_references(store, EVALUATIONS)
-    models = [r for e in inputs for r in store.get(e).record.spec.inputs if r.asset == TRAINED]
+def plan_leaderboard(context: Context, partition: str = ONE) -> Spec:
+    """The leaderboard of all current evaluations, with the looks at test splits until now."""
+    store = context.store
+    evaluations = readable_references(store, EVALUATIONS)
+    models = sorted({Evaluation.at(store, e).model_reference for e in evaluations})
     config = {"reads": reads_of(store), "sample": is_sample_library(store.home.open_library())}
-    return Spec(LEADERBOARD, EVERYTHING, STAGE, (*inputs, *sorted(set(models))), config)
+    return LEADERBOARD.spec(partition, (*evaluations, *models), config)
 
 
 def reads_of(store: ArtifactStore) -> dict[str, dict[str, int]]:
-    """Dataset version -> kind of look -> how many there were at its test tracks.
+    """Dataset version -> kind of look -> number of looks at its test tracks.
 
-    Snapshots that share their test tracks share the looks at them.
+    Snapshots with the same test tracks share the looks at them.
     """
-    reads = known_reads(store.home)
+    reads = list_test_reads(store.home)
     by_tracks: dict[str, Counter[str]] = {}
     for read in reads:
         by_tracks.setdefault(read.tracks, Counter())[read.kind] += 1
@@ -63,26 +61,25 @@ def reads_of(store: ArtifactStore) -> dict[str, dict[str, int]]:
 
 
 def write_leaderboard(store: ArtifactStore, work: Work) -> None:
-    """Rank the experiments of each dataset version, and say which are not told apart."""
-    evaluations = inputs_of(store, work.spec, EVALUATIONS)
-    models = {m.reference: m for m in inputs_of(store, work.spec, TRAINED)}
+    """Rank the experiments of each dataset version, and compare each with the best one."""
+    evaluations = Evaluation.inputs_of(store, work.spec)
+    genres = [e for e in evaluations if not e.multi_label]
+    taggers = [e for e in evaluations if e.multi_label]
     reads = work.spec.config["reads"]
-    boards: dict[bool, list[dict[str, Any]]] = {False: [], True: []}  # by whether it answers tags
-    for evaluation in evaluations:
-        tags = bool(evaluation.facts.get("multi_label"))
-        figures = tag_figures if tags else _figures
-        boards[tags].append(_row(evaluation, models, reads, figures))
-    by_name = {e.reference.partition: e for e in evaluations}
-    rows = _ranked(boards[False], by_name, by="accuracy", against=_against)
+    rows = _ranked([_row(e, reads, _figures) for e in genres], genres, by="accuracy",
+                   against=_against)  # fmt: skip
     if rows:
         write_table(pl.DataFrame(rows, infer_schema_length=None), work.folder / TABLE)
     write_json(work.folder / REPORT, rows)
     work.facts.update(
-        experiments=len(evaluations), rows=rows, sample=work.spec.config["sample"],
-        datasets=sorted({row["dataset"] for board in boards.values() for row in board}),
-    )  # fmt: skip
-    if boards[True]:
-        tag_rows = _ranked(boards[True], by_name, by="pr_auc", against=tags_against)
+        experiments=len(evaluations),
+        rows=rows,
+        sample=work.spec.config["sample"],
+        datasets=sorted({e.snapshot_reference.partition for e in evaluations}),
+    )
+    if taggers:
+        tag_rows = _ranked([_row(e, reads, _tag_figures) for e in taggers], taggers, by="pr_auc",
+                           against=_tags_against)  # fmt: skip
         write_table(pl.DataFrame(tag_rows, infer_schema_length=None), work.folder / TAG_TABLE)
         write_json(work.folder / TAG_REPORT, tag_rows)
         work.facts["tag_rows"] = tag_rows
@@ -90,12 +87,13 @@ def write_leaderboard(store: ArtifactStore, work: Work) -> None:
 
 def _ranked(
     rows: list[dict[str, Any]],
-    by_name: Mapping[str, Artifact],
+    evaluations: Sequence[Evaluation],
     *,
     by: str,
-    against: Callable[[Artifact, Artifact], dict[str, Any]],
+    against: Callable[[Evaluation, Evaluation], dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """The best of each dataset version first, each row with its difference from that one."""
+    by_name = {evaluation.name: evaluation for evaluation in evaluations}
     rows = sorted(rows, key=lambda row: (row["dataset"], row["snapshot"], -row[by]))
     first: dict[tuple[str, str], str] = {}
     for row in rows:
@@ -105,32 +103,28 @@ def _ranked(
 
 
 def _row(
-    evaluation: Artifact,
-    models: Mapping[Any, Artifact],
+    evaluation: Evaluation,
     reads: Mapping[str, Mapping[str, int]],
     figures: Callable[[Mapping[str, Any]], dict[str, Any]],
 ) -> dict[str, Any]:
-    facts, inputs = evaluation.facts, evaluation.record.spec.inputs
-    (model,) = (models[r] for r in inputs if r.asset == TRAINED)
-    (snapshot,) = (r for r in inputs if r.asset == DATASETS)
-    cost = model.record.run
+    model, snapshot = evaluation.model, evaluation.snapshot_reference
     looks = dict(reads.get(str(snapshot), {}))
     return {
-        "experiment": evaluation.reference.partition,
+        "experiment": evaluation.name,
         "dataset": snapshot.partition,
         "snapshot": snapshot.version[:12],
-        "split": facts["split_policy"],
-        **figures(facts),
-        "parameters": model.facts["parameters"],
-        "n_train": model.facts["n_train"],
-        "seed": model.record.spec.seed,
-        "seconds": _number(cost.get("seconds")),
-        "peak_memory_bytes": _number(cost.get("peak_memory_bytes")),
-        "device": cost.get("device"),
+        "split": evaluation.split_policy,
+        **figures(evaluation.facts),
+        "parameters": model.n_parameters,
+        "n_train": model.n_train,
+        "seed": model.spec.seed,
+        "seconds": model.training_seconds,
+        "peak_memory_bytes": model.peak_memory_bytes,
+        "device": model.training_device,
         "looks": looks,
         "extra_looks": sum(n for kind, n in looks.items() if kind not in SINGLE_READ),
         "evaluations_of_split": looks.get("evaluation", 0),
-        "mlflow_run": cost.get("mlflow"),
+        "mlflow_run": model.mlflow_run,
     }
 
 
@@ -151,74 +145,92 @@ def _figures(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _against(evaluation: Artifact, leader: Artifact) -> dict[str, Any]:
-    """The difference from the first of its dataset version, paired by test track."""
-    nothing = {"behind": None, "behind_low": None, "behind_high": None}
+def _tag_figures(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: facts[name] for name in TAG_FIGURES} | {"groups": facts["n_groups"]}
+
+
+def _against(evaluation: Evaluation, leader: Evaluation) -> dict[str, Any]:
+    """The difference in accuracy from the best of the dataset version, paired by test track."""
     if evaluation is leader:
-        return nothing
+        return _difference(None)
     from melgraph.ml.evaluation.paired import compare
 
-    mine, theirs = (_right(e) for e in (evaluation, leader))
+    mine, theirs = evaluation.correct(), leader.correct()
     both = theirs.join(mine, on="track_id", suffix="_mine", maintain_order="left")
     if not both.height:
-        return nothing
-    found = compare(
-        both["right_mine"].to_numpy()[None].astype(np.float64),
-        both["right"].to_numpy()[None].astype(np.float64),
-        both["group"].to_numpy(),
+        return _difference(None)
+    return _difference(
+        compare(
+            both["right_mine"].to_numpy()[None].astype(np.float64),
+            both["right"].to_numpy()[None].astype(np.float64),
+            both["group"].to_numpy(),
+        )
     )
+
+
+def _tags_against(evaluation: Evaluation, leader: Evaluation) -> dict[str, Any]:
+    """The difference in PR-AUC from the best of the dataset version, paired by test track."""
+    if evaluation is leader:
+        return _difference(None)
+    from melgraph.ml.evaluation.tagging import compare_tags
+
+    tags = [row["name"] for row in leader.per_tag]
+    columns = [f"p_{name}" for name in tags]
+    mine = evaluation.predictions().select("track_id", *columns)
+    both = leader.predictions().join(mine, on="track_id", suffix="_mine", maintain_order="left")
+    return _difference(
+        compare_tags(
+            both.select(f"{name}_mine" for name in columns).to_numpy(),
+            both.select(columns).to_numpy(),
+            tag_matrix(both, tags).astype(bool),
+            both["group"].to_numpy(),
+        )
+    )
+
+
+def _difference(comparison: Any) -> dict[str, Any]:
+    """A paired comparison as columns; None for the best one, and without common test tracks."""
+    if comparison is None:
+        return {"behind": None, "behind_low": None, "behind_high": None}
     return {
-        "behind": found.difference,
-        "behind_low": found.low,
-        "behind_high": found.high,
+        "behind": comparison.difference,
+        "behind_low": comparison.low,
+        "behind_high": comparison.high,
     }
 
 
-def _right(evaluation: Artifact) -> pl.DataFrame:
-    table = read_table(evaluation.folder / PREDICTIONS)
-    return table.select("track_id", "group", right=pl.col("prediction") == pl.col("label"))
+@stage_asset(LEADERBOARD)
+def leaderboard(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult[None]:
+    """All evaluated experiments on the test split of their dataset, as Parquet and JSON.
 
-
-def _number(text: str | None) -> float | None:
-    return None if text is None else float(text)
-
-
-@asset(
-    deps=[
-        AssetDep(name, partition_mapping=AllPartitionMapping()) for name in (EVALUATIONS, TRAINED)
-    ],
-    group_name="models",
-    code_version=str(STAGE),
-    kinds={"polars"},
-)
-def leaderboard(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
-    """Every experiment on its dataset's test split: accuracy with interval, macro-F1, calibration,
-    cost, dataset version; which ones are not told apart from the first; and how often the labels of
-    that test split were looked at, by what.
+    Each row of `leaderboard.parquet` has the accuracy with its 95 % confidence interval, macro-F1,
+    calibration error, training cost and dataset version. It also has the paired difference from the
+    best experiment of the same dataset version, and the number of looks at the labels of that test
+    split. Experiments that predict tags are in `tags.parquet`.
     """
-    with plain_failures():
-        store = home.store()
-        spec = leaderboard_spec(store)
-    return materialize(context, store, spec, write_leaderboard, _show)
+    return materialize(context, home, LEADERBOARD)
 
 
-def _show(artifact: Artifact) -> Metadata:
+def show(artifact: Artifact) -> Metadata:
+    """Both tables, and a caution if the library is the synthetic sample."""
     rows, tag_rows = artifact.facts["rows"], artifact.facts.get("tag_rows", [])
-    shown: Metadata = {"experiments": artifact.facts["experiments"]}
+    metadata: Metadata = {"experiments": artifact.facts["experiments"]}
     if artifact.facts["sample"]:
-        shown["caution"] = "sample library, synthetic: these figures say nothing about real music"
+        metadata["caution"] = (
+            "The library is the synthetic sample: these figures say nothing about real music."
+        )
     if rows or not tag_rows:
-        shown["leaderboard"] = markdown_table([board_row(row) for row in rows])
+        metadata["leaderboard"] = markdown_table([board_row(row) for row in rows])
     if tag_rows:
-        shown["leaderboard of tags"] = markdown_table([board_row(row) for row in tag_rows])
-    return shown
+        metadata["leaderboard of tags"] = markdown_table([board_row(row) for row in tag_rows])
+    return metadata
 
 
 def board_row(row: Mapping[str, Any]) -> dict[str, str]:
-    """An experiment's figures as people read them."""
+    """The row of an experiment as text for people."""
     return {
         "experiment": row["experiment"],
-        **(shown_tag_figures(row) if "pr_auc" in row else _shown_figures(row)),
+        **(_tag_figure_cells(row) if "pr_auc" in row else _figure_cells(row)),
         "parameters": f"{row['parameters']:,}",
         "training": "-" if row["seconds"] is None else f"{row['seconds']:.0f} s",
         "peak memory": "-" if row["peak_memory_bytes"] is None
@@ -228,7 +240,7 @@ def board_row(row: Mapping[str, Any]) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _shown_figures(row: Mapping[str, Any]) -> dict[str, str]:
+def _figure_cells(row: Mapping[str, Any]) -> dict[str, str]:
     cross_validated = row["cross_validated"]
     return {
         "accuracy (95 %)": f"{row['accuracy']:.1%} ({row['low']:.1%} to {row['high']:.1%})",
@@ -241,19 +253,36 @@ def _shown_figures(row: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def _tag_figure_cells(row: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "macro PR-AUC (95 %)": f"{row['pr_auc']:.3f} ({row['pr_auc_low']:.3f} to "
+        f"{row['pr_auc_high']:.3f})",
+        "against the first": against_first(row),
+        "chance": f"{row['chance_pr_auc']:.3f}",
+        "macro ROC-AUC (95 %)": f"{row['roc_auc']:.3f} ({row['roc_auc_low']:.3f} to "
+        f"{row['roc_auc_high']:.3f})",
+        "tags": str(row["n_tags"]),
+        "tracks / groups": f"{row['n']} / {row['groups']}",
+    }
+
+
 def against_first(row: Mapping[str, Any]) -> str:
-    """Whether an experiment is told apart from the best of its dataset version."""
+    """The difference from the best of the dataset version; "not told apart" if it may be zero."""
     if row["behind"] is None:
         return "first"
-    told = f"{100 * row['behind']:+.1f} points"
-    apart = row["behind_high"] < 0 or row["behind_low"] > 0
-    return told if apart else f"{told}, not told apart"
+    areas = "pr_auc" in row
+    difference = f"{row['behind']:+.3f}" if areas else f"{100 * row['behind']:+.1f} points"
+    excludes_zero = row["behind_high"] < 0 or row["behind_low"] > 0
+    return difference if excludes_zero else f"{difference}, not told apart"
 
 
 def looks_sentence(row: Mapping[str, Any]) -> str:
-    """How often the labels were looked at: what everybody who compares on this split must know."""
+    """The number of looks at the labels of the test split, by kind.
+
+    Results that were chosen after many looks are too optimistic.
+    """
     if not row["looks"]:
         return "not registered"
-    parts = [f"{n} {kind}" for kind, n in row["looks"].items()]
-    extra = f"; {row['extra_looks']} beyond evaluations" if row["extra_looks"] else ""
-    return ", ".join(parts) + extra
+    counts = [f"{n} {kind}" for kind, n in row["looks"].items()]
+    extra = f"; {row['extra_looks']} of them not by evaluations" if row["extra_looks"] else ""
+    return ", ".join(counts) + extra

@@ -1,16 +1,17 @@
-"""Evaluations of models that answer tags: files, facts, and how they are told."""
+"""Evaluations of models that predict tags: files, facts, sentences and tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from melgraph.assets.materialize import Metadata, markdown_table, picture
+from melgraph.assets.models.evaluation import PREDICTIONS, TAG_CHART
+from melgraph.assets.stage import Metadata
+from melgraph.assets.ui import markdown_table, picture
 from melgraph.storage.artifacts import Artifact, Work
 from melgraph.storage.tables import write_table
 
-PREDICTIONS, REPORT, CHART = "predictions.parquet", "report.json", "tags.png"
 MOST_NAMED = 8  # tags in a sentence
 
 
@@ -22,10 +23,10 @@ def write_tag_evaluation(
     train_truth: np.ndarray,
     classes: list[str],
 ) -> dict[str, Any]:
-    """Write the predictions and the picture of a tagger's answers to the test tracks.
+    """Write the predictions of a tagger on the test tracks, and the chart of its tags.
 
     Args:
-        work: the evaluation in the making; its facts receive all figures.
+        work: of the evaluation; its facts receive all figures.
         table: the test tracks.
         probabilities: float `[track, tag]`.
         truth: `[track, tag]`, 0 or 1.
@@ -54,16 +55,16 @@ def write_tag_evaluation(
         f"{work.spec.partition}, test split: macro PR-AUC {figures['pr_auc']:.2f}; "
         "test tracks with each tag"
     )
-    (work.folder / CHART).write_bytes(plots.tag_chart(figures["per_tag"], title))  # type: ignore[arg-type]
+    (work.folder / TAG_CHART).write_bytes(plots.tag_chart(figures["per_tag"], title))  # type: ignore[arg-type]
     work.facts.update(figures, multi_label=True, cross_validation=None)
     return figures
 
 
-def figures_sentence(facts: Metadata) -> str:
-    """Both areas with their intervals and chance, what they are over, and the verdict."""
+def figures_sentence(facts: Mapping[str, Any]) -> str:
+    """Both areas with their intervals and chance levels, and the number of tags and tracks."""
     verdict = "above chance" if facts["above_chance"] else "not shown to be above chance"
     areas = [
-        f"macro {name} {facts[key]:.3f} (95 % interval {facts[f'{key}_low']:.3f} to "
+        f"macro {name} {facts[key]:.3f} (95 % confidence interval {facts[f'{key}_low']:.3f} to "
         f"{facts[f'{key}_high']:.3f}; chance {facts[f'chance_{key}']:.3f})"
         for name, key in (("ROC-AUC", "roc_auc"), ("PR-AUC", "pr_auc"))
     ]
@@ -73,23 +74,23 @@ def figures_sentence(facts: Metadata) -> str:
     )
 
 
-def cautions(facts: Metadata) -> list[str]:
-    """Which tags are not in the means, and which could not be learned, a sentence each."""
-    told = (
-        ("without_positives", "not in the means, as no test track has them"),
-        ("without_negatives", "not in the means, as all test tracks have them"),
-        ("never_learned", "never learned, as no training track has them"),
+def cautions(facts: Mapping[str, Any]) -> list[str]:
+    """The tags that are excluded from the means or could not be learned, with the reason."""
+    reasons = (
+        ("without_positives", "excluded from the means, because no test track has them"),
+        ("without_negatives", "excluded from the means, because all test tracks have them"),
+        ("never_learned", "not learned, because no training track has them"),
     )
-    return [f"{why}: {_named(facts[key])}" for key, why in told if facts[key]]
+    return [f"{reason}: {_list_tags(facts[key])}" for key, reason in reasons if facts[key]]
 
 
-def _named(tags: Sequence[str]) -> str:
+def _list_tags(tags: Sequence[str]) -> str:
     more = len(tags) - MOST_NAMED
     return ", ".join(tags[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def tag_rows(facts: Metadata) -> list[dict[str, Any]]:
-    """A tag each as people read it, the best first; those that cannot be ranked last."""
+def tag_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row per tag for people, the best PR-AUC first; tags without a PR-AUC come last."""
     rows = sorted(facts["per_tag"], key=lambda row: (-(row["pr_auc"] or -1.0), row["name"]))
     return [
         {
@@ -104,15 +105,15 @@ def tag_rows(facts: Metadata) -> list[dict[str, Any]]:
 
 
 def show_tags(artifact: Artifact, result: str) -> Metadata:
-    """What the UI tells of it, under its result in a sentence."""
+    """The metadata of an evaluation of tags in the Dagster UI; `result` is its first line."""
     facts = artifact.facts
-    shown: Metadata = {
+    metadata: Metadata = {
         "result": result,
         "macro ROC-AUC": facts["roc_auc"],
         "macro PR-AUC": facts["pr_auc"],
-        "tags": picture(artifact.folder / CHART),
+        "tags": picture(artifact.folder / TAG_CHART),
         "per tag": markdown_table(tag_rows(facts)),
     }
-    if told := [*([facts["note"]] if facts["note"] else []), *cautions(facts)]:
-        shown["note"] = "\n\n".join(told)
-    return shown
+    if notes := [*([facts["note"]] if facts["note"] else []), *cautions(facts)]:
+        metadata["note"] = "\n\n".join(notes)
+    return metadata

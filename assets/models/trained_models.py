@@ -1,83 +1,85 @@
-"""`trained_models`: a classifier per experiment, with its curves, its MLflow run and its model."""
+"""`trained_models`: the classifier of an experiment, with its learning curves and MLflow run."""
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from dagster import (
-    AllPartitionMapping,
-    AssetDep,
-    AssetExecutionContext,
-    MaterializeResult,
-    asset,
-)
+from dagster import AssetExecutionContext, MaterializeResult
 
-from melgraph.assets.dataset.datasets import DATASETS, TABLE, usable_dataset
-from melgraph.assets.library import ingest
+from melgraph.assets.context import Context
+from melgraph.assets.dataset.datasets import usable_snapshot
+from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.library.inputs import TrackInputs, input_references
 from melgraph.assets.materialize import (
-    Metadata,
-    input_of,
     inputs_of,
-    materialize,
-    picture,
     plain_failures,
+    produce,
+    stage_asset,
     with_mlflow_run,
 )
 from melgraph.assets.models.initial_weights import weights_config, weights_inputs, weights_path
-from melgraph.assets.models.targets import has_tags, targets_of
+from melgraph.assets.models.targets import targets_of
 from melgraph.assets.models.tracking.tracker import UNTRACKED, Tracker, UntrackedRuns
-from melgraph.assets.partitions import SPECS, dataset_to_experiments, experiment_names
-from melgraph.assets.progress import progress_bar
+from melgraph.assets.models.trained_model import (
+    CHECKPOINT,
+    CURVES,
+    CURVES_PICTURE,
+    TrainedModel,
+    device,
+    device_count,
+)
+from melgraph.assets.partitions import partition_of
 from melgraph.assets.resources import HomeResource
+from melgraph.assets.stage import Metadata
+from melgraph.assets.stages import REPRESENTATIONS, TRAINED_MODELS
+from melgraph.assets.ui import picture, progress_bar
 from melgraph.ml.specs.experiment import for_tags
 from melgraph.ml.specs.model_input import InputSpec
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.home import Home
 from melgraph.storage.records import Spec
-from melgraph.storage.tables import read_table, write_table
+from melgraph.storage.tables import write_table
 
-STAGE = 2
-TRAINED = "trained_models"
+if TYPE_CHECKING:
+    from melgraph.ml.inference.track_set import TrackSet
+    from melgraph.ml.training.loop import EpochReport
+    from melgraph.ml.training.train import TrainingResult
+
 TIMES = ("seconds", "crops_per_second")
-SCORES = {  # of the epoch whose weights are kept, by whether tracks have tags
+SCORES = {  # of the epoch whose weights are written, by whether tracks have several labels
     False: ("validation_accuracy",),
     True: ("validation_pr_auc", "validation_roc_auc"),
 }
-CHECKPOINT, CURVES, CURVES_PICTURE = "checkpoint", "curves.parquet", "curves.png"
 
 
-def training_spec(store: ArtifactStore, name: str) -> Spec:
+def plan_trained_model(context: Context, name: str) -> Spec:
     """The training of an experiment on the current snapshot of its dataset."""
-    experiment = SPECS.experiments[name]
-    snapshot = usable_dataset(store, experiment.dataset)
-    if has_tags(snapshot):
+    experiment = context.specs.experiments[name]
+    snapshot = usable_snapshot(context.store, experiment.dataset)
+    if snapshot.multi_label:
         experiment = for_tags(experiment, name)
-    batches = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())["batch"]
-    kind = experiment.input.representation
-    recipe = experiment.model_dump(mode="json")
-    given = input_references(store, batches.unique().to_list(), kind)
-    inputs = (snapshot.reference, *given, *weights_inputs(store, recipe))
-    config = recipe | weights_config(store, recipe)
-    return Spec(TRAINED, name, STAGE, inputs, config, experiment.seed)
+    batches = snapshot.used()["batch"].unique().to_list()
+    representation = experiment.input.representation
+    recipe = experiment.dump_for_version(mode="json")
+    inputs = (
+        snapshot.reference,
+        *input_references(context.store, batches, representation),
+        *weights_inputs(context, recipe),
+    )
+    config = recipe | weights_config(context, recipe)
+    return TRAINED_MODELS.spec(name, inputs, config, experiment.seed)
 
 
-def part_of(store: ArtifactStore, spec: Spec, part: str) -> pl.DataFrame:
-    """The tracks of one split of the dataset a spec names."""
-    snapshot = input_of(store, spec, DATASETS)
-    return read_table(snapshot.folder / TABLE).filter(pl.col("split") == part)
-
-
-def inputs_for(store: ArtifactStore, spec: Spec, recipe: Mapping[str, Any]) -> TrackInputs:
-    """What a recipe's model is given of the tracks that a spec names."""
-    how = InputSpec.model_validate(recipe["input"])
-    return TrackInputs(inputs_of(store, spec, how.representation), how)
+def track_inputs(store: ArtifactStore, spec: Spec, recipe: Mapping[str, Any]) -> TrackInputs:
+    """The representation of the tracks among the inputs of a spec, as a recipe's model takes it."""
+    input_spec = InputSpec.model_validate(recipe["input"])
+    stage = REPRESENTATIONS[input_spec.representation]
+    return TrackInputs(inputs_of(store, spec, stage), input_spec)
 
 
 def write_trained_model(
@@ -90,94 +92,126 @@ def write_trained_model(
 
     Args:
         store: of the artifacts.
-        work: the model in the making.
-        tracker: of the MLflow run.
-        state: a folder in which a killed training is taken up again.
+        work: of the trained model.
+        tracker: logs the MLflow run.
+        state: the folder with the state of an interrupted training, from which it resumes.
     """
-    from melgraph.ml import plots
-    from melgraph.ml.inference.track_set import TrackSet
     from melgraph.ml.specs.training import TrainingConfig
     from melgraph.ml.training.fitting import fit
-    from melgraph.ml.training.train import EpochReport
-    from melgraph.ml.weights import checkpoints
+    from melgraph.ml.training.setup import TrainingSetup
 
     config = work.spec.config
-    snapshot = input_of(store, work.spec, DATASETS)
-    classes, tags = snapshot.facts["classes"], has_tags(snapshot)
-    inputs = inputs_for(store, work.spec, config)
-    sets: dict[str, TrackSet | None] = {}
-    for part in ("train", "validation"):
-        table = part_of(store, work.spec, part)
-        labels = targets_of(table, classes, tags=tags)
-        sets[part] = inputs.track_set(table, labels) if table.height else None
-    training_set, validation_set = sets["train"], sets["validation"]
+    snapshot = Snapshot.input_of(store, work.spec)
+    inputs = track_inputs(store, work.spec, config)
+    training_set = _track_set(inputs, snapshot, "train")
     assert training_set is not None, "a usable dataset has training tracks"
+    validation_set = _track_set(inputs, snapshot, "validation")
     training = TrainingConfig.model_validate(config["training"])
-    build = partial(
-        build_model,
-        config,
-        inputs.shape,
-        n_classes=len(classes),
-        weights=weights_path(store, work.spec, config),
-    )
     with progress_bar(training.epochs, "epochs", "training") as bar:
-
-        def report(epoch: EpochReport) -> None:
-            bar.update()
-            bar.set_postfix_str(
-                f"loss {epoch.train_loss:.2f}, validation {epoch.validation_score or 0:.0%}"
-            )
-
-        model, trained = fit(
-            build,
-            training_set,
-            validation_set,
-            config=training,
-            seed=work.spec.seed or 0,
-            device=device(),
-            progress=report,
-            state=state,
-            processes=device_count(),
+        model, result = fit(
+            partial(
+                build_model,
+                config,
+                inputs.shape,
+                n_classes=len(snapshot.classes),
+                weights=weights_path(store, work.spec, config),
+            ),
+            TrainingSetup(
+                training=training_set,
+                config=training,
+                seed=work.spec.seed or 0,
+                validation=validation_set,
+                device=device(),
+                processes=device_count(),
+                state=state,
+            ),
+            progress=partial(_show_epoch, bar),
         )
-    meta = {
-        "classes": classes,
+    _write_checkpoint(work, model, snapshot, inputs)
+    write_table(without_times(result.curves), work.folder / CURVES)
+    (work.folder / CURVES_PICTURE).write_bytes(_curves_picture(result.curves))
+    work.facts.update(_facts(result, training_set, validation_set, snapshot))
+    work.run.update(
+        device=device(),
+        seconds=f"{result.seconds:.1f}",
+        peak_memory_bytes=str(result.peak_memory_bytes),
+    )
+    work.run["mlflow"] = tracker.log_training(store, work, result.curves, seconds=result.seconds)
+
+
+def _facts(
+    result: "TrainingResult",
+    training_set: "TrackSet",
+    validation_set: "TrackSet | None",
+    snapshot: Snapshot,
+) -> Metadata:
+    """Sizes and notes of the training, and the scores of the epoch whose weights are written."""
+    best = result.curves[result.best_epoch - 1]
+    facts: Metadata = {
+        "classes": snapshot.classes,
+        "n_train": len(training_set),
+        "n_validation": len(validation_set) if validation_set else 0,
+        "parameters": result.n_parameters,
+        "best_epoch": result.best_epoch,
+        "epochs": len(result.curves),
+        "notes": result.notes,
+        **{name: best[name] for name in SCORES[snapshot.multi_label]},
+    }
+    if snapshot.multi_label:
+        facts["multi_label"] = True
+        facts["notes"] = result.notes + _unlearned_tags(training_set, snapshot.classes)
+    return facts
+
+
+def _track_set(inputs: TrackInputs, snapshot: Snapshot, split: str) -> "TrackSet | None":
+    """The tracks of a split with their targets; None if the split is empty."""
+    table = snapshot.part(split)
+    if not table.height:
+        return None
+    labels = targets_of(table, snapshot.classes, tags=snapshot.multi_label)
+    return inputs.track_set(table, labels)
+
+
+def _show_epoch(bar: Any, epoch: "EpochReport") -> None:
+    """Advance a progress bar by one epoch, and show its loss and its score."""
+    bar.update()
+    score = epoch.validation_score or 0
+    bar.set_postfix_str(f"loss {epoch.train_loss:.2f}, validation {score:.0%}")
+
+
+def _write_checkpoint(work: Work, model: Any, snapshot: Snapshot, inputs: TrackInputs) -> None:
+    from melgraph.ml.weights import checkpoints
+
+    description = {
+        "classes": snapshot.classes,
         "input": inputs.describe(),
-        "aggregate": config["aggregate"],
+        "aggregate": work.spec.config["aggregate"],
         "experiment": work.spec.partition,
         "version": work.spec.version,
     }
-    checkpoints.save(work.folder / CHECKPOINT, model, meta)
-    write_table(without_times(trained.curves), work.folder / CURVES)
-    (work.folder / CURVES_PICTURE).write_bytes(plots.training_curves(trained.curves))
-    work.facts.update(
-        classes=classes,
-        n_train=len(training_set),
-        n_validation=len(validation_set) if validation_set else 0,
-        parameters=trained.n_parameters,
-        best_epoch=trained.best_epoch,
-        epochs=len(trained.curves),
-        **{name: trained.curves[trained.best_epoch - 1][name] for name in SCORES[tags]},
-    )
-    work.facts["notes"] = trained.notes
-    if tags:
-        work.facts["multi_label"] = True
-        known = np.flatnonzero(training_set.labels.any(axis=0)).tolist()
-        never = [name for number, name in enumerate(classes) if number not in known]
-        if never:
-            work.facts["notes"] = [*trained.notes, f"no training track has {', '.join(never)}"]
-    work.run.update(
-        device=device(),
-        seconds=f"{trained.seconds:.1f}",
-        peak_memory_bytes=str(trained.peak_memory_bytes),
-    )
-    work.run["mlflow"] = tracker.log_training(work, trained.curves, seconds=trained.seconds)
+    checkpoints.save(work.folder / CHECKPOINT, model, description)
+
+
+def _curves_picture(curves: Sequence[Mapping[str, Any]]) -> bytes:
+    from melgraph.ml import plots
+
+    return plots.training_curves(curves)
+
+
+def _unlearned_tags(training_set: "TrackSet", classes: Sequence[str]) -> list[str]:
+    """A note that lists the tags of no training track; empty if there are none."""
+    present = set(np.flatnonzero(training_set.labels.any(axis=0)).tolist())
+    absent = [name for number, name in enumerate(classes) if number not in present]
+    return [f"no training track has {', '.join(absent)}"] if absent else []
 
 
 def build_model(
     recipe: Mapping[str, Any], shape: Any, *, n_classes: int, weights: Path | None = None
 ) -> Any:
-    """The untrained network of an experiment: its initial weights drawn by the recipe's seed, or
-    those of a file or a checkpoint, but for the head.
+    """The untrained network of an experiment.
+
+    The initial weights are random, drawn with the seed of the recipe. If `weights` is given, all
+    weights but those of the head are loaded from this file or checkpoint folder.
     """
     from melgraph.ml import models
 
@@ -197,7 +231,10 @@ def build_model(
 
 @contextmanager
 def resumable(home: Home, spec: Spec) -> Iterator[Path]:
-    """A folder in which a training that is killed leaves its state; gone when it is finished."""
+    """A folder for the state of a training, so that an interrupted training can resume.
+
+    It is deleted when the training is finished.
+    """
     folder = home.root / "unfinished" / spec.asset / spec.version
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
@@ -205,66 +242,38 @@ def resumable(home: Home, spec: Spec) -> Iterator[Path]:
 
 
 def without_times(curves: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """Curves as a table, without times: they are no part of the content, and change its bytes."""
+    """The curves as a table without times, because times would change the bytes of an artifact."""
     table = pl.DataFrame(list(curves))
     return table.drop(name for name in TIMES if name in table.columns)
 
 
-def device() -> str:
-    """`cuda` where there is one, else `cpu`."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def device_count() -> int:
-    """How many devices a training is spread over: all CUDA devices there are, or the one CPU."""
-    import torch
-
-    return max(1, torch.cuda.device_count()) if torch.cuda.is_available() else 1
-
-
-REPRESENTATIONS = [  # an experiment reads one of them, as its TOML says
-    AssetDep(name, partition_mapping=AllPartitionMapping())
-    for name in (*ingest.DEFAULT, *ingest.ON_DEMAND)
-]
-GPU_TAGS: dict[str, Any] = {
-    "dagster-k8s/config": {"container_config": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}}
-}
-
-
-@asset(
-    partitions_def=experiment_names,
-    deps=[
-        AssetDep(DATASETS, partition_mapping=dataset_to_experiments),
-        *REPRESENTATIONS,
-    ],
-    group_name="models",
-    code_version=str(STAGE),
-    kinds={"pytorch", "mlflow"},
-    pool="gpu",
-    op_tags=GPU_TAGS,
-)
+@stage_asset(TRAINED_MODELS)
 def trained_models(
     context: AssetExecutionContext, home: HomeResource, tracking: Tracker
-) -> MaterializeResult:
-    """A classifier trained by a named experiment on a named dataset.
+) -> MaterializeResult[None]:
+    """The classifier of an experiment, trained on the dataset that the experiment names.
 
-    Folder: `checkpoint/` (safetensors and its description: no pickle), the curves as a table and a
-    picture. Each training is an MLflow run, and a registered model that predicts from audio files.
+    `checkpoint/` has the weights as safetensors (no pickle) and their description as JSON. The
+    learning curves are in `curves.parquet` and `curves.png`, one row per epoch. Each training is
+    logged as an MLflow run, with a registered model that predicts from audio files. An interrupted
+    training resumes and ends with bit-identical weights.
     """
     with plain_failures():
-        store = home.store()
-        spec = training_spec(store, context.partition_key)
-        before = store.find(spec.reference)
-        with resumable(store.home, spec) as state:
+        opened = home.context()
+        spec = plan_trained_model(opened, partition_of(context))
+        existing = opened.store.find(spec.reference)
+        with resumable(opened.home, spec) as state:
             write = partial(write_trained_model, tracker=tracking, state=state)
-            result = materialize(context, store, spec, write, _show)
-    # One that was there already, and that MLflow did not take when it was made, it may take now.
-    return result if before is None else with_mlflow_run(result, tracking.log_again(before))
+            result = produce(context, opened, TRAINED_MODELS, spec, write)
+    if existing is None:
+        return result
+    # MLflow may have been unavailable when the existing artifact was written: log its run now.
+    run = tracking.log_again(TrainedModel(opened.store, existing))
+    return with_mlflow_run(result, run)
 
 
-def _show(artifact: Artifact) -> Metadata:
+def show(artifact: Artifact) -> Metadata:
+    """Sizes, scores of the best epoch, classes and learning curves."""
     facts = artifact.facts
     names = ("n_train", "n_validation", "parameters", "best_epoch", "epochs")
     scores = SCORES[bool(facts.get("multi_label"))]
@@ -273,15 +282,3 @@ def _show(artifact: Artifact) -> Metadata:
         "classes": ", ".join(facts["classes"]),
         "curves": picture(artifact.folder / CURVES_PICTURE),
     }
-
-
-def checkpoint_of(artifact: Artifact) -> tuple[Any, dict[str, Any]]:
-    """The model of a trained experiment, and what its checkpoint says of it."""
-    from melgraph.ml.weights import checkpoints
-
-    return checkpoints.load(artifact.folder / CHECKPOINT, device())
-
-
-def write_json(path: Any, value: object) -> None:
-    """Write JSON that reads the same every time; NaN is refused."""
-    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False))

@@ -1,16 +1,16 @@
-"""Pictures of wrong answers: the track beside typical ones of both classes."""
+"""Pictures of wrong predictions: the track beside typical tracks of both classes."""
 
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from melgraph.assets.library import ingest
 from melgraph.assets.library.inputs import TrackInputs
 from melgraph.assets.materialize import inputs_of
+from melgraph.assets.stages import MEL_SPECTROGRAMS
 from melgraph.storage.artifacts import ArtifactStore, Work
 
-MOST, EXCERPT_S = 6, 10.0
+MOST, EXCERPT_S = 6, 10.0  # pictures; seconds of each track
 
 
 def write_wrong_answers(
@@ -21,21 +21,24 @@ def write_wrong_answers(
     labels: np.ndarray,
     classes: list[str],
 ) -> list[dict[str, Any]]:
-    """Draw the most confidently wrong tracks, and say what is in each picture.
+    """Draw the tracks that were misclassified with the highest probability.
 
     Args:
         store: of the artifacts.
-        work: the evaluation in the making; the mel spectrograms are among its inputs.
+        work: of the evaluation; the mel spectrograms are among its inputs.
         table: the test tracks.
         probabilities: float `[track, class]`.
-        labels: int `[track]`.
-        classes: names.
+        labels: int `[track]`, the number of each track's class.
+        classes: names of the classes.
+
+    Returns:
+        A description of each picture: file name, label, prediction, probability and tracks.
     """
     from melgraph.ml import plots
     from melgraph.ml.evaluation.wrong_answers import wrong_answers
     from melgraph.ml.spectral.mfcc import MfccTransform, mfcc_from_log_mel
 
-    mel = TrackInputs(inputs_of(store, work.spec, ingest.MEL))
+    mel = TrackInputs(inputs_of(store, work.spec, MEL_SPECTROGRAMS))
     transform = mel.transform
     mfcc = MfccTransform(
         n_mels=transform.n_mels,
@@ -53,28 +56,28 @@ def write_wrong_answers(
     def column(title: str, row: int | None) -> tuple[str, np.ndarray, np.ndarray] | None:
         if row is None:
             return None
-        sound = excerpt(row)
-        return title, sound, mfcc_from_log_mel(sound, mfcc)
+        log_mel = excerpt(row)
+        return title, log_mel, mfcc_from_log_mel(log_mel, mfcc)
 
-    told = []
+    descriptions = []
     for number, wrong in enumerate(wrong_answers(probabilities, labels, most=MOST), start=1):
-        answer = int(probabilities[wrong.row].argmax())
-        truth, taken_for = classes[labels[wrong.row]], classes[answer]
+        predicted = int(probabilities[wrong.row].argmax())
+        label, prediction = classes[labels[wrong.row]], classes[predicted]
         columns = [
-            column(f"{truth}, taken for {taken_for}", wrong.row),
-            column(f"a typical {truth}", wrong.typical_of_truth),
-            column(f"a typical {taken_for}", wrong.typical_of_answer),
+            column(f"{label}, taken for {prediction}", wrong.row),
+            column(f"a typical {label}", wrong.typical_of_truth),
+            column(f"a typical {prediction}", wrong.typical_of_answer),
         ]
         name = f"wrong-{number}.png"
-        (work.folder / name).write_bytes(plots.compared_sounds(columns, transform))
+        (work.folder / name).write_bytes(plots.sound_comparison(columns, transform))
         rows = {"track": wrong.row, "like_truth": wrong.typical_of_truth,
                 "like_answer": wrong.typical_of_answer}  # fmt: skip
-        told.append(
+        descriptions.append(
             {
                 "picture": name,
-                "label": truth,
-                "prediction": taken_for,
-                "probability": round(float(probabilities[wrong.row, answer]), 4),
+                "label": label,
+                "prediction": prediction,
+                "probability": round(float(probabilities[wrong.row, predicted]), 4),
                 "tracks": {
                     kind: None
                     if row is None
@@ -83,4 +86,4 @@ def write_wrong_answers(
                 },
             }
         )
-    return told
+    return descriptions

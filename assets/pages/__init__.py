@@ -1,1 +1,1 @@
-"""The one place that makes HTML: templates, shared style, players."""
+"""The HTML pages: templates, scripts, and the server that shows them."""

@@ -1,65 +1,60 @@
-"""`pages`: the results as pages with players, that work from disk and over http."""
+"""`pages`: all results as HTML pages that a browser opens from disk or from a server."""
 
-from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, MaterializeResult, asset
+from dagster import AssetExecutionContext, MaterializeResult
 
+from melgraph.assets.context import Context
 from melgraph.assets.library.live import library_state, state_of
 from melgraph.assets.materialize import (
-    Metadata,
     materialize,
-    page_link,
-    plain_failures,
-    shown_references,
+    readable_references,
+    stage_asset,
 )
-from melgraph.assets.pages.results import SHOWN
-from melgraph.assets.pages.site import look, write_pages
+from melgraph.assets.pages.site import look
+from melgraph.assets.pages.site import write_pages as write_pages  # the stage names it
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.settings import is_sample_library
-from melgraph.storage.artifacts import Artifact, ArtifactStore
-from melgraph.storage.catalogue import Catalogue
+from melgraph.assets.stage import ONE, Metadata
+from melgraph.assets.stages import PAGES, SHOWN_STAGES
+from melgraph.assets.ui import page_link
+from melgraph.storage.artifacts import Artifact
 from melgraph.storage.records import Spec
 
-STAGE = 3
-PAGES, EVERYTHING = "pages", "all"
 
-
-def pages_spec(store: ArtifactStore) -> Spec:
-    """The pages about everything that is current now; what does not exist is left out."""
-    home = store.home
-    inputs = [reference for name in SHOWN for reference in shown_references(store, name)]
+def plan_pages(context: Context, partition: str = ONE) -> Spec:
+    """The pages about every current artifact. Missing kinds of results are left out."""
+    home = context.home
+    inputs = [
+        reference
+        for stage in SHOWN_STAGES.values()
+        for reference in readable_references(context.store, stage)
+    ]
     library = home.open_library()
-    known = home.catalogue.is_file()
     config = {
         "library": library.name,
         "sample": is_sample_library(library),
-        **(library_state(Catalogue(home.catalogue)) if known else state_of({})),
+        **(library_state(context.catalogue) if home.catalogue.is_file() else state_of({})),
         "look": look(),
     }
-    return Spec(PAGES, EVERYTHING, STAGE, tuple(inputs), config)
+    return PAGES.spec(partition, tuple(inputs), config)
 
 
-@asset(
-    deps=[AssetDep(name, partition_mapping=AllPartitionMapping()) for name in SHOWN],
-    group_name="pages",
-    code_version=str(STAGE),
-    pool="pages",  # by hand or by sensor: the second waits, and finds them there
-)
-def pages(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
-    """Pages with players: library, exploration, models, cluster maps, recommendations, dreams.
+@stage_asset(PAGES)
+def pages(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult[None]:
+    """HTML pages about all results, with audio players. Unpartitioned; start at `index.html`.
 
-    Plain files with relative links to the other artifacts and to the recordings; nothing is
-    copied, nothing is fetched from elsewhere. `melgraph ui` serves them; a browser also opens them
-    from disk.
+    The pages show tracks, exploration reports, the leaderboard, models, studies, cluster maps,
+    recommendations and dreams. Pictures and audio files are linked with relative paths, not copied,
+    and nothing is loaded from other hosts. `melgraph ui` serves the pages; a browser can also open
+    them from disk.
     """
-    with plain_failures():
-        store = home.store()
-        spec = pages_spec(store)
-    return materialize(context, store, spec, write_pages, _show)
+    return materialize(context, home, PAGES)
 
 
-def _show(artifact: Artifact) -> Metadata:
+def show(artifact: Artifact) -> Metadata:
+    """A link to the pages, counts, and which kinds of results do not exist yet."""
     facts = artifact.facts
-    shown: Metadata = {"open": page_link("index.html")}
-    shown |= {name: facts[name] for name in ("tracks", "hours", "quarantined")}
+    metadata: Metadata = {"open": page_link("index.html")}
+    metadata |= {name: facts[name] for name in ("tracks", "hours", "quarantined")}
     if facts["absent"]:
-        shown["not made"] = "\n".join(facts["absent"].values())
-    return shown
+        metadata["not available yet"] = "\n".join(facts["absent"].values())
+    return metadata

@@ -1,43 +1,35 @@
-"""Evaluations in the shape the template of the models expects."""
+"""Evaluations in the shape that the template of the models expects."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
-from melgraph.assets.models.evaluations import (
-    CONFUSION,
-    PREDICTIONS,
-    RELIABILITY,
-    fold_sentence,
-    sentence,
-)
-from melgraph.assets.models.tag_evaluations import CHART, cautions, tag_rows
+from melgraph.assets.models.evaluation import CONFUSION, RELIABILITY, TAG_CHART, Evaluation
+from melgraph.assets.models.evaluations import fold_sentence, sentence
+from melgraph.assets.models.tag_evaluations import cautions, tag_rows
 from melgraph.assets.pages.library import Library
 from melgraph.assets.pages.links import artifact_link
-from melgraph.storage.artifacts import Artifact
-from melgraph.storage.tables import read_table
 
 WRONG_ANSWERS = 200  # rows of the table
 
 
-def shown_evaluation(artifact: Artifact, library: Library) -> dict[str, Any]:
-    """What an experiment answers on the test split: figures, pictures, wrong answers."""
-    facts = artifact.facts
-    if facts.get("multi_label"):
-        return _of_tags(artifact)
-    table = read_table(artifact.folder / PREDICTIONS)
-    wrong = table.filter(pl.col("prediction") != pl.col("label"))
+def shown_evaluation(evaluation: Evaluation, library: Library) -> dict[str, Any]:
+    """The evaluation of a classifier or tagger: figures, pictures, and wrong predictions."""
+    facts, reference = evaluation.facts, evaluation.reference
+    if evaluation.multi_label:
+        return _of_tags(evaluation)
+    wrong = evaluation.predictions().filter(pl.col("prediction") != pl.col("label"))
     wrong = wrong.sort("probability", "path", descending=[True, False])
     return {
         "facts": facts,
         "tags": None,
         "sentence": sentence(facts),
         "fold_sentence": fold_sentence(facts),
-        "confusion": artifact_link(artifact.reference, CONFUSION),
+        "confusion": artifact_link(reference, CONFUSION),
         # an evaluation of an older melgraph has neither
-        "reliability": artifact_link(artifact.reference, RELIABILITY) if "wrong" in facts else None,
-        "shown_wrong": [_wrong(artifact, each, library) for each in facts.get("wrong", [])],
+        "reliability": artifact_link(reference, RELIABILITY) if "wrong" in facts else None,
+        "shown_wrong": [_wrong(evaluation, each, library) for each in evaluation.wrong_answers],
         "n_wrong": wrong.height,
         "wrong": [
             row | {"name": library.title(row["track_id"], row["path"])}
@@ -47,25 +39,26 @@ def shown_evaluation(artifact: Artifact, library: Library) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _of_tags(artifact: Artifact) -> dict[str, Any]:
-    """What an experiment on tags answers: figures, the picture, and a row per tag."""
-    facts = artifact.facts
+def _of_tags(evaluation: Evaluation) -> dict[str, Any]:
+    """The evaluation of a tagger: figures, the picture, and a row for each tag."""
+    facts = evaluation.facts
     return {
         "facts": facts,
         "tags": tag_rows(facts),
         "cautions": cautions(facts),
         "sentence": sentence(facts),
         "fold_sentence": None,
-        "chart": artifact_link(artifact.reference, CHART),
+        "chart": artifact_link(evaluation.reference, TAG_CHART),
     }
 
 
-def _wrong(artifact: Artifact, wrong: Mapping[str, Any], library: Library) -> dict[str, Any]:
-    """A wrong answer in a picture, and the tracks in it to listen to."""
+def _wrong(evaluation: Evaluation, wrong: Mapping[str, Any], library: Library) -> dict[str, Any]:
+    """The picture of a wrong prediction, and links to play the tracks that it shows."""
     kinds = {
-        "track": f"{wrong['label']}, taken for {wrong['prediction']} ({wrong['probability']:.0%})",
-        "like_truth": f"a typical {wrong['label']}",
-        "like_answer": f"a typical {wrong['prediction']}",
+        "track": f"{wrong['label']}, predicted as {wrong['prediction']} "
+        f"({wrong['probability']:.0%})",
+        "like_truth": f"typical of {wrong['label']}",
+        "like_answer": f"typical of {wrong['prediction']}",
     }
     sounds = [
         {
@@ -76,4 +69,8 @@ def _wrong(artifact: Artifact, wrong: Mapping[str, Any], library: Library) -> di
         for kind, what in kinds.items()
         if (track := wrong["tracks"][kind]) is not None
     ]
-    return {**wrong, "link": artifact_link(artifact.reference, wrong["picture"]), "sounds": sounds}
+    return {
+        **wrong,
+        "link": artifact_link(evaluation.reference, wrong["picture"]),
+        "sounds": sounds,
+    }

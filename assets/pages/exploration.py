@@ -1,4 +1,4 @@
-"""Exploration reports in the shape the template of their page expects."""
+"""Exploration reports in the shape that the template of their page expects."""
 
 from typing import Any
 
@@ -12,7 +12,6 @@ from melgraph.assets.dataset.exploration.pictures import (
     SPECTRA_PICTURE,
 )
 from melgraph.assets.dataset.exploration.reports import (
-    EXPLORATION_REPORTS,
     artist_rows,
     code_rows,
     feature_rows,
@@ -21,6 +20,7 @@ from melgraph.assets.dataset.exploration.reports import (
 from melgraph.assets.materialize import inputs_of
 from melgraph.assets.pages.library import Library
 from melgraph.assets.pages.links import artifact_link, audit_command
+from melgraph.assets.stages import EXPLORATION_REPORTS
 from melgraph.storage.artifacts import Artifact, ArtifactStore
 from melgraph.storage.records import Spec
 from melgraph.storage.tables import read_table
@@ -37,7 +37,7 @@ MOST_CLASSES = 200  # rows of the table of classes
 
 
 def explorations(store: ArtifactStore, spec: Spec, library: Library) -> list[dict[str, Any]]:
-    """A dataset each: its facts, tables, pictures, and an example of each class to listen to."""
+    """A mapping for each dataset: facts, tables, pictures, and an example track of each class."""
     return [
         {
             "name": artifact.reference.partition,
@@ -56,7 +56,7 @@ def explorations(store: ArtifactStore, spec: Spec, library: Library) -> list[dic
 
 
 def _pictures(artifact: Artifact) -> dict[str, dict[str, str]]:
-    """Those that were drawn: link and what to read instead of each."""
+    """Link and alternative text of each picture that the report contains."""
     alts = artifact.facts["pictures"]
     return {
         name: {"link": artifact_link(artifact.reference, file), "alt": alts[file]}
@@ -66,13 +66,13 @@ def _pictures(artifact: Artifact) -> dict[str, dict[str, str]]:
 
 
 def _examples(artifact: Artifact, library: Library) -> list[dict[str, Any]]:
-    """An example of each class; it plays from where its picture starts."""
-    found = []
+    """An example track of each class. Its link plays from where its picture starts."""
+    examples = []
     for row in read_table(artifact.folder / EXAMPLES).iter_rows(named=True):
         source = library.source(row["track_id"])
         if source is not None and row["start_s"] >= 1.0:
             source += f"#t={row['start_s']:.1f}"
-        found.append(
+        examples.append(
             {
                 "class": row["class"],
                 "name": library.title(row["track_id"], row["path"]),
@@ -84,4 +84,4 @@ def _examples(artifact: Artifact, library: Library) -> list[dict[str, Any]]:
                 "picture": artifact_link(artifact.reference, row["picture"]),
             }
         )
-    return found
+    return examples

@@ -1,29 +1,27 @@
-"""The library as the pages show it: all track batches as one list, every path once."""
+"""The library as the pages show it: one list of all files, with every path once."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from melgraph.assets.dataset.datasets import DATASETS, TABLE
-from melgraph.assets.library.ingest import TRACKS
+from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.library.live import library_files
-from melgraph.assets.materialize import inputs_of
+from melgraph.assets.library.tracks import Tracks
 from melgraph.assets.pages.links import quote_path
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.records import Spec
-from melgraph.storage.tables import read_table
 
 
 @dataclass
 class Library:
-    """Every file that was catalogued, and how to name and play a track.
+    """Every file of the catalogue, and how to name and play a track.
 
     Attributes:
-        rows: one per path, by path: the row of `tracks`, with `status` widened to `ok`,
+        rows: one for each path, sorted by path: the row of `tracks`, with `status` widened to `ok`,
             `duplicate`, `quarantined` or `gone`, and `name`, `label`, `splits`.
         splits: names of the datasets, in the order of each row's `splits`.
-        by_id: track id -> the first row that can be played.
+        by_id: track id -> its first row with the status `ok`.
     """
 
     rows: list[dict[str, Any]]
@@ -35,36 +33,36 @@ class Library:
 
     @property
     def tracks(self) -> list[dict[str, Any]]:
-        """Good recordings, each once."""
+        """The rows of usable tracks, each track once."""
         return list(self.by_id.values())
 
     @property
     def hours(self) -> float:
-        """Length of all good recordings."""
+        """Total length of all usable tracks, in hours."""
         return sum(row["duration_s"] or 0.0 for row in self.tracks) / 3600
 
     def with_status(self, *statuses: str) -> list[dict[str, Any]]:
-        """Rows of these statuses."""
+        """The rows with one of these statuses."""
         return [row for row in self.rows if row["status"] in statuses]
 
     def title(self, track_id: str, path: str | None) -> str:
-        """What to call a track: its title, else its file's name."""
+        """The name of a track to show: its title, or its file name without suffix."""
         row = self.by_id.get(track_id)
         return row["name"] if row else PurePosixPath(path or track_id).stem
 
     def artist(self, track_id: str) -> str:
-        """Its artist, or nothing."""
+        """Its artist; empty if unknown."""
         row = self.by_id.get(track_id)
         return (row["artist"] or "") if row else ""
 
     def source(self, track_id: str) -> str | None:
-        """Where to play a track from, quoted, below the library; None where it is gone."""
+        """The quoted path of a track below the library; None if it is no longer there."""
         row = self.by_id.get(track_id)
         return quote_path(row["path"]) if row else None
 
 
 class Names:
-    """Numbers tracks as they are first met: each is embedded once."""
+    """Numbers tracks in the order of their first use, so that a page lists each track once."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
@@ -72,7 +70,7 @@ class Names:
         self._number: dict[str, int] = {}
 
     def add(self, track_id: str, path: str | None) -> int:
-        """The number of a track, whose row joins `tracks` when it is new."""
+        """The number of a track. A new track gets a row in `tracks`."""
         if track_id not in self._number:
             self._number[track_id] = len(self.tracks)
             row = self.library.by_id.get(track_id)
@@ -90,37 +88,33 @@ class Names:
 
 
 def read_library(store: ArtifactStore, spec: Spec) -> Library:
-    """The library, from the `tracks` and `datasets` that a spec of pages names."""
-    files = library_files(inputs_of(store, spec, TRACKS), spec.config)
+    """The library, read from the inputs `tracks` and `datasets` of a spec of `pages`."""
+    files = library_files(Tracks.inputs_of(store, spec), spec.config)
     rows = list(files.iter_rows(named=True))
     _settle_status(rows)
     rows.sort(key=lambda row: row["path"])
-    snapshots = {
-        snapshot.reference.partition: read_table(snapshot.folder / TABLE)
-        for snapshot in inputs_of(store, spec, DATASETS)
-    }
-    known = {
-        name: {row["track_id"]: row for row in table.iter_rows(named=True)}
-        for name, table in snapshots.items()
+    datasets = {
+        snapshot.name: {row["track_id"]: row for row in snapshot.table().iter_rows(named=True)}
+        for snapshot in Snapshot.inputs_of(store, spec)
     }
     for row in rows:
-        found = [tracks.get(row["track_id"]) for tracks in known.values()]
+        of_track = [tracks.get(row["track_id"]) for tracks in datasets.values()]
         row["name"] = row["title"] or PurePosixPath(row["path"]).stem
-        row["label"] = _first(item["label"] for item in found if item)
-        row["splits"] = [_split_of(item) for item in found]
-    return Library(rows, list(known))
+        row["label"] = _first(item["label"] for item in of_track if item)
+        row["splits"] = [_split_of(item) for item in of_track]
+    return Library(rows, list(datasets))
 
 
 def _settle_status(rows: Iterable[dict[str, Any]]) -> None:
-    """Tell files that are gone, and duplicates of one that came earlier, from good ones."""
-    first: dict[str, str] = {}
+    """Set the status of missing files to `gone`, and that of later duplicates to `duplicate`."""
+    first_paths: dict[str, str] = {}
     for row in rows:
         if row["gone"]:
             row.update(status="gone", reason="no longer in the library")
         elif row["status"] == "ok":
-            same = first.setdefault(row["track_id"], row["path"])
-            if same != row["path"]:
-                row.update(status="duplicate", reason=f"the same bytes as {same}")
+            original = first_paths.setdefault(row["track_id"], row["path"])
+            if original != row["path"]:
+                row.update(status="duplicate", reason=f"the same bytes as {original}")
 
 
 def _split_of(item: Mapping[str, Any] | None) -> str:

@@ -1,4 +1,4 @@
-"""Relative links from a page to what it shows. Nothing is copied, nothing is absolute.
+"""Relative links from a page to the files that it shows.
 
 A page lies at `<home>/artifacts/pages/all/<version>/`: three folders up are the artifacts, four up
 is the home, whose `library` link leads to the recordings. The same links work from disk and over
@@ -24,5 +24,5 @@ def artifact_link(reference: Reference, file: str) -> str:
 
 
 def audit_command(reference: Reference) -> str:
-    """What to type to see where an artifact came from, every byte verified."""
+    """The command that shows what an artifact was computed from, and verifies every byte."""
     return f"melgraph audit {reference}"

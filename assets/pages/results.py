@@ -1,118 +1,97 @@
-"""What was made, in the shape the templates and the scripts of the pages expect."""
+"""Results in the shape that the templates and the scripts of the pages expect."""
 
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from melgraph.assets.dataset.datasets import DATASETS, artist_caution
-from melgraph.assets.dataset.exploration.reports import EXPLORATION_REPORTS
-from melgraph.assets.embeddings.clusters.reports import CLUSTER_REPORTS
-from melgraph.assets.generation.dreams import DREAMS, sound_rows
-from melgraph.assets.library.ingest import TRACKS
+from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.generation.dreams import Dreams
 from melgraph.assets.materialize import inputs_of
-from melgraph.assets.models.evaluations import EVALUATIONS
-from melgraph.assets.models.leaderboard import LEADERBOARD
-from melgraph.assets.models.studies.reports import STUDY_REPORTS
-from melgraph.assets.models.trained_models import CURVES_PICTURE, TRAINED
+from melgraph.assets.models.evaluation import Evaluation
+from melgraph.assets.models.trained_model import CURVES_PICTURE, TrainedModel
 from melgraph.assets.pages.evaluations import shown_evaluation
 from melgraph.assets.pages.library import Library, Names
 from melgraph.assets.pages.links import artifact_link, audit_command
-from melgraph.assets.recommendations.recommendations import RECOMMENDATIONS
 from melgraph.assets.recommendations.recommendations import TABLE as NEIGHBOURS_TABLE
+from melgraph.assets.stages import RECOMMENDATIONS
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.records import Spec
 from melgraph.storage.tables import read_table
 
-# What the pages are about, in the order in which it is made.
-SHOWN = (
-    TRACKS,
-    DATASETS,
-    EXPLORATION_REPORTS,
-    TRAINED,
-    EVALUATIONS,
-    STUDY_REPORTS,
-    LEADERBOARD,
-    CLUSTER_REPORTS,
-    RECOMMENDATIONS,
-    DREAMS,
-)
+# The stages whose artifacts the pages show, in the order in which data flows.
 LIMIT = 5000  # rows, points or tracks a page holds; more would be slow to open
+
+# Kinds of results whose name on the pages is another one.
+_KIND_NAMES = {"explorations": "exploration reports", "clusters": "cluster reports"}
 
 
 def datasets(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
-    """A dataset each: its facts, and what its split cannot promise."""
-    found = []
-    for artifact in inputs_of(store, spec, DATASETS):
-        facts = artifact.facts
-        caution = artist_caution(facts) if facts["artist_known"] < facts["used"] else None
-        found.append({"name": artifact.reference.partition, "facts": facts, "caution": caution})
-    return found
+    """A mapping for each dataset: its facts, and a caution about its split."""
+    return [
+        {"name": snapshot.name, "facts": snapshot.facts, "caution": snapshot.caution}
+        for snapshot in Snapshot.inputs_of(store, spec)
+    ]
 
 
 def models(store: ArtifactStore, spec: Spec, library: Library) -> list[dict[str, Any]]:
-    """An experiment each: the evaluated model, or the trained one that was not evaluated yet."""
-    evaluations = {a.reference.partition: a for a in inputs_of(store, spec, EVALUATIONS)}
-    found = []
-    for newest in inputs_of(store, spec, TRAINED):
-        name = newest.reference.partition
-        evaluation = evaluations.get(name)
-        model = newest
-        if evaluation is not None:
-            (reference,) = (r for r in evaluation.record.spec.inputs if r.asset == TRAINED)
-            model = store.get(reference)
+    """A mapping for each experiment: its evaluated model, or its newest one without evaluation."""
+    evaluations = {e.name: e for e in Evaluation.inputs_of(store, spec)}
+    rows = []
+    for newest in TrainedModel.inputs_of(store, spec):
+        evaluation = evaluations.get(newest.name)
+        model = evaluation.model if evaluation is not None else newest
         item: dict[str, Any] = {
-            "name": name,
+            "name": newest.name,
             "outdated": model.reference != newest.reference,
             "facts": model.facts,
             "curves": artifact_link(model.reference, CURVES_PICTURE),
-            "mlflow_run": model.record.run.get("mlflow"),
+            "mlflow_run": model.mlflow_run,
             "audits": [audit_command(model.reference)],
             "evaluation": None,
         }
         if evaluation is not None:
             item["evaluation"] = shown_evaluation(evaluation, library)
             item["audits"].append(audit_command(evaluation.reference))
-        found.append(item)
-    return found
+        rows.append(item)
+    return rows
 
 
 def recommendations(
     store: ArtifactStore, spec: Spec, library: Library
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """An encoder each, for the template; and the neighbours, for `recommendations.js`."""
-    found, encoders, names = [], {}, Names(library)
+    """A mapping for each encoder, for the template; and neighbours, for `recommendations.js`."""
+    summaries, encoders, names = [], {}, Names(library)
     for artifact in inputs_of(store, spec, RECOMMENDATIONS):
         table = read_table(artifact.folder / NEIGHBOURS_TABLE).sort("track", "rank")
         columns = ("track_id", "track", "recommended_id", "recommended_path", "similarity")
-        near: dict[int, list[list[float | None]]] = {}
-        asked: set[str] = set()
+        neighbours: dict[int, list[list[float | None]]] = {}
+        queries: set[str] = set()  # tracks that recommendations are for
         for track_id, path, other, other_path, similarity in table.select(*columns).iter_rows():
-            if track_id not in asked and len(asked) == LIMIT:
+            if track_id not in queries and len(queries) == LIMIT:
                 continue
-            asked.add(track_id)
+            queries.add(track_id)
             entry = [names.add(other, other_path), finite(similarity, 3)]
-            near.setdefault(names.add(track_id, path), []).append(entry)
+            neighbours.setdefault(names.add(track_id, path), []).append(entry)
         name = artifact.reference.partition
-        encoders[name] = {str(track): entries for track, entries in near.items()}
-        found.append(
+        encoders[name] = {str(track): entries for track, entries in neighbours.items()}
+        summaries.append(
             {
                 "name": name,
                 "facts": artifact.facts,
                 "tracks": table["track_id"].n_unique(),
-                "shown": len(near),
+                "shown": len(neighbours),
                 "audit": audit_command(artifact.reference),
             }
         )
-    return found, {"tracks": names.tracks, "encoders": encoders}
+    return summaries, {"tracks": names.tracks, "encoders": encoders}
 
 
 def dreams(store: ArtifactStore, spec: Spec, library: Library) -> list[dict[str, Any]]:
-    """A recipe each, with its sounds."""
-    found = []
-    for artifact in inputs_of(store, spec, DREAMS):
-        facts = artifact.facts
+    """A mapping for each recipe, with its sounds."""
+    recipes = []
+    for artifact in Dreams.inputs_of(store, spec):
         sounds = []
-        for sound, row in zip(facts["sounds"], sound_rows(facts), strict=True):
+        for sound in artifact.rows:
             links = {k: artifact_link(artifact.reference, f) for k, f in sound["files"].items()}
             sounds.append(
                 sound
@@ -121,18 +100,32 @@ def dreams(store: ArtifactStore, spec: Spec, library: Library) -> list[dict[str,
                     "artist": library.artist(sound["track_id"]),
                     "source": library.source(sound["track_id"]),
                     "links": links,
-                    "row": {key: row[key] for key in row if key != "track"},
+                    "figures": _sound_figures(sound),
                 }
             )
-        found.append(
+        recipes.append(
             {
-                "name": artifact.reference.partition,
-                "title": facts["recipe"],
+                "name": artifact.name,
+                "title": artifact.title,
                 "sounds": sounds,
                 "audit": audit_command(artifact.reference),
             }
         )
-    return found
+    return recipes
+
+
+def _sound_figures(sound: Mapping[str, Any]) -> dict[str, str]:
+    """The figures of a sound, formatted."""
+    response = sound["activation_after"] / sound["activation_before"]
+    return {
+        "layer response": f"{response:.2f} times as strong",
+        "SNR to the original": _decibels(sound["snr_to_original_db"]),
+        "SNR without a change": _decibels(sound["identity_snr_db"]),
+    }
+
+
+def _decibels(snr_db: float | None) -> str:
+    return "no difference" if snr_db is None else f"{snr_db:.2f} dB"
 
 
 def track_rows(library: Library) -> dict[str, Any]:
@@ -156,25 +149,30 @@ def track_rows(library: Library) -> dict[str, Any]:
 
 
 def finite(value: float | None, digits: int) -> float | None:
-    """A number JSON can spell, or None."""
+    """The rounded number; None if JSON cannot hold it."""
     return None if value is None or not math.isfinite(value) else round(value, digits)
 
 
-def absences(items: Mapping[str, Iterable[Any]], found: list[dict[str, Any]]) -> dict[str, str]:
-    """Why each kind of result that does not exist is absent, a sentence each.
+def absences(items: Mapping[str, Iterable[Any]], snapshots: list[dict[str, Any]]) -> dict[str, str]:
+    """A sentence for each kind of result that does not exist: why, and how to make it.
 
     Args:
-        items: kind of result -> what there is of it.
-        found: the datasets, whose facts know why nothing could be learned.
+        items: kind of result -> the results of this kind.
+        snapshots: the datasets. Their facts say why no model can be trained.
     """
-    unusable = [item["facts"]["unusable"] for item in found]
+    unusable = [item["facts"]["unusable"] for item in snapshots]
     reasons = {}
-    for kind in (kind for kind, there in items.items() if not there):
-        reasons[kind] = f"No {kind} yet: they have not been materialized; `melgraph run` does that."
-        if kind == "studies":
-            reasons[kind] = "No studies yet: `melgraph run --study NAME` answers one; ml/README.md."
+    for kind in (kind for kind, results in items.items() if not results):
+        name = _KIND_NAMES.get(kind, kind)
+        reasons[kind] = f"There are no {name} yet. The command “melgraph run” makes them."
+        if kind == "leaderboard":
+            reasons[kind] = "There is no leaderboard yet. The command “melgraph run” makes it."
+        elif kind == "studies":
+            reasons[kind] = (
+                "There are no studies yet. The command “melgraph run --study NAME” answers one."
+            )
         elif kind in ("models", "dreams") and unusable and all(unusable):
-            reasons[kind] = f"No {kind}: nothing could be learned, because {unusable[0]}."
+            reasons[kind] = f"There are no {kind}, because no model can be trained: {unusable[0]}."
         elif kind == "dreams" and not items["models"]:
-            reasons[kind] = "No dreams yet: they need a trained model, and there is none."
+            reasons[kind] = "There are no dreams yet. They need a trained model, and there is none."
     return reasons

@@ -1,7 +1,7 @@
-"""Serves the pages, the artifacts and the recordings of a home, read-only, on loopback.
+"""Serves the pages, the artifacts and the audio files of a home, read-only, on loopback.
 
-The tree is that of the home, so the relative links of the pages hold; of everything else in the
-home (databases, catalogue, locks) nothing is served.
+Paths are those of the home, so that the relative links of the pages work. Nothing else of the home
+(databases, catalogue, locks) is served.
 """
 
 import mimetypes
@@ -21,6 +21,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from melgraph.assets.stage import ONE
+from melgraph.assets.stages import PAGES
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.errors import BucketTrouble, UnusableKey
 from melgraph.storage.home import Home
@@ -28,9 +30,8 @@ from melgraph.storage.library import Library
 from melgraph.storage.location import is_bucket
 from melgraph.storage.records import RECORD_NAME, Reference
 
-RECORDINGS_KEPT = 32  # of a library in a bucket, in temporary files while the server runs
-PAGES, EVERYTHING = "pages", "all"
-# Where Python, or the system, does not know them: a browser plays only what it is told is audio.
+CACHED_RECORDINGS = 32  # temporary files that the server keeps of a library in a bucket
+# Types that Python or the system may not know. A browser plays a file only if its type is audio.
 _AUDIO_TYPES = {
     ".flac": "audio/flac",
     ".m4a": "audio/mp4",
@@ -45,21 +46,21 @@ _AUDIO_TYPES = {
 
 
 class Folder(StaticFiles):
-    """A folder that may not be there yet: then nothing is found in it."""
+    """A folder that may not exist yet. Until then, it serves nothing."""
 
     async def check_config(self) -> None:
-        """Nothing to check."""
+        """Skip the check that the folder exists."""
 
 
 class Recordings(Folder):
-    """The library: audio files only, as the catalogue lists them.
+    """The audio files of the library.
 
-    Like the catalogue, it follows symbolic links to files, not to folders, and knows nothing that
-    is hidden or is not audio.
+    As for the catalogue, symbolic links to files are followed, links to folders are not, and hidden
+    files and files that are not audio are left out.
     """
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """The file a path means, or nothing."""
+        """The file at a path; empty if it is not served."""
         from melgraph.ml.audio import AUDIO_SUFFIXES
 
         parts = Path(path).parts
@@ -78,14 +79,14 @@ class Recordings(Folder):
 
 
 class FetchedArtifacts(Folder):
-    """Artifacts of a bucket: fetched into the home's cache when they are first asked for."""
+    """Artifacts in a bucket. Each is fetched into the cache of the home on its first request."""
 
     def __init__(self, store: ArtifactStore) -> None:
         super().__init__(directory=store.root, check_dir=False)
         self.store = store
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """The cached file a path means, or nothing. Runs in a thread."""
+        """The cached file at a path; empty if it is not served. Runs in a thread."""
         asset, partition, version, *parts = [*path.split("/"), "", "", ""]
         name = "/".join(part for part in parts if part)
         if not name or not asset or asset.startswith("."):
@@ -98,7 +99,10 @@ class FetchedArtifacts(Folder):
 
 
 class FetchedRecordings(Folder):
-    """The library in a bucket: the recordings played last, each fetched whole for its ranges."""
+    """A library in a bucket. Whole files are fetched, because players request ranges.
+
+    The most recently played files are kept while the server runs.
+    """
 
     def __init__(self, library: Library) -> None:
         super().__init__(check_dir=False)
@@ -107,7 +111,7 @@ class FetchedRecordings(Folder):
         self.lock = threading.Lock()
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """The fetched file a path means, or nothing. Runs in a thread."""
+        """The fetched file at a path; empty if it is not served. Runs in a thread."""
         from melgraph.ml.audio import AUDIO_SUFFIXES
 
         hidden = any(part.startswith(".") or not part for part in path.split("/"))
@@ -124,7 +128,7 @@ class FetchedRecordings(Folder):
         if path not in self.fetched:
             stack = ExitStack()
             self.fetched[path] = stack.enter_context(self.library.local(path)), stack
-            if len(self.fetched) > RECORDINGS_KEPT:
+            if len(self.fetched) > CACHED_RECORDINGS:
                 _, (_, oldest) = self.fetched.popitem(last=False)
                 oldest.close()
         self.fetched.move_to_end(path)
@@ -134,8 +138,8 @@ class FetchedRecordings(Folder):
 def build_app(home: Home) -> Starlette:
     """The server of a home's pages.
 
-    Only requests addressed to a loopback name (or to the host of `MELGRAPH_PAGES_URL`) are
-    answered: a web page of elsewhere cannot read the library by pointing its own name here.
+    It answers only requests to a loopback name or to the host of `MELGRAPH_PAGES_URL`. Otherwise a
+    foreign web page could read the library, if its own host name pointed to this machine.
     """
     from melgraph.assets.settings import pages_url
 
@@ -145,11 +149,13 @@ def build_app(home: Home) -> Starlette:
 
     def open_page(request: Request) -> Response:
         name = request.path_params.get("name", "index")
-        current = store.current(PAGES, EVERYTHING)
+        current = store.current(PAGES.name, ONE)
         if current is None:
             raise HTTPException(404, _NO_PAGES)
         if f"{name}.html" not in current.record.files:
-            raise HTTPException(404, f"There is no page called {name!r}.")
+            raise HTTPException(
+                404, f"There is no page called {name!r}. The overview links to all pages."
+            )
         return RedirectResponse(
             f"/artifacts/{current.reference}/{name}.html", headers={"Cache-Control": "no-store"}
         )
@@ -175,21 +181,23 @@ def build_app(home: Home) -> Starlette:
 
 
 _NO_PAGES = (
-    "There are no pages yet. Make them with `melgraph run`, or materialize the asset `pages` in "
-    "the Dagster UI; then reload."
+    "There are no pages yet. Run the command “melgraph run”, or materialize the asset “pages” in "
+    "the Dagster UI. Then reload this page."
 )
 
 
 def _not_found(request: Request, error: Exception) -> Response:
     detail = getattr(error, "detail", "")
-    return _say("Nothing is served here." if detail in ("", "Not Found") else detail, 404)
+    return _error_page(
+        "There is no page or file at this address." if detail in ("", "Not Found") else detail, 404
+    )
 
 
 def _no_answer(request: Request, error: Exception) -> Response:
-    return _say(str(error), 503)
+    return _error_page(str(error), 503)
 
 
-def _say(text: str, status: int) -> Response:
+def _error_page(text: str, status: int) -> Response:
     from jinja2 import Environment, FileSystemLoader
 
     templates = FileSystemLoader(Path(__file__).parent / "templates")

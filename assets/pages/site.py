@@ -1,6 +1,6 @@
-"""Writes the pages: what the inputs of a spec hold, through the templates, into one folder.
+"""Renders the inputs of a spec with the templates into one folder.
 
-Pure rendering: the same inputs, templates and scripts give the same bytes.
+The same inputs, templates and scripts give the same bytes.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from melgraph.assets.pages.exploration import explorations
 from melgraph.assets.pages.library import Library, read_library
 from melgraph.assets.pages.links import LIBRARY, audit_command
 from melgraph.assets.pages.studies import board, studies
+from melgraph.assets.stages import SHOWN_STAGES
 from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.records import Reference, Spec
 
@@ -58,12 +59,12 @@ def write_pages(store: ArtifactStore, work: Work) -> None:
 
 
 def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
-    """Everything the templates may show, by name."""
+    """Everything that the templates show, by name."""
     library = read_library(store, spec)
     clusters, maps = clusters_of(store, spec, library)
     recommendations, neighbours = results.recommendations(store, spec, library)
     datasets = results.datasets(store, spec)
-    made = {
+    kinds = {
         "datasets": datasets,
         "explorations": explorations(store, spec, library),
         "models": results.models(store, spec, library),
@@ -84,8 +85,8 @@ def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
         "quarantined": library.with_status("quarantined"),
         "duplicates": library.with_status("duplicate"),
         "gone": library.with_status("gone"),
-        **made,
-        "absent": results.absences(made, datasets),
+        **kinds,
+        "absent": results.absences(kinds, datasets),
         "track_rows": results.track_rows(library),
         "maps": maps,
         "compared": comparison(clusters),
@@ -95,18 +96,18 @@ def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
 
 
 def _audits(spec: Spec) -> dict[str, list[tuple[str, str]]]:
-    """Asset -> its partitions, each with the command that tells where it came from."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for reference in sorted(spec.inputs, key=lambda r: (results.SHOWN.index(r.asset), r)):
+    """Asset -> its partitions, each with the command that audits it."""
+    audits: dict[str, list[tuple[str, str]]] = {}
+    for reference in sorted(spec.inputs, key=lambda r: (list(SHOWN_STAGES).index(r.asset), r)):
         command = audit_command(reference)
-        found.setdefault(reference.asset, []).append((reference.partition, command))
+        audits.setdefault(reference.asset, []).append((reference.partition, command))
     itself = Reference(spec.asset, spec.partition, spec.version)
-    return found | {spec.asset: [(spec.partition, audit_command(itself))]}
+    return audits | {spec.asset: [(spec.partition, audit_command(itself))]}
 
 
 @lru_cache(maxsize=1)
 def look() -> str:
-    """Digest of all templates, styles and scripts: pages are made again when one changes."""
+    """Digest of all templates, styles and scripts. It is part of the version of the pages."""
     digest = hashlib.sha256()
     for path in sorted([*TEMPLATES.iterdir(), *STATIC.iterdir()]):
         digest.update(f"{path.name} {path.stat().st_size} ".encode() + path.read_bytes())
@@ -138,7 +139,7 @@ def _percent(value: float | None) -> str:
 
 
 def _plain(value: object) -> str:
-    """A figure for people: two decimals, a dash for nothing."""
+    """A figure with two decimals; a dash for None."""
     if isinstance(value, float):
         return f"{round(value, 2) + 0.0:.2f}"  # + 0.0: no "-0.00"
     return "-" if value is None else str(value)

@@ -1,36 +1,37 @@
-"""Study reports and the leaderboard in the shape the templates of their pages expect."""
+"""Study reports and the leaderboard in the shape that the templates of their pages expect."""
 
 from typing import Any
 
 from melgraph.assets.materialize import inputs_of
-from melgraph.assets.models.leaderboard import LEADERBOARD, board_row
-from melgraph.assets.models.studies.reports import ARMS, CURVES_PICTURE, DIFFERENCES, STUDY_REPORTS
+from melgraph.assets.models.leaderboard import board_row
+from melgraph.assets.models.studies.reports import ARMS, CURVES_PICTURE, DIFFERENCES
 from melgraph.assets.models.studies.tables import summary_row
 from melgraph.assets.pages.links import artifact_link, audit_command
+from melgraph.assets.stages import LEADERBOARD, STUDY_REPORTS
 from melgraph.storage.artifacts import Artifact, ArtifactStore
 from melgraph.storage.records import Spec
 
 
 def studies(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
-    """A study each: the question, the answer, the table and the pictures."""
+    """A mapping for each study: question, answer, table and pictures."""
     return [_study(artifact) for artifact in inputs_of(store, spec, STUDY_REPORTS)]
 
 
 def board(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
-    """A dataset version each: its experiments, the best first; datasets with tags last."""
-    found: dict[tuple[str, str, str], list[dict[str, str]]] = {}
+    """A mapping for each dataset version: its experiments, best first; datasets with tags last."""
+    tables: dict[tuple[str, str, str], list[dict[str, str]]] = {}
     audit = ""
     for artifact in inputs_of(store, spec, LEADERBOARD):
         audit = audit_command(artifact.reference)
         for row in (*artifact.facts["rows"], *artifact.facts.get("tag_rows", [])):
-            shown = board_row(row)
-            version = f"{row['snapshot']}, {row['split']} split"
-            key = (row["dataset"], version, shown.pop("looks at this test split"))
-            shown.pop("dataset")
-            found.setdefault(key, []).append(shown)
+            cells = board_row(row)
+            version = f"snapshot {row['snapshot']}, {row['split']} split"
+            key = (row["dataset"], version, cells.pop("looks at this test split"))
+            cells.pop("dataset")
+            tables.setdefault(key, []).append(cells)
     return [
         {"name": name, "version": version, "looks": looks, "rows": rows, "audit": audit}
-        for (name, version, looks), rows in found.items()
+        for (name, version, looks), rows in tables.items()
     ]
 
 
@@ -40,9 +41,13 @@ def _study(artifact: Artifact) -> dict[str, Any]:
     pictures = [
         {"link": artifact_link(artifact.reference, file), "alt": alt}
         for file, alt in (
-            (ARMS, "Accuracy of each arm with its 95 % interval, a dot per seed"),
-            (DIFFERENCES, f"Difference of each arm from {facts['control']}, with its interval"),
-            (CURVES_PICTURE, "Training loss of each arm by epoch"),
+            (ARMS, "Accuracy of each arm with its 95 % confidence interval. Each dot is one seed."),
+            (
+                DIFFERENCES,
+                f"Difference in accuracy between each arm and the control, {facts['control']}, "
+                "with its 95 % confidence interval.",
+            ),
+            (CURVES_PICTURE, "Training loss of each arm after each epoch."),
         )
         if file in files
     ]

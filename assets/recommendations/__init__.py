@@ -1,1 +1,1 @@
-"""The recommendations wing: indexes and nearest tracks."""
+"""The recommendations wing: vector indexes, and the most similar tracks of every track."""

@@ -1,14 +1,15 @@
-"""The studies on real recordings, as docs/results/studies.md has them.
+"""Run the studies on real recordings and print the tables of docs/results/studies.md.
 
     python benchmarks/studies/run.py LIBRARY HOME prepare
     python benchmarks/studies/run.py LIBRARY HOME emotify       # the two may run side by side
     python benchmarks/studies/run.py LIBRARY HOME gtzan [STUDY ...]
     python benchmarks/studies/run.py LIBRARY HOME print
 
-LIBRARY holds `emotify/GENRE/*` and `gtzan/GENRE/*`, and beside it `metadata/gtzan` with the lists
-of the published split. `prepare` copies the specs that lie beside this file into the home, ingests,
-and trains what the transfers start from; a collection's name answers its studies, each trial kept,
-so that it goes on where it was stopped; `print` writes the tables as Markdown.
+LIBRARY holds `emotify/GENRE/*` and `gtzan/GENRE/*`; next to LIBRARY lies `metadata/gtzan` with the
+lists of the published split. `prepare` copies the specifications beside this file into the home,
+ingests the library, and trains the models whose weights other arms start from. The name of a
+collection runs its studies; trials are stored, so a stopped run resumes. `print` writes the tables
+as Markdown.
 """
 
 import os
@@ -53,38 +54,28 @@ def prepare(library: Path, home: Path) -> None:
 
 
 def answer(collection: str, studies: Sequence[str]) -> None:
-    from melgraph.assets.dataset.datasets import DATASETS, dataset_spec, write_dataset
-    from melgraph.assets.models.studies.reports import (
-        STUDY_REPORTS,
-        arm_trials,
-        run_arms,
-        study_named,
-        study_spec,
-        write_study_report,
-    )
+    from melgraph.assets.context import Context
+    from melgraph.assets.models.studies.reports import arm_trials, run_arms, study_named, study_spec
     from melgraph.assets.settings import current_home
-    from melgraph.storage.artifacts import ArtifactStore
-    from melgraph.storage.catalogue import Catalogue
+    from melgraph.assets.stages import DATASETS, STUDY_REPORTS
 
-    home = current_home()
-    store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
-    for study in studies:
-        name = f"{collection}-{study}"
-        asked = study_named(name)
-        for dataset in {dataset for _, dataset in arm_trials(asked).values()}:
-            if store.current(DATASETS, dataset) is None:
-                spec = dataset_spec(store, catalogue, dataset)
-                store.produce(spec, partial(write_dataset, store))
-        trials, why_not = run_arms(store, asked)
-        spec = study_spec(name, asked, trials, why_not)
-        report, _ = store.produce(spec, partial(write_study_report, store))
-        print(f"{STUDY_REPORTS}/{name}: {report.facts['answer']}", flush=True)
+    context = Context.open(current_home())
+    specs, store = context.specs, context.store
+    for name in (f"{collection}-{study}" for study in studies):
+        study = study_named(specs, name)
+        for dataset in {dataset for _, dataset in arm_trials(specs, study).values()}:
+            if store.current(DATASETS.name, dataset) is None:
+                store.produce(DATASETS.plan(context, dataset), partial(DATASETS.write, store))
+        trials, why_not = run_arms(context, study)
+        spec = study_spec(name, study, trials, why_not)
+        report, _ = store.produce(spec, partial(STUDY_REPORTS.write, store))
+        print(f"{STUDY_REPORTS.name}/{name}: {report.facts['answer']}", flush=True)
 
 
 def show() -> None:
-    from melgraph.assets.models.studies.reports import STUDY_REPORTS
     from melgraph.assets.models.studies.tables import summary_row
     from melgraph.assets.settings import current_home
+    from melgraph.assets.stages import STUDY_REPORTS
     from melgraph.storage.artifacts import ArtifactStore
 
     store = ArtifactStore(current_home())

@@ -1,6 +1,7 @@
-"""Audio files: decoded, identified, and described by their own metadata.
+"""Audio files: decode them, check whether they are usable, and read the metadata inside them.
 
-Decode a file to samples, mix it down and resample it:
+Decode a file to samples with `decode`, or block by block with `open_audio`. Then mix the channels
+down and change the sample rate:
 
     >>> import numpy as np
     >>> from melgraph.ml.audio import resample, to_mono
@@ -9,24 +10,15 @@ Decode a file to samples, mix it down and resample it:
     (22050,)
 """
 
-from melgraph.ml.audio.decoding import (
-    AUDIO_SUFFIXES,
-    BadAudio,
-    Decoded,
-    Levels,
-    Resampler,
-    check,
-    check_levels,
-    decode,
-    levels,
-    open_audio,
-    read_tags,
-    resample,
-    to_mono,
-)
+from melgraph.ml.audio.decoding import AUDIO_SUFFIXES, Decoded, check, check_levels, decode
+from melgraph.ml.audio.metadata import read_file_metadata
+from melgraph.ml.audio.signal import Levels, Resampler, levels, resample, to_mono
+from melgraph.ml.audio.source import BadAudio
+from melgraph.ml.audio.stream import AudioStream, open_audio
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "AudioStream",
     "BadAudio",
     "Decoded",
     "Levels",
@@ -36,7 +28,7 @@ __all__ = [
     "decode",
     "levels",
     "open_audio",
-    "read_tags",
+    "read_file_metadata",
     "resample",
     "to_mono",
 ]

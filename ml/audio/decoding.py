@@ -1,7 +1,7 @@
-"""The first door of the pipeline: audio files to samples, samples to the mono signal we analyse.
+"""Decode a whole audio file, and check whether it holds anything worth analysing.
 
-Either as a stream, in bounded memory (`open_audio`, `Levels`, `Resampler`), or whole (`decode`,
-`check`, `levels`, `resample`): the samples and the verdicts are the same.
+`ml.audio.stream` does the same block by block in bounded memory. Both give the same samples and
+raise the same errors.
 """
 
 from dataclasses import dataclass
@@ -9,29 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from melgraph.ml.audio.errors import BadAudio
-from melgraph.ml.audio.metadata import read_tags
-from melgraph.ml.audio.signal import Levels, Resampler, levels, resample, to_mono
-from melgraph.ml.audio.stream import AudioStream, open_audio
+from melgraph.ml.audio.signal import Levels
+from melgraph.ml.audio.source import BadAudio
+from melgraph.ml.audio.stream import open_audio
 
-__all__ = [
-    "AUDIO_SUFFIXES",
-    "AudioStream",
-    "BadAudio",
-    "Decoded",
-    "Levels",
-    "Resampler",
-    "check",
-    "check_levels",
-    "decode",
-    "levels",
-    "open_audio",
-    "read_tags",
-    "resample",
-    "to_mono",
-]
-
-# What a scanner takes for audio; the decoder then goes by content, not by name.
+# File names that a scan of a folder counts as audio. The decoder then looks at the content only.
 _LIBSNDFILE_SUFFIXES = (
     ".wav .wave .w64 .rf64 .aif .aiff .aifc .au .snd .caf .flac .ogg .oga .opus .mp3"
 )
@@ -39,36 +21,41 @@ _FFMPEG_SUFFIXES = ".m4a .m4b .aac .webm .mka .wma .wv"
 AUDIO_SUFFIXES = frozenset(f"{_LIBSNDFILE_SUFFIXES} {_FFMPEG_SUFFIXES}".split())
 
 _SILENCE_DBFS = -80.0
-_LOUDEST = 8.0  # +18 dBFS; lossy codecs overshoot full scale a little, unscaled floats by far more
+_LOUDEST = 8.0  # +18 dBFS: lossy codecs exceed full scale a little, unscaled floats by far more
 
 
 @dataclass(frozen=True)
 class Decoded:
     """A decoded file.
 
-    `samples` is float32 `[sample, channel]`, full scale 1.0: within [-1, 1] for integer formats,
-    slightly beyond where a lossy codec overshoots.
+    `samples` is float32 `[sample, channel]` with full scale 1.0. Integer formats stay within
+    [-1, 1]; a lossy codec may exceed that slightly.
     """
 
     samples: np.ndarray
     sample_rate: int  # Hz
     codec: str  # 'FLAC/PCM_16', 'MP3', 'AAC'
     container: str  # 'FLAC', 'WAV', 'MOV'
-    warning: str | None = None  # accepted, but a person may want to know
+    warning: str | None = None  # the file is usable, but a person may want to look at it
 
     @property
     def seconds(self) -> float:
-        """Duration."""
+        """Duration in seconds."""
         return len(self.samples) / self.sample_rate
 
 
 def decode(path: Path, *, max_seconds: float | None = None, max_hours: float = 24.0) -> Decoded:
-    """Decode a file whole: all the blocks of `open_audio` in one.
+    """Decode a whole file into one array.
+
+    >>> import soundfile
+    >>> soundfile.write("second.wav", np.zeros(44_100), 44_100)
+    >>> decode(Path("second.wav")).seconds
+    1.0
 
     Args:
-        path: the file; of several audio streams the first is taken.
-        max_seconds: decode no more than this from the start.
-        max_hours: a longer file is refused.
+        path: the file. If it has several audio streams, the first is decoded.
+        max_seconds: decode at most this many seconds from the start.
+        max_hours: refuse a longer file.
 
     Raises:
         BadAudio: vanished, unreadable, empty, undecodable, no-audio, truncated, damaged or
@@ -81,40 +68,40 @@ def decode(path: Path, *, max_seconds: float | None = None, max_hours: float = 2
 
 
 def check(decoded: Decoded, *, min_seconds: float = 0.5) -> None:
-    """Is there anything worth analysing?
+    """Raise unless the file holds anything worth analysing.
 
     Raises:
         BadAudio: as `check_levels`.
     """
-    found = Levels()
-    found.add(decoded.samples)
-    check_levels(found, decoded.sample_rate, min_seconds=min_seconds)
+    measured = Levels()
+    measured.add(decoded.samples)
+    check_levels(measured, decoded.sample_rate, min_seconds=min_seconds)
 
 
-def check_levels(found: Levels, sample_rate: int, *, min_seconds: float = 0.5) -> None:
-    """Is there anything worth analysing in a stream that has been measured to its end?
+def check_levels(measured: Levels, sample_rate: int, *, min_seconds: float = 0.5) -> None:
+    """Raise unless a stream holds anything worth analysing.
 
     Args:
-        found: of all its blocks.
+        measured: the levels of all blocks of the stream.
         sample_rate: Hz.
-        min_seconds: what is shorter says too little.
+        min_seconds: the shortest duration that is accepted.
 
     Raises:
         BadAudio: empty (no samples), undecodable (NaN or infinity), out-of-range (peak above
-            +18 dBFS: floats that were never scaled), too-short (below `min_seconds`), silent (peak
-            below -80 dBFS).
+            +18 dBFS, so the floats were probably never scaled), too-short (below `min_seconds`) or
+            silent (peak below -80 dBFS).
     """
-    if not found.samples:
+    if not measured.samples:
         raise BadAudio("empty", "a valid file of 0 samples")
-    if found.not_finite:
-        raise BadAudio("undecodable", f"{found.not_finite} samples are not numbers")
-    if found.peak > _LOUDEST:
+    if measured.not_finite:
+        raise BadAudio("undecodable", f"{measured.not_finite} samples are not numbers")
+    if measured.peak > _LOUDEST:
         raise BadAudio(
-            "out-of-range", f"the peak is {found.peak:.6g}, full scale is 1: not scaled?"
+            "out-of-range", f"the peak is {measured.peak:.6g}, full scale is 1: not scaled?"
         )
-    seconds = found.samples / sample_rate
+    seconds = measured.samples / sample_rate
     if seconds < min_seconds:
         raise BadAudio("too-short", f"{seconds:.3f} s, at least {min_seconds:g} s needed")
-    peak_dbfs = found.peak_dbfs
+    peak_dbfs = measured.peak_dbfs
     if peak_dbfs < _SILENCE_DBFS:
         raise BadAudio("silent", f"the peak is {peak_dbfs:.1f} dBFS, below {_SILENCE_DBFS:g} dBFS")

@@ -1,4 +1,4 @@
-"""Sound by FFmpeg: all that libsndfile does not take."""
+"""Read an audio file with FFmpeg, for every format that libsndfile does not read."""
 
 import errno
 import os
@@ -9,28 +9,28 @@ from typing import Any, BinaryIO
 
 import av
 
-from melgraph.ml.audio.errors import BadAudio
 from melgraph.ml.audio.headers import asf_seconds, caf_seconds
-from melgraph.ml.audio.source import Source
+from melgraph.ml.audio.source import BadAudio, Source
 
-# What FFmpeg may take a file for. Without it, a playlist renamed to .mp3 would open other files.
+# The only formats that FFmpeg may detect. Otherwise a playlist renamed to .mp3 could open other
+# files.
 _CONTAINERS = "mov,matroska,webm,ogg,mp3,flac,wav,w64,aiff,au,caf,aac,asf,wv"
-# ... and those that state their length (elsewhere FFmpeg's duration is a guess from the bit rate).
+# Those that state their length. For the others, FFmpeg estimates the duration from the bit rate.
 _STATE_LENGTH = frozenset(
     ["mov", "matroska", "flac", "wav", "w64", "aiff", "au", "caf", "asf", "wv"]
 )
-_HOLE_S = 0.05  # time stamps further apart than the sound between them
+_HOLE_S = 0.05  # seconds that time stamps may run ahead of the decoded samples
 
 
 def open_ffmpeg(file: BinaryIO, closing: ExitStack) -> Source:
-    """Open a file by its content, and decode its first frame: only then its rate is certain.
+    """Open a file by its content and decode its first frame, which alone states the true rate.
 
     Args:
         file: the open file, at its beginning.
-        closing: what is opened here is closed with it.
+        closing: closes everything that is opened here.
 
     Raises:
-        BadAudio: undecodable (also when the pieces are read) or no-audio.
+        BadAudio: no-audio, or undecodable. The latter may be raised while the pieces are read.
     """
     try:
         options = {"format_whitelist": _CONTAINERS}
@@ -64,9 +64,10 @@ def open_ffmpeg(file: BinaryIO, closing: ExitStack) -> Source:
 
 
 class _Nameless:
-    """The file as FFmpeg gets it: without a name to guess from, and with seeks that may fail.
+    """The file without its name, so that FFmpeg cannot guess a format from the suffix.
 
-    A header can point before the beginning of the file: not an error of reading.
+    A broken header can make FFmpeg seek before the beginning of the file. `seek` then reports a
+    failure to FFmpeg instead of raising, as the file itself is readable.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -83,14 +84,14 @@ class _Nameless:
 
 
 class _Reader:
-    """The frames of a stream, stepping over packets that do not decode, as players do."""
+    """The frames of a stream. Packets that do not decode are skipped, as players do."""
 
     def __init__(self, container: av.container.InputContainer, stream: Any) -> None:
         self._packets = container.demux(stream)
         self.damaged, self.last_error, self.hole = 0, "", False
 
     def frames(self) -> Iterator[av.AudioFrame]:
-        sounded = False
+        any_frame = False
         while True:
             try:
                 packet = next(self._packets, None)
@@ -102,21 +103,21 @@ class _Reader:
                 self.last_error = _first_line(error)
                 continue
             for frame in frames:
-                # sound after damage, and not what was still in the decoder at the end
+                # The empty packet at the end flushes the decoder: those frames precede the damage.
                 self.hole |= self.damaged > 0 and packet.size > 0
-                sounded = True
+                any_frame = True
                 yield frame
-        if self.damaged and not sounded:
+        if self.damaged and not any_frame:
             raise BadAudio("undecodable", f"none of it decodes: {self.last_error}")
 
 
 def _pieces(frames: Iterator[av.AudioFrame], reader: _Reader, source: Source) -> Iterator:
-    to_float = av.AudioResampler(format="flt")  # interleaved; rate and layout stay
-    got, start, lost = 0, None, 0.0
+    to_float = av.AudioResampler(format="flt")  # interleaved float32; same rate and channels
+    n_samples, start, lost = 0, None, 0.0
     for frame in frames:
         if frame.time is not None:
             start = frame.time if start is None else start
-            lost = frame.time - start - got / source.sample_rate  # seconds
+            lost = frame.time - start - n_samples / source.sample_rate  # seconds
         try:
             converted = to_float.resample(frame)
         except (av.error.FFmpegError, ValueError) as error:  # rate or channels change midway
@@ -125,27 +126,28 @@ def _pieces(frames: Iterator[av.AudioFrame], reader: _Reader, source: Source) ->
             continue
         for part in converted:
             piece = part.to_ndarray().reshape(-1, source.channels)
-            got += len(piece)
+            n_samples += len(piece)
             yield piece
     source.hole = reader.hole or lost > _HOLE_S
-    if source.promised_s is None and lost > _HOLE_S:  # no header, but time stamps tell
-        source.promised_s = got / source.sample_rate + lost
+    if source.promised_s is None and lost > _HOLE_S:  # the time stamps state it
+        source.promised_s = n_samples / source.sample_rate + lost
     if reader.damaged:
         last = reader.last_error
         source.notes.append(f"{reader.damaged} damaged packets left out (the last: {last})")
 
 
 def _promise(container: av.container.InputContainer, stream: Any, file: BinaryIO) -> float | None:
+    """The length that the header states, seconds; None if it states none."""
     name = container.format.name.split(",")[0]
     if name not in _STATE_LENGTH:
         return None
     if name == "caf" and (stated := caf_seconds(file)) is not None:
-        return stated  # FFmpeg shortens it to the size of the file
-    if name == "asf":  # of which FFmpeg guesses one from the size, if it differs
+        return stated  # FFmpeg would limit it to what fits into the file's size
+    if name == "asf":  # FFmpeg replaces a length that contradicts the file's size
         return asf_seconds(file)
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
-    alone = len(container.streams) == 1  # else the longest stream decides
+    alone = len(container.streams) == 1  # otherwise this is the length of the longest stream
     return container.duration / 1e6 if alone and container.duration else None
 
 

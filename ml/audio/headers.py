@@ -1,4 +1,4 @@
-"""What headers and trailers of audio files say, where the decoders do not tell."""
+"""Read from headers and trailers of audio files what the decoders do not report."""
 
 import hashlib
 import os
@@ -15,14 +15,18 @@ import numpy as np
 _OGG_HEAD = 27  # bytes
 _LARGEST_OGG_PAGE = _OGG_HEAD + 255 + 255 * 255  # bytes
 _END_OF_STREAM = 0x04
-_XING_OFFSETS = (13, 15, 21, 23, 36, 38)  # from the frame it is in: by version, channels, checksum
-_XING_FRAMES, _XING_BYTES = 0x01, 0x02  # flags: which numbers follow
-_MOST_CHUNKS = 1000  # of a CAF, before its sound
-_LEFT_OVER = 4096  # bytes: 0.1 s of the densest mp3
+# Bytes from a frame's start to its Xing header: depends on MPEG version, channels and checksum.
+_XING_OFFSETS = (13, 15, 21, 23, 36, 38)
+_XING_FRAMES, _XING_BYTES = 0x01, 0x02  # flags of the numbers that follow
+_MOST_CHUNKS = 1000  # chunks of a CAF file that are searched for its audio data
+_LEFT_OVER = 4096  # bytes that may follow the stated end: 0.1 s at the highest mp3 bit rate
 
 
 def mp3_states_length(name: str) -> bool:
-    """Has the mp3 a Xing, Info or VBRI header? Without one its length can only be guessed."""
+    """Whether the mp3 has a Xing, Info or VBRI header.
+
+    Without one, its length can only be estimated from the bit rate.
+    """
     try:
         with Path(name).open("rb") as file:
             info = mutagen.mp3.MPEGInfo(file)
@@ -32,7 +36,10 @@ def mp3_states_length(name: str) -> bool:
 
 
 def mp3_goes_on(file: BinaryIO) -> bool:
-    """Does sound follow where the Xing header says that it ends? So it is after joining files."""
+    """Whether more audio follows the end that the Xing header states.
+
+    This happens when several mp3 files were concatenated.
+    """
     head = os.pread(file.fileno(), 10, 0)
     start = 0
     if len(head) == 10 and head[:3] == b"ID3":
@@ -58,7 +65,10 @@ def _is_frame(data: bytes, at: int) -> bool:
 
 
 def ogg_is_cut(file: BinaryIO) -> bool:
-    """Is the last page of an Ogg not marked as the end of its stream, or itself incomplete?"""
+    """Whether an Ogg file was cut off.
+
+    Its last page is then incomplete, or is not marked as the end of the stream.
+    """
     page = _last_page(file)
     if len(page) < _OGG_HEAD:
         return True
@@ -68,16 +78,19 @@ def ogg_is_cut(file: BinaryIO) -> bool:
 
 
 def ogg_is_chained(file: BinaryIO) -> bool:
-    """Does another stream follow the first in an Ogg? So it is after joining files."""
+    """Whether several streams follow one another in an Ogg file.
+
+    This happens when several files were concatenated.
+    """
     serials = [head[14:18] for head in (os.pread(file.fileno(), 18, 0), _last_page(file))]
     return len(serials[1]) == 4 and serials[0] != serials[1]
 
 
 def _last_page(file: BinaryIO) -> bytes:
     size = _size(file)
-    # a stranger's tag may follow the last page; two pages hold the last whole one for certain
+    # Foreign metadata may follow the last page. The length of two pages certainly holds it.
     start = max(0, size - 2 * _LARGEST_OGG_PAGE)
-    tail = os.pread(file.fileno(), size - start, start)  # leaves the position alone
+    tail = os.pread(file.fileno(), size - start, start)  # does not move the file's position
     page = tail.rfind(b"OggS\0")
     return tail[page:] if page >= 0 else b""
 
@@ -87,7 +100,7 @@ def _size(file: BinaryIO) -> int:
 
 
 def caf_seconds(file: BinaryIO) -> float | None:
-    """The length that a CAF's header promises, if its packets are all alike; else None."""
+    """The length that a CAF header states, seconds; None if packets vary in size or duration."""
     position, per_second = 8, 0.0  # bytes
     for _ in range(_MOST_CHUNKS):
         head = os.pread(file.fileno(), 12, position)
@@ -101,7 +114,7 @@ def caf_seconds(file: BinaryIO) -> float | None:
                 break
             rate, _, _, packet_bytes, packet_samples = struct.unpack(">d4sIII", description)
             per_second = rate * packet_bytes / max(packet_samples, 1)
-        if kind == b"data":  # behind 4 bytes that count edits
+        if kind == b"data":  # starts with a 4-byte edit count
             return (size - 4) / per_second if per_second > 0.0 and size > 4 else None
         if not 0 <= size < _size(file):
             break
@@ -110,7 +123,7 @@ def caf_seconds(file: BinaryIO) -> float | None:
 
 
 def asf_seconds(file: BinaryIO) -> float | None:
-    """The length that the header of an ASF (WMA) promises; None where it has none."""
+    """The length that the header of an ASF (WMA) file states, seconds; None if it states none."""
     position = file.tell()
     try:
         file.seek(0)
@@ -123,7 +136,7 @@ def asf_seconds(file: BinaryIO) -> float | None:
 
 
 class _Signature:
-    """The MD5 of a FLAC's samples, as its encoder makes it."""
+    """The MD5 of a FLAC file's samples, computed as the encoder does."""
 
     def __init__(self, bits_per_sample: int) -> None:
         self._scale = 2.0 ** (bits_per_sample - 1)
@@ -140,11 +153,11 @@ class _Signature:
 
 
 def flac_signature_fits(file: BinaryIO, decode: Callable[[], Iterable[np.ndarray]]) -> bool:
-    """Do the samples have the MD5 that the encoder left in the header?
+    """Whether the decoded samples have the MD5 that the encoder wrote into the header.
 
     Args:
-        file: an open FLAC, which is left anywhere.
-        decode: gives all that decodes of it, piece by piece: float32 `[sample, channel]`.
+        file: an open FLAC file. Its position afterwards is not defined.
+        decode: decodes the file piece by piece: float32 `[sample, channel]`.
     """
     file.seek(0)
     try:

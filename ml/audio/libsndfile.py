@@ -1,4 +1,4 @@
-"""Sound by libsndfile: fast, exact, and picky."""
+"""Read an audio file with libsndfile: fast and exact, but strict about what it accepts."""
 
 import os
 import re
@@ -13,20 +13,23 @@ import soundfile as sf
 from melgraph.ml.audio.headers import mp3_goes_on, mp3_states_length, ogg_is_chained
 from melgraph.ml.audio.source import Source
 
-_PIECE = 65536  # samples read at once: a header that lies about the length claims no memory
-_UNKNOWN_LENGTH = 1 << 60  # libsndfile's length of a FLAC that states none is beyond this
+_PIECE = 65536  # samples read at once, so a header with a wrong length reserves no memory
+_UNKNOWN_LENGTH = 1 << 60  # libsndfile reports more samples for a FLAC that states no length
 _UNKNOWN = (1, 4)  # error codes: format not recognised, encoding not supported
-_UNREAD = 65536  # bytes behind the end of a FLAC that are no tag, and so more sound
+_UNREAD = 65536  # more bytes after the end of a FLAC are not metadata, but more audio
 
 
 class NotForLibsndfile(Exception):
-    """Leave it to FFmpeg; the message, if any, is worth a warning should FFmpeg succeed."""
+    """FFmpeg must read this file.
+
+    A message, if there is one, becomes a warning if FFmpeg succeeds.
+    """
 
 
 class _Forward(sf.SoundFile):
-    """Read on without the seek that soundfile makes after each read.
+    """Reads forward only, without the seek that soundfile makes after each read.
 
-    In an Ogg with a hole that seek jumps back: what follows the hole would be heard twice.
+    In an Ogg file with a hole that seek jumps back, and the audio after the hole is read twice.
     """
 
     def seekable(self) -> bool:
@@ -34,30 +37,30 @@ class _Forward(sf.SoundFile):
 
 
 def open_libsndfile(file: BinaryIO, closing: ExitStack) -> Source:
-    """Open a file by its content, and read its first piece.
+    """Open a file by its content and read its first piece.
 
     Args:
-        file: the open file, at its beginning; its name is that of a file of these bytes.
-        closing: what is opened here is closed with it.
+        file: the open file, at its beginning. Its name must lead to the same bytes.
+        closing: closes everything that is opened here.
 
     Raises:
-        NotForLibsndfile: now, or when the pieces are read.
+        NotForLibsndfile: FFmpeg must read the file. May be raised while the pieces are read.
     """
     try:
-        # by descriptor: no name, so no guess from a suffix, and no trouble with its encoding
+        # Opened by descriptor: a name could mislead by its suffix or have an unusual encoding.
         sound = closing.enter_context(_Forward(file.fileno(), closefd=False))
     except sf.LibsndfileError as error:
         raise _refused(error) from error
     if sound.format == "MP3" and not mp3_states_length(file.name):
-        raise NotForLibsndfile  # which stops at its guess of the length
+        raise NotForLibsndfile  # libsndfile estimates the length and stops there
     if sound.format == "MP3" and mp3_goes_on(file):
         raise NotForLibsndfile("sound follows where the header says that it ends")
     if sound.format == "OGG" and ogg_is_chained(file):
         raise NotForLibsndfile("several streams, one after another")
     if sound.subtype == "OPUS":
-        raise NotForLibsndfile  # which leaves the encoder's delay in, and takes three times as long
+        raise NotForLibsndfile  # libsndfile keeps the encoder's delay and is three times as slow
     if sound.frames > _UNKNOWN_LENGTH:
-        raise NotForLibsndfile  # which cannot read a FLAC from a pipe to its end
+        raise NotForLibsndfile  # libsndfile does not read a FLAC without a length to its end
     source = Source(
         iter(()),
         sound.samplerate,
@@ -73,27 +76,27 @@ def open_libsndfile(file: BinaryIO, closing: ExitStack) -> Source:
 
 def _pieces(sound: sf.SoundFile, file: BinaryIO, source: Source) -> Iterator[np.ndarray]:
     size = min(_PIECE, (1 << 20) // sound.channels)
-    got = 0
+    n_samples = 0
     try:
         while len(piece := sound.read(size, dtype="float32", always_2d=True)):
-            got += len(piece)
+            n_samples += len(piece)
             yield piece
     except sf.LibsndfileError as error:
         raise _refused(error) from error
     if sound.format == "FLAC" and _unread(file) > _UNREAD:
-        raise NotForLibsndfile  # which stops where the header says, with sound to come
-    # an Ogg's length is that of its last page: what lacks is not the end
-    source.hole = sound.format == "OGG" and got < sound.frames
+        raise NotForLibsndfile  # libsndfile stopped at the length in the header; more follows
+    # The length of an Ogg file is read from its last page, so missing samples lie before the end.
+    source.hole = sound.format == "OGG" and n_samples < sound.frames
 
 
 def _refused(error: sf.LibsndfileError) -> NotForLibsndfile:
-    unknown = error.code in _UNKNOWN  # nothing to wonder about
+    unknown = error.code in _UNKNOWN  # no reason to warn: libsndfile does not know the format
     reason = error.error_string.strip() or f"its error {error.code}"
     return NotForLibsndfile("" if unknown else reason)
 
 
 def _unread(file: BinaryIO) -> int:
-    """Bytes behind the place where libsndfile stopped reading."""
+    """Bytes after the position where libsndfile stopped reading."""
     return os.fstat(file.fileno()).st_size - os.lseek(file.fileno(), 0, os.SEEK_CUR)
 
 
@@ -104,7 +107,10 @@ def _codec(sound: sf.SoundFile) -> str:
 
 
 def _promise(sound: sf.SoundFile) -> float:
-    """What the header says, seconds. libsndfile corrects it to the file's size, but logs that."""
+    """The length that the header states, seconds.
+
+    libsndfile limits the length to what the file's size allows, but logs the stated one.
+    """
     promised = sound.frames / sound.samplerate
     stated = re.search(r"does not match value from 'ds64' chunk of (\d+)", sound.extra_info)
     if stated:
@@ -112,6 +118,6 @@ def _promise(sound: sf.SoundFile) -> float:
     cut = re.search(
         r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", sound.extra_info, re.M
     )
-    if cut and int(cut[1]) < 0x7FFF0000 and int(cut[2]) > 0:  # beyond: 'unknown', from a pipe
+    if cut and int(cut[1]) < 0x7FFF0000 and int(cut[2]) > 0:  # larger values: unknown length
         promised *= int(cut[1]) / int(cut[2])
     return promised

@@ -1,7 +1,7 @@
-"""Samples, whole or as they stream by: levels, mono, another sample rate.
+"""Operations on samples, for whole arrays and for streams: levels, mono, sample rate.
 
-What is computed here does not depend on how a signal was cut: `Levels` and `Resampler` cut what
-they are given into pieces of their own size, so a stream and a whole array give the same bits.
+Results do not depend on the sizes of the blocks that arrive. `Levels` and `Resampler` cut the
+signal into pieces of a fixed size first, so a stream and a whole array give the same bits.
 """
 
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 import soxr
 
-_NO_POWER_DBFS = -200.0  # what the level of digital silence is called: finite
-_RUN = 65536  # values or samples worked on at once; also what fits a processor's cache
+_NO_POWER_DBFS = -200.0  # level reported for digital silence, so that it is finite
+_RUN = 65536  # values or samples processed at once; they fit a processor's cache
 
 
 class Recutter:
-    """Cuts what is pushed into pieces of one size, however it came.
+    """Cuts a stream of blocks of any size into pieces of one size.
 
     Args:
         size: length of every piece but the last, along the first axis.
@@ -24,7 +24,10 @@ class Recutter:
         self._size, self._waiting, self._count = size, list[np.ndarray](), 0
 
     def push(self, block: np.ndarray) -> Iterator[np.ndarray]:
-        """Take a block, which is not kept; give the pieces it completes, contiguous as it is."""
+        """Add a block and yield the pieces that are complete now.
+
+        The caller may reuse the block afterwards. Pieces are contiguous if the block is.
+        """
         if self._count + len(block) < self._size:
             if len(block):
                 self._waiting.append(block.copy())
@@ -41,7 +44,7 @@ class Recutter:
             yield block[first : first + self._size]
 
     def rest(self) -> Iterator[np.ndarray]:
-        """What waits for more: one shorter piece, or none. It goes on waiting."""
+        """The samples of the incomplete piece, if there are any. They stay in the stream."""
         if self._waiting:
             yield np.concatenate(self._waiting)
 
@@ -62,7 +65,7 @@ class Levels:
         self._runs = Recutter(_RUN)
 
     def add(self, block: np.ndarray) -> None:
-        """Take the next samples: float32 `[sample, channel]`, contiguous."""
+        """Add the next samples: float32 `[sample, channel]`, contiguous."""
         if not block.size:
             return
         self.samples += len(block)
@@ -82,25 +85,25 @@ class Levels:
 
     @property
     def peak_dbfs(self) -> float:
-        """Peak level; -200 for digital silence, and where there are no samples."""
+        """Peak level; -200 for digital silence or without samples."""
         return _dbfs(self.peak)
 
     @property
     def rms_dbfs(self) -> float:
-        """RMS level; -200 for digital silence, and where there are no samples."""
+        """RMS level; -200 for digital silence or without samples."""
         power = sum(map(_power, self._runs.rest()), start=self._power)
         return _dbfs(np.sqrt(power / max(self._values, 1)))
 
 
 def levels(samples: np.ndarray) -> tuple[float, float]:
-    """Peak and RMS level of float32 `[sample, channel]`, as `Levels` has them."""
-    found = Levels()
-    found.add(samples)
-    return found.peak_dbfs, found.rms_dbfs
+    """Peak and RMS level of float32 `[sample, channel]`, in dB re full scale 1.0."""
+    measured = Levels()
+    measured.add(samples)
+    return measured.peak_dbfs, measured.rms_dbfs
 
 
 def _power(run: np.ndarray) -> float:
-    # float64 sums of short float32 runs: exact enough for hours, without a float64 copy
+    # Each short run is summed in float32, the runs in float64: accurate for hours, without a copy.
     return float(np.dot(run, run))
 
 
@@ -111,8 +114,11 @@ def _dbfs(level: float) -> float:
 def to_mono(samples: np.ndarray) -> np.ndarray:
     """Mean of the channels: float32 `[sample, channel]` -> contiguous float32 `[sample]`.
 
-    Channel by channel, in runs that fit a processor's cache: twenty times as fast as
-    `mean(axis=1)` over two interleaved channels.
+    >>> to_mono(np.array([[1.0, 0.0], [0.5, 0.5]], np.float32))
+    array([0.5, 0.5], dtype=float32)
+
+    The channels are added in runs that fit a processor's cache. For two interleaved channels this
+    is twenty times as fast as `mean(axis=1)`.
     """
     count = samples.shape[1]
     if count == 1:
@@ -130,12 +136,12 @@ def to_mono(samples: np.ndarray) -> np.ndarray:
 class Resampler:
     """Changes the sample rate of a mono stream (soxr HQ, band-limited).
 
-    All that the pushes give, in one, is bit for bit what `resample` gives of the whole signal,
-    whatever the size of the pushes.
+    The concatenated results of all pushes are bit-identical to `resample` of the whole signal,
+    whatever the sizes of the blocks.
 
     Args:
         source_rate: Hz.
-        target_rate: Hz; where the two are equal, what is pushed comes back as it is.
+        target_rate: Hz; if both are equal, blocks are returned unchanged.
     """
 
     def __init__(self, source_rate: int, target_rate: int) -> None:
@@ -145,11 +151,11 @@ class Resampler:
         self._runs = Recutter(_RUN)
 
     def push(self, mono: np.ndarray, *, last: bool = False) -> np.ndarray:
-        """The next samples, float32 `[sample]` -> what is ready by now: the same.
+        """Add samples, and return the resampled samples that are ready: float32 `[sample]`.
 
         Args:
-            mono: any number of samples, none included.
-            last: nothing follows: give all that is left.
+            mono: float32 `[sample]`, any number of samples, even none.
+            last: no samples follow, so return all that remain.
         """
         if self._stream is None:
             return mono
@@ -161,5 +167,5 @@ class Resampler:
 
 
 def resample(mono: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
-    """Change the sample rate, in Hz (soxr HQ, band-limited): float32 `[sample]` -> the same."""
+    """Change the sample rate, in Hz (soxr HQ, band-limited): float32 `[sample]`, as the input."""
     return Resampler(source_rate, target_rate).push(mono, last=True)

@@ -1,8 +1,8 @@
-"""An audio file as it streams by, and the verdict whether it was whole.
+"""Decode an audio file block by block, and check at the end whether it was complete.
 
-Every way in which a file can disappoint is a `BadAudio` with a stable code and a reason, so that a
-run quarantines one file and goes on. (A decoder that crashes its whole process is beyond Python's
-reach; callers who must survive that decode in a child process.)
+Every problem of a file is raised as `BadAudio` with a stable code and a reason, so that a run can
+quarantine this one file and continue. Python cannot catch a decoder that crashes the whole process;
+a caller who must survive that decodes in a child process.
 """
 
 import stat
@@ -13,28 +13,28 @@ from typing import BinaryIO
 
 import numpy as np
 
-from melgraph.ml.audio.errors import BadAudio
 from melgraph.ml.audio.headers import flac_signature_fits, ogg_is_cut
 from melgraph.ml.audio.readers import open_source
 from melgraph.ml.audio.signal import Recutter
-from melgraph.ml.audio.source import Source
+from melgraph.ml.audio.source import BadAudio, Source
 
-_MOST_VALUES = 1 << 24  # of a block: 64 MB, whatever rate and channels a header claims
-_TOLERANCE = 0.01  # of the promised length may lack without a word
-_TOLERANCE_S = 0.1  # ... or this, if it is more
-_MISSING_END = 0.1  # of the promised length may lack at the end, with a warning
+_MOST_VALUES = 1 << 24  # values in a block: 64 MB, whatever rate and channels a header claims
+# How much of the length in the header may be missing (the larger of the first two counts):
+_TOLERANCE = 0.01  # this share, without a warning
+_TOLERANCE_S = 0.1  # this many seconds, without a warning
+_MISSING_END = 0.1  # this share at the end of the file, with a warning
 
 
 class AudioStream:
-    """An open audio file. Made by `open_audio`.
+    """An open audio file; `open_audio` creates it.
 
     Attributes:
         sample_rate: Hz.
-        channels: how many.
+        channels: number of channels.
         codec: 'FLAC/PCM_16', 'MP3', 'AAC'.
         container: 'FLAC', 'WAV', 'MOV'.
         samples_read: samples per channel decoded so far.
-        warning: after the end: the file is accepted, but a person may want to know.
+        warning: set after the end if the file is usable, but a person may want to look at it.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class AudioStream:
         self._block_size = max(
             1, min(int(block_s * self.sample_rate), _MOST_VALUES // self.channels)
         )
-        self._asked = None if max_seconds is None else int(max_seconds * self.sample_rate)
+        self._limit = None if max_seconds is None else int(max_seconds * self.sample_rate)
         self._max_hours, self._begun = max_hours, False
         if max_seconds is None and (self.promised_s or 0.0) > max_hours * 3600:
             raise self._too_long(f"the header promises {(self.promised_s or 0.0) / 3600:.2f} h")
@@ -70,14 +70,15 @@ class AudioStream:
         return self.samples_read / self.sample_rate
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """The sound: contiguous float32 `[sample, channel]`, full scale 1.0, once.
+        """Yield the samples: contiguous float32 `[sample, channel]`, full scale 1.0.
 
-        All blocks but the last are of one size: `block_s` seconds, or 64 MB if that is less.
-        Integer formats lie within [-1, 1]; a lossy codec overshoots that slightly.
+        A stream can be read once. All blocks but the last have one size: `block_s` seconds, or
+        64 MB if that is less. Integer formats stay within [-1, 1]; a lossy codec may exceed that
+        slightly.
 
         Raises:
-            BadAudio: unreadable, undecodable, truncated, damaged or too-long; possibly only after
-                the last block, and then what was given out is not to be used.
+            BadAudio: unreadable, undecodable, truncated, damaged or too-long. It may be raised only
+                after the last block; the caller must then discard all blocks.
         """
         recutter = Recutter(self._block_size)
         for piece in self.pieces():
@@ -85,56 +86,57 @@ class AudioStream:
         yield from recutter.rest()
 
     def pieces(self) -> Iterator[np.ndarray]:
-        """As `blocks`, in whatever sizes they are decoded in: no copies."""
+        """As `blocks`, but in the sizes in which the decoder gives them, without copying."""
         if self._begun:
-            raise ValueError("a stream is read once; open the file again")
+            raise ValueError("this stream was read already; open the file again")
         self._begun = True
         try:
             yield from self._limited()
-            if self._asked is None or self.samples_read < self._asked:
-                self._judge()
+            if self._limit is None or self.samples_read < self._limit:
+                self._check_completeness()
         except OSError as error:
             raise _unreadable(error) from error
         self.warning = "; ".join(self._source.notes) or None
 
     def _limited(self) -> Iterator[np.ndarray]:
-        limit = self._max_hours * 3600 * self.sample_rate
-        while self._asked is None or self.samples_read < self._asked:
+        """The source's pieces up to `max_seconds`; raises if `max_hours` are exceeded."""
+        most = self._max_hours * 3600 * self.sample_rate  # samples
+        while self._limit is None or self.samples_read < self._limit:
             piece = next(self._source.pieces, None)
             if piece is None:
                 return
-            if self._asked is not None:
-                piece = piece[: self._asked - self.samples_read]
+            if self._limit is not None:
+                piece = piece[: self._limit - self.samples_read]
             self.samples_read += len(piece)
-            if self.samples_read > limit:
+            if self.samples_read > most:
                 raise self._too_long(f"{self.seconds_read / 3600:.2f} h decode, and more follows")
             yield piece
 
     def _too_long(self, what: str) -> BadAudio:
         return BadAudio("too-long", f"{what}, at most {self._max_hours:g} h are taken")
 
-    def _judge(self) -> None:
-        """The end is reached: is this all of it?"""
+    def _check_completeness(self) -> None:
+        """Compare the decoded length with the one in the header, now that the end is reached."""
         notes = self._source.notes
         if self.container == "OGG" and ogg_is_cut(self._file):
             notes.append("no page marks the end of the Ogg stream: cut off?")
         if self.promised_s is None:
             return
-        got, promised = self.seconds_read, self.promised_s
-        missing = promised - got
+        decoded, promised = self.seconds_read, self.promised_s
+        missing = promised - decoded
         if abs(missing) <= max(_TOLERANCE_S, _TOLERANCE * promised):
             return
-        said = f"the file promises {promised:.2f} s, {got:.2f} s decode"
+        lengths = f"the file promises {promised:.2f} s, {decoded:.2f} s decode"
         if missing < 0 or (self.container == "FLAC" and _signature_fits(self._file)):
-            notes.append(said)
-        elif got == 0.0:
-            raise BadAudio("undecodable", "; ".join([said, *notes]))
+            notes.append(lengths)
+        elif decoded == 0.0:
+            raise BadAudio("undecodable", "; ".join([lengths, *notes]))
         elif self._source.hole:
-            raise BadAudio("damaged", "; ".join([said, *notes]))
+            raise BadAudio("damaged", "; ".join([lengths, *notes]))
         elif missing <= _MISSING_END * promised:
-            notes.append(f"the end is missing: {said}")
+            notes.append(f"the end is missing: {lengths}")
         else:
-            raise BadAudio("truncated", "; ".join([said, *notes]))
+            raise BadAudio("truncated", "; ".join([lengths, *notes]))
 
 
 @contextmanager
@@ -145,22 +147,25 @@ def open_audio(
     max_seconds: float | None = None,
     max_hours: float = 24.0,
 ) -> Iterator[AudioStream]:
-    """Open a file by its content, whatever its name: by libsndfile if it can, else by FFmpeg.
+    """Open a file by its content, whatever its name: with libsndfile if possible, else FFmpeg.
 
-    A file is whole when what decodes is at most 1 % or 0.1 s (whichever is more) shorter than its
-    header says; with up to 10 % of its end missing it is accepted with a warning. FLAC, mp4,
-    Matroska, WAV, W64, RF64, AIFF, AU, CAF, WavPack, WMA, and mp3 with a Xing, Info or VBRI header
-    say something. A cut Ogg lacks its last page and gets a warning; a hole in it is seen. Raw AAC
-    (ADTS) and mp3 without such a header say nothing: a cut there cannot be seen. A FLAC whose
-    header is wrong but whose MD5 signature fits the samples is whole.
+    A file is complete if its decoded length is at most 1 % or 0.1 s (whichever is more) shorter
+    than the length in its header. If up to 10 % are missing at its end, it is accepted with a
+    warning.
+
+    - FLAC, mp4, Matroska, WAV, W64, RF64, AIFF, AU, CAF, WavPack, WMA, and mp3 with a Xing, Info or
+      VBRI header state their length.
+    - An Ogg file that was cut off lacks its last page and gets a warning. A hole in it is detected.
+    - Raw AAC (ADTS) and mp3 without such a header state no length, so a cut cannot be detected.
+    - A FLAC file with a wrong length in its header is complete if its MD5 signature fits.
 
     Memory is bounded by the size of a block, whatever the length of the file.
 
     Args:
-        path: the file; of several audio streams the first is taken.
+        path: the file. If it has several audio streams, the first is decoded.
         block_s: length of a block, seconds.
-        max_seconds: decode no more than this from the start.
-        max_hours: a longer file is refused, unless `max_seconds` limits what is decoded.
+        max_seconds: decode at most this many seconds from the start.
+        max_hours: refuse a longer file, unless `max_seconds` limits the decoding.
 
     Raises:
         BadAudio: vanished, unreadable, empty, undecodable, no-audio or too-long.
@@ -169,7 +174,7 @@ def open_audio(
     if not block_s > 0:
         raise ValueError(f"block_s is {block_s}, must be positive")
     with ExitStack() as closing:
-        try:  # not around the caller's work, whose own OSError is none of ours
+        try:  # does not enclose the `yield`: the caller's own OSError must pass unchanged
             file = closing.enter_context(_open(path))
             source = open_source(file, closing.enter_context(ExitStack()))
         except OSError as error:
@@ -181,7 +186,7 @@ def open_audio(
 
 def _open(path: Path) -> BinaryIO:
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe could block for ever
         raise BadAudio("unreadable", "this is not a regular file")
     if status.st_size == 0:
         raise BadAudio("empty", "the file has 0 bytes")

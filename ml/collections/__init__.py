@@ -1,14 +1,15 @@
-"""Collections people have: one adaptor for each real layout on disk, all of one shape.
+"""Read the labels and official splits of music collections: one adaptor per layout on disk.
 
-An adaptor takes the files of the library and the collection's lists, and gives one row for each
-file: labels, official split, artist, album, title. `read` is the one way in; `validate` says what
-is not as it should be.
+An adaptor takes the files of the library and the collection's lists. For each file it returns a row
+with labels, official split, artist, album and title. `read` chooses the adaptor;
+`ml.collections.validate` lists the differences between the lists and the library.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from melgraph.ml.collections.base import Adaptor, Annotations, Track, share_rows
+from melgraph.ml.collections.base import Adaptor, Annotations, share_rows
+from melgraph.ml.collections.base import Track as Track
 from melgraph.ml.collections.fma import FMA
 from melgraph.ml.collections.folders import FOLDERS, NONE
 from melgraph.ml.collections.gtzan import GTZAN
@@ -17,6 +18,8 @@ from melgraph.ml.collections.table import TABLE
 from melgraph.ml.collections.tags import TAGS
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs.dataset import DatasetSpec
+
+__all__ = ["ADAPTORS", "Adaptor", "Annotations", "Track", "find_metadata", "read"]
 
 ADAPTORS: dict[str, Adaptor] = {
     "folder": FOLDERS,
@@ -27,34 +30,33 @@ ADAPTORS: dict[str, Adaptor] = {
     "mtg_jamendo": MTG_JAMENDO,
     "table": TABLE,
 }
-"""By the name that `labels` gives in a dataset's TOML."""
+"""Adaptors by the value of `labels` in a dataset's TOML."""
 
 
 def read(tracks: Sequence[Track], metadata: Mapping[str, Path], spec: DatasetSpec) -> Annotations:
-    """What the collection of `spec` says about each track.
+    """The row of each track in the collection of `spec`.
 
     Args:
-        tracks: files of the library; those of one id are one recording, whatever its path.
-        metadata: name -> place of each of the collection's lists, of `find_metadata`.
-        spec: the dataset's; `label_level` is resolved.
+        tracks: files of the library. Files with equal ids are the same recording.
+        metadata: name -> path of each of the collection's lists, as of `find_metadata`.
+        spec: the dataset's spec, with a resolved `label_level`.
 
     Raises:
-        UserError: a list cannot be understood; every problem of it is told.
+        UserError: a list is invalid; the message has all its problems.
     """
     return share_rows(tracks, ADAPTORS[spec.labels].annotate(tracks, metadata, spec))
 
 
 def find_metadata(spec: DatasetSpec, base: Path, *, where: str) -> dict[str, Path]:
-    """Name -> place of every list that the dataset is made from; empty where there is none.
+    """Name -> path of every list that the dataset needs; empty if it needs none.
 
     Args:
-        spec: the dataset's.
+        spec: the dataset's spec.
         base: the folder that a relative `metadata` is relative to.
-        where: the place to name in an error: the dataset.
+        where: the place to name in an error, such as the dataset.
 
     Raises:
-        UserError: a file is not there; the message says what to get from where, and where it
-            belongs.
+        UserError: a file does not exist. The message says where to get it and where to put it.
     """
     if spec.metadata is None:
         return {}
@@ -63,21 +65,21 @@ def find_metadata(spec: DatasetSpec, base: Path, *, where: str) -> dict[str, Pat
     if spec.labels == "table":
         if not root.is_file():
             raise UserError(
-                f"there is no table {root}",
+                f"the table {root} does not exist",
                 where=f"{where}, key metadata",
-                remedy=f"write it there: {adaptor.source}",
+                remedy=f"create it: {adaptor.source}",
             )
         return {f"table{root.suffix.casefold()}": root}
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for name in adaptor.files(spec):
         places = (root / place / name for place in adaptor.places)
         if path := next((path for path in places if path.is_file()), None):
-            found[name] = path
-    missing = [name for name in adaptor.files(spec) if name not in found]
+            paths[name] = path
+    missing = [name for name in adaptor.files(spec) if name not in paths]
     if missing:
         raise UserError(
-            f"metadata of {spec.labels} that is not there: {', '.join(missing)}",
+            f"metadata of {spec.labels} is missing: {', '.join(missing)}",
             where=f"{where}, key metadata: {root}",
-            remedy=f"get {adaptor.source}, and put the files into this folder",
+            remedy=f"download {adaptor.source}, and put the files into this folder",
         )
-    return found
+    return paths

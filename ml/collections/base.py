@@ -1,4 +1,4 @@
-"""What every adaptor takes and gives: tracks in, one row for each out, and findings on the way."""
+"""What all adaptors share: their input and output types, and the matching of rows to files."""
 
 import csv
 import io
@@ -11,19 +11,19 @@ from typing import Literal
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs.dataset import DatasetSpec
 
-SHOWN = 5
-"""Examples that a finding names."""
+MOST_EXAMPLES = 5
+"""Number of examples in a finding."""
 
 
 @dataclass(frozen=True)
 class Track:
-    """A file as the library knows it.
+    """A file of the library.
 
     Attributes:
-        path: relative to the library, with `/`.
-        track_id: our id; empty where the file was never read.
-        artist: of the file's tags, as are `album`, `title` and `genre`.
-        fault: quarantine code of a file that cannot be used; None for a good one.
+        path: relative to the library, with `/` between folders.
+        track_id: our id; empty if the file was never read.
+        artist, album, title, genre: from the file's own metadata.
+        fault: error code of a quarantined file; None if the file can be used.
     """
 
     path: str
@@ -37,18 +37,18 @@ class Track:
 
 @dataclass(frozen=True)
 class Row:
-    """What a collection says about one recording.
+    """One recording in the lists of a collection.
 
     Attributes:
-        key: what it is called by in the collection's lists.
-        labels: one or several; none where `reason` says why.
-        split: `train`, `validation` or `test`, where the collection has a split.
-        artist: name or id, unique in the collection; tracks of one artist belong together.
+        key: identifies the recording in the lists.
+        labels: one or several labels; empty if `reason` says why.
+        split: `train`, `validation` or `test`; None if the collection has no split.
+        artist: name or id, unique in the collection. Tracks of one artist stay in one split.
         album: name or id.
-        title: of the recording.
-        group: tracks of one group belong together, whatever their artists.
-        reason: why the collection leaves the recording out, where it does.
-        place: where it stands, such as `tracks.csv line 7`.
+        title: title of the recording.
+        group: tracks of one group stay in one split, whatever their artists are.
+        reason: why the collection leaves the recording out; None if it does not.
+        place: position in the lists, such as `tracks.csv line 7`.
     """
 
     key: str
@@ -64,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be: an error keeps the dataset from being of use."""
+    """A problem of a collection. With an error, the dataset cannot be used."""
 
     severity: Literal["error", "warning"]
     what: str
@@ -75,21 +75,20 @@ class Finding:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What the collection says about each track, in the order of the tracks.
+    """The rows of a collection, matched to the tracks of the library.
 
     Attributes:
-        rows: a row for each track; None for a file that the collection does not know.
-        findings: what an adaptor noticed.
-        listed: rows of the collection's lists (that this dataset asks for); None where there
-            are no lists.
-        absent: how many of them have no file.
-        split_sizes: recordings per official split in the lists.
+        rows: the row of each track, in their order; None for a file without a row.
+        findings: problems that the adaptor noticed.
+        n_rows: number of rows in the lists that this dataset uses; None if there are no lists.
+        n_rows_without_file: number of these rows that have no file.
+        split_sizes: number of recordings per official split in the lists.
     """
 
     rows: tuple[Row | None, ...]
     findings: tuple[Finding, ...] = ()
-    listed: int | None = None
-    absent: int = 0
+    n_rows: int | None = None
+    n_rows_without_file: int = 0
     split_sizes: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -99,11 +98,11 @@ class Adaptor:
 
     Attributes:
         annotate: (tracks, metadata files by name, spec) -> Annotations.
-        files: names of the metadata files that a spec needs.
-        places: folders below `metadata` in which they may lie, as the collection is packed.
-        source: what to get, from which project.
-        split_sizes: spec -> the published number of recordings per split, where it is known.
-        sha256: of published lists, by name, where it is known.
+        files: spec -> names of the metadata files that it needs.
+        places: folders below `metadata` that may hold these files, as in the published archives.
+        source: what to download, from which project.
+        split_sizes: spec -> the published number of recordings per split, if it is known.
+        sha256: name of a published list -> its SHA-256, if it is known.
     """
 
     annotate: Callable[[Sequence[Track], Mapping[str, Path], DatasetSpec], Annotations]
@@ -119,27 +118,30 @@ def match(
     rows: Sequence[Row],
     key_of: Callable[[Track], str | None],
     *,
-    wanted: Callable[[Row], bool] = lambda row: True,
+    in_dataset: Callable[[Row], bool] = lambda row: True,
 ) -> Annotations:
-    """Give each track the row of its key, and say what has no counterpart.
+    """Assign to each track the row of its key; report files without a row and rows without a file.
 
     Args:
-        tracks: files of the library; several may have one key (a crop follows its original).
-        rows: of the collection's lists, no two of one key.
-        key_of: the key of a file; None where its name is not of this collection.
-        wanted: rows that the dataset asks for: only their files are missed.
+        tracks: files of the library. Several files may have one key, such as a crop and its
+            original.
+        rows: rows of the collection's lists, with unique keys.
+        key_of: track -> its key; None if its name does not belong to this collection.
+        in_dataset: whether the dataset uses a row. Only such rows are reported as without a file.
     """
     by_key = {row.key: row for row in rows}
     keys = [key_of(track) for track in tracks]
-    found = tuple(by_key.get(key) if key is not None else None for key in keys)
+    matches = tuple(by_key.get(key) if key is not None else None for key in keys)
     present = set(keys)
-    listed = [row for row in rows if wanted(row)]
-    absent = [row.key for row in listed if row.key not in present]
-    known = {track.track_id for track, row in zip(tracks, found, strict=True) if row is not None}
+    dataset_rows = [row for row in rows if in_dataset(row)]
+    absent = [row.key for row in dataset_rows if row.key not in present]
+    matched_ids = {
+        track.track_id for track, row in zip(tracks, matches, strict=True) if row is not None
+    }
     unknown = [
         track.path
-        for track, row in zip(tracks, found, strict=True)
-        if row is None and (not track.track_id or track.track_id not in known)
+        for track, row in zip(tracks, matches, strict=True)
+        if row is None and (not track.track_id or track.track_id not in matched_ids)
     ]
     findings = []
     if tracks and len(unknown) == len(tracks):
@@ -156,44 +158,45 @@ def match(
             Finding("warning", f"{len(unknown)} file(s) without a row: {examples(unknown)}")
         )
     if absent and len(unknown) < len(tracks):
-        what = f"{len(absent)} of {len(listed)} row(s) without a file: {examples(absent)}"
+        what = f"{len(absent)} of {len(dataset_rows)} row(s) without a file: {examples(absent)}"
         findings.append(Finding("warning", what))
-    sizes = Counter(row.split for row in listed if row.split is not None)
-    return Annotations(found, tuple(findings), len(listed), len(absent), dict(sizes))
+    sizes = Counter(row.split for row in dataset_rows if row.split is not None)
+    return Annotations(matches, tuple(findings), len(dataset_rows), len(absent), dict(sizes))
 
 
-def share_rows(tracks: Sequence[Track], found: Annotations) -> Annotations:
-    """Where one recording lies at several paths, the row of one is that of all.
+def share_rows(tracks: Sequence[Track], annotations: Annotations) -> Annotations:
+    """Give all files of the same recording the same row.
 
-    The first path that has a row counts; others that say something else are told.
+    The row of the first file that has one is used. If another file has a row with other labels or
+    another split, a finding names both.
     """
     first: dict[str, tuple[str, Row]] = {}
     differing = []
-    for track, row in zip(tracks, found.rows, strict=True):
+    for track, row in zip(tracks, annotations.rows, strict=True):
         if row is None or not track.track_id:
             continue
-        path, known = first.setdefault(track.track_id, (track.path, row))
-        if (row.labels, row.split) != (known.labels, known.split):
+        path, shared = first.setdefault(track.track_id, (track.path, row))
+        if (row.labels, row.split) != (shared.labels, shared.split):
             differing.append(f"{path} and {track.path}")
     rows = tuple(
         first[track.track_id][1] if track.track_id in first else row
-        for track, row in zip(tracks, found.rows, strict=True)
+        for track, row in zip(tracks, annotations.rows, strict=True)
     )
     if not differing:
-        return replace(found, rows=rows)
+        return replace(annotations, rows=rows)
     what = f"{len(differing)} recording(s) at two paths, labelled or split differently; "
-    told = Finding("warning", f"{what}the first counts: {examples(differing)}")
-    return replace(found, rows=rows, findings=(*found.findings, told))
+    finding = Finding("warning", f"{what}the first counts: {examples(differing)}")
+    return replace(annotations, rows=rows, findings=(*annotations.findings, finding))
 
 
-def examples(items: Sequence[str], most: int = SHOWN) -> str:
-    """The first few, and how many more there are."""
+def examples(items: Sequence[str], most: int = MOST_EXAMPLES) -> str:
+    """The first few items, and the number of further ones."""
     more = f", ... and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more
 
 
 def refuse(problems: Sequence[str], *, where: Path, remedy: str) -> None:
-    """Raise every problem of a metadata file at once, if there is one.
+    """Raise an error with all problems of a metadata file, unless there is none.
 
     Raises:
         UserError: there is at least one.
@@ -208,19 +211,19 @@ def refuse(problems: Sequence[str], *, where: Path, remedy: str) -> None:
 
 
 def read_delimited(path: Path, delimiter: str = ",") -> list[tuple[int, list[str]]]:
-    """Every line of a delimited text file, with the number it ends at; the empty ones left out.
+    """The fields of every line of a delimited text file but empty ones, with their line numbers.
 
     Raises:
-        UserError: it is not UTF-8, or no delimited text.
+        UserError: the file is not UTF-8, or not delimited text.
     """
     reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter)
     try:
         return [(reader.line_num, fields) for fields in reader if fields]
     except csv.Error as error:
         raise UserError(
-            f"line {reader.line_num} is no delimited text ({error})",
+            f"line {reader.line_num} is not delimited text ({error})",
             where=str(path),
-            remedy="save it as CSV again, or get it again",
+            remedy="save it as CSV again, or download it again",
         ) from None
 
 
@@ -228,7 +231,7 @@ def read_text(path: Path) -> str:
     """A metadata file as text, without a byte order mark.
 
     Raises:
-        UserError: it is not UTF-8.
+        UserError: the file is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -236,5 +239,5 @@ def read_text(path: Path) -> str:
         raise UserError(
             f"the file is not UTF-8 text ({error.reason} at byte {error.start})",
             where=str(path),
-            remedy="save it as UTF-8, or get it again",
+            remedy="save it as UTF-8, or download it again",
         ) from None

@@ -1,4 +1,4 @@
-"""A plain folder of genres: the name of a folder is the label."""
+"""Labels from folder names, as in a folder of genres; and no labels at all."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from melgraph.ml.specs.dataset import DatasetSpec
 
 
 def folder_label(path: str, level: int | None) -> str | None:
-    """The name of the folder at `level` (1 = directly below the library), if the path has one."""
+    """The name of the folder at `level` (1 = directly below the library); None if there is none."""
     folders = path.split("/")[:-1]
     return folders[level - 1] if level is not None and len(folders) >= level else None
 
@@ -16,7 +16,7 @@ def folder_label(path: str, level: int | None) -> str | None:
 def annotate(
     tracks: Sequence[Track], metadata: Mapping[str, Path], spec: DatasetSpec
 ) -> Annotations:
-    """A row for every file: its folder at `spec.label_level`."""
+    """A row for every file, labelled with its folder at `spec.label_level`."""
     labels = (folder_label(track.path, spec.label_level) for track in tracks)
     return Annotations(
         tuple(

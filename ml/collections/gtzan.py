@@ -1,14 +1,16 @@
 """GTZAN: `<genre>/<genre>.<NNNNN>.<suffix>`, below `genres/`, `genres_original/` or the library.
 
-1000 clips of 30 s, ten genres of 100. It holds repeated, distorted and mislabelled clips and many
-of one artist (Sturm 2013, "The GTZAN dataset"); the fault-filtered split (Kereliuk, Sturm, Larsen
-2015, "Deep Learning and Music Adversaries") leaves out the faulty ones and keeps artists apart:
-443 clips to train, 197 to validate, 290 to test. The common copy's `jazz.00054` is no audio and is
-quarantined like any such file; as it is listed to train, 442 of the 443 are left there.
+GTZAN has 1000 clips of 30 s, 100 in each of ten genres. Some clips are repeated, distorted or
+mislabelled, and many have the same artist (Sturm 2013, "The GTZAN dataset"). The fault-filtered
+split (Kereliuk, Sturm, Larsen 2015, "Deep Learning and Music Adversaries") leaves out faulty clips
+and has each artist in one split only: 443 clips in train, 197 in validation, 290 in test. In the
+common copy `jazz.00054` is not audio and is quarantined like any such file. It is in train, so 442
+of the 443 clips remain there.
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from melgraph.ml.collections.base import (
@@ -43,19 +45,19 @@ _NAME = re.compile(rf"(?:.*/)?(?P<key>(?P<genre>{'|'.join(GENRES)})\.\d{{5}})(?:
 
 
 def clip_of(path: str) -> str | None:
-    """`blues.00012`, of a file such as `genres/blues/blues.00012.wav`; None for other names.
+    """`blues.00012` for a file such as `genres/blues/blues.00012.wav`; None for other names.
 
-    A name may go on: `jazz.00003.crop.flac` is of the clip `jazz.00003`.
+    The number may be followed by more: `jazz.00003.crop.flac` belongs to the clip `jazz.00003`.
     """
-    found = _NAME.match(path)
-    return found["key"] if found else None
+    name = _NAME.match(path)
+    return name["key"] if name else None
 
 
 def read_lists(metadata: Mapping[str, Path]) -> dict[str, Row]:
     """Every clip of the three lists, with its split.
 
     Raises:
-        UserError: a line names no clip, or a clip is listed twice; all of them are told.
+        UserError: a line names no clip, or names one again; the message has all such lines.
     """
     rows: dict[str, Row] = {}
     for name, split in LISTS.items():
@@ -65,38 +67,41 @@ def read_lists(metadata: Mapping[str, Path]) -> dict[str, Row]:
                 continue
             clip, place = clip_of(line.strip()), f"{name} line {number}"
             if clip is None:
-                problems.append(f"line {number}: {line.strip()!r} is no path of a GTZAN clip")
+                problems.append(f"line {number}: {line.strip()!r} is not the path of a GTZAN clip")
             elif clip in rows:
                 problems.append(f"line {number}: {clip} is in {rows[clip].place} already")
             else:
                 rows[clip] = Row(clip, (clip.partition(".")[0],), split, place=place)
-        refuse(problems, where=metadata[name], remedy=f"get the list again: {GTZAN.source}")
+        refuse(problems, where=metadata[name], remedy=f"download the list again: {GTZAN.source}")
     return rows
 
 
 def annotate(
     tracks: Sequence[Track], metadata: Mapping[str, Path], spec: DatasetSpec
 ) -> Annotations:
-    """Genre by file name; with the lists, their split, and the rest left out as faulty."""
+    """Genres from file names. With the lists: their splits; clips in no list are left out."""
     clips = [clip_of(track.path) for track in tracks]
     rows = read_lists(metadata) if metadata else {}
     for clip in (clip for clip in clips if clip is not None and clip not in rows):
         label = clip.partition(".")[0]
         rows[clip] = Row(clip, (label,), reason=LEFT_OUT if metadata else None)
-    found = match(
-        tracks, list(rows.values()), lambda t: clip_of(t.path), wanted=lambda row: bool(row.place)
+    annotations = match(
+        tracks,
+        list(rows.values()),
+        lambda t: clip_of(t.path),
+        in_dataset=lambda row: bool(row.place),
     )
     misplaced = [
         track.path
         for track, clip in zip(tracks, clips, strict=True)
         if clip and track.path.split("/")[-2:-1] not in ([clip.partition(".")[0]], [])
     ]
-    findings = list(found.findings)
+    findings = list(annotations.findings)
     if misplaced:
         what = f"{len(misplaced)} file(s) in a folder of another genre; the file's name counts: "
         findings.append(Finding("warning", what + ", ".join(misplaced[:5])))
-    listed = found.listed if metadata else None
-    return Annotations(found.rows, tuple(findings), listed, found.absent, found.split_sizes)
+    n_rows = annotations.n_rows if metadata else None
+    return replace(annotations, findings=tuple(findings), n_rows=n_rows)
 
 
 GTZAN = Adaptor(

@@ -1,18 +1,19 @@
-"""A user's own table, CSV or Parquet: one line for each recording.
+"""A user's own table, CSV or Parquet, with one line for each recording.
 
 | column | meaning |
 | --- | --- |
 | `path`, `track_id` or `stem` | which file: its path in the library, our id, or its name without folder and suffix; exactly one of them |
 | `label` or `labels` | one label, or several: a list in Parquet, separated in CSV; exactly one of them |
 | `split` | optional: `train`, `validation`, `test` (`training`, `valid`, `val` are understood) |
-| `artist`, `group` | optional: what must not be on two sides of a split |
+| `artist`, `group` | optional: tracks of one artist, or of one group, stay in one split |
 | `album`, `title` | optional, for people |
 
-Further columns are passed over. CSV is UTF-8 with a header; commas, semicolons or tabs.
+Other columns are ignored. CSV is UTF-8 with a header, separated by commas, semicolons or tabs.
 """  # noqa: E501
 
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,50 +41,54 @@ SPLITS = {
     "validation": "validation", "valid": "validation", "val": "validation",
     "test": "test",
 }  # fmt: skip
-MOST_TOLD = 20  # problems of one kind that are told one by one
+MOST_PROBLEMS = 20  # largest number of problems of one kind in a message
 REMEDY = "correct the table; docs/collections.md says which columns it has"
 
 
 def annotate(
     tracks: Sequence[Track], metadata: Mapping[str, Path], spec: DatasetSpec
 ) -> Annotations:
-    """The rows of the table, matched to files; every problem of it is told at once."""
-    (path,) = metadata.values()
+    """The rows of the table, matched to files.
+
+    Raises:
+        UserError: the table is invalid; the message has all its problems.
+    """
+    (path,) = metadata.values()  # a table is one file, whose name depends on its format
     kind, rows, repeats = read_rows(path, spec)
 
     def key_of(track: Track) -> str:
         return _key(kind, {"path": track.path, "stem": track.path}.get(kind, track.track_id))
 
-    found = match(tracks, rows, key_of)
-    findings = list(found.findings)
+    annotations = match(tracks, rows, key_of)
+    findings = list(annotations.findings)
     if repeats:
         findings.append(Finding("warning", f"{repeats} row(s) say again what another said"))
     if kind == "stem":
         folders: dict[str, set[str]] = {}
-        for track, row in zip(tracks, found.rows, strict=True):
+        for track, row in zip(tracks, annotations.rows, strict=True):
             if row is not None:
                 folders.setdefault(row.key, set()).add(track.path.rpartition("/")[0])
         several = sorted(stem for stem, of in folders.items() if len(of) > 1)
         if several:
             what = f"{len(several)} stem(s) are files of several folders, each of which got the row"
             findings.append(Finding("warning", f"{what}: {examples(several)}"))
-    return Annotations(found.rows, tuple(findings), found.listed, found.absent, found.split_sizes)
+    return replace(annotations, findings=tuple(findings))
 
 
 def read_rows(path: Path, spec: DatasetSpec) -> tuple[str, list[Row], int]:
-    """The kind of key, the rows, and how many lines only repeat another.
+    """The name of the key column, the rows, and the number of lines that repeat another line.
 
     Raises:
-        UserError: columns are missing, a line has no key or no label or an unknown split, or two
-            lines contradict each other; with their numbers, all at once.
+        UserError: columns are missing, a line has no key or an unknown split, or two lines
+            contradict each other. The message has all problems with their line numbers.
     """
     columns, lines = _read(path)
     problems = [
-        f"needs exactly one of the columns {', '.join(wanted)} (found "
-        f"{', '.join(name for name in wanted if name in columns) or 'none of them'}; "
+        f"needs exactly one of the columns {', '.join(choices)} (found "
+        f"{', '.join(name for name in choices if name in columns) or 'none of them'}; "
         f"the table has {', '.join(columns)})"
-        for wanted in (KEYS, LABELS)
-        if sum(name in columns for name in wanted) != 1
+        for choices in (KEYS, LABELS)
+        if sum(name in columns for name in choices) != 1
     ]
     repeated = sorted({name for name in columns if columns.count(name) > 1})
     if repeated:
@@ -92,31 +97,33 @@ def read_rows(path: Path, spec: DatasetSpec) -> tuple[str, list[Row], int]:
         problems.append("split = 'official' needs the column split")
     refuse(problems, where=path, remedy=REMEDY)
     kind = next(name for name in KEYS if name in columns)
-    found: dict[str, Row] = {}
+    by_key: dict[str, Row] = {}
     faults: dict[str, list[str]] = {}
     repeats = 0
     for number, line in lines:
         row, fault = _row(kind, line, spec, number)
-        if fault is None and row.key in found:
-            if row == found[row.key]:
+        if fault is None and row.key in by_key:
+            if row == by_key[row.key]:
                 repeats += 1
                 continue
-            fault = "contradicts another row", f"{found[row.key].place} and {row.place}: {row.key}"
+            places = f"{by_key[row.key].place} and {row.place}"
+            fault = "contradicts another row", f"{places}: {row.key}"
         if fault is not None:
             faults.setdefault(fault[0], []).append(fault[1])
         else:
-            found[row.key] = row
-    told = [
-        f"{len(rows)} row(s): {what}: {examples(rows, MOST_TOLD)}" for what, rows in faults.items()
+            by_key[row.key] = row
+    summaries = [
+        f"{len(rows)} row(s): {what}: {examples(rows, MOST_PROBLEMS)}"
+        for what, rows in faults.items()
     ]
-    refuse(told, where=path, remedy=REMEDY)
-    return kind, list(found.values()), repeats
+    refuse(summaries, where=path, remedy=REMEDY)
+    return kind, list(by_key.values()), repeats
 
 
 def _row(
     kind: str, line: Mapping[str, Any], spec: DatasetSpec, number: int
 ) -> tuple[Row, tuple[str, str] | None]:
-    """The row of a line, and its fault: (what, where and which)."""
+    """The row of a line, and its fault: (what is wrong, where); None if nothing is wrong."""
     place = f"row {number}"
     labels = _labels(line, spec)
     text = {name: _text(line.get(name)) for name in ("split", "artist", "album", "title", "group")}
@@ -152,7 +159,7 @@ def _text(value: Any) -> str | None:
 
 
 def _key(kind: str, value: str) -> str:
-    """One spelling of a key: composed; `/` between folders; no leading `./`; ids lower-case."""
+    """Normalise a key: composed Unicode; `/` between folders; no leading `./`; lower-case ids."""
     value = unicodedata.normalize("NFC", value)
     if kind == "track_id":
         return value.casefold()
@@ -169,12 +176,14 @@ def _stem(value: str) -> str:
 
 
 def _read(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, Any]]]]:
-    """Names of the columns, and (number, line) of every line; a CSV's header is line 1."""
+    """Names of the columns, and (number, line) of every line; the header of a CSV is line 1."""
     if path.suffix.casefold() == ".parquet":
         try:
             table = pl.read_parquet(path)
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise UserError(f"no Parquet ({error})", where=str(path), remedy=REMEDY) from None
+            raise UserError(
+                f"not valid Parquet ({error})", where=str(path), remedy=REMEDY
+            ) from None
         return table.columns, enumerate(table.iter_rows(named=True), start=1)
     head = read_text(path).partition("\n")[0]
     lines = read_delimited(path, max(",;\t", key=head.count))

@@ -1,14 +1,15 @@
-"""File tags alone: the genre tag, spelled one way.
+"""Labels from the genre in each file's own metadata (`labels = "tag"`), normalised.
 
-The rules, in this order:
+These rules apply in this order:
 
-1. ID3v1 numbers are spelled out: `17`, `(17)` and `(4)Eurodance` as the ID3 standard reads them.
-2. The separators cut a tag into genres: `Rock/Pop` is `rock` and `pop`. A single-label dataset
-   takes the first, a multi-label one takes all.
+1. ID3v1 numbers are replaced by names: `17`, `(17)` and `(4)Eurodance`, as in the ID3 standard.
+2. The value is split at the separators: `Rock/Pop` is `rock` and `pop`. A single-label dataset
+   uses the first genre, a multi-label dataset uses all.
 3. Letter case, Unicode composition and white space do not matter: labels are lower-case.
-4. What says nothing (`other`, `unknown`, ...) is no genre.
-5. `genre_map` then says what stays apart: `{ "hip hop" = "hiphop", "podcast" = "" }`. No spelling
-   is guessed: `hip hop` and `hip-hop` are two genres until the map joins them.
+4. Values without information (`other`, `unknown`, ...) are not genres.
+5. `genre_map` renames genres and drops those mapped to an empty string:
+   `{ "hip hop" = "hiphop", "podcast" = "" }`. Other spellings are not merged automatically:
+   `hip hop` and `hip-hop` are two genres unless the map says otherwise.
 """
 
 import unicodedata
@@ -25,27 +26,27 @@ NO_GENRE = frozenset(
 )
 
 
-def genres(tag: str | None, options: TagOptions) -> tuple[str, ...]:
-    """The genres of a tag, normalised and mapped, in order and each once."""
-    found = []
-    for spelled in TCON(encoding=3, text=[tag or ""]).genres:  # spells ID3v1 numbers out
+def genres(value: str | None, options: TagOptions) -> tuple[str, ...]:
+    """The genres in a file's genre field, normalised and mapped, in order and each once."""
+    names = []
+    for text in TCON(encoding=3, text=[value or ""]).genres:  # replaces ID3v1 numbers by names
         for separator in options.separators:
-            spelled = spelled.replace(separator, "\0") if separator else spelled
-        found += [normalise(part) for part in spelled.split("\0")]
-    known = {normalise(name): label for name, label in options.genre_map.items()}
-    mapped = (known.get(genre, genre) for genre in found if genre not in NO_GENRE)
+            text = text.replace(separator, "\0") if separator else text
+        names += [normalise(part) for part in text.split("\0")]
+    genre_map = {normalise(name): label for name, label in options.genre_map.items()}
+    mapped = (genre_map.get(name, name) for name in names if name not in NO_GENRE)
     return tuple(dict.fromkeys(label for label in mapped if label))
 
 
 def normalise(genre: str) -> str:
-    """One spelling of a genre: lower-case, composed, single blanks."""
+    """Normalise a genre: lower-case, composed Unicode, single spaces."""
     return " ".join(unicodedata.normalize("NFC", genre.casefold()).split())
 
 
 def annotate(
     tracks: Sequence[Track], metadata: Mapping[str, Path], spec: DatasetSpec
 ) -> Annotations:
-    """A row for every file, from its genre tag."""
+    """A row for every file, labelled with the genre in its own metadata."""
     rows = []
     for track in tracks:
         labels = genres(track.genre, spec.tag)
@@ -53,8 +54,8 @@ def annotate(
         if not labels:
             reason = "no genre tag" if not track.genre else f"the genre tag {track.genre!r} says"
             reason += "" if not track.genre else " nothing, or is mapped to nothing"
-        kept = labels if spec.multi_label else labels[:1]
-        rows.append(Row(track.path, kept, reason=reason))
+        labels = labels if spec.multi_label else labels[:1]
+        rows.append(Row(track.path, labels, reason=reason))
     return Annotations(tuple(rows))
 
 

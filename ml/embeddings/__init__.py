@@ -1,1 +1,1 @@
-"""What embedding vectors show: maps, clusters and outliers."""
+"""Analysis of embedding vectors: maps, clusters and outliers."""

@@ -1,8 +1,8 @@
-"""Clusters of vectors, made without labels: k-means, a Gaussian mixture, and by density.
+"""Clustering of vectors without labels: k-means, a Gaussian mixture, and HDBSCAN.
 
-All that could be tuned is a rule, stated here before any label was looked at. Distances say little
-in many dimensions and covariances need many tracks, so that the mixture and HDBSCAN see the vectors
-through PCA (`reduce`); k-means needs neither and sees them whole.
+Every parameter is fixed by a rule that was chosen without looking at labels. Distances carry little
+information in many dimensions, and covariances need many tracks. The mixture and HDBSCAN therefore
+work on the first PCA axes (`reduced_dims`). K-means works on the vectors themselves.
 """
 
 import warnings
@@ -28,31 +28,31 @@ Clusterer = Literal["kmeans", "mixture"]
 Covariance = Literal["full", "tied", "diag"]
 
 N_INIT = 10
-"""Starts of k-means and of the mixture, the best of which counts."""
+"""Number of starts of k-means and of the mixture; the best one is used."""
 MAX_DIMS = 20
-"""Most dimensions that the mixture and HDBSCAN are given."""
+"""Largest number of PCA axes for the mixture and for HDBSCAN."""
 TRACKS_PER_DIM = 10
-"""Tracks for each of these dimensions."""
+"""Number of tracks that each of these axes needs."""
 TRACKS_PER_PARAMETER = 5
-"""Tracks for each free parameter of a mixture."""
+"""Number of tracks that each free parameter of a mixture needs."""
 DENSE_NEIGHBOURS = 5
-"""HDBSCAN's `min_samples`, and the smallest cluster it may find."""
+"""HDBSCAN's `min_samples`, and a lower limit of its `min_cluster_size`."""
 MOST_CLUSTERS = 10
-"""Where no labels say how many clusters to look for: two to so many are tried."""
+"""Largest number of clusters that is tried if no labels say how many there are."""
 NOISE = -1
-"""HDBSCAN's cluster of the tracks that lie in none."""
+"""HDBSCAN's label of the tracks that are in no cluster."""
 _View = Callable[[NDArray[np.float32]], NDArray[np.floating]]
-_SAMPLE = 2000  # tracks of which silhouettes choose a number of clusters
-_REGULARISATION = 1e-3  # added to a mixture's variances; that of the first axis is 1
+_SAMPLE = 2000  # largest number of tracks from which the number of clusters is chosen
+_REGULARISATION = 1e-3  # added to the variances of a mixture; that of the first axis is 1
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """Clusters, and where other vectors would fall.
+    """Clusters, and a function that assigns other vectors to them.
 
     Attributes:
-        labels: int64 [n], numbered from 0 in the order of their first track.
-        how: how they were made, in words.
+        labels: int64 [n], the cluster of each track, numbered in the order of the first tracks.
+        how: the method and its parameters in words. Reports store it.
         assign: float [m, d] -> int64 [m], the cluster of each further vector.
     """
 
@@ -69,58 +69,58 @@ def cluster(
     method: Clusterer = "kmeans",
     scaling: Scaling = "l2",
 ) -> Clusters:
-    """Clusters of a number that is given.
+    """Divides vectors into a given number of clusters.
 
     - `kmeans`: Lloyd's algorithm (1982) from k-means++ starts (Arthur & Vassilvitskii 2007).
     - `mixture`: a mixture of Gaussians by expectation maximisation (Dempster, Laird & Rubin 1977)
-      from k-means, in the dimensions and with the covariance that `mixture_shape` gives it.
+      from k-means, with the number of axes and the covariance that `mixture_shape` gives.
 
     Args:
         vectors: float [n, d], finite.
-        n_clusters: clusters wanted, 1 .. n.
+        n_clusters: number of clusters, 1 .. n.
         seed: of the starts.
         method: which of the two.
-        scaling: what is done to the vectors before.
+        scaling: how the vectors are scaled first.
 
     Returns:
-        The clusters. Vectors of fewer than `n_clusters` distinct values make as many clusters as
-        there are distinct values, and a component of a mixture may end without a track.
+        The clusters. There are fewer than `n_clusters` if there are fewer distinct vectors, or if a
+        component of a mixture ends without a track.
 
     Raises:
-        UserError: no vectors, values that are not finite, or not between 1 and n clusters.
+        UserError: there are no vectors, values are not finite, or `n_clusters` is out of range.
     """
     scaled = scale(vectors, scaling)
     if not 1 <= n_clusters <= len(scaled):
         raise UserError(
             f"{n_clusters} clusters of {len(scaled)} tracks",
             where="the number of clusters",
-            remedy="ask for at least one cluster, and no more than there are tracks",
+            remedy="choose a number from 1 to the number of tracks",
         )
     possible = min(n_clusters, len(np.unique(scaled, axis=0)))
-    seen_by: _View = _whole
+    view: _View = _unchanged
     model: KMeans | GaussianMixture = _kmeans(possible, seed)
     how = f"k-means, {possible} clusters"
     if method == "mixture" and possible > 1:
         n, d = scaled.shape
         dims, covariance = mixture_shape(n, d, possible)
-        seen_by = _through_pca(scaled, dims, seed)
+        view = _first_pca_axes(scaled, dims, seed)
         model = GaussianMixture(
             possible, covariance_type=covariance, reg_covar=_REGULARISATION, n_init=N_INIT,
             random_state=seed,
         )  # fmt: skip
         how = f"{possible} Gaussians, {covariance} covariance, {dims} of {d} PCA axes"
     with _same_bytes():
-        found = model.fit(seen_by(scaled)).predict(seen_by(scaled))
-    numbers, first, labels = np.unique(found, return_index=True, return_inverse=True)
+        components = model.fit(view(scaled)).predict(view(scaled))
+    numbers, first, labels = np.unique(components, return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(first))
 
     def assign(others: NDArray[np.floating]) -> NDArray[np.int64]:
         with _same_bytes():
-            near = model.predict(seen_by(scale(others, scaling, like=vectors)))
-        # A component that none of the first tracks fell into gets the next number.
+            components = model.predict(view(scale(others, scaling, like=vectors)))
+        # A component that has none of the first tracks gets the next number.
         renumbered = np.full(possible, len(numbers), dtype=np.int64)
         renumbered[numbers] = order
-        return renumbered[near]
+        return renumbered[components]
 
     return Clusters(order[labels].astype(np.int64), how, assign)
 
@@ -128,56 +128,58 @@ def cluster(
 def density_clusters(
     vectors: NDArray[np.floating], *, seed: int, scaling: Scaling = "l2"
 ) -> NDArray[np.int64]:
-    """Clusters by density, as many as the vectors themselves suggest, and noise.
+    """Clusters by density, in a number that follows from the vectors, and noise.
 
-    HDBSCAN (Campello, Moulavi & Sander 2013), in the PCA axes of `reduced_dims`. A cluster has at
-    least max(5, sqrt(n) / 2) tracks.
+    This is HDBSCAN (Campello, Moulavi & Sander 2013) on the PCA axes of `reduced_dims`. A cluster
+    has at least max(5, sqrt(n) / 2) tracks.
 
     Args:
         vectors: float [n, d], finite.
-        seed: of PCA, where there are many vectors.
-        scaling: what is done to the vectors before.
+        seed: of PCA, which is randomised for many vectors.
+        scaling: how the vectors are scaled first.
 
     Returns:
-        int64 [n], numbered from 0 in the order of their first track; `NOISE` for a track in none.
-        All noise where there are too few tracks for two clusters, or all are equal.
+        int64 [n], the cluster of each track, numbered in the order of the first tracks; `NOISE` for
+        a track that is in no cluster. All tracks are noise if there are too few for two clusters,
+        or if all vectors are equal.
 
     Raises:
-        UserError: no vectors, or values that are not finite.
+        UserError: there are no vectors, or values are not finite.
     """
     scaled = scale(vectors, scaling)
     smallest = max(DENSE_NEIGHBOURS, int(np.sqrt(len(scaled)) / 2))
     if len(scaled) < 2 * smallest or len(np.unique(scaled, axis=0)) == 1:
         return np.full(len(scaled), NOISE, dtype=np.int64)
-    reduced = _through_pca(scaled, reduced_dims(len(scaled), scaled.shape[1]), seed)(scaled)
+    reduced = _first_pca_axes(scaled, reduced_dims(len(scaled), scaled.shape[1]), seed)(scaled)
     with _same_bytes():
-        found = HDBSCAN(
+        clusters = HDBSCAN(
             min_cluster_size=smallest, min_samples=DENSE_NEIGHBOURS, n_jobs=1, copy=True
         ).fit_predict(reduced)
-    labels = np.full(len(found), NOISE, dtype=np.int64)
-    inside = found != NOISE
+    labels = np.full(len(clusters), NOISE, dtype=np.int64)
+    inside = clusters != NOISE
     if inside.any():
-        _, first, numbers = np.unique(found[inside], return_index=True, return_inverse=True)
+        _, first, numbers = np.unique(clusters[inside], return_index=True, return_inverse=True)
         labels[inside] = np.argsort(np.argsort(first))[numbers]
     return labels
 
 
 def suggested_clusters(vectors: NDArray[np.floating], *, seed: int, scaling: Scaling = "l2") -> int:
-    """How many clusters to look for where no labels say it.
+    """A number of clusters for vectors without labels.
 
-    The number from 2 to `MOST_CLUSTERS` whose k-means has the largest mean silhouette (Rousseeuw
-    1987), the smallest of equals; of many tracks, on a seeded sample of 2000.
+    This is the number from 2 to `MOST_CLUSTERS` for which k-means has the largest mean silhouette
+    (Rousseeuw 1987); the smallest such number if several are equal. Of more than 2000 tracks, a
+    seeded sample is used.
 
     Args:
         vectors: float [n, d], finite.
         seed: of k-means and of the sample.
-        scaling: what is done to the vectors before.
+        scaling: how the vectors are scaled first.
 
     Returns:
-        The number; 1 for fewer than 3 tracks, or where all are equal.
+        The number; 1 for fewer than 3 tracks, or if all vectors are equal.
 
     Raises:
-        UserError: no vectors, or values that are not finite.
+        UserError: there are no vectors, or values are not finite.
     """
     scaled = scale(vectors, scaling)
     if len(scaled) > _SAMPLE:
@@ -195,16 +197,16 @@ def suggested_clusters(vectors: NDArray[np.floating], *, seed: int, scaling: Sca
 
 
 def reduced_dims(n: int, d: int) -> int:
-    """Axes of PCA that `n` tracks of `d` dimensions can bear: a tenth of the tracks, 2 .. 20."""
+    """The number of PCA axes for `n` tracks of `d` dimensions: one for 10 tracks, 2 .. 20."""
     return min(d, n, MAX_DIMS, max(2, n // TRACKS_PER_DIM))
 
 
 def mixture_shape(n: int, d: int, n_clusters: int) -> tuple[int, Covariance]:
-    """Dimensions and covariance of a mixture that `n` tracks of `d` dimensions can bear.
+    """The number of PCA axes and the kind of covariance of a mixture of `n` tracks.
 
-    The dimensions are those of `reduced_dims`. The covariance is the first of `full` (each cluster
-    its own ellipse), `tied` (all the same), `diag` (each its own, along the axes) that leaves 5
-    tracks for every free parameter; where none does, the one with the fewest parameters.
+    The number of axes is that of `reduced_dims`. The covariance is the first of `full` (one for
+    each cluster), `tied` (one for all clusters) and `diag` (a diagonal one for each cluster) that
+    has at least 5 tracks for each free parameter; if none has, the one with the fewest parameters.
     """
     dims = reduced_dims(n, d)
     triangle = dims * (dims + 1) // 2
@@ -224,12 +226,15 @@ def _kmeans(n_clusters: int, seed: int) -> KMeans:
     return KMeans(n_clusters=n_clusters, n_init=N_INIT, random_state=seed)
 
 
-def _whole(scaled: NDArray[np.float32]) -> NDArray[np.floating]:
+def _unchanged(scaled: NDArray[np.float32]) -> NDArray[np.floating]:
     return scaled
 
 
-def _through_pca(scaled: NDArray[np.float32], dims: int, seed: int) -> _View:
-    """What sees vectors along the first axes of these, the first with variance 1."""
+def _first_pca_axes(scaled: NDArray[np.float32], dims: int, seed: int) -> _View:
+    """A function that projects vectors onto the first PCA axes of these.
+
+    It scales them so that the first axis has variance 1.
+    """
     with _same_bytes():
         axes = PCA(dims, random_state=seed).fit(scaled.astype(np.float64))
     unit = np.sqrt(axes.explained_variance_[0]) or 1.0
@@ -238,10 +243,11 @@ def _through_pca(scaled: NDArray[np.float32], dims: int, seed: int) -> _View:
 
 @contextmanager
 def _same_bytes() -> Iterator[None]:
-    """One thread: several add up in the order they finish in, other last bits every time.
+    """Runs the body in one thread, so that the result has the same bytes every time.
 
-    Vectors that differ by rounding only can still end in one cluster: that is an answer, and no
-    warning is needed.
+    Several threads add up numbers in the order in which they finish, which changes the last bits.
+    The warning about fewer clusters than were asked for is suppressed: vectors that differ by
+    rounding only may end in one cluster.
     """
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

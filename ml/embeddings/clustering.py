@@ -1,11 +1,10 @@
-"""Do the vectors of an encoder cluster by label? Figures, and how uncertain they are.
+"""How well clusters of vectors agree with labels, with confidence intervals and chance levels.
 
-Every figure comes with two companions: a 95 % interval, and what the same computation gives when
-the labels are shuffled. What the interval covers: the tracks are resampled as they were clustered
-(no new clustering, no new matching, the same distances), so it tells how far the figure would swing
-with other tracks of the same kind under THIS clustering, not how far k-means itself would swing.
-Tracks are taken as independent. Songs of one artist are not quite, so that the intervals of a
-library with few artists are too narrow.
+Each figure has a 95 % bootstrap interval, and a chance level from shuffled labels. The interval
+resamples tracks of a fixed clustering, with the same matching and the same distances. It therefore
+covers the choice of tracks, and not the variation of the clustering itself. Tracks are treated as
+independent. Tracks of one artist are not, so the intervals are too narrow for a library with few
+artists.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,18 +20,18 @@ from melgraph.ml.errors import UserError
 from melgraph.ml.metrics.clusters import ari, contingency, hungarian_accuracy, nmi, silhouettes
 
 MAX_SILHOUETTE = 2000
-"""Tracks the silhouettes are computed on (a seeded sample of more): their cost is quadratic."""
+"""Largest number of tracks for silhouettes, whose cost is quadratic; of more, a seeded sample."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure with its interval and its baseline; all NaN where it is not defined.
+    """One figure with its interval and its chance level; all are NaN if it is not defined.
 
     Attributes:
-        value: the figure itself.
-        low, high: 95 % bootstrap interval over tracks; contains `value`.
+        value: the figure.
+        low, high: 95 % bootstrap interval over tracks; it contains `value`.
         chance: mean over shuffled labels.
-        chance_95: 95th percentile over shuffled labels. Below it, the figure is no finding.
+        chance_95: 95th percentile over shuffled labels. A value below it may be due to chance.
     """
 
     value: float
@@ -47,18 +46,18 @@ class ClusterFigures:
     """How well clusters and labels agree.
 
     Attributes:
-        label_names: labels in sorted order, the columns of `contingency`.
-        contingency: int64 [clusters found, labels], tracks.
-        mapping: cluster -> label by the Hungarian algorithm; with more clusters than labels, some
-            clusters have none, and their tracks count as wrong.
-        accuracy: share of tracks whose cluster is mapped to their label.
-        nmi: mutual information over the arithmetic mean of both entropies, 0 .. 1.
-        ari: Rand index adjusted for chance: 0 at random, 1 for equal partitions.
-        silhouette_by_label: mean silhouette of the true labels in the space: are tracks of a label
-            nearer to each other than to those of the next label? Undefined (NaN) for one label, or
-            where every label has one track.
-        silhouette_by_cluster: the same for the clusters: how separate are they at all? Its baseline
-            shuffles the clusters.
+        label_names: the sorted labels, which are the columns of `contingency`.
+        contingency: int64 [clusters, labels], number of tracks.
+        mapping: cluster -> label, matched by the Hungarian algorithm. If there are more clusters
+            than labels, some clusters have no label, and their tracks count as wrong.
+        accuracy: share of tracks whose cluster is matched with their label.
+        nmi: mutual information divided by the arithmetic mean of both entropies, 0 .. 1.
+        ari: adjusted Rand index: 0 expected at random, 1 for equal partitions.
+        silhouette_by_label: mean silhouette of the labels: whether tracks of a label are nearer to
+            each other than to those of the nearest other label. NaN for one label, or if every
+            label has one track.
+        silhouette_by_cluster: mean silhouette of the clusters: how well they are separated. Its
+            chance level shuffles the clusters.
     """
 
     label_names: tuple[str, ...]
@@ -72,10 +71,10 @@ class ClusterFigures:
 
 
 def matched_order(figures: ClusterFigures) -> tuple[list[int], list[int]]:
-    """Clusters and labels in an order that puts matched ones side by side, by name of the label.
+    """An order of the clusters and labels in which matched ones have the same place.
 
     Returns:
-        Rows of `contingency` and its columns: all of them, those matched with nothing last.
+        All rows and all columns of `contingency`, by name of the label, unmatched ones last.
     """
     numbers = {label: number for number, label in figures.mapping.items()}
     names = figures.label_names
@@ -94,20 +93,20 @@ def cluster_figures(
     n_shuffles: int = 200,
     scaling: Scaling = "l2",
 ) -> ClusterFigures:
-    """Compare clusters, however they were made, with labels; see the module's description.
+    """Compares clusters with labels; the description of the module says how.
 
     Args:
         vectors: float [n, d], finite, n >= 2.
         labels: [n] label of each track.
         clusters: int64 [n], cluster of each track, numbered from 0.
-        seed: of the resampling, of the shuffling, and of the silhouettes' sample.
-        n_bootstrap: resamples of the intervals.
-        n_shuffles: shuffles of the baseline.
-        scaling: what is done to the vectors before distances are taken.
+        seed: of the resampling, of the shuffling, and of the sample for silhouettes.
+        n_bootstrap: number of resamples for the intervals.
+        n_shuffles: number of shuffles for the chance level.
+        scaling: how the vectors are scaled before distances are computed.
 
     Raises:
-        UserError: fewer than two tracks, values that are not finite.
-        ValueError: vectors, labels and clusters of unequal number.
+        UserError: there are fewer than two tracks, or values are not finite.
+        ValueError: vectors, labels and clusters differ in number.
     """
     if not len(vectors) == len(labels) == len(clusters):
         raise ValueError(f"{len(vectors)} vectors, {len(labels)} labels, {len(clusters)} clusters")
@@ -116,7 +115,7 @@ def cluster_figures(
     table = contingency(clusters, columns, int(clusters.max()) + 1, len(names))
     _, mapping = hungarian_accuracy(clusters, labels)
 
-    # To resample tracks is to draw (cluster, label) pairs: a multinomial of the contingency table.
+    # Resampling tracks draws (cluster, label) pairs: a multinomial over the contingency table.
     resampled = resampling.multinomial(len(labels), table.ravel() / table.sum(), size=n_bootstrap)
     resampled = resampled.reshape(n_bootstrap, *table.shape)
     orders = [shuffling.permutation(len(labels)) for _ in range(n_shuffles)]
@@ -150,9 +149,9 @@ def separation(
     n_shuffles: int = 200,
     scaling: Scaling = "l2",
 ) -> Figure:
-    """How separate clusters are where there are no labels to hold them against: their silhouette.
+    """How well clusters of tracks without labels are separated: their mean silhouette.
 
-    `silhouette_by_cluster` of `ClusterFigures`; the arguments and errors are those of
+    This is `silhouette_by_cluster` of `ClusterFigures`. Arguments and errors are those of
     `cluster_figures`.
     """
     if len(vectors) != len(clusters):
@@ -180,7 +179,7 @@ def _silhouette_of(
     sampling: np.random.Generator,
     n_bootstrap: int,
 ) -> Callable[[NDArray[np.int64]], Figure]:
-    """What gives the mean silhouette of groups of these vectors, as a figure."""
+    """A function from a grouping of these vectors to its mean silhouette, as a figure."""
     sample = np.arange(len(vectors))
     if len(sample) > MAX_SILHOUETTE:
         sample = np.sort(sampling.choice(sample, MAX_SILHOUETTE, replace=False))
@@ -198,10 +197,10 @@ def _silhouette_of(
 def _figure(
     value: float, resampled: NDArray[np.float64], shuffled: NDArray[np.float64], lowest: float
 ) -> Figure:
-    """Resampled percentiles, moved so that their median is the value.
+    """A figure with the percentiles of resamples, shifted so that `value` is the median.
 
-    A resample holds some tracks twice, which agree with themselves: NMI and ARI of resamples lie
-    above the figure they vary around, and plain percentiles might not even contain it.
+    A resample has some tracks several times, and these agree with themselves. NMI and ARI of
+    resamples are therefore too high, and their plain percentiles might not contain the value.
     """
     if np.isnan(value):
         return Figure(*[float("nan")] * 5)

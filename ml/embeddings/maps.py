@@ -1,8 +1,8 @@
 """Maps of many-dimensional vectors in the plane: PCA, t-SNE, UMAP.
 
-Each gives the same bytes for the same vectors and seed, on one machine. Only neighbourhoods of
-t-SNE and UMAP mean something: not their axes, and not how far apart or how large far groups are.
-Parameters are the ones their authors give; none was chosen by looking at labels.
+On one machine, each gives the same bytes for the same vectors and seed. In t-SNE and UMAP only the
+neighbourhoods are meaningful: the axes, the sizes of groups and the distances between them are not.
+The parameters are those that the authors recommend. None was chosen by looking at labels.
 """
 
 import os
@@ -23,13 +23,13 @@ from melgraph.ml.embeddings.scaling import Scaling, scale
 
 Method = Literal["pca", "tsne", "umap"]
 Progress = Callable[[int, int], None]
-"""Called with the iterations done, and of how many."""
+"""Called with the number of finished iterations, and the number of all."""
 
-PERPLEXITY = 30.0  # of t-SNE, where there are tracks enough
-NEIGHBOURS = 15  # of UMAP, the track itself among them
+PERPLEXITY = 30.0  # of t-SNE, if there are enough tracks
+NEIGHBOURS = 15  # of UMAP, including the track itself
 MIN_DIST = 0.1  # of UMAP
-FEWEST = 5  # tracks; PCA shows fewer as well as anything
-_EXAGGERATED, _ITERATIONS, _TOLD_EVERY = 250, 500, 25  # iterations of t-SNE
+FEWEST = 5  # tracks for t-SNE and UMAP; fewer are shown by PCA
+_EXAGGERATED, _ITERATIONS, _REPORT_EVERY = 250, 500, 25  # iterations of t-SNE
 
 
 def project(
@@ -40,7 +40,7 @@ def project(
     scaling: Scaling = "l2",
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """A map of the vectors in the plane.
+    """Projects vectors onto a plane.
 
     - `pca`: the two directions of largest variance, with a fixed sign: the largest loading of each
       axis is positive.
@@ -48,40 +48,40 @@ def project(
       perplexity min(30, (n - 1) / 3).
     - `umap`: McInnes, Healy & Melville 2018, with min(15, n) neighbours, found exactly.
 
-    The last two start from PCA, which is what keeps far groups in place (Kobak & Linderman 2021).
-    Where there is nothing for them to do, PCA is given instead: fewer than 5 tracks, or vectors
-    that lie on one line. Vectors that are all equal lie in (0, 0); an axis that the vectors do not
-    have (one dimension, two tracks) is 0.
+    The last two start from PCA, which preserves the global arrangement (Kobak & Linderman 2021).
+    For fewer than 5 tracks, or vectors on one line, they give the result of PCA. If all vectors are
+    equal, all points are (0, 0). An axis that the vectors do not have (with one dimension, or two
+    tracks) is 0.
 
     Args:
         vectors: float [n, d], finite, n >= 1.
-        method: which map.
+        method: which projection.
         seed: of t-SNE and of UMAP.
-        scaling: what is done to the vectors before.
-        progress: told now and then how far t-SNE or UMAP has come.
+        scaling: how the vectors are scaled first.
+        progress: called from time to time during t-SNE and UMAP.
 
     Returns:
         float32 [n, 2].
 
     Raises:
-        UserError: no vectors, or values that are not finite.
+        UserError: there are no vectors, or values are not finite.
     """
     scaled = scale(vectors, scaling).astype(np.float64)
     plane: NDArray[np.floating] = np.zeros((len(scaled), 2))
-    # Beyond rounding there is nothing to see: a map of noise would look like one of music.
-    if _still(scaled):
+    # Vectors that differ by rounding only would give a map of rounding errors.
+    if _is_constant(scaled):
         return plane.astype(np.float32)
     n_axes = min(2, *scaled.shape)
-    # Several threads add up in the order they finish in: other last bits every time.
+    # Several threads add up numbers in the order in which they finish: the last bits would vary.
     with threadpool_limits(limits=1):
         plane[:, :n_axes] = PCA(n_axes, random_state=seed).fit_transform(scaled)
-        if len(scaled) >= FEWEST and not _still(plane[:, 1:]) and method != "pca":
-            draw = _tsne if method == "tsne" else _umap
-            plane = draw(scaled, plane, seed, progress or (lambda done, of: None))
+        if len(scaled) >= FEWEST and not _is_constant(plane[:, 1:]) and method != "pca":
+            fit = _tsne if method == "tsne" else _umap
+            plane = fit(scaled, plane, seed, progress or (lambda done, of: None))
     return plane.astype(np.float32)
 
 
-def _still(values: NDArray[np.floating]) -> bool:
+def _is_constant(values: NDArray[np.floating]) -> bool:
     return bool(np.ptp(values, axis=0).max() <= 1e-6 * max(1.0, np.abs(values).max()))
 
 
@@ -92,12 +92,12 @@ def _tsne(
 
     done, of = 0, _EXAGGERATED + _ITERATIONS
 
-    def told(iteration: int, error: float, embedding: object) -> None:
+    def report(iteration: int, error: float, embedding: object) -> None:
         nonlocal done
-        done += _TOLD_EVERY
+        done += _REPORT_EVERY
         progress(min(done, of), of)
 
-    made = TSNE(
+    points = TSNE(
         perplexity=min(PERPLEXITY, (len(scaled) - 1) / 3),
         initialization=plane / plane[:, 0].std() * 1e-4,
         early_exaggeration_iter=_EXAGGERATED,
@@ -105,10 +105,10 @@ def _tsne(
         neighbors="exact",
         random_state=seed,
         n_jobs=1,
-        callbacks=told,
-        callbacks_every_iters=_TOLD_EVERY,
+        callbacks=report,
+        callbacks_every_iters=_REPORT_EVERY,
     ).fit(scaled)
-    return np.asarray(made)
+    return np.asarray(points)
 
 
 def _umap(
@@ -117,24 +117,24 @@ def _umap(
     count = min(NEIGHBOURS, len(scaled))
     near = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(scaled)
     distances, indices = near.kneighbors(scaled)
-    with _alone_with_numba(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that no index for later tracks is kept
+    with _numba_lock(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns that it keeps no index for later tracks
         from umap import UMAP
 
-        made = UMAP(
+        points = UMAP(
             n_neighbors=count,
             min_dist=MIN_DIST,
             init=plane,
             precomputed_knn=(indices, distances.astype(np.float32)),
             random_state=seed,
             n_jobs=1,
-            tqdm_kwds=_told_by_tqdm(progress),
+            tqdm_kwds=_tqdm_settings(progress),
         ).fit_transform(scaled)
-    return np.asarray(made)
+    return np.asarray(points)
 
 
-class _Ticks:
-    """A file that tqdm draws its bar into: "done/total", which goes to the callback."""
+class _ProgressFile:
+    """A file for tqdm to write its bar to: it passes "done/total" on to the callback."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -148,11 +148,11 @@ class _Ticks:
         pass
 
 
-def _told_by_tqdm(progress: Progress) -> dict[str, object]:
-    """UMAP has no callback, but hands these to the tqdm it counts its epochs with."""
+def _tqdm_settings(progress: Progress) -> dict[str, object]:
+    """Settings that UMAP passes on to its tqdm bar of epochs; it has no callback of its own."""
     return {
         "disable": False,
-        "file": _Ticks(progress),
+        "file": _ProgressFile(progress),
         "bar_format": "{n_fmt}/{total_fmt}",
         "desc": "",
         "ncols": 80,
@@ -161,11 +161,11 @@ def _told_by_tqdm(progress: Progress) -> dict[str, object]:
 
 
 @contextmanager
-def _alone_with_numba() -> Iterator[None]:
-    """One process at a time imports and runs UMAP.
+def _numba_lock() -> Iterator[None]:
+    """Lets one process at a time import and run UMAP.
 
-    numba keeps what it compiles on disk, on import and on first use. A cache that two processes
-    fill at once can make every later run end in a segmentation fault.
+    numba caches compiled code on disk, on import and on first use. If two processes fill the cache
+    at the same time, every later run may end in a segmentation fault.
     """
     from filelock import FileLock
 

@@ -1,17 +1,19 @@
-"""Is a track unlike all that an encoder was trained on? Distances and conformal p-values.
+"""Out-of-distribution detection: distances to the training tracks, and conformal p-values.
 
-Two distances to the training tracks, both in the encoder's space, with vectors of length 1:
+Two distances are computed in the space of the encoder, with vectors of length 1:
 
 - `knn_distances`: to the 5th nearest training track (Sun, Ming, Zhu & Li 2022, "Out-of-distribution
-  detection with deep nearest neighbors"). Assumes nothing about the shape of the space.
-- `mahalanobis_distances`: to the nearest class, under one covariance that all classes share (Lee,
-  Lee, Lee & Shin 2018), shrunk as Ledoit & Wolf (2004) say: there are seldom tracks enough for it.
+  detection with deep nearest neighbors"). It makes no assumption about the distribution.
+- `mahalanobis_distances`: to the nearest class, with one covariance for all classes (Lee, Lee, Lee
+  & Shin 2018), shrunk by the method of Ledoit & Wolf (2004), because there are seldom enough tracks
+  to estimate it.
 
-What is far is not decided by a threshold that someone chose, but by rank among tracks that are
-known to be of the same kind, and which no training has seen: the conformal p-value (Vovk, Gammerman
-& Shafer 2005; Laxhammar & Falkman 2010; Bates et al. 2023). Of tracks of that kind, at most 5 % get
-a p-value of at most 5 %, whatever the distance; so that of many tracks some are flagged by chance.
-It holds as far as calibration tracks and judged ones are drawn alike: songs of one artist are not.
+The threshold is a conformal p-value (Vovk, Gammerman & Shafer 2005; Laxhammar & Falkman 2010; Bates
+et al. 2023): the rank of a distance among those of calibration tracks, which are of the same kind
+as the training tracks and were not used in training. Of tracks of that kind, at most 5 % get a
+p-value of at most 5 %, for any distance measure. So a few of many tracks are flagged by chance.
+This assumes that calibration tracks and the other tracks are drawn independently from the same
+distribution, which is not quite true for tracks of one artist.
 """
 
 from collections import defaultdict
@@ -30,12 +32,12 @@ from melgraph.ml.embeddings.scaling import scale
 from melgraph.ml.errors import UserError
 
 NEIGHBOURS = 5
-"""The neighbour whose distance counts."""
+"""The distance to this nearest neighbour is used."""
 VOTERS = 15
-"""Nearest training tracks that vote for the nearest labels."""
+"""Number of nearest training tracks that vote for the nearest labels."""
 LEVEL = 0.05
-"""A track is flagged where its p-value is not above this."""
-_BLOCK = 4096  # vectors at once, of a distance to every class
+"""A track is flagged if its p-value is at most this."""
+_BLOCK = 4096  # vectors whose distances are computed together, a bound of the memory
 
 
 def knn_distances(
@@ -46,34 +48,34 @@ def knn_distances(
     Args:
         vectors: float [n, d], finite.
         training: float [m, d], finite.
-        k: which neighbour; of fewer training vectors, the farthest of them.
+        k: which neighbour; if there are fewer training vectors, the farthest of them.
 
     Returns:
         float64 [n].
 
     Raises:
-        UserError: no vectors, no training vectors, or values that are not finite.
+        UserError: there are no vectors or no training vectors, or values are not finite.
     """
     return _nearest(vectors, training, k)[0][:, -1]
 
 
-def own_knn_distances(
+def training_knn_distances(
     training: NDArray[np.floating], *, k: int = NEIGHBOURS
 ) -> NDArray[np.float64]:
-    """The same for the training vectors among themselves: none is its own neighbour.
+    """`knn_distances` among the training vectors, where none is its own neighbour.
 
     Args:
         training: float [m, d], finite, m >= 2.
-        k: which neighbour; of fewer training vectors, the farthest of them.
+        k: which neighbour; if there are fewer training vectors, the farthest of them.
 
     Returns:
         float64 [m].
 
     Raises:
-        UserError: fewer than two vectors, or values that are not finite.
+        UserError: there are fewer than two vectors, or values are not finite.
     """
     _need_two(training)
-    # Where vectors are equal, any of them may come first: all have distance 0 to it.
+    # Among equal vectors, the first neighbour may be another one. Its distance is 0 as well.
     return _nearest(training, training, k + 1)[0][:, -1]
 
 
@@ -85,27 +87,27 @@ def nearest_labels(
     voters: int = VOTERS,
     most: int = 3,
 ) -> list[list[tuple[str, float]]]:
-    """Which labels are nearest: the nearest training tracks have one vote each.
+    """The nearest labels, by one vote of each of the nearest training tracks.
 
     Args:
         vectors: float [n, d], finite.
         training: float [m, d], finite.
-        labels: [m] labels of each training track; its vote is split among several.
-        voters: how many of the nearest vote.
-        most: labels told.
+        labels: [m] labels of each training track, which share its vote equally.
+        voters: number of nearest tracks that vote.
+        most: largest number of labels to return.
 
     Returns:
-        Per vector the labels with most votes, with their share of the votes; of equal votes, the
-        label of the nearer track.
+        For each vector, the labels with most votes, with their share of the votes. Of equal votes,
+        the label of the nearer track comes first.
 
     Raises:
-        UserError: no vectors, no training vectors, or values that are not finite.
-        ValueError: not as many labels as training vectors.
+        UserError: there are no vectors or no training vectors, or values are not finite.
+        ValueError: the numbers of labels and of training vectors differ.
     """
     if len(labels) != len(training):
         raise ValueError(f"{len(training)} training vectors, labels of {len(labels)}")
     _, indices = _nearest(vectors, training, voters)
-    found = []
+    nearest = []
     for row in indices:
         votes: dict[str, float] = defaultdict(float)  # in the order of nearness
         for index in row:
@@ -113,29 +115,29 @@ def nearest_labels(
                 votes[label] += 1 / len(labels[index])
         # `sorted` keeps the order of equal votes.
         best = sorted(votes, key=lambda label: -round(votes[label], 9))[:most]
-        found.append([(label, votes[label] / len(row)) for label in best])
-    return found
+        nearest.append([(label, votes[label] / len(row)) for label in best])
+    return nearest
 
 
 def _nearest(
     vectors: NDArray[np.floating], training: NDArray[np.floating], k: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    known, asked = scale(training, "l2"), scale(vectors, "l2")
+    base, queries = scale(training, "l2"), scale(vectors, "l2")
     with threadpool_limits(limits=1):
-        index = NearestNeighbors(n_neighbors=min(k, len(known)), algorithm="brute").fit(known)
-        distances, indices = index.kneighbors(asked)
-    # Of vectors of length 1, half the squared distance is the cosine distance.
+        index = NearestNeighbors(n_neighbors=min(k, len(base)), algorithm="brute").fit(base)
+        distances, indices = index.kneighbors(queries)
+    # For vectors of length 1, half the squared distance is the cosine distance.
     return distances.astype(np.float64) ** 2 / 2, indices
 
 
 @dataclass(frozen=True)
 class Gaussians:
-    """A Gaussian for each class, with one covariance.
+    """A Gaussian for each class, with one covariance for all.
 
     Attributes:
         means: float64 [class, d].
         lower: float64 [d, d], the lower Cholesky factor of the covariance.
-        shrinkage: 0 .. 1, how far it was shrunk towards a sphere.
+        shrinkage: 0 .. 1, the weight of the sphere that the covariance was shrunk towards.
     """
 
     means: NDArray[np.float64]
@@ -144,30 +146,30 @@ class Gaussians:
 
 
 def fit_gaussians(training: NDArray[np.floating], labels: Sequence[str] | None = None) -> Gaussians:
-    """The Gaussians of training vectors of length 1.
+    """Fits Gaussians to training vectors, which are scaled to length 1 first.
 
     Args:
         training: float [m, d], finite, m >= 2.
         labels: [m], the class of each; None for one class.
 
     Raises:
-        UserError: fewer than two vectors, or values that are not finite.
-        ValueError: not as many labels as vectors.
+        UserError: there are fewer than two vectors, or values are not finite.
+        ValueError: the numbers of labels and of vectors differ.
     """
     _need_two(training)
     if labels is not None and len(labels) != len(training):
         raise ValueError(f"{len(training)} training vectors, {len(labels)} labels")
-    known = scale(training, "l2").astype(np.float64)
-    names = np.asarray(labels if labels is not None else [""] * len(known), dtype=str)
+    unit = scale(training, "l2").astype(np.float64)
+    names = np.asarray(labels if labels is not None else [""] * len(unit), dtype=str)
     _, codes, sizes = np.unique(names, return_inverse=True, return_counts=True)
-    means = np.zeros((len(sizes), known.shape[1]))
-    np.add.at(means, codes, known)
+    means = np.zeros((len(sizes), unit.shape[1]))
+    np.add.at(means, codes, unit)
     means /= sizes[:, None]
     with threadpool_limits(limits=1):
-        shrunk = LedoitWolf(assume_centered=True).fit(known - means[codes])
+        shrunk = LedoitWolf(assume_centered=True).fit(unit - means[codes])
         covariance = shrunk.covariance_
-        # A space of fewer dimensions than it says has no inverse: a thousandth of the mean variance
-        # (or of anything, where all are equal) is as far as rounding reaches.
+        # If the vectors span fewer dimensions than they have, the covariance has no inverse. A
+        # thousandth of the mean variance (or 1e-12, if all are equal) is larger than rounding.
         floor = max(float(np.trace(covariance)) / len(covariance) * 1e-3, 1e-12)
         lower = np.linalg.cholesky(covariance + floor * np.eye(len(covariance)))
     return Gaussians(means, lower, float(shrunk.shrinkage_))
@@ -186,33 +188,34 @@ def mahalanobis_distances(
         float64 [n].
 
     Raises:
-        UserError: no vectors, or values that are not finite.
+        UserError: there are no vectors, or values are not finite.
     """
-    asked = scale(vectors, "l2").astype(np.float64)
+    queries = scale(vectors, "l2").astype(np.float64)
 
     def whiten(rows: NDArray[np.float64]) -> NDArray[np.float64]:
         return solve_triangular(gaussians.lower, rows.T, lower=True).T
 
     with threadpool_limits(limits=1):
         centres = whiten(gaussians.means)
-        found = [
-            cdist(whiten(asked[at : at + _BLOCK]), centres).min(axis=1)
-            for at in range(0, len(asked), _BLOCK)
+        distances = [
+            cdist(whiten(queries[at : at + _BLOCK]), centres).min(axis=1)
+            for at in range(0, len(queries), _BLOCK)
         ]
-    return np.concatenate(found)
+    return np.concatenate(distances)
 
 
 def conformal_p_values(
     scores: NDArray[np.float64], calibration: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """How rare a score as large as this is among the calibration scores.
+    """The conformal p-value of each score.
 
-    (1 + how many are at least as large) / (1 + their number); never below 1 / (1 + their number),
-    so that fewer than 19 calibration tracks cannot flag anything at 5 %.
+    It is (1 + number of calibration scores that are at least as large) / (1 + number of calibration
+    scores). As it is at least 1 / (1 + number of calibration scores), no track can be flagged at
+    5 % with fewer than 19 of them.
 
     Args:
-        scores: float [n], larger is stranger.
-        calibration: float [m], of tracks of the same kind that no training has seen.
+        scores: float [n]; larger scores are less typical.
+        calibration: float [m], scores of tracks of the same kind that were not used in training.
 
     Returns:
         float64 [n], 0 < p <= 1; all 1 without calibration scores.
@@ -223,18 +226,18 @@ def conformal_p_values(
 
 
 def flagging_distance(calibration: NDArray[np.float64], *, level: float = LEVEL) -> float | None:
-    """The score above which a p-value is not above `level`; None where none can be that small.
+    """The score above which p-values are at most `level`; None if none can be that small.
 
     Args:
         calibration: float [m].
         level: 0 .. 1.
     """
-    allowed = int(np.floor(level * (1 + len(calibration)) + 1e-9)) - 1  # at least as large
+    allowed = int(np.floor(level * (1 + len(calibration)) + 1e-9)) - 1  # may be as large
     return float(np.sort(calibration)[::-1][allowed]) if 0 <= allowed < len(calibration) else None
 
 
-def own_p_values(calibration: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The p-value of each calibration score among the others.
+def calibration_p_values(calibration: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The conformal p-value of each calibration score among the others.
 
     Args:
         calibration: float [m].
@@ -243,7 +246,7 @@ def own_p_values(calibration: NDArray[np.float64]) -> NDArray[np.float64]:
         float64 [m], 0 < p <= 1.
     """
     ordered = np.sort(calibration)
-    # Of all that are at least as large, itself is one: it stands for the 1 of the formula.
+    # The score itself is one of those that are at least as large: the 1 of the formula.
     at_least = len(ordered) - np.searchsorted(ordered, calibration, side="left")
     return at_least / max(len(ordered), 1)
 

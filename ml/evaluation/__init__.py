@@ -1,1 +1,1 @@
-"""How good a model is, how certain that is, and which of two models is better."""
+"""Evaluation of classifiers and taggers: scores, confidence intervals and paired comparisons."""

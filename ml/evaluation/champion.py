@@ -1,12 +1,12 @@
-"""Which of the trainings on a dataset is its champion: one rule, from validation figures alone."""
+"""The rule that chooses the champion of a dataset: it reads validation results only."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 RULE = (
-    "among the trainings on the newest snapshot of the dataset: the best validation accuracy "
-    "(macro PR-AUC, where tracks have several labels), then the lower validation loss, then the "
-    "older training; never the test split"
+    "of the trainings on the newest snapshot of the dataset, the one with the highest validation "
+    "accuracy (macro PR-AUC where tracks have several labels); if several are equal, the one with "
+    "the lowest validation loss, then the oldest; never the test split"
 )
 
 
@@ -16,13 +16,14 @@ class Contender:
 
     Attributes:
         version: of the registered model.
-        experiment: that it was trained by.
+        experiment: name of its experiment.
         snapshot: version of the dataset's snapshot that it was trained on.
-        snapshot_at: when the snapshot was made: ISO 8601, UTC.
-        trained_at: when the training began: ISO 8601, UTC.
-        accuracy: of its weights on the validation tracks; None where there were none.
-        loss: of its weights on the validation tracks, nats; None where it is not known.
-        measure: what stands in `accuracy`; a snapshot has one measure for all its trainings.
+        snapshot_at: time at which the snapshot was written: ISO 8601, UTC.
+        trained_at: time at which the training began: ISO 8601, UTC.
+        accuracy: of its weights on the validation tracks; None if there were no such tracks.
+        loss: of its weights on the validation tracks, nats; None if it was not recorded.
+        measure: name of the measure that `accuracy` holds. All trainings on a snapshot have the
+            same.
     """
 
     version: int
@@ -36,38 +37,42 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Who is champion, and why; or why nobody is."""
+class ChampionChoice:
+    """The champion, and the reason for it; or the reason why there is none."""
 
     champion: Contender | None
     reason: str
 
 
-def choose_champion(contenders: Iterable[Contender]) -> Verdict:
-    """The champion by `RULE`, whatever the order in which the contenders come."""
-    everyone = list(contenders)
-    if not everyone:
-        return Verdict(None, "no champion: nothing has been trained on the dataset")
-    newest = max((c.snapshot_at, c.snapshot) for c in everyone)
-    here = [c for c in everyone if (c.snapshot_at, c.snapshot) == newest]
-    measured = [c for c in here if c.accuracy is not None]
-    where = f"snapshot {newest[1][:8]} of {newest[0][:10]}"
+def choose_champion(contenders: Iterable[Contender]) -> ChampionChoice:
+    """The champion by `RULE`. The order of the contenders does not matter."""
+    contenders = list(contenders)
+    if not contenders:
+        return ChampionChoice(None, "no champion: no model has been trained on the dataset")
+    newest = max((c.snapshot_at, c.snapshot) for c in contenders)
+    on_newest = [c for c in contenders if (c.snapshot_at, c.snapshot) == newest]
+    measured = [c for c in on_newest if c.accuracy is not None]
+    snapshot = f"snapshot {newest[1][:8]} of {newest[0][:10]}"
     if not measured:
-        return Verdict(
-            None, f"no champion: the trainings on the newest snapshot ({where}) have no "
-            "validation split to be compared on, and the test split never decides"
+        return ChampionChoice(
+            None, f"no champion: the trainings on the newest snapshot ({newest[1][:8]} of "
+            f"{newest[0][:10]}) have no validation split, and the test split is never used"
         )  # fmt: skip
     ranked = sorted(measured, key=_rank)
     best = ranked[0]
-    told = f"validation {best.measure} {best.accuracy:.4f}"
+    figures = f"validation {best.measure} {best.accuracy:.4f}"
     if best.loss is not None:
-        told += f", loss {best.loss:.4f}"
-    others = f"the best of {len(measured)}" if len(measured) > 1 else "the only one"
-    reason = f"{best.experiment} (version {best.version}): {told}, {others} on the newest {where}"
+        figures += f", loss {best.loss:.4f}"
+    rank = f"the best of {len(measured)} trainings" if len(measured) > 1 else "the only training"
+    reason = (
+        f"{best.experiment} (version {best.version}): {figures}; {rank} on the newest {snapshot}"
+    )
     if len(ranked) > 1 and ranked[1].accuracy == best.accuracy:
-        why = "the lower loss" if ranked[1].loss != best.loss else "the older training"
-        reason += f"; equal {best.measure} of version {ranked[1].version}, decided by {why}"
-    return Verdict(best, reason)
+        decider = "the lower loss" if ranked[1].loss != best.loss else "the older training"
+        reason += (
+            f"; version {ranked[1].version} has the same {best.measure}, and {decider} decided"
+        )
+    return ChampionChoice(best, reason)
 
 
 def _rank(contender: Contender) -> tuple[float, float, str, int]:

@@ -1,4 +1,4 @@
-"""How good a classifier is, and how sure that is: intervals over groups, chance, calibration."""
+"""Test results of a classifier: accuracy with a confidence interval, chance level, calibration."""
 
 from dataclasses import asdict, dataclass
 
@@ -8,33 +8,33 @@ from sklearn.metrics import confusion_matrix
 
 from melgraph.ml.errors import UserError
 
-SMALL_SAMPLE = 10  # groups
+SMALL_SAMPLE = 10  # with fewer groups than this, a result is marked as of a small sample
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Scores of one class; None where undefined (no such track, or never predicted)."""
+    """Scores of one class; None where undefined (no test track, or never predicted)."""
 
     name: str
     precision: float | None
     recall: float | None
     f1: float | None
-    support: int  # tracks of the class in the test part
+    support: int  # test tracks of the class
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Test results of one classifier; see `evaluate` for how each figure is made."""
+    """Test results of one classifier; `evaluate` says how each figure is computed."""
 
     n: int  # tracks
     n_groups: int  # independent groups of tracks
     accuracy: float
     accuracy_low: float  # ends of the 95 % interval
     accuracy_high: float
-    bootstrap_interval: tuple[float, float]  # the two intervals whose hull it is
+    bootstrap_interval: tuple[float, float]  # the two intervals that the 95 % interval spans
     korn_graubard_interval: tuple[float, float]
     small_sample: bool
-    note: str  # what a reader must know of the interval; empty where nothing
+    note: str  # a caution about the interval; may be empty
     chance_uniform: float
     chance_majority: float
     above_chance: bool
@@ -44,7 +44,7 @@ class Evaluation:
     calibration_error: float
 
     def to_dict(self) -> dict[str, object]:
-        """All of it, ready for JSON."""
+        """All results as values that JSON can hold."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
@@ -58,44 +58,51 @@ def evaluate(
     train_labels: np.ndarray | None = None,
     n_bootstrap: int = 2000,
 ) -> Evaluation:
-    """Scores a classifier on its test tracks.
+    """Computes the scores of a classifier on test tracks.
 
-    Tracks of one artist are not independent: a model that knows one of them tends to know all. So
-    the unit of chance is the group (artist, or connected component of the split), not the track.
-    The 95 % interval of the accuracy is the hull of two:
+    Tracks of one artist are not independent: a model that classifies one of them correctly is
+    likely to classify the others correctly too. The sampling unit is therefore the group (an
+    artist, or a connected component of the split) and not the track. The 95 % confidence interval
+    of the accuracy spans two intervals, from the lower of the lower ends to the higher of the
+    higher ends:
 
     - the percentile bootstrap over groups (Davison & Hinkley 1997, section 3.8: whole groups are
-      drawn), which makes no assumption, but is too narrow with few groups and has no width at all
-      when all answers are right (or all wrong);
+      drawn). It makes no assumption about the distribution, but it is too narrow with few groups,
+      and it has no width if all predictions are right or all are wrong;
     - the interval of Korn & Graubard (1998, "Confidence intervals for proportions with small
-      expected number of positive counts estimated from survey data"): Clopper & Pearson's exact
-      one, for the number of independent tracks that would vary as much as these groups do, and
-      reduced further by Student's t with (groups - 1) degrees of freedom. Where the groups show
-      no variation (all right or all wrong), each group counts as one track: the cautious end.
+      expected number of positive counts estimated from survey data"). This is the exact interval
+      of Clopper & Pearson for the number of independent tracks that would vary as much as these
+      groups do, reduced further by Student's t with (groups - 1) degrees of freedom. If the groups
+      do not vary (all right or all wrong), each group counts as one track, which is cautious.
 
-    The wider end wins on both sides. Of 1000 simulated test parts (8 artists of 6 tracks, each
-    artist's own accuracy from beta(1.2, 0.8)) the bootstrap held the truth in 88 %, a plain
-    binomial interval in 78 %, this one in 97 %; with 30 independent tracks in 97 %. One
-    group alone says nothing of another: [0, 1].
+    In 1000 simulated test splits (8 artists of 6 tracks, with the accuracy of each artist drawn
+    from beta(1.2, 0.8)) the bootstrap covered the true value in 88 %, a plain binomial interval in
+    78 %, and this interval in 97 %; with 30 independent tracks this one covered it in 97 %. One
+    group alone carries no information about other groups: the interval is [0, 1].
+
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> evaluate(probabilities, [0, 1, 1], classes=["a", "b"], groups=[0, 1, 2], seed=0).confusion
+    [[1, 0], [1, 1]]
 
     Args:
         probabilities: float `[track, class]`, rows sum to 1.
         labels: int `[track]`, index of the true class.
         classes: names, in the order of the columns.
-        groups: `[track]`, any values; equal values are one group.
+        groups: `[track]`, any values; tracks with equal values are one group.
         seed: of the bootstrap.
-        train_labels: int `[training track]`; names the majority class for the chance level. Without
-            it, the majority class of the test part is taken, the harder one to beat.
-        n_bootstrap: resamples.
+        train_labels: int `[training track]`; its most frequent class gives the chance level.
+            Without it, the most frequent class of the test tracks is used, which is harder to beat.
+        n_bootstrap: number of resamples.
 
     Returns:
-        The scores. `above_chance` holds if the low end of the interval is above both chance levels:
-        1 / classes, and always answering the majority class. `macro_f1` is the mean F1 of the
-        classes that have test tracks. `calibration_error` is `expected_calibration_error`.
+        The scores. `above_chance` is true if the lower end of the interval is above both chance
+        levels: 1 / classes, and the accuracy of always predicting the most frequent class.
+        `macro_f1` is the mean F1 of the classes that have test tracks. `calibration_error` is
+        `expected_calibration_error`.
 
     Raises:
-        UserError: no test track.
-        ValueError: shapes or values that do not fit together.
+        UserError: there is no test track.
+        ValueError: shapes or values do not fit together.
     """
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
     groups = np.asarray(groups)
@@ -104,7 +111,7 @@ def evaluate(
     predicted = probabilities.argmax(axis=1)
     right = predicted == labels
     _, group_index = np.unique(groups, return_inverse=True)
-    group_right = np.bincount(group_index, weights=right)  # right answers of each group
+    group_right = np.bincount(group_index, weights=right)  # right predictions of each group
     group_size = np.bincount(group_index).astype(np.float64)
 
     bootstrap = _bootstrap_interval(group_right, group_size, seed=seed, n_bootstrap=n_bootstrap)
@@ -140,11 +147,11 @@ def evaluate(
 
 
 def korn_graubard_interval(group_right: np.ndarray, group_size: np.ndarray) -> tuple[float, float]:
-    """95 % interval of a proportion whose answers come in groups (see `evaluate`).
+    """95 % confidence interval of a proportion whose observations come in groups; see `evaluate`.
 
     Args:
-        group_right: float `[group]`, right answers.
-        group_size: float `[group]`, answers.
+        group_right: float `[group]`, number of right predictions.
+        group_size: float `[group]`, number of predictions.
     """
     n_groups, n = len(group_size), group_size.sum()
     if n_groups == 1:
@@ -167,10 +174,11 @@ def korn_graubard_interval(group_right: np.ndarray, group_size: np.ndarray) -> t
 def expected_calibration_error(
     probabilities: np.ndarray, labels: np.ndarray, *, n_bins: int = 15
 ) -> float:
-    """Mean distance between confidence and accuracy (Guo et al. 2017, equation 3).
+    """Mean absolute difference of confidence and accuracy (Guo et al. 2017, equation 3).
 
     Tracks are binned by the probability of the predicted class, in bins of equal width, and the
-    distances weighted by the tracks of the bin. Biased upwards when bins hold few tracks.
+    differences are weighted by the number of tracks in the bin. The estimate is too high if bins
+    hold few tracks.
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
@@ -181,25 +189,24 @@ def expected_calibration_error(
 
 @dataclass(frozen=True)
 class ConfidenceBin:
-    """Tracks whose answer was given with about the same probability."""
+    """Tracks whose predicted class has about the same probability."""
 
     low: float  # edges of the bin
     high: float
-    confidence: float  # mean probability of the answers
-    accuracy: float  # share of right ones
-    n: int
+    confidence: float  # mean probability of the predicted class
+    accuracy: float  # share of right predictions
+    n: int  # tracks
 
 
 def reliability(
     probabilities: np.ndarray, labels: np.ndarray, *, n_bins: int = 10
 ) -> list[ConfidenceBin]:
-    """How often answers of each confidence are right (Guo et al. 2017, figure 1); empty bins are
-    left out.
+    """The accuracy at each level of confidence (Guo et al. 2017, figure 1), without empty bins.
 
     Args:
         probabilities: float `[track, class]`.
         labels: int `[track]`.
-        n_bins: of equal width, from 0 to 1.
+        n_bins: number of bins of equal width, from 0 to 1.
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
@@ -223,19 +230,19 @@ def _bootstrap_interval(
     n_groups = len(group_size)
     accuracies = np.empty(n_bootstrap)
     for i in range(n_bootstrap):
-        drawn = rng.integers(0, n_groups, n_groups)
-        accuracies[i] = group_right[drawn].sum() / group_size[drawn].sum()
+        resample = rng.integers(0, n_groups, n_groups)
+        accuracies[i] = group_right[resample].sum() / group_size[resample].sum()
     low, high = np.quantile(accuracies, [0.025, 0.975])
     return float(low), float(high)
 
 
 def _class_scores(name: str, confusion: np.ndarray, i: int) -> ClassScores:
-    hits, support, answers = confusion[i, i], confusion[i].sum(), confusion[:, i].sum()
+    hits, support, predictions = confusion[i, i], confusion[i].sum(), confusion[:, i].sum()
     return ClassScores(
         name=name,
-        precision=float(hits / answers) if answers else None,
+        precision=float(hits / predictions) if predictions else None,
         recall=float(hits / support) if support else None,
-        f1=float(2 * hits / (support + answers)) if support + answers else None,
+        f1=float(2 * hits / (support + predictions)) if support + predictions else None,
         support=int(support),
     )
 
@@ -258,16 +265,16 @@ def _check(
     n, k = len(labels), len(classes)
     if n == 0:
         raise UserError(
-            "the test part holds no track",
+            "the test split has no track",
             where="evaluation",
-            remedy="check the split policy and the least class size of the dataset",
+            remedy="check the split policy and the smallest class size of the dataset",
         )
     if probabilities.shape != (n, k) or groups.shape != (n,):
         raise ValueError(
             f"{n} labels and {k} classes, but probabilities {probabilities.shape} and groups "
             f"{groups.shape}"
         )
-    # written so that a NaN fails it
+    # written so that NaN fails the test
     if not (np.abs(probabilities.sum(axis=1) - 1) < 1e-3).all() or probabilities.min() < 0:
         raise ValueError("probabilities must be finite, at least 0, and sum to 1 in each row")
     if labels.min() < 0 or labels.max() >= k:

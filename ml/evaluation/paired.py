@@ -1,8 +1,8 @@
-"""Which of two recipes is better, and how sure that is: paired answers, groups and repeats.
+"""Accuracy of the arms of a study, and the paired difference of an arm from the control.
 
-Two things vary: which music the collection happens to hold, and which seed a training had. Tracks
-of one artist stand or fall together, so the group is the unit of the first; a repeat of all folds
-is the unit of the second.
+Two sources of variation are covered: the sample of music in the collection, and the seed of the
+training. Tracks of one artist are not independent, so the unit of the first is the group (an
+artist, for example); the unit of the second is a repeat of all folds.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from scipy import stats
 
 from melgraph.ml.evaluation.classification import korn_graubard_interval
 
-# One repeat shows nothing of the luck of its trainings. With this factor intervals hold in 95 % of
-# simulated studies (`benchmarks/paired.py`), without it in 91 %.
+# One repeat does not show how much results vary with the seed. With this factor, intervals cover
+# the true difference in 95 % of simulated studies (`benchmarks/paired.py`); without it, in 91 %.
 ONE_REPEAT = 1.25
-EXACT_GROUPS = 12  # with so few, every sign pattern is looked at
+EXACT_GROUPS = 12  # up to this number, all sign patterns are enumerated
 N_PERMUTATIONS = 9999
 
 
@@ -30,48 +30,52 @@ class Estimate:
     n: int  # tracks
     n_groups: int
     n_repeats: int
-    spread: float  # standard deviation of the accuracy over repeats; 0 of one
+    spread: float  # standard deviation of the accuracy over repeats; 0 for one repeat
     by_repeat: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One arm against the control, on the tracks both have answered; differences are arm less
-    control, in shares of the tracks.
+    """Accuracy of an arm minus that of the control, on the tracks that both have predicted.
+
+    Differences are shares of the tracks: 0.01 is one percentage point.
     """
 
     difference: float
     low: float  # ends of the 95 % interval
     high: float
     p_value: float
-    smallest: float  # the smallest difference that would be shown in 80 % of such studies
+    smallest: float  # the smallest difference that 80 % of such studies would detect
     n: int
     n_groups: int
     n_repeats: int
-    wins: int  # groups that the arm answers better
-    losses: int
+    wins: int  # groups in which the arm is better
+    losses: int  # groups in which the control is better
 
 
 def estimate(
     right: np.ndarray, groups: np.ndarray, *, seed: int = 0, n_bootstrap: int = 4000
 ) -> Estimate:
-    """Accuracy with a 95 % interval.
+    """Accuracy with a 95 % confidence interval.
 
-    The hull of the pigeonhole bootstrap over groups and repeats, and of Korn and Graubard's
-    interval of the mean over repeats (see `ml.evaluation.classification.evaluate`, which says why
-    both).
+    The interval spans that of the pigeonhole bootstrap over groups and repeats, and that of Korn
+    and Graubard for the mean over repeats. `ml.evaluation.classification.evaluate` says why both
+    are needed.
 
     Args:
-        right: float `[repeat, track]`: 1 right, 0 wrong, NaN not asked.
-        groups: `[track]`; equal values are one group.
+        right: float `[repeat, track]`: 1 right, 0 wrong, NaN not predicted.
+        groups: `[track]`; tracks with equal values are one group.
         seed: of the bootstrap.
-        n_bootstrap: resamples.
+        n_bootstrap: number of resamples.
+
+    Raises:
+        ValueError: no track was predicted, or shapes differ.
     """
-    right, groups = _asked(np.asarray(right, np.float64), np.asarray(groups))
+    right, groups = _predicted_tracks(np.asarray(right, np.float64), np.asarray(groups))
     accuracy = float(np.nanmean(right))
     sums, counts = _by_group(right, groups)
-    drawn = _pigeonhole(sums, counts, seed=seed, n=n_bootstrap)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    resampled = _pigeonhole(sums, counts, seed=seed, n=n_bootstrap)
+    low, high = np.quantile(resampled, [0.025, 0.975])
     means = np.nanmean(right, axis=0)
     _, index = np.unique(groups, return_inverse=True)
     group_right, group_size = np.bincount(index, weights=means), np.bincount(index).astype(float)
@@ -97,48 +101,50 @@ def compare(
     seed: int = 0,
     n_bootstrap: int = 4000,
 ) -> Comparison:
-    """The difference of two arms, paired by track, and whether chance alone would give it.
+    """The difference of two arms, paired by track, with its confidence interval and p-value.
 
-    The interval is the hull of the pigeonhole bootstrap (Owen 2007, "The pigeonhole bootstrap":
-    groups and repeats are both drawn, which errs on the wide side) and of Student's t about the
-    leave-one-group-out standard error (the jackknife, "CV3"; MacKinnon, Nielsen and Webb 2023,
-    "Cluster-robust inference: a guide to empirical practice", recommend it where groups are few or
-    of unlike size). Its degrees of freedom are those of as many groups of equal size as weigh as
-    much as these, less one (Kish's effective number): one prolific artist is no crowd.
+    The 95 % confidence interval spans two intervals:
 
-    The p-value is the larger of that t-test's and of a sign-flip test over the groups' sums: under
-    the null, each group could as well have come out the other way round. Where 0 lies in the
-    interval, it is at least 0.05. `benchmarks/paired.py` shows what all this is worth.
+    - the pigeonhole bootstrap (Owen 2007, "The pigeonhole bootstrap"), which draws groups and
+      repeats, and tends to be too wide;
+    - Student's t with the leave-one-group-out standard error (the jackknife, "CV3"; MacKinnon,
+      Nielsen and Webb 2023, "Cluster-robust inference: a guide to empirical practice", recommend it
+      for few groups and for groups of unequal size). The degrees of freedom are Kish's effective
+      number of groups minus one, so that one large group does not count as many.
+
+    The p-value is the larger of two: that of the t-test, and that of a sign-flip test over the
+    groups' sums, as under the null hypothesis the sign of each group is random. If the interval
+    contains 0, the p-value is at least 0.05. `benchmarks/paired.py` measures coverage and power.
 
     Args:
-        right_arm: float `[repeat, track]`: 1 right, 0 wrong, NaN not asked.
-        right_control: the same tracks and repeats, answered by the control.
-        groups: `[track]`.
+        right_arm: float `[repeat, track]`: 1 right, 0 wrong, NaN not predicted.
+        right_control: the predictions of the control for the same tracks and repeats.
+        groups: `[track]`; tracks with equal values are one group.
         seed: of bootstrap and permutations.
-        n_bootstrap: resamples.
+        n_bootstrap: number of resamples.
 
     Raises:
-        ValueError: no track was answered by both, or shapes differ.
+        ValueError: no track was predicted by both, or shapes differ.
     """
     arm, control = np.asarray(right_arm, np.float64), np.asarray(right_control, np.float64)
     repeats = min(len(arm), len(control))
     if arm.shape[1:] != control.shape[1:]:
-        raise ValueError(f"answers to other tracks: {arm.shape} and {control.shape}")
-    both, kept = _asked(arm[:repeats] - control[:repeats], np.asarray(groups))
-    sums, counts = _by_group(both, kept)
-    difference = float(np.nanmean(both))
-    drawn = _pigeonhole(sums, counts, seed=seed, n=n_bootstrap)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+        raise ValueError(f"the predictions are for other tracks: {arm.shape} and {control.shape}")
+    differences, groups = _predicted_tracks(arm[:repeats] - control[:repeats], np.asarray(groups))
+    sums, counts = _by_group(differences, groups)
+    difference = float(np.nanmean(differences))
+    resampled = _pigeonhole(sums, counts, seed=seed, n=n_bootstrap)
+    low, high = np.quantile(resampled, [0.025, 0.975])
     n_groups = sums.shape[1]
-    _, index = np.unique(kept, return_inverse=True)
-    totals = np.bincount(index, weights=np.nanmean(both, axis=0))  # of each group
+    _, index = np.unique(groups, return_inverse=True)
+    totals = np.bincount(index, weights=np.nanmean(differences, axis=0))  # of each group
     sizes = np.bincount(index).astype(np.float64)
     freedom = sizes.sum() ** 2 / np.square(sizes).sum() - 1
-    error = max(_jackknife_error(totals, sizes), float(np.std(drawn)))
+    error = max(_jackknife_error(totals, sizes), float(np.std(resampled)))
     if repeats == 1:
         error *= ONE_REPEAT
     p_value, smallest = 1.0, 1.0
-    if n_groups < 2 or freedom < 0.5:  # one group alone says nothing of another
+    if n_groups < 2 or freedom < 0.5:  # one group alone carries no information about others
         low, high = -1.0, 1.0
     else:
         reach = float(stats.t.ppf(0.975, freedom))
@@ -154,7 +160,7 @@ def compare(
         high=float(min(high, 1.0)),
         p_value=p_value,
         smallest=smallest,
-        n=both.shape[1],
+        n=differences.shape[1],
         n_groups=n_groups,
         n_repeats=repeats,
         wins=int((totals > 1e-12).sum()),
@@ -163,7 +169,7 @@ def compare(
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """P-values adjusted for having looked several times (Holm 1979), in the order given."""
+    """P-values adjusted for multiple comparisons by Holm's method (1979), in the same order."""
     order = np.argsort(p_values, kind="stable")
     adjusted, worst = np.empty(len(p_values)), 0.0
     for rank, i in enumerate(order.tolist()):
@@ -172,18 +178,18 @@ def holm(p_values: list[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def _asked(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Without tracks that no repeat has asked."""
+def _predicted_tracks(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values and groups of the tracks that were predicted in at least one repeat."""
     if values.ndim != 2 or values.shape[1] != len(groups):
-        raise ValueError(f"answers {values.shape} for {len(groups)} groups")
-    asked = ~np.isnan(values).all(axis=0)
-    if not asked.any():
-        raise ValueError("no track was asked")
-    return values[:, asked], groups[asked]
+        raise ValueError(f"predictions of shape {values.shape}, and groups of {len(groups)} tracks")
+    is_predicted = ~np.isnan(values).all(axis=0)
+    if not is_predicted.any():
+        raise ValueError("no track was predicted")
+    return values[:, is_predicted], groups[is_predicted]
 
 
 def _by_group(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums and numbers of answers `[repeat, group]`."""
+    """Sum and number of the values of each group, both `[repeat, group]`."""
     _, index = np.unique(groups, return_inverse=True)
     member = np.zeros((len(groups), index.max() + 1))
     member[np.arange(len(groups)), index] = 1
@@ -191,21 +197,21 @@ def _by_group(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _pigeonhole(sums: np.ndarray, counts: np.ndarray, *, seed: int, n: int) -> np.ndarray:
-    """Means when repeats and groups are both drawn with replacement: float64 `[n]`."""
+    """Means of resamples in which repeats and groups are drawn with replacement: float64 `[n]`."""
     rng = np.random.default_rng(seed)
     n_repeats, n_groups = sums.shape
     repeats = rng.multinomial(n_repeats, np.full(n_repeats, 1 / n_repeats), size=n).astype(float)
-    chosen = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n).astype(float)
-    total = np.einsum("br,rg,bg->b", repeats, sums, chosen, optimize=True)
-    asked = np.einsum("br,rg,bg->b", repeats, counts, chosen, optimize=True)
+    group_weights = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n).astype(float)
+    total = np.einsum("br,rg,bg->b", repeats, sums, group_weights, optimize=True)
+    number = np.einsum("br,rg,bg->b", repeats, counts, group_weights, optimize=True)
     overall = sums.sum() / counts.sum()
-    return np.divide(total, asked, out=np.full(n, overall), where=asked > 0)
+    return np.divide(total, number, out=np.full(n, overall), where=number > 0)
 
 
 def _jackknife_error(totals: np.ndarray, sizes: np.ndarray) -> float:
-    """Standard error of the mean difference when each group in turn is left out.
+    """Standard error of the mean difference, by leaving out one group at a time.
 
-    Where no group differs at all, one track in one direction is the least that could have.
+    If no group differs, the smallest possible difference is used: that of one track.
     """
     n_groups, n = len(totals), sizes.sum()
     if n_groups < 2:
@@ -216,14 +222,14 @@ def _jackknife_error(totals: np.ndarray, sizes: np.ndarray) -> float:
 
 
 def _sign_flip(totals: np.ndarray, *, seed: int) -> float:
-    """Two-sided p-value: how often random signs of the groups reach as far as theirs."""
-    moved = totals[np.abs(totals) > 1e-12]
-    if not len(moved):
+    """Two-sided p-value: how often random signs give a sum that is at least as large."""
+    changes = totals[np.abs(totals) > 1e-12]
+    if not len(changes):
         return 1.0
-    reached = abs(moved.sum()) - 1e-9
-    if len(moved) <= EXACT_GROUPS:
-        signs = np.array(list(product((-1.0, 1.0), repeat=len(moved))))
-        return float((np.abs(signs @ moved) >= reached).mean())
+    threshold = abs(changes.sum()) - 1e-9
+    if len(changes) <= EXACT_GROUPS:
+        signs = np.array(list(product((-1.0, 1.0), repeat=len(changes))))
+        return float((np.abs(signs @ changes) >= threshold).mean())
     rng = np.random.default_rng(seed)
-    signs = rng.integers(0, 2, (N_PERMUTATIONS, len(moved))) * 2.0 - 1.0
-    return float((1 + (np.abs(signs @ moved) >= reached).sum()) / (N_PERMUTATIONS + 1))
+    signs = rng.integers(0, 2, (N_PERMUTATIONS, len(changes))) * 2.0 - 1.0
+    return float((1 + (np.abs(signs @ changes) >= threshold).sum()) / (N_PERMUTATIONS + 1))

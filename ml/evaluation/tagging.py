@@ -1,4 +1,4 @@
-"""How good a tagger is, and how sure that is: macro ROC-AUC and PR-AUC, intervals over groups."""
+"""Test results of a tagger: macro ROC-AUC and PR-AUC with confidence intervals over groups."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -10,8 +10,8 @@ from melgraph.ml.errors import UserError
 from melgraph.ml.evaluation.classification import SMALL_SAMPLE
 from melgraph.ml.metrics.tag_scores import areas, macro, random_pr_auc, weighted_macro
 
-BLOCKS = 200  # of groups, left out in turn; with fewer groups, each alone
-AT_ONCE = 64  # resamples; with the tracks they bound the memory used
+BLOCKS = 200  # largest number of blocks of groups that the jackknife leaves out in turn
+AT_ONCE = 64  # resamples that are computed together; a bound of the memory
 CHANCE_ROC_AUC = 0.5
 
 Statistic = Callable[[np.ndarray], np.ndarray]  # weights [version, track] -> [version, figure]
@@ -19,22 +19,22 @@ Statistic = Callable[[np.ndarray], np.ndarray]  # weights [version, track] -> [v
 
 @dataclass(frozen=True)
 class TagScores:
-    """Scores of one tag; None where all test tracks have it, or none."""
+    """Scores of one tag; an area is None if all test tracks have the tag, or no test track."""
 
     name: str
     positives: int  # test tracks that have it
-    prevalence: float  # their share: the precision of answering it always
+    prevalence: float  # their share of the test tracks
     roc_auc: float | None
     pr_auc: float | None  # average precision
 
 
 @dataclass(frozen=True)
 class TagEvaluation:
-    """Test results of one tagger; see `evaluate_tags` for how each figure is made."""
+    """Test results of one tagger; `evaluate_tags` says how each figure is computed."""
 
     n: int  # tracks
     n_groups: int  # independent groups of tracks
-    n_tags: int  # that the means are over
+    n_tags: int  # tags in the means
     roc_auc: float
     roc_auc_low: float  # ends of the 95 % interval
     roc_auc_high: float
@@ -43,23 +43,23 @@ class TagEvaluation:
     pr_auc_high: float
     prevalence: float  # mean over the same tags
     chance_roc_auc: float
-    chance_pr_auc: float  # of a random order of these very tracks
+    chance_pr_auc: float  # expected for a random order of these tracks
     above_chance: bool
     small_sample: bool
-    note: str  # what a reader must know of the figures; empty where nothing
-    without_positives: list[str]  # tags that no test track has: not in the means
-    without_negatives: list[str]  # that all have: likewise
-    never_learned: list[str]  # that no training track has; in the means, where the test has them
+    note: str  # a caution about the intervals; may be empty
+    without_positives: list[str]  # tags present in no test track: not in the means
+    without_negatives: list[str]  # tags present in all test tracks: not in the means
+    never_learned: list[str]  # tags present in no training track; in the means all the same
     per_tag: list[TagScores]
 
     def to_dict(self) -> dict[str, object]:
-        """All of it, ready for JSON."""
+        """All results as values that JSON can hold."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class TagComparison:
-    """The PR-AUC of one tagger less that of another, on the same tracks."""
+    """The macro PR-AUC of one tagger minus that of another, on the same tracks."""
 
     difference: float
     low: float  # ends of the 95 % interval
@@ -76,43 +76,43 @@ def evaluate_tags(
     train_truth: np.ndarray | None = None,
     n_bootstrap: int = 1000,
 ) -> TagEvaluation:
-    """Scores a tagger on its test tracks, as the tagging papers do (Won et al. 2020).
+    """Computes the scores of a tagger on test tracks, as the tagging papers do (Won et al. 2020).
 
-    ROC-AUC and PR-AUC (average precision) of each tag, and their means over the tags that some test
-    tracks have, and some have not; the others are named. PR-AUC goes with the prevalence: compare
-    it on one test part only.
+    The scores are ROC-AUC and PR-AUC (average precision) of each tag, and their means (macro
+    averages). Tags present in none or in all of the test tracks are listed and excluded from the
+    means. PR-AUC depends on the prevalence: compare it on the same test split only.
 
-    Tracks of one artist are not independent, so the 95 % intervals are over groups, and hold the
-    tags fixed. Each is the hull of two:
+    Tracks of one artist are not independent, so the 95 % confidence intervals are over groups. The
+    tags are held fixed. Each interval spans two:
 
-    - the percentile bootstrap over groups (Davison & Hinkley 1997, section 3.8), in which a tag
-      that a resample cannot rank is left out of that resample's mean;
-    - Student's t about the jackknife's standard error, groups (or 200 blocks of them) being left
-      out in turn, with the degrees of freedom of as many groups of equal size as weigh as much as
-      these (Kish), less one. The bootstrap alone is too narrow where groups are few.
+    - the percentile bootstrap over groups (Davison & Hinkley 1997, section 3.8). A tag that a
+      resample cannot rank is left out of the mean of that resample;
+    - Student's t with the jackknife's standard error, leaving out one group (or one of 200 blocks
+      of groups) at a time. The degrees of freedom are Kish's effective number of groups minus one.
+      The bootstrap alone is too narrow with few groups.
 
-    Of 150 simulated test parts in each of four shapes (8 to 300 artists), they held the mean figure
-    of such test parts in 95 to 99 %, the bootstrap alone in 85 to 94 %
-    (`benchmarks/tag_intervals.py`). PR-AUC is of test parts of this size: of few tracks it is
-    higher than of many, and the interval of a small part may not hold the figure of a large one.
-    One group alone says nothing of another: [0, 1].
+    In 150 simulated test splits of each of four shapes (8 to 300 artists), the intervals covered
+    the mean of such test splits in 95 to 99 %, the bootstrap alone in 85 to 94 %
+    (`benchmarks/tag_intervals.py`). PR-AUC depends on the number of tracks: it is higher on few
+    tracks than on many, so that the interval of a small test split may not contain the value of a
+    large one. One group alone carries no information about others: the intervals are [0, 1].
 
     Args:
         probabilities: float `[track, tag]`, from 0 to 1.
         truth: bool `[track, tag]`.
         tags: names, in the order of the columns.
-        groups: `[track]`, any values; equal values are one group.
+        groups: `[track]`, any values; tracks with equal values are one group.
         seed: of the bootstrap.
-        train_truth: bool `[training track, tag]`, to name the tags that could not be learned.
-        n_bootstrap: resamples.
+        train_truth: bool `[training track, tag]`, to list the tags that could not be learned.
+        n_bootstrap: number of resamples.
 
     Returns:
-        The scores. `above_chance` holds if both intervals are above chance: 0.5, and the PR-AUC
-        that a random order of these tracks has on average (a little above the prevalence).
+        The scores. `above_chance` is true if both intervals are above the chance level: 0.5, and
+        the expected PR-AUC of a random order of these tracks (a little above the prevalence).
 
     Raises:
-        UserError: no test track, or no tag that can be ranked.
-        ValueError: shapes or values that do not fit together.
+        UserError: there is no test track, or no tag that can be ranked.
+        ValueError: shapes or values do not fit together.
     """
     probabilities, truth = np.asarray(probabilities), np.asarray(truth, bool)
     groups = np.asarray(groups)
@@ -124,11 +124,12 @@ def evaluate_tags(
     def statistic(weights: np.ndarray) -> np.ndarray:
         return np.stack(weighted_macro(probabilities, truth, weights), axis=1)
 
-    found = _intervals(statistic, values, groups, seed=seed, n_bootstrap=n_bootstrap, least=0.0)
-    (roc_low, roc_high), (pr_low, pr_high) = found
+    (roc_low, roc_high), (pr_low, pr_high) = _intervals(
+        statistic, values, groups, seed=seed, n_bootstrap=n_bootstrap, lowest=0.0
+    )
     n, positives = len(truth), truth.sum(axis=0)
     chance = float(np.mean([random_pr_auc(n, int(positives[tag])) for tag in ranked]))
-    named = np.array(tags, dtype=object)
+    names = np.array(tags, dtype=object)
     n_groups = len(np.unique(groups))
     small = n_groups < SMALL_SAMPLE
     return TagEvaluation(
@@ -147,9 +148,9 @@ def evaluate_tags(
         above_chance=bool(roc_low > CHANCE_ROC_AUC and pr_low > chance),
         small_sample=small,
         note=_small_sample_note(n_groups, n) if small else "",
-        without_positives=named[positives == 0].tolist(),
-        without_negatives=named[positives == n].tolist(),
-        never_learned=[] if train_truth is None else named[~train_truth.any(axis=0)].tolist(),
+        without_positives=names[positives == 0].tolist(),
+        without_negatives=names[positives == n].tolist(),
+        never_learned=[] if train_truth is None else names[~train_truth.any(axis=0)].tolist(),
         per_tag=[
             TagScores(
                 name=name,
@@ -172,24 +173,25 @@ def compare_tags(
     seed: int = 0,
     n_bootstrap: int = 1000,
 ) -> TagComparison:
-    """The macro PR-AUC of one tagger less that of another, paired by track.
+    """The macro PR-AUC of one tagger minus that of another, paired by track.
 
-    The interval is made as in `evaluate_tags`: both taggers are asked about the same resamples.
+    The 95 % confidence interval is computed as in `evaluate_tags`, with the same resamples for both
+    taggers.
 
     Args:
-        mine: float `[track, tag]`.
-        theirs: float `[track, tag]`.
+        mine: float `[track, tag]`, probabilities of the first tagger.
+        theirs: float `[track, tag]`, probabilities of the second tagger.
         truth: bool `[track, tag]`.
-        groups: `[track]`.
+        groups: `[track]`; tracks with equal values are one group.
         seed: of the bootstrap.
-        n_bootstrap: resamples.
+        n_bootstrap: number of resamples.
 
     Raises:
         ValueError: no tag can be ranked.
     """
     first, second = macro(mine, truth)[1], macro(theirs, truth)[1]
     if first is None or second is None:
-        raise ValueError("no tag is there that some tracks have, and some have not")
+        raise ValueError("no tag can be ranked: each is present in all of the tracks, or in none")
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         both = (weighted_macro(scores, truth, weights)[1] for scores in (mine, theirs))
@@ -197,7 +199,7 @@ def compare_tags(
 
     value = np.array([first - second])
     ((low, high),) = _intervals(
-        statistic, value, np.asarray(groups), seed=seed, n_bootstrap=n_bootstrap, least=-1.0
+        statistic, value, np.asarray(groups), seed=seed, n_bootstrap=n_bootstrap, lowest=-1.0
     )
     return TagComparison(difference=float(value[0]), low=low, high=high)
 
@@ -209,47 +211,49 @@ def _intervals(
     *,
     seed: int,
     n_bootstrap: int,
-    least: float,
+    lowest: float,
 ) -> list[tuple[float, float]]:
-    """95 % interval of each figure, within `least` and 1; see `evaluate_tags`."""
+    """95 % confidence interval of each figure, from `lowest` to 1 at most; see `evaluate_tags`."""
     _, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     n_groups, n_blocks = len(sizes), min(len(sizes), BLOCKS)
     rng = np.random.default_rng(seed)
     block_of = rng.permutation(n_groups) % n_blocks
     freedom = min(sizes.sum() ** 2 / np.square(sizes).sum(), n_blocks) - 1
-    everything = [(least, 1.0)] * len(values)
+    whole_range = [(lowest, 1.0)] * len(values)
     if n_groups < 2 or freedom < 0.5:
-        return everything
-    drawn = _asked(statistic, _draws(rng, n_groups, n_bootstrap), index)
-    without = _asked(statistic, iter([block_of != np.arange(n_blocks)[:, None]]), index)
-    if len(drawn) < n_bootstrap / 2 or len(without) < 2:  # too seldom can a tag be ranked at all
-        return everything
-    ends = np.quantile(drawn, [0.025, 0.975], axis=0)
+        return whole_range
+    resampled = _compute(statistic, _draws(rng, n_groups, n_bootstrap), index)
+    without = _compute(statistic, iter([block_of != np.arange(n_blocks)[:, None]]), index)
+    if len(resampled) < n_bootstrap / 2 or len(without) < 2:  # most resamples rank no tag
+        return whole_range
+    ends = np.quantile(resampled, [0.025, 0.975], axis=0)
     share = (len(without) - 1) / len(without)
     error = np.sqrt(share * np.square(without - without.mean(axis=0)).sum(axis=0))
     reach = float(stats.t.ppf(0.975, freedom)) * error
-    low = np.clip(np.minimum(ends[0], values - reach), least, 1)
-    high = np.clip(np.maximum(ends[1], values + reach), least, 1)
+    low = np.clip(np.minimum(ends[0], values - reach), lowest, 1)
+    high = np.clip(np.maximum(ends[1], values + reach), lowest, 1)
     return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
 def _draws(rng: np.random.Generator, n_groups: int, n: int) -> Iterator[np.ndarray]:
-    """How often each group is drawn: int `[resample, group]`, some resamples at a time."""
+    """How often each group is drawn: int `[resample, group]`, `AT_ONCE` resamples at a time."""
     for start in range(0, n, AT_ONCE):
         yield rng.multinomial(
             n_groups, np.full(n_groups, 1 / n_groups), size=min(AT_ONCE, n - start)
         )
 
 
-def _asked(statistic: Statistic, of_groups: Iterator[np.ndarray], index: np.ndarray) -> np.ndarray:
-    """The statistic of each version `[version, figure]`; those without a value are left out."""
-    found = [
+def _compute(
+    statistic: Statistic, group_weights: Iterator[np.ndarray], index: np.ndarray
+) -> np.ndarray:
+    """The statistic of each weighting `[version, figure]`, without those that are undefined."""
+    blocks = [
         statistic(part[:, index].astype(np.float64))
-        for weights in of_groups
+        for weights in group_weights
         for part in np.array_split(weights, -(-len(weights) // AT_ONCE))
     ]
-    all_found = np.concatenate(found)
-    return all_found[~np.isnan(all_found).any(axis=1)]
+    figures = np.concatenate(blocks)
+    return figures[~np.isnan(figures).any(axis=1)]
 
 
 def _defined(value: float) -> float | None:
@@ -274,21 +278,21 @@ def _check(
     n, k = len(truth), len(tags)
     if n == 0:
         raise UserError(
-            "the test part holds no track",
+            "the test split has no track",
             where="evaluation",
-            remedy="check the split policy and the least class size of the dataset",
+            remedy="check the split policy and the smallest class size of the dataset",
         )
     if probabilities.shape != (n, k) or truth.shape != (n, k) or groups.shape != (n,):
         raise ValueError(
             f"{k} tags, but probabilities {probabilities.shape}, truth {truth.shape} and groups "
             f"{groups.shape}"
         )
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():  # NaN fails it
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():  # NaN fails the test
         raise ValueError("probabilities must be finite, from 0 to 1")
     if (truth.all(axis=0) | ~truth.any(axis=0)).all():
         raise UserError(
-            f"of {k} tags, each is on all of the {n} test tracks, or on none of them: there is "
-            "nothing to rank",
+            f"there is nothing to rank: each of the {k} tags is present in all of the {n} test "
+            "tracks, or in none",
             where="evaluation",
             remedy="use a dataset with more test tracks, or with fewer, larger classes",
         )

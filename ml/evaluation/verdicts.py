@@ -1,10 +1,13 @@
-"""The sentence that answers a study's question, and no more than its numbers can bear."""
+"""The sentence that answers a study's question, as far as its results allow.
+
+The sentence is stored in the study's report, so that a changed wording would change its bytes.
+"""
 
 from collections.abc import Mapping
 
 from melgraph.ml.evaluation.paired import Comparison, Estimate
 
-LEVEL = 0.05
+LEVEL = 0.05  # significance level of the adjusted p-values
 
 
 def verdict(
@@ -16,56 +19,53 @@ def verdict(
     *,
     chance: float,
 ) -> str:
-    """One answer, in a sentence or two.
+    """The answer of a study, in one to three sentences.
 
     Args:
-        control: the arm that the others are held against.
-        estimates: of every arm that was measured.
+        control: the arm that the others are compared with.
+        estimates: accuracy of every arm that was measured.
         comparisons: of every other arm with the control.
-        adjusted: p-values of these, after Holm.
-        not_measured: arms that could not be measured, with why.
-        chance: accuracy of always giving the most frequent answer.
+        adjusted: p-values of the comparisons, adjusted by Holm's method.
+        not_measured: arms that could not be measured, each with the reason.
+        chance: accuracy of always predicting the most frequent class.
     """
-    missing = ""
-    if not_measured:
-        arms = ", ".join(not_measured)
-        missing = f" Not measured: {arms}."
+    unmeasured = f" Not measured: {', '.join(not_measured)}." if not_measured else ""
     if not comparisons:
         only = estimates[control]
         above = "above" if only.low > chance else "not shown to be above"
         return (
             f"{control} is right in {_interval(only.accuracy, only.low, only.high)}, {above} the "
-            f"{chance:.0%} of always giving the most frequent answer ({_sample(only)}).{missing}"
+            f"{chance:.0%} of always giving the most frequent answer ({_sample(only)}).{unmeasured}"
         )
-    found = [arm for arm in comparisons if adjusted[arm] < LEVEL]
+    significant = [arm for arm in comparisons if adjusted[arm] < LEVEL]
     one = next(iter(comparisons.values()))
-    if not found:
-        reach = max(c.smallest for c in comparisons.values())
+    if not significant:
+        detectable = max(c.smallest for c in comparisons.values())
         only_one = len(comparisons) == 1
         subject = f"{next(iter(comparisons))} does not differ" if only_one else "no arm differs"
         return (
             f"Undetermined at this size: {subject} from {control} by more than chance would have "
             f"it. The smallest difference this data could show is "
-            f"{100 * reach:.0f} points ({_sample(one)}).{missing}"
+            f"{100 * detectable:.0f} points ({_sample(one)}).{unmeasured}"
         )
-    found.sort(key=lambda arm: -comparisons[arm].difference)
-    told = [_difference(arm, comparisons[arm], adjusted[arm]) for arm in found]
-    rest = [arm for arm in comparisons if arm not in found]
+    significant.sort(key=lambda arm: -comparisons[arm].difference)
+    differences = [_difference(arm, comparisons[arm], adjusted[arm]) for arm in significant]
+    undecided = [arm for arm in comparisons if arm not in significant]
     others = ""
-    if rest:
-        reach = max(comparisons[arm].smallest for arm in rest)
+    if undecided:
+        detectable = max(comparisons[arm].smallest for arm in undecided)
         others = (
-            f" Not told apart from {control}: {', '.join(rest)}; the smallest difference this data "
-            f"could show is {100 * reach:.0f} points."
+            f" Not told apart from {control}: {', '.join(undecided)}; the smallest difference this "
+            f"data could show is {100 * detectable:.0f} points."
         )
-    return f"Against {control}: {'; '.join(told)} ({_sample(one)}).{others}{missing}"
+    return f"Against {control}: {'; '.join(differences)} ({_sample(one)}).{others}{unmeasured}"
 
 
-def _difference(arm: str, found: Comparison, p_value: float) -> str:
-    better = "better" if found.difference > 0 else "worse"
-    ends = sorted((abs(found.low), abs(found.high)))
+def _difference(arm: str, comparison: Comparison, p_value: float) -> str:
+    better = "better" if comparison.difference > 0 else "worse"
+    ends = sorted((abs(comparison.low), abs(comparison.high)))
     return (
-        f"{arm} is {100 * abs(found.difference):.1f} points {better} (95 % interval "
+        f"{arm} is {100 * abs(comparison.difference):.1f} points {better} (95 % interval "
         f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}, p = {_p(p_value)} after Holm)"
     )
 
@@ -78,6 +78,6 @@ def _p(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
 
 
-def _sample(found: Estimate | Comparison) -> str:
-    repeats = "one seed" if found.n_repeats == 1 else f"{found.n_repeats} seeds"
-    return f"{found.n} tracks in {found.n_groups} groups, {repeats}"
+def _sample(result: Estimate | Comparison) -> str:
+    repeats = "one seed" if result.n_repeats == 1 else f"{result.n_repeats} seeds"
+    return f"{result.n} tracks in {result.n_groups} groups, {repeats}"

@@ -1,4 +1,4 @@
-"""Features of each frame by itself: levels, crossings, the shape of the spectrum, mel decibels."""
+"""Features of single frames: RMS, zero crossings, spectral shape, mel bands and MFCC."""
 
 from functools import lru_cache
 
@@ -9,44 +9,44 @@ from scipy.fft import dct
 
 from melgraph.ml.spectral import FilterBank
 
-N_FFT = 2048  # samples: 93 ms at 22050 Hz; also the frame of RMS and zero crossings
+N_FFT = 2048  # samples: 93 ms at 22050 Hz; also the frame length of RMS and zero crossings
 HOP = 512  # samples: 23 ms at 22050 Hz
 N_MELS = 128
 N_MFCC = 20
 ROLLOFF = 0.85  # share of the magnitude below the roll-off frequency
 
 _N_BINS = N_FFT // 2 + 1
-_GROUP = 41  # bins whose moments are summed in float32; 25 groups are all the bins
-_ZERO = 1e-10  # samples no further from zero count as zero (and as positive): librosa's threshold
+_GROUP = 41  # bins whose moments are summed in float32; 25 groups cover all bins
+_ZERO = 1e-10  # smaller magnitudes count as zero, which is positive: librosa's threshold
 _TINY = float(np.finfo(np.float32).tiny)
-_MEL_AMIN = 1e-10  # mel power that has the lowest decibels, -100
-_HOPS = N_FFT // HOP  # a frame is this many whole hops
+_MEL_AMIN = 1e-10  # lowest mel power: -100 dB
+_HOPS = N_FFT // HOP  # hops per frame
 
 
 # --- from the waveform -------------------------------------------------------------------------
 
 
-def _over_frames(of_hops: np.ndarray) -> np.ndarray:
-    """Sums over whole hops, `[hop]`, summed over each frame: `[frame]`."""
-    return np.lib.stride_tricks.sliding_window_view(of_hops, _HOPS).sum(axis=1)
+def _frame_sums(hop_sums: np.ndarray) -> np.ndarray:
+    """Sums over hops, `[hop]` -> sums over frames, `[frame]`."""
+    return np.lib.stride_tricks.sliding_window_view(hop_sums, _HOPS).sum(axis=1)
 
 
 def waveform_features(padded: np.ndarray, *, first: bool, last: bool) -> np.ndarray:
     """Root mean square and zero-crossing rate of each frame.
 
     Args:
-        padded: float32 `[sample]`, whole frames of a signal as `ml.spectral.framing` pads it.
-        first: it begins with the mirror image on the left, in which no crossing is counted.
-        last: it ends with the one on the right.
+        padded: float32 `[sample]`, complete frames of a signal padded by `ml.spectral.framing`.
+        first: `padded` begins with the left padding, where no crossing is counted.
+        last: `padded` ends with the right padding, where no crossing is counted.
 
     Returns:
-        float64 `[frame, 2]`: share of full scale; sign changes per sample.
+        float64 `[frame, 2]`: RMS as a share of full scale, and sign changes per sample.
     """
     if len(padded) < N_FFT:
         return np.zeros((0, 2))
     whole = len(padded) // HOP * HOP
     hops = padded[:whole].reshape(-1, HOP)
-    rms = np.sqrt(_over_frames(np.vecdot(hops, hops)) / N_FFT)
+    rms = np.sqrt(_frame_sums(np.vecdot(hops, hops)) / N_FFT)
     negative = padded < -_ZERO
     crossing = np.zeros(len(padded), dtype=bool)
     np.not_equal(negative[1:], negative[:-1], out=crossing[1:])
@@ -54,8 +54,8 @@ def waveform_features(padded: np.ndarray, *, first: bool, last: bool) -> np.ndar
         crossing[: N_FFT // 2 + 1] = False
     if last:
         crossing[len(crossing) - N_FFT // 2 :] = False
-    of_bytes = np.bitwise_count(np.packbits(crossing[:whole]))  # of 8 samples each
-    counts = _over_frames(of_bytes.reshape(-1, HOP // 8).sum(axis=1, dtype=np.int64))
+    byte_counts = np.bitwise_count(np.packbits(crossing[:whole]))  # of 8 samples each
+    counts = _frame_sums(byte_counts.reshape(-1, HOP // 8).sum(axis=1, dtype=np.int64))
     # the first sample of a frame has no predecessor inside the frame
     counts = counts - crossing[: len(counts) * HOP : HOP]
     return np.stack([rms, counts / N_FFT], axis=1)
@@ -74,8 +74,9 @@ def _local_moments() -> torch.Tensor:
 def spectral_shape(magnitude: torch.Tensor, *, sample_rate: int) -> np.ndarray:
     """Centroid, bandwidth and roll-off of each frame.
 
-    Sums over groups of 41 bins are in float32, about the middle of the group; what is made of them
-    in float64: the second moment minus the squared first would lose half its digits for a tone.
+    Moments of groups of 41 bins are taken in float32 about the middle of the group, and combined in
+    float64. This keeps the precision for a pure tone, where the second moment minus the squared
+    first moment would lose half of its digits.
 
     Args:
         magnitude: float32 `[frame, bin]`, contiguous.
@@ -94,21 +95,21 @@ def spectral_shape(magnitude: torch.Tensor, *, sample_rate: int) -> np.ndarray:
     distance = middle - centroid[:, None]
     spread = (second + distance * (2 * first + distance * mass)).sum(axis=1) / total
     bandwidth = np.sqrt(np.maximum(spread, 0.0))
-    # roll-off: the group in which the share is reached, then the bin of that group
+    # Roll-off: find the group in which the share is reached, then the bin in that group.
     cumulative = mass.cumsum(axis=1)
-    wanted = ROLLOFF * cumulative[:, -1]
-    group = np.minimum((cumulative < wanted[:, None]).sum(axis=1), mass.shape[1] - 1)
+    target = ROLLOFF * cumulative[:, -1]
+    group = np.minimum((cumulative < target[:, None]).sum(axis=1), mass.shape[1] - 1)
     rows = np.arange(len(mass))
     below = cumulative[rows, group] - mass[rows, group]
     inside = groups.numpy()[rows, group].cumsum(axis=1, dtype=np.float64)
-    reached = (inside < (wanted - below)[:, None]).sum(axis=1)
-    rolloff = group * _GROUP + np.minimum(reached, _GROUP - 1)
+    bins_below = (inside < (target - below)[:, None]).sum(axis=1)
+    rolloff = group * _GROUP + np.minimum(bins_below, _GROUP - 1)
     return np.stack([centroid, bandwidth, rolloff], axis=1) * (sample_rate / N_FFT)
 
 
 @lru_cache(maxsize=8)
 def _mel_filters(sample_rate: int) -> FilterBank:
-    """Slaney's mel scale and norm (Auditory Toolbox, 1998)."""
+    """Mel filters with Slaney's scale and norm (Auditory Toolbox, 1998)."""
     filters = torchaudio.functional.melscale_fbanks(
         n_freqs=_N_BINS,
         f_min=0.0,
@@ -122,7 +123,7 @@ def _mel_filters(sample_rate: int) -> FilterBank:
 
 
 def mel_decibels(power: torch.Tensor, *, sample_rate: int) -> torch.Tensor:
-    """Slaney mel bands, dB of power re 1.0: `[frame, bin]` -> float32 `[frame, mel]`."""
+    """Power in Slaney mel bands, dB re 1.0: `[frame, bin]` -> float32 `[frame, mel]`."""
     return _mel_filters(sample_rate)(power).clamp_min_(_MEL_AMIN).log10_().mul_(10.0)
 
 

@@ -1,4 +1,4 @@
-"""Tempo of a track: the strongest period of its onsets (Ellis 2007, beat tracking)."""
+"""Tempo of a track: the strongest period of its onset strength (Ellis 2007, beat tracking)."""
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
@@ -6,20 +6,20 @@ from scipy.signal import get_window
 
 from melgraph.ml.spectral.framing import TILE
 
-_SPAN_S = 8.0  # the onsets are autocorrelated over so many seconds around each frame
-_START_BPM = 120.0  # centre of the prior, log-normal with a deviation of one octave
+_SPAN_S = 8.0  # seconds around each frame over which onset strength is autocorrelated
+_START_BPM = 120.0  # centre of the log-normal prior, whose deviation is one octave
 _MAX_BPM = 320.0
-_ONSET_DELAY = 3  # frames: one for the difference, two for the half window
+_ONSET_DELAY = 3  # frames: one for the difference, two for half a window
 
 
 def onset_strength(decibels: np.ndarray) -> np.ndarray:
-    """Median over bands of what became louder since the frame before.
+    """Median over bands of the increase in level since the previous frame.
 
     Args:
         decibels: float32 `[frame, mel]`, dB.
 
     Returns:
-        float32 `[frame]`, dB a frame.
+        float32 `[frame]`, dB per frame.
     """
     rises = np.maximum(np.diff(decibels, axis=0), 0.0)
     delayed = np.zeros(len(decibels) + _ONSET_DELAY - 1, dtype=np.float32)
@@ -28,7 +28,7 @@ def onset_strength(decibels: np.ndarray) -> np.ndarray:
 
 
 class TempoEstimate:
-    """The tempo from the mean tempogram over all frames, as `librosa.beat.beat_track` has it."""
+    """The tempo from the mean tempogram over all frames, as in `librosa.beat.beat_track`."""
 
     def __init__(self, sample_rate: int, hop: int) -> None:
         """`sample_rate`: Hz; `hop`: samples between frames."""
@@ -38,7 +38,7 @@ class TempoEstimate:
         self._n_frames = 0
 
     def add(self, decibels: np.ndarray) -> None:
-        """The mel decibels of one window: float32 `[frame, mel]`."""
+        """Add the mel bands of one window: float32 `[frame, mel]`, dB."""
         if not len(decibels):
             return
         onsets = onset_strength(decibels)
@@ -57,7 +57,7 @@ class TempoEstimate:
         self._n_frames += len(onsets)
 
     def finish(self) -> float:
-        """Beats per minute; 0 where nothing ever becomes louder."""
+        """Beats per minute; 0 if the level never increases."""
         if not self._sum.any():
             return 0.0
         tempi = self._frames_per_minute / np.arange(1, self._span)

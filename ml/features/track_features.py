@@ -1,12 +1,13 @@
-"""Tabular features of a track, as librosa 0.11 computes them, from the one shared STFT.
+"""Tabular features of a track, as librosa 0.11 computes them, from one shared STFT.
 
-Chroma, centroid, bandwidth, roll-off and MFCC come from a single spectrum, RMS and zero crossings
-from the waveform. The columns are those of the feature table published with GTZAN, plus each chroma
-bin by itself; harmonic and percussive parts and the tempo are computed where they are asked for.
+Chroma, centroid, bandwidth, roll-off and MFCC are computed from the same spectrum, RMS and zero
+crossings from the waveform. The columns are those of the feature table published with GTZAN, plus
+each chroma bin separately. Harmonic and percussive parts and the tempo are optional.
 
-The ends are padded by reflection, as in `ml.spectral.transforms.stft` and in librosa up to 0.9. The
-published table was made that way (it agrees to 0.006 %); librosa 0.10 and later pad with zeros
-unless told `pad_mode="reflect"`, which moves a mean near zero over 30 s by up to 6 %.
+Both ends are padded by reflection, as in `ml.spectral.stft` and in librosa up to 0.9. The published
+table was computed that way, and ours agrees with it to 0.006 %. librosa 0.10 and later pad with
+zeros by default (`pad_mode="reflect"` changes that), which changes a mean near zero over 30 s by up
+to 6 %.
 """
 
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ from melgraph.ml.features.frame_features import (
     waveform_features,
 )
 from melgraph.ml.features.harmonic_percussive import HarmonicPercussive
-from melgraph.ml.features.moments import Moments
 from melgraph.ml.features.tempo import TempoEstimate
+from melgraph.ml.moments import Moments
 from melgraph.ml.spectral import power_of, spectrum_tiles
 from melgraph.ml.spectral.framing import TILE, PaddedStream
 
@@ -44,19 +45,19 @@ __all__ = [
     "track_features",
 ]
 
-TOP_DB = 80.0  # MFCC: mel bands further below the loudest are raised to this distance
+TOP_DB = 80.0  # MFCC: mel bands are limited to this distance below the loudest one
 
 
 @dataclass(frozen=True)
 class FeatureOptions:
-    """What is computed, and over how much of a track at once."""
+    """Which optional features are computed, and over how long a window of a track."""
 
     harmonic_percussive: bool = False  # mean and variance of the harmonic and percussive waveforms
-    tempo: bool = False  # of the beat
-    window_s: float = 600.0  # tuning, loudest mel band and beat are those of so many seconds
+    tempo: bool = False  # beats per minute
+    window_s: float = 600.0  # seconds over which tuning, loudest mel band and tempo are estimated
 
     def window_frames(self, sample_rate: int) -> int:
-        """The window in frames, rounded up to whole tiles; at least one."""
+        """The window in frames, rounded up to whole tiles; at least one tile."""
         frames = 1 + int(self.window_s * sample_rate) // HOP
         return TILE * max(1, -(-frames // TILE))
 
@@ -77,10 +78,11 @@ def _series() -> list[tuple[str, str, str]]:
 def feature_names(options: FeatureOptions | None = None) -> list[str]:
     """The columns of `track_features`, in order: mean then variance of each series over frames.
 
-    `_hz` and `_hz2` are units; RMS is a share of full scale, the zero-crossing rate crossings per
-    sample, chroma relative to the strongest bin of its frame, MFCC in dB (orthonormal DCT-II).
-    `chroma_stft_*` is the mean and variance over all bins and frames together; `harmony_*` and
-    `perceptr_*` (the table's spelling) those over all samples; `tempo_bpm` is in beats per minute.
+    The suffixes `_hz` and `_hz2` are units. RMS is a share of full scale, the zero-crossing rate is
+    in crossings per sample, chroma is relative to the strongest bin of its frame, and MFCC are in
+    dB (orthonormal DCT-II). `chroma_stft_*` is the mean and variance over all bins and frames
+    together. `harmony_*` and `perceptr_*` (the published spelling) are those over all samples.
+    `tempo_bpm` is in beats per minute.
     """
     options = options or FeatureOptions()
     names = ["chroma_stft_mean", "chroma_stft_var"]
@@ -94,7 +96,7 @@ def feature_names(options: FeatureOptions | None = None) -> list[str]:
 
 
 def published_name(name: str) -> str:
-    """What the feature table published with GTZAN calls a column of ours, where it has it."""
+    """The name of one of our columns in the feature table published with GTZAN."""
     plain = name.removesuffix("_hz").removesuffix("_hz2").removesuffix("_bpm")
     return plain.replace("mfcc_0", "mfcc").replace("mfcc_", "mfcc").replace("spectral_r", "r")
 
@@ -102,19 +104,19 @@ def published_name(name: str) -> str:
 class FeatureStream:
     """`track_features` of a track that arrives in blocks.
 
-    Tuning, loudest mel band and beat are quantities of a whole track. They are taken over windows
-    of `options.window_s`: a track no longer than that has librosa's values; in a longer one each
-    window has its own, and the frames of all windows are pooled by the law of total variance
-    (`ml.features.moments`), so that a window counts by its frames. The tempo is that of the
-    windows' mean tempogram.
+    Tuning, loudest mel band and tempo are properties of a whole track, and are estimated over
+    windows of `options.window_s`. A track that fits into one window has librosa's values. In a
+    longer track each window has its own estimates. The frames of all windows are pooled by the law
+    of total variance (`ml.moments`), so each window is weighted by its number of frames.
+    The tempo is that of the mean tempogram of all windows.
 
-    Memory: 4.1 kB of power a frame (chroma needs the tuning of the whole window first), 0.5 kB of
-    mel decibels, some 0.1 to 0.4 kB of peaks: 0.2 MB a second of audio, and never more than the
-    130 MB of one window of 600 s at 22050 Hz.
+    Memory per frame: 4.1 kB of power (chroma needs the tuning of the whole window first), 0.5 kB of
+    mel bands and about 0.1 to 0.4 kB of peaks. That is 0.2 MB per second of audio, and at most
+    130 MB for a window of 600 s at 22050 Hz.
     """
 
     def __init__(self, sample_rate: int, options: FeatureOptions | None = None) -> None:
-        """`sample_rate` of the samples, Hz."""
+        """`sample_rate`: that of the samples, Hz."""
         self._sample_rate = sample_rate
         self._options = options or FeatureOptions()
         self._window_frames = self._options.window_frames(sample_rate)
@@ -126,14 +128,14 @@ class FeatureStream:
         self._open_window()
 
     def push(self, mono: np.ndarray, spectrum: torch.Tensor) -> None:
-        """The next samples and the next frames; neither needs to be of the same stretch.
+        """Add the next samples and the next frames, which need not cover the same time.
 
         Args:
             mono: float32 `[sample]`, finite, full scale 1.0; any number.
             spectrum: complex64 `[bin, frame]`, the next block of `StftStream(N_FFT, HOP)`.
 
         Raises:
-            ValueError: a spectrum of another n_fft, or frames after an incomplete tile.
+            ValueError: the spectrum has another n_fft, or frames follow an incomplete tile.
         """
         if spectrum.ndim != 2 or spectrum.shape[0] != N_FFT // 2 + 1:
             raise ValueError(
@@ -142,8 +144,8 @@ class FeatureStream:
             )
         if spectrum.shape[1] and self._shape.count % TILE:
             raise ValueError(
-                f"{self._shape.count} frames came before, which are no whole tiles of {TILE}: only "
-                "the last block may be incomplete, as those of StftStream are"
+                f"{self._shape.count} frames were added before, which is no multiple of {TILE}: "
+                "only the last block may end with an incomplete tile, as StftStream's blocks do"
             )
         for start in range(0, len(mono), TILE * HOP):
             block = mono[start : start + TILE * HOP]
@@ -153,14 +155,14 @@ class FeatureStream:
             self._add_tile(tile)
 
     def finish(self) -> dict[str, float]:
-        """The track has ended.
+        """End the track and return its features.
 
         Returns:
-            A finite value per name of `feature_names`, in that order; variances are of the
-            population.
+            A finite value for each name of `feature_names`, in that order. Variances are population
+            variances.
 
         Raises:
-            ValueError: the samples and the frames that came are not of one signal.
+            ValueError: the samples and the spectrum have different numbers of frames.
         """
         self._add_waveform(self._padded.finish(), last=True)
         if self._waveform.count != self._shape.count:
@@ -173,9 +175,9 @@ class FeatureStream:
             for moments in (self._waveform, self._shape, self._timbre)
         )
         chroma, mfcc = timbre[: len(PITCHES)], timbre[len(PITCHES) :]
-        # over all pitches together: the law of total variance again, each has as many frames
+        # Law of total variance over all pitches, which have equal numbers of frames.
         values = [chroma[:, 0].mean(), chroma[:, 1].mean() + chroma[:, 0].var()]
-        for pairs in (chroma, waveform[:1], shape, waveform[1:], mfcc):  # as in `_series`
+        for pairs in (chroma, waveform[:1], shape, waveform[1:], mfcc):  # in the order of `_series`
             values.extend(pairs.ravel())
         if self._harmonic:
             values.extend(self._harmonic.finish(self._n_samples))
@@ -189,7 +191,7 @@ class FeatureStream:
             self._waveform.add(rows[start : start + TILE])
 
     def _add_tile(self, tile: torch.Tensor) -> None:
-        """What needs no more than the frame; and what the window needs is kept."""
+        """Compute what needs single frames only, and store what needs the whole window."""
         power = power_of(tile)
         magnitude = power.sqrt()
         self._shape.add(spectral_shape(magnitude, sample_rate=self._sample_rate))
@@ -208,7 +210,7 @@ class FeatureStream:
         self._decibels: list[torch.Tensor] = []  # [frame, mel] of each tile
 
     def _close_window(self) -> None:
-        """What needed the whole window."""
+        """Compute what needs the whole window: chroma, MFCC and tempo."""
         if not self._powers:
             return
         tuning = self._peaks.tuning()
@@ -228,20 +230,21 @@ def track_features(
     sample_rate: int,
     options: FeatureOptions | None = None,
 ) -> dict[str, float]:
-    """Mean and variance over frames of the classical features of one track.
+    """Mean and variance over frames of the standard features of one track.
 
     Args:
         mono: float32 `[sample]`, finite, full scale 1.0; any length, even none.
-        spectrum: complex64 `[bin, frame]` of the same samples: `ml.spectral.transforms.stft` with
-            n_fft 2048 and hop 512.
-        sample_rate: of `mono`, Hz.
-        options: what else is wanted; nothing by default.
+        spectrum: complex64 `[bin, frame]`, the `ml.spectral.stft` of these samples with n_fft 2048
+            and hop 512.
+        sample_rate: that of `mono`, Hz.
+        options: which optional features to compute; none by default.
 
     Returns:
-        A finite value per name of `feature_names`, in that order; variances are of the population.
+        A finite value for each name of `feature_names`, in that order. Variances are population
+        variances.
 
     Raises:
-        ValueError: the spectrum was made with another n_fft, or of other samples.
+        ValueError: the spectrum has another n_fft or another number of frames than the samples.
     """
     stream = FeatureStream(sample_rate, options)
     stream.push(mono, spectrum)

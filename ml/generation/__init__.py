@@ -1,1 +1,1 @@
-"""Sound made from spectrograms: edits, dreams, and the way back to audio. See README.md."""
+"""Sound from edited spectrograms: deep dreams, and the way back to audio. See README.md."""

@@ -1,12 +1,12 @@
-"""Deep dream: change a spectrogram until a network sees more of what it already sees in it.
+"""Deep dream: change a spectrogram so that a layer or a class of a network is more active.
 
-Gradient ascent on the input (Mordvintsev, Olah and Tyka 2015, "Inceptionism"), octave by octave:
-the spectrogram is shrunk, dreamt at, and the detail that appeared is enlarged onto the next size.
-"Dreaming in Music" dreams the L2 norm of the 13th convolution of a ResNet-18 with 6 octaves of
-scale 1.4 and 20 steps each. Here the layer is any that the model names; `dream_config` says which
-defaults differ, and why.
+The method is gradient ascent on the input (Mordvintsev, Olah and Tyka 2015, "Inceptionism"), at
+several sizes, called octaves. It starts with the smallest octave. The edit of each octave is then
+enlarged to the next size, where the ascent continues. "Dreaming in Music" raises the L2 norm of the
+13th convolution of a ResNet-18, with 6 octaves of scale 1.4 and 20 steps each. Here any layer in
+`model.layers()` can be chosen; `ml.specs.dream` says which defaults differ, and why.
 
-What comes out is an edit, `delta_db`, for `ml.generation.resynthesis.apply_mel_delta`.
+The result is an edit, `delta_db`, for `ml.generation.resynthesis.apply_mel_delta`.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,13 @@ import torch
 from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
 from melgraph.ml.errors import UserError
-from melgraph.ml.generation.objectives import Dreamer, Objective, class_logit, guided, mean_square
+from melgraph.ml.generation.objectives import (
+    Dreamer,
+    Objective,
+    class_logit,
+    guide_similarity,
+    mean_square,
+)
 from melgraph.ml.models.base import Classifier
 from melgraph.ml.specs.dream import DreamConfig
 
@@ -36,14 +42,13 @@ class Octave:
 
 @dataclass(frozen=True)
 class Dream:
-    """A dreamt edit.
+    """The edit of a spectrogram, and how the objective changed.
 
     Attributes:
-        delta_db: float32 `[frame, mel]`, what to add to the log-mel spectrogram, dB.
-        octaves: the octaves dreamt at, small to large; those that the network refuses for being too
-            small are not among them.
-        before: the objective of the untouched spectrogram, at full size.
-        after: the objective of spectrogram + delta, at full size.
+        delta_db: float32 `[frame, mel]`, to be added to the log-mel spectrogram, dB.
+        octaves: the octaves, from small to large, without those that are too small for the network.
+        before: the objective of the original spectrogram, at full size.
+        after: the objective of the spectrogram with the edit, at full size.
     """
 
     delta_db: np.ndarray
@@ -62,30 +67,30 @@ def dream(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dream:
-    """Dream an edit of a log-mel spectrogram.
+    """Computes an edit of a log-mel spectrogram by gradient ascent.
 
-    Runs on the device the model is on, on a copy in evaluation mode. Memory grows with the frames:
-    give an excerpt of a long track.
+    It runs on the device of the model, with a copy of the model in evaluation mode. The memory
+    grows with the number of frames: use an excerpt of a long track.
 
     Args:
-        model: the network. Octaves that it refuses (too small for its pooling, say) are left out.
-        log_mel: float32 `[frame, mel]`, dB, as the network was trained on.
-        layer: name of the layer to dream, of `model.layers()`; not used by the objective `class`.
+        model: the network. Octaves that are too small for it, for its pooling say, are left out.
+        log_mel: float32 `[frame, mel]`, dB, of the kind that the network was trained on.
+        layer: name of a layer in `model.layers()`; not used by the objective `class`.
         guide: float32 `[frame, mel]`, dB: the guide song, used by the objective `guide` only.
-        config: how to dream.
-        seed: of the jitter. Same inputs and seed, same bytes.
-        progress: called with (steps done, steps in all) after each step.
+        config: the settings.
+        seed: of the jitter. The same inputs and seed give the same bytes.
+        progress: called with (finished steps, all steps) after each step.
 
     Raises:
-        UserError: for an unknown layer or class, a spectrogram that is too short for the network,
-            values that are not finite, or a layer that is dead (no activation or no gradient).
+        UserError: the layer or class is unknown, the spectrogram is too short for the network,
+            values are not finite, or the layer is dead (no activation or no gradient).
     """
     dreamer = Dreamer(model)
     base = _to_tensor(log_mel, dreamer, "log_mel")
     objective = _objective(dreamer, layer, guide, config)
-    before = _first_look(objective, base, layer, config)
+    before = _initial_value(objective, base, layer, config)
     sizes = _octave_sizes(objective, base, config)
-    total, done = config.steps * len(sizes), 0
+    n_steps, n_finished = config.steps * len(sizes), 0
     rng = np.random.default_rng(seed)
     octaves = []
     delta = base.new_zeros(1, 1, *sizes[0])
@@ -99,9 +104,9 @@ def dream(
             _check_gradient(gradient, value, layer, config, size)
             delta = _step(delta, gradient, config)
             history.append(value)
-            done += 1
+            n_finished += 1
             if progress is not None:
-                progress(done, total)
+                progress(n_finished, n_steps)
         history.append(_value(objective, image + delta))
         octaves.append(Octave(mels=size[0], frames=size[1], objective=tuple(history)))
     return Dream(
@@ -120,9 +125,9 @@ def objective_value(
     guide: np.ndarray | None = None,
     config: DreamConfig,
 ) -> float:
-    """The objective of a spectrogram: how much of a dream is left in the sound made from it.
+    """The objective of a spectrogram, for example of the sound that was made from a dream.
 
-    Args and errors as of `dream`.
+    Arguments and errors are those of `dream`.
     """
     dreamer = Dreamer(model)
     objective = _objective(dreamer, layer, guide, config)
@@ -133,18 +138,18 @@ def _objective(
     dreamer: Dreamer, layer: str | None, guide: np.ndarray | None, config: DreamConfig
 ) -> Objective:
     if config.objective == "class":
-        return class_logit(dreamer, _given(config.class_index, "class_index"))
-    activation = dreamer.activation_of(_given(layer, "layer"))
+        return class_logit(dreamer, _required(config.class_index, "class_index"))
+    activation = dreamer.activation_of(_required(layer, "layer"))
     if config.objective == "guide":
-        return guided(activation, _to_tensor(_given(guide, "guide"), dreamer, "guide"))
+        return guide_similarity(activation, _to_tensor(_required(guide, "guide"), dreamer, "guide"))
     return mean_square(activation)
 
 
-def _given(value: T | None, name: str) -> T:
-    """The value that the configured objective cannot do without."""
+def _required(value: T | None, name: str) -> T:
+    """An argument that the configured objective needs."""
     if value is None:
         raise UserError(
-            f"the objective needs a {name}, and none was given",
+            f"the objective needs a {name}, which is missing",
             where=f"dream, {name}",
             remedy=f"give {name}, or choose another objective",
         )
@@ -164,7 +169,7 @@ def _to_tensor(log_mel: np.ndarray, dreamer: Dreamer, name: str) -> torch.Tensor
         raise UserError(
             f"a spectrogram with {int((~np.isfinite(log_mel)).sum())} values that are not finite",
             where=f"dream, {name}",
-            remedy="log-mel spectrograms have a floor here; find the step that lost it",
+            remedy="log-mel spectrograms here have a floor in dB; find the step that removed it",
         )
     values = torch.from_numpy(np.ascontiguousarray(log_mel.T, dtype=np.float32))
     return values[None, None].to(dreamer.device)
@@ -178,7 +183,7 @@ def _value(objective: Objective, x: torch.Tensor) -> float:
 def _gradient(
     objective: Objective, image: torch.Tensor, *, shift: int
 ) -> tuple[torch.Tensor, float]:
-    """Gradient of the objective by an image rolled in time by `shift` frames; its value."""
+    """Gradient and value of the objective for an image that is rolled by `shift` frames."""
     rolled = torch.roll(image, shift, dims=3).requires_grad_()
     with torch.enable_grad():
         value = objective(rolled)
@@ -187,7 +192,7 @@ def _gradient(
 
 
 def _step(delta: torch.Tensor, gradient: torch.Tensor, config: DreamConfig) -> torch.Tensor:
-    """One step uphill of a mean size of `step_size_db`, kept within +- max_delta_db."""
+    """One step of gradient ascent of mean size `step_size_db`, clipped to +- `max_delta_db`."""
     direction = _blur(gradient, config.smoothing)
     if config.keep_level:
         direction = direction - direction.mean()
@@ -197,7 +202,7 @@ def _step(delta: torch.Tensor, gradient: torch.Tensor, config: DreamConfig) -> t
 
 
 def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian blur of `[1, 1, mel, frame]` in both directions, its edges repeated."""
+    """Gaussian blur of `[1, 1, mel, frame]` in both directions, with repeated edges."""
     if sigma == 0.0:
         return image
     radius = int(np.ceil(3 * sigma))
@@ -209,7 +214,7 @@ def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def _resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """To (mels, frames), bilinear, averaging where it shrinks; unchanged at its own size."""
+    """Resizes to (mels, frames), bilinear, with antialiasing; unchanged at its own size."""
     if tuple(image.shape[2:]) == size:
         return image
     return F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
@@ -218,7 +223,7 @@ def _resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def _octave_sizes(
     objective: Objective, base: torch.Tensor, config: DreamConfig
 ) -> list[tuple[int, int]]:
-    """Sizes (mels, frames) that the network accepts, small to large; the last is the input's."""
+    """Sizes (mels, frames) that the network accepts, small to large, up to that of the input."""
     mels, frames = base.shape[2:]
     sizes = [(mels, frames)]
     for octave in range(1, config.octaves):
@@ -228,29 +233,34 @@ def _octave_sizes(
             break
         try:
             _value(objective, _resize(base, size))
-        except (RuntimeError, ValueError):  # too small for its pooling: only the network knows
+        except (
+            RuntimeError,
+            ValueError,
+        ):  # too small for its pooling, which only the network knows
             break
         sizes.insert(0, size)
     return sizes
 
 
-def _first_look(
+def _initial_value(
     objective: Objective, base: torch.Tensor, layer: str | None, config: DreamConfig
 ) -> float:
-    """The objective of the untouched spectrogram, or an error that says why there is none."""
+    """The objective of the original spectrogram, or an error that says why there is none."""
     mels, frames = base.shape[2:]
     try:
         value = _value(objective, base)
     except RuntimeError as refusal:
         raise UserError(
-            f"the model refuses a spectrogram of {frames} frames of {mels} mel bands: {refusal}",
+            f"the model cannot read {frames} frames of {mels} mel bands: {refusal}",
             where="dream, log_mel",
             remedy="give a longer excerpt",
         ) from refusal
     if not np.isfinite(value):
-        raise _dead(f"the objective is {value}", layer, config)
+        raise _no_gradient_error(f"the objective is {value}", layer, config)
     if config.objective == "layer" and value == 0.0:
-        raise _dead("the layer is dead: its activation is zero everywhere", layer, config)
+        raise _no_gradient_error(
+            "the layer is dead: its activation is zero everywhere", layer, config
+        )
     return value
 
 
@@ -263,15 +273,17 @@ def _check_gradient(
 ) -> None:
     at = f"at the octave of {size[0]} mel bands x {size[1]} frames"
     if not (np.isfinite(value) and bool(torch.isfinite(gradient).all())):
-        raise _dead(f"the gradient is not finite {at} (objective {value})", layer, config)
+        raise _no_gradient_error(
+            f"the gradient is not finite {at} (objective {value})", layer, config
+        )
     if not bool(gradient.any()):
-        raise _dead(f"the gradient is zero everywhere {at}", layer, config)
+        raise _no_gradient_error(f"the gradient is zero everywhere {at}", layer, config)
 
 
-def _dead(what: str, layer: str | None, config: DreamConfig) -> UserError:
+def _no_gradient_error(problem: str, layer: str | None, config: DreamConfig) -> UserError:
     target = f"class {config.class_index}" if config.objective == "class" else f"layer {layer!r}"
     return UserError(
-        f"{what}; there is nothing to follow",
+        f"{problem}; gradient ascent is not possible",
         where=f"dream, {target}",
         remedy="choose another layer or class, fewer octaves, or check the model's training curves",
     )

@@ -1,4 +1,4 @@
-"""What a dream climbs: scalar objectives of a spectrogram, read off a network's layers."""
+"""The objectives of a deep dream: functions from a spectrogram to the number to be raised."""
 
 import copy
 from collections.abc import Callable
@@ -13,38 +13,42 @@ from melgraph.ml.models.base import Classifier
 Objective = Callable[[torch.Tensor], torch.Tensor]
 """From a spectrogram `[1, 1, mel, frame]` in dB, of any size, to the scalar to be raised."""
 
-_GUIDE_POSITIONS = 512  # of the guide's activation map that are kept, evenly spaced: bounds memory
+_GUIDE_POSITIONS = 512  # of the guide's activation map, evenly spaced; a bound of the memory
 
 
 class Dreamer:
-    """A network that also looks at shrunk spectrograms.
+    """A network that accepts spectrograms of any size.
 
-    Classifiers here normalise each mel band by its own mean and deviation, so they take their own
-    number of bands only. A shrunk spectrogram gets them interpolated to its bands: the network sees
-    an octave as it would see music. It works on a copy; the model given is never touched.
+    Classifiers normalise each mel band by its mean and standard deviation, and therefore accept
+    their own number of bands only. For a smaller spectrogram, mean and standard deviation are
+    interpolated to its number of bands, so that its values are normalised in the same way. This
+    class works on a copy in evaluation mode; the model itself does not change.
 
     Args:
-        model: any classifier; copied, in evaluation mode.
+        model: any classifier with layers, on spectrograms of one channel.
+
+    Raises:
+        UserError: the classifier has no layers, or other inputs.
     """
 
     def __init__(self, model: Classifier) -> None:
         self.name = type(model).__name__
         if model.shape.channels != 1 or not model.layers():
             raise UserError(
-                f"{self.name} on {model.shape} cannot be dreamt with",
+                f"{self.name} on {model.shape} cannot make a deep dream",
                 where="the experiment of the recipe",
-                remedy="name one whose network has convolutions, on spectrograms of one channel",
+                remedy="name an experiment with convolutions, on spectrograms of one channel",
             )
         self.n_mels, self._mean, self._std = model.shape.bins, model.mean[0], model.std[0]
         self._network = copy.deepcopy(model).eval().requires_grad_(False)
 
     @property
     def device(self) -> torch.device:
-        """Where the spectrograms must be."""
+        """The device of the network, on which the spectrograms must be."""
         return self._mean.device
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `[1, class]` of dB `[1, 1, mel, frame]`, any number of either."""
+        """Logits `[1, class]` of a spectrogram `[1, 1, mel, frame]` in dB, of any size."""
         mels = x.shape[2]
         self._network.shape = replace(self._network.shape, bins=mels)
         self._network.mean = _stretch(self._mean, mels)[None]
@@ -52,10 +56,10 @@ class Dreamer:
         return self._network(x)
 
     def activation_of(self, layer: str) -> Objective:
-        """The function from a spectrogram to a layer's activation.
+        """A function from a spectrogram to the activation of a layer.
 
         Raises:
-            UserError: where the model has no such layer; the message lists those it has.
+            UserError: the model has no such layer; the message lists its layers.
         """
         layers = self._network.layers()
         if layer not in layers:
@@ -64,51 +68,51 @@ class Dreamer:
                 where="dream, layer",
                 remedy=f"choose one of {', '.join(layers)}",
             )
-        seen: list[torch.Tensor] = []
-        # cloned: a ReLU that works in place would change the activation under us
-        layers[layer].register_forward_hook(lambda _m, _i, output: seen.append(output.clone()))
+        outputs: list[torch.Tensor] = []
+        # cloned, because a ReLU that works in place would change the activation afterwards
+        layers[layer].register_forward_hook(lambda _m, _i, output: outputs.append(output.clone()))
 
         def activation(x: torch.Tensor) -> torch.Tensor:
-            seen.clear()
+            outputs.clear()
             self.logits(x)
-            return seen.pop()
+            return outputs.pop()
 
         return activation
 
 
 def _stretch(values: torch.Tensor, size: int) -> torch.Tensor:
-    """A vector linearly interpolated to another length; the same values at its own."""
+    """A vector, linearly interpolated to another length; unchanged at its own length."""
     return F.interpolate(values[None, None], size=size, mode="linear")[0, 0]
 
 
 def mean_square(activation: Objective) -> Objective:
-    """The layer's L2 norm, squared and per value, so that sizes can be compared."""
+    """The mean square of an activation: its squared L2 norm, comparable between sizes."""
     return lambda x: activation(x).square().mean()
 
 
-def guided(activation: Objective, guide: torch.Tensor) -> Objective:
-    """Likeness to a guide song (Mordvintsev et al. 2015, "controlling dreams").
+def guide_similarity(activation: Objective, guide: torch.Tensor) -> Objective:
+    """Similarity to a guide song (Mordvintsev et al. 2015, "controlling dreams").
 
-    Each position of the activation map is compared, by dot product, with the position of the
-    guide's map that it resembles most; the objective is the mean over positions.
+    For each position of the activation map, this is the largest dot product with a position of the
+    guide's activation map. The objective is the mean over positions.
 
     Args:
-        activation: of `Dreamer.activation_of`.
+        activation: a function of `Dreamer.activation_of`.
         guide: spectrogram of the guide `[1, 1, mel, frame]`, dB.
     """
     with torch.no_grad():
         features = activation(guide)[0].flatten(1)  # [channel, position]
     count = features.shape[1]
-    kept = torch.linspace(0, count - 1, min(count, _GUIDE_POSITIONS)).round().long()
-    features = features[:, kept.to(features.device)]
+    positions = torch.linspace(0, count - 1, min(count, _GUIDE_POSITIONS)).round().long()
+    features = features[:, positions.to(features.device)]
     return lambda x: (activation(x)[0].flatten(1).T @ features).amax(dim=1).mean()
 
 
 def class_logit(dreamer: Dreamer, class_index: int) -> Objective:
-    """One class's logit.
+    """The logit of one class.
 
-    Raises (when called):
-        UserError: where the model has fewer classes.
+    Raises (when the objective is called):
+        UserError: the model has fewer classes.
     """
 
     def logit(x: torch.Tensor) -> torch.Tensor:
@@ -116,7 +120,7 @@ def class_logit(dreamer: Dreamer, class_index: int) -> Objective:
         if class_index >= logits.shape[1]:
             raise UserError(
                 f"no class {class_index} in a model of {logits.shape[1]} classes",
-                where="dream config, class_index",
+                where="dream, class_index",
                 remedy=f"choose 0 to {logits.shape[1] - 1}",
             )
         return logits[0, class_index]

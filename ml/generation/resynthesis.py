@@ -1,9 +1,9 @@
-"""From an edited log-mel spectrogram back to sound, losing nothing that was not edited.
+"""Applies the edit of a log-mel spectrogram to the sound, and leaves the rest of it as it was.
 
-Inverting a mel spectrogram throws the phase and the detail between mel bands away. So an edit is
-kept as a *delta* in decibels and applied as a gain to the full-resolution STFT of the original
-file, at its own sample rate, each channel with its own phase: an empty edit gives the original
-back. What that round trip costs, without an edit, is the ceiling of every method that uses it.
+Inverting a mel spectrogram would lose the phase and the detail within mel bands. An edit is
+therefore a *delta* in dB, which is applied as a gain to the STFT of the original file, at the
+file's own sample rate. Each channel keeps its phase. Without an edit, the result is the original up
+to the error of the STFT and its inverse, which is the upper limit of the SNR of every method.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from scipy.fft import next_fast_len
 from melgraph.ml.errors import UserError
 from melgraph.ml.spectral import MelTransform, istft, mel_frequencies, stft
 
-_FADE_BANDS = 4  # mel bands over which the edit fades out beyond the edges of the mel scale
-_BLOCK = 1024  # STFT frames whose gains are held in memory at a time
+_FADE_BANDS = 4  # width of the fade of the edit beyond the edges of the mel scale, mel bands
+_BLOCK = 1024  # STFT frames whose gains are computed together; a bound of the memory
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Resynthesis:
 
     Attributes:
         samples: float32 `[sample, channel]`, peak at most 1.
-        gain: the one factor, at most 1, that every sample was multiplied with so that the peak
-            fits; 1 where nothing had to be done.
-        identity_snr_db: what the way there and back costs without any edit: the SNR of the original
-            after STFT and inverse STFT alone. The ceiling of the method.
+        gain: the factor, at most 1, by which all samples were multiplied so that the peak is at
+            most 1.
+        identity_snr_db: the SNR of the original after STFT and inverse STFT without an edit: the
+            upper limit of the method.
     """
 
     samples: np.ndarray
@@ -37,18 +37,18 @@ class Resynthesis:
 
 
 def snr_db(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """Signal-to-noise ratio of an estimate, in dB, computed in float64.
+    """Signal-to-noise ratio of an estimate in dB, computed in float64.
 
     Args:
-        reference: `[sample]` or `[sample, channel]`, the truth.
+        reference: `[sample]` or `[sample, channel]`, the true signal.
         estimate: the same shape.
 
     Returns:
-        10 log10(sum reference^2 / sum (reference - estimate)^2); `inf` where they are equal, `-inf`
-        where the reference is silent and the estimate is not.
+        10 log10(sum reference^2 / sum (reference - estimate)^2); `inf` if they are equal, `-inf` if
+        the reference is silent and the estimate is not.
 
     Raises:
-        ValueError: where the shapes differ.
+        ValueError: the shapes differ.
     """
     if reference.shape != estimate.shape:
         raise ValueError(f"shapes differ: reference {reference.shape}, estimate {estimate.shape}")
@@ -61,10 +61,10 @@ def snr_db(reference: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def native_window(transform: MelTransform, sample_rate: int) -> tuple[int, int]:
-    """The transform's window and hop, of the same duration at another sample rate.
+    """Window and hop of the same duration as the transform's, at another sample rate.
 
-    The window is the next even length that the FFT likes (only factors 2, 3 and 5): 4096 at
-    44,100 Hz for 2048 at 22,050 Hz. At the transform's own rate both are the transform's own.
+    The window is the next even length that is fast for the FFT (with factors 2, 3 and 5 only): 4096
+    at 44,100 Hz for 2048 at 22,050 Hz. At the transform's own rate, both are the transform's own.
 
     Returns:
         n_fft and hop, samples.
@@ -84,22 +84,22 @@ def apply_mel_delta(
     transform: MelTransform,
     max_gain_db: float,
 ) -> Resynthesis:
-    """Apply the edit of a log-mel spectrogram to the sound it came from.
+    """Applies the edit of a log-mel spectrogram to the sound that it was computed from.
 
-    Amplitudes of the file's own STFT are multiplied by 10^(delta / 20), with the delta interpolated
-    linearly in time (by seconds) and on the mel axis; the phase stays. Beyond the edges of the mel
-    scale the edit fades to 0 dB. All channels get the same edit, so the stereo image stays.
+    Amplitudes of the file's STFT are multiplied by 10^(delta / 20). The delta is interpolated
+    linearly in time and on the mel axis, and fades to 0 dB beyond the edges of the mel scale. The
+    phase does not change. All channels get the same edit, so that the stereo image is preserved.
 
     Args:
-        samples: float32 `[sample, channel]` at the file's own rate, the very stretch of audio that
-            the spectrogram was made of.
+        samples: float32 `[sample, channel]` at the file's own rate: the stretch of audio that the
+            spectrogram was computed from.
         sample_rate: the file's own rate, Hz.
         delta_db: float32 `[frame, mel]`, edited minus original log-mel spectrogram, dB.
-        transform: the transform that the log-mel spectrogram was made with.
+        transform: the transform of the log-mel spectrogram.
         max_gain_db: deltas are clipped to +- this, dB.
 
     Raises:
-        UserError: where the shapes, the values or the durations do not belong together.
+        UserError: shapes, values or durations do not fit together.
     """
     _check(samples, sample_rate, delta_db, transform, max_gain_db)
     n_fft, hop = native_window(transform, sample_rate)
@@ -119,12 +119,14 @@ def apply_mel_delta(
         edited[:, channel] = istft(spectrum, n_fft=n_fft, hop=hop, length=length)
     peak = float(np.abs(edited).max())
     gain = min(1.0, 1.0 / peak) if peak > 0.0 else 1.0
-    fitted = np.clip(edited * np.float32(gain), -1.0, 1.0)  # the clip takes the last rounding step
+    fitted = np.clip(
+        edited * np.float32(gain), -1.0, 1.0
+    )  # the clip removes rounding errors above 1
     return Resynthesis(samples=fitted, gain=gain, identity_snr_db=snr_db(samples, identity))
 
 
 def _rows_at(delta: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Rows of delta at fractional frame positions, linearly interpolated, the last one held."""
+    """Rows of delta at fractional positions, linearly interpolated; the last row is repeated."""
     at = np.clip(at, 0, len(delta) - 1)
     left = np.floor(at).astype(np.int64)
     right = np.minimum(left + 1, len(delta) - 1)
@@ -135,7 +137,7 @@ def _rows_at(delta: np.ndarray, at: np.ndarray) -> np.ndarray:
 def _mel_to_bins(transform: MelTransform, *, sample_rate: int, n_fft: int) -> np.ndarray:
     """Interpolation weights from mel bands to linear-frequency bins: float32 `[mel, bin]`.
 
-    The outermost bands hold from their centre to the edge of the mel scale, and fade from there.
+    The values of the outermost bands extend to the edges of the mel scale, and fade out from there.
     """
 
     def mel(hertz: np.ndarray) -> np.ndarray:
@@ -148,7 +150,7 @@ def _mel_to_bins(transform: MelTransform, *, sample_rate: int, n_fft: int) -> np
     knots = np.concatenate([[low - fade, low], centres, [high, high + fade]])
     heights = np.zeros((transform.n_mels, len(knots)))
     heights[:, 2:-2] = np.eye(transform.n_mels)
-    heights[0, 1] = heights[-1, -2] = 1.0  # hold; the outermost knots stay 0: fade
+    heights[0, 1] = heights[-1, -2] = 1.0  # the outermost knots remain 0, for the fade
     return np.stack([np.interp(bins, knots, row) for row in heights]).astype(np.float32)
 
 
@@ -159,25 +161,25 @@ def _check(
     transform: MelTransform,
     max_gain_db: float,
 ) -> None:
-    """Refuse what does not belong together; see `apply_mel_delta`."""
+    """Raises the errors of `apply_mel_delta`."""
     if samples.ndim != 2 or 0 in samples.shape:
         raise UserError(
             f"samples of shape {samples.shape}",
             where="apply_mel_delta, samples",
-            remedy="give [sample, channel] with at least one of each; mono is [sample, 1]",
+            remedy="give [sample, channel], at least one of each; mono is [sample, 1]",
         )
     if delta_db.ndim != 2 or delta_db.shape[1] != transform.n_mels or len(delta_db) == 0:
         raise UserError(
             f"a delta of shape {delta_db.shape} for a transform of {transform.n_mels} mel bands",
             where="apply_mel_delta, delta_db",
-            remedy="give [frame, mel], from a spectrogram made with this same transform",
+            remedy="give [frame, mel] of a spectrogram of this transform",
         )
     for name, values in (("samples", samples), ("delta_db", delta_db)):
         if not np.isfinite(values).all():
             raise UserError(
-                f"{name} holds {int((~np.isfinite(values)).sum())} values that are not finite",
+                f"{name} has {int((~np.isfinite(values)).sum())} values that are not finite",
                 where=f"apply_mel_delta, {name}",
-                remedy="find the step that made them; nothing sensible can be heard from it",
+                remedy="find the step that computed them",
             )
     if sample_rate <= 0 or max_gain_db < 0:
         raise UserError(
@@ -185,13 +187,13 @@ def _check(
             where="apply_mel_delta",
             remedy="the rate must be positive, and the largest gain 0 dB or more",
         )
-    # frames the transform itself gives for this much audio; shorter than half a window is padded
+    # the number of frames of this much audio; audio shorter than half a window is padded
     at_its_rate = max(len(samples) / sample_rate * transform.sample_rate, transform.n_fft / 2)
     expected = 1 + at_its_rate / transform.hop
     if abs(len(delta_db) - expected) > 2 + transform.n_fft / transform.hop:
         raise UserError(
             f"a delta of {len(delta_db)} frames for {len(samples)} samples at {sample_rate} Hz, "
-            f"which give about {round(expected)} frames",
+            f"which have about {round(expected)} frames",
             where="apply_mel_delta, delta_db",
             remedy="cut the audio and the spectrogram to the same stretch first",
         )

@@ -1,4 +1,4 @@
-"""From an audio file to what a trained model is given, as its checkpoint describes it."""
+"""From an audio file to the input of a trained model, as its checkpoint describes it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from melgraph.ml.features.track_features import feature_names
 from melgraph.ml.inference.track_set import StackedChannels
 from melgraph.ml.representations.analysis import analyse
 from melgraph.ml.representations.registry import FEATURES, STFT, from_attributes
@@ -23,11 +24,13 @@ def input_of_file(path: Path, described: Mapping[str, Any]) -> Any:
         BadAudio: as `ml.representations.analysis.analyse`.
     """
     name = described["representation"]
-    found = analyse(path, {name: from_attributes(name, described["transform"])})
+    transform = from_attributes(name, described["transform"])
+    analysis = analyse(path, {name: transform})
     if name == FEATURES:
-        assert found.features is not None
-        return np.array([list(found.features.values())], np.float32)
-    arrays = found.arrays[name]
+        assert analysis.features is not None
+        columns = feature_names(transform)
+        return np.array([[analysis.features[column] for column in columns]], np.float32)
+    arrays = analysis.arrays[name]
     if name != STFT:
         return arrays["values"]
     chosen = [arrays[ARRAYS[channel]] for channel in described["channels"]]

@@ -1,4 +1,4 @@
-"""From a published tagger's file to tags: which, with which probability, of which track."""
+"""From the file of a published tagger to the probabilities of its tags for tracks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,31 +19,31 @@ from melgraph.ml.weights.published_taggers import load_published_tagger
 
 
 def load_tagger(spec: TaggerSpec, folder: Path) -> tuple[Tagger, dict[str, Any]]:
-    """A published tagger and what a checkpoint of it says: its tags, and what it is given.
+    """A published tagger, and the meta of its checkpoint: its tags and its input.
 
     Args:
         spec: of the tagger.
-        folder: of the weights; a file that is not there is fetched.
+        folder: of the weights; a missing file is fetched.
 
     Raises:
-        UserError: the weights are not to be had, are not what they should be, or have another
-            number of outputs than the spec has tags.
+        UserError: the weights are missing and cannot be fetched, their checksum is wrong, or the
+            number of outputs is not the number of tags in the spec.
     """
     path = published_file(spec.weights, spec.file, spec.sha256, folder)
     model = load_published_tagger(spec.architecture, path)
     tags = list(spec.tags) or [f"tag {i}" for i in range(model.n_classes)]
     if len(tags) != model.n_classes:
         raise UserError(
-            f"{path.name} answers {model.n_classes} tags, the spec names {len(tags)}",
+            f"{path.name} has {model.n_classes} outputs, the spec names {len(tags)} tags",
             where="tags of the tagger",
-            remedy="name them all, in the order of the outputs; or none",
+            remedy="name all tags, in the order of the outputs; or none",
         )
     meta = {"classes": tags, "aggregate": "mean", "input": described(model)}
     return model, meta
 
 
 def described(model: Tagger) -> dict[str, Any]:
-    """What a published tagger is given, as checkpoints say it."""
+    """The input of a published tagger, as the meta of a checkpoint describes it."""
     return {
         "representation": WAVEFORMS,
         "channels": ["amplitude"],
@@ -52,27 +52,29 @@ def described(model: Tagger) -> dict[str, Any]:
     }
 
 
-def probabilities(model: Classifier, found: EmbeddedTracks, *, device: str = "cpu") -> np.ndarray:
-    """What the last layer says of embedded tracks: the mean over the segments of each.
+def probabilities(
+    model: Classifier, embedded: EmbeddedTracks, *, device: str = "cpu"
+) -> np.ndarray:
+    """Class probabilities of embedded tracks: the mean over the segments of each track.
 
     Sigmoids of a model of several labels a track, as tags do not exclude each other; else softmax.
 
     Args:
         model: that embedded them, by its `embedding`.
-        found: the tracks.
+        embedded: the tracks.
         device: torch device the model is on.
 
     Returns:
         float32 `[track, class]`.
     """
-    if not len(found.segment_vectors):
+    if not len(embedded.segment_vectors):
         return np.zeros((0, model.n_classes), np.float32)
     model.eval()
     with torch.inference_mode():
-        logits = model.classify(torch.from_numpy(found.segment_vectors).to(device)).double()
+        logits = model.classify(torch.from_numpy(embedded.segment_vectors).to(device)).double()
         scores = torch.sigmoid(logits) if model.multi_label else torch.softmax(logits, dim=1)
-    sums = np.add.reduceat(scores.cpu().numpy(), found.segment_offsets[:-1], axis=0)
-    return (sums / np.diff(found.segment_offsets)[:, None]).astype(np.float32)
+    sums = np.add.reduceat(scores.cpu().numpy(), embedded.segment_offsets[:-1], axis=0)
+    return (sums / np.diff(embedded.segment_offsets)[:, None]).astype(np.float32)
 
 
 def tag_waveforms(
@@ -85,22 +87,22 @@ def tag_waveforms(
         samples: per track int16 `[sample]`, mono at 16 kHz.
         device: torch device.
     """
-    found = embed_tracks(model, samples, device=device)
-    return probabilities(model, found, device=device)
+    embedded = embed_tracks(model, samples, device=device)
+    return probabilities(model, embedded, device=device)
 
 
 def strongest(
     scores: np.ndarray, tags: Sequence[str], *, most: int
 ) -> dict[str, list[tuple[str, float]]]:
-    """The tags of one track by category, strongest first, at most so many each.
+    """The most probable tags of one track by category, at most `most` of each, in that order.
 
     MTG-Jamendo writes `genre---rock`: the category stands before the dashes. Tags without one have
     the category `tag`.
     """
     categories = [tag.rpartition("---")[0] or "tag" for tag in tags]
-    found: dict[str, list[tuple[str, float]]] = {category: [] for category in categories}
+    by_category: dict[str, list[tuple[str, float]]] = {category: [] for category in categories}
     for index in np.argsort(-scores, kind="stable"):
-        among = found[categories[index]]
-        if len(among) < most:
-            among.append((tags[index].rpartition("---")[2], float(scores[index])))
-    return found
+        tags_of_category = by_category[categories[index]]
+        if len(tags_of_category) < most:
+            tags_of_category.append((tags[index].rpartition("---")[2], float(scores[index])))
+    return by_category

@@ -54,6 +54,10 @@ class TrackSet:
 
     Raises:
         UserError: no track, or arrays that do not fit together.
+
+    >>> tracks = TrackSet([np.zeros((100, 64)), np.ones((50, 64))], labels=np.array([0, 1]))
+    >>> len(tracks), tracks.has_tags
+    (2, False)
     """
 
     arrays: Sequence[np.ndarray]
@@ -80,7 +84,7 @@ class TrackSet:
             raise UserError(
                 "tags hold values other than 0 and 1",
                 where="TrackSet.labels",
-                remedy="give 1 for a tag that a track has, and 0 for one it has not",
+                remedy="give 1 for a tag that the track has, else 0",
             )
         first = self.arrays[0]
         for i, s in enumerate(self.arrays):

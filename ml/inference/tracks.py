@@ -11,13 +11,12 @@ from torch import Tensor
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.inference.track_set import width_of
-from melgraph.ml.memory import keep_freed_memory
 from melgraph.ml.models.base import Classifier
 
 Aggregate = Literal["mean", "vote"]
 Pooling = Literal["mean", "max"]
 Progress = Callable[[int, int], None]  # (segments done, segments in all)
-EMBEDDING = "embedding"  # the layer that the last one reads
+EMBEDDING = "embedding"  # the input of the last layer
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,11 @@ def predict_tracks(
 ) -> np.ndarray:
     """Class probabilities of whole tracks, from those of their segments.
 
-    The segments' softmax; of a model that answers tags (`multi_label`), the sigmoid of each tag.
+    Softmax of each segment; for a model of tags (`multi_label`), the sigmoid of each tag.
 
     Args:
         model: moved to `device`; used in evaluation mode, then left in the mode it was in. Segments
-            have the length it was made for, `model.shape.frames`.
+            have the length `model.shape.frames`.
         arrays: per track `[frame]`, `[frame, bin]` or `[frame, bin, channel]` as stored; may be
             memory maps.
         aggregate: `mean` of the segments' probabilities; or `vote`, the share of segments that the
@@ -64,6 +63,11 @@ def predict_tracks(
 
     Raises:
         UserError: a vote on tags.
+
+    >>> from melgraph.ml.models import InputShape, build
+    >>> model = build("small_cnn", InputShape(channels=1, bins=64, frames=32), n_classes=4)
+    >>> predict_tracks(model, [np.zeros((100, 64)), np.zeros((50, 64))]).shape
+    (2, 4)
     """
     check_aggregate(aggregate, multi_label=model.multi_label)
     plan = _plan(arrays, model.shape.frames, max_segments)
@@ -72,8 +76,8 @@ def predict_tracks(
     with _evaluating(model, device):
         for segments, x in _batches(arrays, plan, model.shape.frames, batch_size, device):
             logits = model(x).float()
-            answers = logits.sigmoid() if model.multi_label else torch.softmax(logits, dim=1)
-            probabilities = answers.cpu().numpy()
+            scores = logits.sigmoid() if model.multi_label else torch.softmax(logits, dim=1)
+            probabilities = scores.cpu().numpy()
             np.add.at(sums, plan.track[segments], probabilities)
             np.add.at(votes, (plan.track[segments], probabilities.argmax(axis=1)), 1.0)
             _report(progress, segments, plan)
@@ -111,9 +115,9 @@ def embed_tracks(
 ) -> EmbeddedTracks:
     """Vectors of whole tracks and of their segments; other arguments as for `predict_tracks`.
 
-    A remainder of less than half a segment at the end of a track is left out: to shift a segment
-    back over what was heard already would count it twice, and of a tagger that hears 29 s of a
-    clip of 30 s, cost twice.
+    A remainder of less than half a segment at the end of a track is left out. A segment shifted
+    back to cover it would count most of its frames twice; and for a tagger with segments of 29 s
+    it would double the cost of a clip of 30 s.
 
     Args:
         layer: `embedding`, or one of `model.layers()`.
@@ -126,10 +130,10 @@ def embed_tracks(
     vectors = None
     with _evaluating(model, device), reading(model, layer, pooling) as read:
         for segments, x in _batches(arrays, plan, model.shape.frames, batch_size, device):
-            found = read(x).float().cpu().numpy()
+            of_batch = read(x).float().cpu().numpy()
             if vectors is None:
-                vectors = np.zeros((len(plan.track), found.shape[1]), dtype=np.float32)
-            vectors[segments] = found
+                vectors = np.zeros((len(plan.track), of_batch.shape[1]), dtype=np.float32)
+            vectors[segments] = of_batch
             _report(progress, segments, plan)
     if vectors is None:
         vectors = np.zeros((0, model.embedding_dim), dtype=np.float32)
@@ -147,7 +151,7 @@ def embed_tracks(
 def reading(
     model: Classifier, layer: str, pooling: Pooling
 ) -> Iterator[Callable[[Tensor], Tensor]]:
-    """What computes vectors `[batch, dim]` of input as stored, by a layer of the model.
+    """A function that reads vectors `[batch, dim]` of input as stored from a layer of the model.
 
     Raises:
         UserError: the model has no such layer.
@@ -162,12 +166,12 @@ def reading(
             where="layer of the encoder",
             remedy=f"use one of: {', '.join([EMBEDDING, *layers])}",
         )
-    seen: list[Tensor] = []
-    hook = layers[layer].register_forward_hook(lambda _module, _input, out: seen.append(out))
+    outputs: list[Tensor] = []
+    hook = layers[layer].register_forward_hook(lambda _module, _input, out: outputs.append(out))
 
     def read(x: Tensor) -> Tensor:
         model.embed(x)
-        out = seen.pop()  # [batch, channel, height, width]
+        out = outputs.pop()  # [batch, channel, height, width]
         return out.mean(dim=(2, 3)) if pooling == "mean" else out.amax(dim=(2, 3))
 
     try:
@@ -259,8 +263,7 @@ def _plan(
 
 @contextmanager
 def _evaluating(model: Classifier, device: str) -> Iterator[None]:
-    """The model on `device`, in evaluation mode and without gradients; its mode is put back."""
-    keep_freed_memory()
+    """The model on `device`, in evaluation mode and without gradients; its mode is restored."""
     was_training = model.training
     model.to(device).eval()
     try:

@@ -1,1 +1,1 @@
-"""Metrics: areas under curves, and agreement between clusters and labels."""
+"""Metrics: areas under curves, scores of tags, and agreement between clusters and labels."""

@@ -1,7 +1,7 @@
-"""Figures of agreement between clusters and labels, many tables at a time.
+"""Agreement between clusters and labels, for many contingency tables at once.
 
-scikit-learn has them for one pair of partitions at a time: for a thousand resamples that takes
-hundreds of times as long.
+scikit-learn computes these metrics for one pair of partitions at a time. For a thousand resamples
+that takes hundreds of times as long.
 """
 
 from collections.abc import Sequence
@@ -14,48 +14,48 @@ from scipy.optimize import linear_sum_assignment
 def hungarian_accuracy(
     clusters: Sequence[int] | NDArray[np.int64], labels: Sequence[str]
 ) -> tuple[float, dict[int, str]]:
-    """Accuracy under the one-to-one matching of clusters and labels that makes it greatest.
+    """Accuracy under the one-to-one matching of clusters and labels that maximises it.
 
     Args:
-        clusters: [n] cluster of each track, any integers.
-        labels: [n] label of each track.
+        clusters: [n], cluster of each track, any integers.
+        labels: [n], label of each track.
 
     Returns:
-        The accuracy, and cluster -> label. With unequal numbers, the clusters (or labels) left over
-        are matched with nothing, and their tracks count as wrong.
+        The accuracy, and cluster -> label. If there are more clusters than labels or the reverse,
+        some remain unmatched, and their tracks count as wrong.
 
     Raises:
-        ValueError: no tracks, or unequal lengths.
+        ValueError: there are no tracks, or clusters and labels differ in length.
     """
     names, columns = np.unique(np.asarray(labels, dtype=str), return_inverse=True)
     numbers, rows = np.unique(np.asarray(clusters), return_inverse=True)
     if not len(labels) == len(rows) > 0:
         raise ValueError(f"{len(rows)} clustered tracks, {len(labels)} labels")
     table = contingency(rows, columns, len(numbers), len(names))
-    matched = linear_sum_assignment(table, maximize=True)
-    mapping = {int(numbers[r]): str(names[c]) for r, c in zip(*matched, strict=True)}
-    return float(table[matched].sum() / len(labels)), mapping
+    matching = linear_sum_assignment(table, maximize=True)
+    mapping = {int(numbers[r]): str(names[c]) for r, c in zip(*matching, strict=True)}
+    return float(table[matching].sum() / len(labels)), mapping
 
 
 def contingency(
     rows: NDArray[np.int64], columns: NDArray[np.int64], n_rows: int, n_columns: int
 ) -> NDArray[np.int64]:
-    """Tracks by row and column: int64 [n_rows, n_columns].
+    """Number of tracks in each row and column: int64 [n_rows, n_columns].
 
     Args:
         rows: int64 [n], the row of each track.
         columns: int64 [n], the column of each track.
-        n_rows: how many rows there are.
-        n_columns: how many columns there are.
+        n_rows: number of rows of the table.
+        n_columns: number of columns of the table.
     """
     flat = np.bincount(rows * n_columns + columns, minlength=n_rows * n_columns)
     return flat.reshape(n_rows, n_columns)
 
 
 def nmi(tables: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Normalised mutual information of contingency tables [..., clusters, labels], 0 .. 1.
+    """Normalised mutual information of contingency tables [..., clusters, labels], 0 to 1.
 
-    Mutual information over the arithmetic mean of both entropies.
+    It is the mutual information divided by the arithmetic mean of both entropies.
     """
     joint = tables / tables.sum(axis=(-2, -1), keepdims=True)
 
@@ -65,7 +65,7 @@ def nmi(tables: NDArray[np.int64]) -> NDArray[np.float64]:
     by_row, by_column = entropy(joint.sum(-1), (-1,)), entropy(joint.sum(-2), (-1,))
     mutual = by_row + by_column - entropy(joint, (-2, -1))
     mean = (by_row + by_column) / 2
-    # One cluster and one label are the same partition.
+    # Both entropies are 0 for one cluster and one label, which are the same partition: 1.
     ratio = np.divide(mutual, mean, out=np.ones_like(mean), where=mean > 0)
     return np.clip(ratio, 0.0, 1.0)
 
@@ -84,10 +84,10 @@ def ari(tables: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def silhouettes(distances: NDArray[np.float32], codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Silhouette (Rousseeuw 1987) of each track [n]; NaN unless there are 2 .. n - 1 groups.
+    """Silhouette (Rousseeuw 1987) of each track [n]; NaN unless there are 2 to n - 1 groups.
 
     Args:
-        distances: float32 [n, n].
+        distances: float32 [n, n], distance of each pair of tracks.
         codes: int64 [n], the group of each track.
     """
     _, codes, sizes = np.unique(codes, return_inverse=True, return_counts=True)
@@ -102,6 +102,6 @@ def silhouettes(distances: NDArray[np.float32], codes: NDArray[np.int64]) -> NDA
     means[rows, codes] = np.inf
     other = means.min(axis=1)
     larger = np.maximum(own, other)
-    # A group of one has silhouette 0 by definition, and so have equal vectors.
-    meaningful = (sizes[codes] > 1) & (larger > 0)
-    return np.divide(other - own, larger, out=np.zeros(n), where=meaningful)
+    # By definition, a track alone in its group has silhouette 0, and so have equal vectors.
+    defined = (sizes[codes] > 1) & (larger > 0)
+    return np.divide(other - own, larger, out=np.zeros(n), where=defined)

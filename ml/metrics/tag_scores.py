@@ -1,7 +1,7 @@
-"""How well scores rank the tracks that have a tag before those that have not: ROC-AUC and PR-AUC.
+"""How well scores rank tracks with a tag before tracks without it: ROC-AUC and PR-AUC.
 
-PR-AUC is average precision, the mean of the precision at each track that has the tag, as the
-tagging papers have it from scikit-learn (Won et al. 2020).
+PR-AUC is average precision, the mean of the precision at each track that has the tag. Tagging
+papers use this definition, which is scikit-learn's (Won et al. 2020).
 """
 
 import numpy as np
@@ -9,12 +9,12 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 
 def areas(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ROC-AUC and PR-AUC of each tag: float64 `[tag]` twice.
+    """ROC-AUC and PR-AUC of each tag: two arrays, float64 `[tag]`.
 
-    NaN for a tag that all tracks have, or none: there is nothing to rank.
+    Both are NaN for tags that are present in none or in all of the tracks.
 
     Args:
-        scores: float `[track, tag]`, higher where the tag is more likely; finite.
+        scores: float `[track, tag]`, finite; a higher score means that the tag is more likely.
         truth: bool `[track, tag]`.
     """
     roc_auc, pr_auc = np.full((2, truth.shape[1]), np.nan)
@@ -25,7 +25,10 @@ def areas(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def macro(scores: np.ndarray, truth: np.ndarray) -> tuple[float | None, float | None]:
-    """Means of both over the tags that can be ranked; None where there is no such tag.
+    """Macro averages of ROC-AUC and PR-AUC.
+
+    Tags that are present in none or in all of the tracks are excluded. Both averages are None if no
+    tag remains.
 
     Args:
         scores: float `[track, tag]`.
@@ -41,21 +44,22 @@ def macro(scores: np.ndarray, truth: np.ndarray) -> tuple[float | None, float | 
 def weighted_macro(
     scores: np.ndarray, truth: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`macro` of many weighted versions of the tracks at once: float64 `[version]` twice.
+    """`macro` for many weightings of the tracks at once: two arrays, float64 `[version]`.
 
-    The same as scikit-learn's `sample_weight`, sorted once for all of them. A tag without weight
-    on one of its sides is left out of the mean of that version; NaN where all are.
+    The results are those of scikit-learn's `sample_weight`, but scores are sorted only once. In
+    each version, a tag is excluded if the tracks with it, or those without it, have no weight. Both
+    averages are NaN if no tag remains.
 
     Args:
         scores: float `[track, tag]`.
         truth: bool `[track, tag]`.
-        weights: float `[version, track]`: how often a version has each track.
+        weights: float `[version, track]`, how often each version contains each track.
     """
     sums, counts = np.zeros((2, len(weights))), np.zeros(len(weights))
     for tag in np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0)).tolist():
-        found = np.stack(_weighted_areas(scores[:, tag], truth[:, tag], weights))
-        ranked = ~np.isnan(found[0])
-        sums[:, ranked] += found[:, ranked]
+        tag_areas = np.stack(_weighted_areas(scores[:, tag], truth[:, tag], weights))
+        ranked = ~np.isnan(tag_areas[0])
+        sums[:, ranked] += tag_areas[:, ranked]
         counts += ranked
     roc_auc, pr_auc = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     return roc_auc, pr_auc
@@ -64,46 +68,50 @@ def weighted_macro(
 def _weighted_areas(
     scores: np.ndarray, truth: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both areas of one tag: float64 `[version]` twice, NaN where a side has no weight.
+    """ROC-AUC and PR-AUC of one tag: two arrays, float64 `[version]`.
 
-    Tracks of equal scores are one step. Only steps with a track that has the tag are looked at:
-    precision is averaged over these tracks, and so is the share of the others that come after them.
+    Both are NaN if the tracks with the tag, or those without it, have no weight. Tracks with equal
+    scores form one step. Only steps with at least one track that has the tag matter: PR-AUC is the
+    mean precision at these tracks, and ROC-AUC the mean share of other tracks that come after them.
     """
     order = np.argsort(-scores, kind="stable")
     ranked, has = scores[order], truth[order]
-    first = np.append(0, np.flatnonzero(np.diff(ranked)) + 1)  # of each step
+    first = np.append(0, np.flatnonzero(np.diff(ranked)) + 1)  # first track of each step
     last = np.append(first[1:], len(ranked)) - 1
     at = np.flatnonzero(has)
     steps, begins = np.unique(np.searchsorted(last, at), return_index=True)
-    heavy = weights[:, order]
-    new_hits = np.add.reduceat(heavy[:, at], begins, axis=1).astype(np.float64)
+    ordered_weights = weights[:, order]
+    new_hits = np.add.reduceat(ordered_weights[:, at], begins, axis=1).astype(np.float64)
     hits = np.cumsum(new_hits, axis=1)
-    answers = np.cumsum(heavy, axis=1)
-    up_to = answers[:, last[steps]].astype(np.float64)
-    before = np.where(first[steps] > 0, answers[:, first[steps] - 1], 0.0)
+    totals = np.cumsum(ordered_weights, axis=1)
+    up_to = totals[:, last[steps]].astype(np.float64)
+    before = np.where(first[steps] > 0, totals[:, first[steps] - 1], 0.0)
     false, false_before = up_to - hits, before - (hits - new_hits)
     all_hits = hits[:, -1]
-    all_false = answers[:, -1] - all_hits
-    ranking = (all_hits > 0) & (all_false > 0)
-    absent = np.full(len(weights), np.nan)
+    all_false = totals[:, -1] - all_hits
+    defined = (all_hits > 0) & (all_false > 0)
+    undefined = np.full(len(weights), np.nan)
     after = all_false[:, None] - (false + false_before) / 2
     roc_auc = np.divide(
-        (new_hits * after).sum(axis=1), all_hits * all_false, out=absent.copy(), where=ranking
+        (new_hits * after).sum(axis=1), all_hits * all_false, out=undefined.copy(), where=defined
     )
     precision = np.divide(hits, up_to, out=np.zeros_like(hits), where=up_to > 0)
-    pr_auc = np.divide((new_hits * precision).sum(axis=1), all_hits, out=absent, where=ranking)
+    pr_auc = np.divide((new_hits * precision).sum(axis=1), all_hits, out=undefined, where=defined)
     return roc_auc, pr_auc
 
 
 def random_pr_auc(n: int, positives: int) -> float:
-    """PR-AUC that a random order has on average: the prevalence, and more where tracks are few.
+    """Expected PR-AUC of a random order: the prevalence of the tag, and more for few tracks.
 
-    Exact (Bestgen 2015, "Exact expected average precision of the random baseline for system
-    evaluation"). Of 20 tracks, one of which has the tag, 0.18, not 0.05.
+    The formula is exact (Bestgen 2015, "Exact expected average precision of the random baseline for
+    system evaluation"). If one of 20 tracks has the tag, it is 0.18, not 0.05.
+
+    >>> round(random_pr_auc(20, 1), 2)
+    0.18
 
     Args:
-        n: tracks, at least one.
-        positives: of them with the tag, at least one.
+        n: number of tracks, at least one.
+        positives: number of tracks that have the tag, at least one.
     """
     if n == 1:
         return 1.0

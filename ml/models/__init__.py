@@ -1,4 +1,9 @@
-"""The registry: every architecture is built by name, and only its own file is imported."""
+"""Network architectures by name; only the module of the one that is built is imported.
+
+>>> model = build("small_cnn", InputShape(channels=1, bins=128, frames=129), n_classes=4)
+>>> model.architecture, model.n_classes, model.embedding_dim
+('small_cnn', 4, 128)
+"""
 
 import inspect
 from collections.abc import Mapping
@@ -9,7 +14,7 @@ import torch
 from melgraph.ml.errors import UserError
 from melgraph.ml.models.base import Classifier, InputShape
 
-_ARCHITECTURES = {  # name: (module, class); a module is imported when it is first built
+_ARCHITECTURES = {  # name: (module, class)
     "conv_lstm": ("melgraph.ml.models.conv_lstm", "ConvLSTM"),
     "crnn": ("melgraph.ml.models.crnn", "CRNN"),
     "dense": ("melgraph.ml.models.dense", "Dense"),
@@ -26,8 +31,7 @@ _ARCHITECTURES = {  # name: (module, class); a module is imported when it is fir
     "waveform_cnn": ("melgraph.ml.models.waveform_cnn", "WaveformCNN"),
 }
 
-
-__all__ = ["InputShape", "build", "default_options", "names"]
+__all__ = ["Classifier", "InputShape", "build", "default_options", "names"]
 
 
 def names() -> list[str]:
@@ -45,28 +49,26 @@ def build(
         shape: of the crops it is given.
         n_classes: classes of the output.
         seed: seed of the initial weights.
-        options: the architecture's own options (see its file); what is not given has its default.
+        options: the architecture's own options (see its file); defaults where not given.
 
     Returns:
-        The model on the CPU, in training mode. `model.architecture` and `model.options` (complete,
-        JSON-ready) are what `build` needs to make the same architecture again.
+        The model on the CPU, in training mode. `build` makes the same architecture again from
+        `model.architecture` and `model.options` (complete, JSON-ready).
 
     Raises:
-        UserError: unknown name, an option the architecture does not have or that is of no use, or
-            a shape that it cannot take.
+        UserError: unknown name, an option that the architecture does not have or cannot use, or a
+            shape that it cannot take.
     """
-    cls, known = _class_of(name), default_options(name)
-    unknown = sorted(set(options) - set(known))
+    cls, defaults = _class_of(name), default_options(name)
+    unknown = sorted(set(options) - set(defaults))
     if unknown:
         raise UserError(
             f"architecture {name!r} has no option {', '.join(map(repr, unknown))}",
             where="the options of the model",
-            remedy=f"use some of: {', '.join(sorted(known)) or 'none'}",
+            remedy=f"use some of: {', '.join(sorted(defaults)) or 'none'}",
         )
-    complete = {**known, **options}
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # the weights are drawn on the CPU: no GPU state to save
+    complete = {**defaults, **options}
+    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU: no GPU state to save
         torch.default_generator.manual_seed(seed)
         model = cls(shape, n_classes, **complete)
     model.architecture = name

@@ -1,4 +1,4 @@
-"""What every classifier is: one shape, so that one trainer and one reader serve all."""
+"""The interface of every classifier, so that one training loop and one inference serve all."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,14 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from melgraph.ml.errors import UserError
+from melgraph.ml.moments import PowerSums
 
 
 @dataclass(frozen=True)
 class InputShape:
-    """What a classifier is given of a track: one crop of a representation.
+    """The shape of a classifier's input: one crop of a representation.
 
-    Every representation has this shape: a waveform is one bin of many frames (its samples), the
-    tabular features are many bins of one frame.
+    Every representation fits it: a waveform is one bin of many frames (its samples), the tabular
+    features are many bins of one frame.
+
+    >>> print(InputShape(channels=1, bins=128, frames=129))
+    [1 channel, 128 bin, 129 frame]
 
     Attributes:
         channels: 1; 2 where amplitude and phase are given together.
@@ -41,16 +45,16 @@ class Classifier(nn.Module, ABC):
 
     The input is as stored (dB, coefficients, samples, features); `mean` and `std` (buffers,
     float32 `[channel, bin]`, in the same unit) come from the training data and travel in the
-    checkpoint, so nothing beside it is needed to use the model. A subclass writes `embed`,
-    `classify` and `layers`, and begins `embed` with `self.normalise(x)`. One that cannot take every
-    shape raises `self.cannot_take(...)` in its `__init__`.
+    checkpoint, so a model needs nothing besides it. A subclass implements `embed`, `classify` and
+    `layers`, and begins `embed` with `self.normalise(x)`. One that cannot take every shape raises
+    `self.cannot_take(...)` in its `__init__`.
     """
 
     architecture: str = ""  # the name in the registry, set by `ml.models.build`
     options: dict[str, object]  # the complete options, set by `ml.models.build`
-    multi_label: bool = False  # whether each class is a question of its own (tags), set by training
-    any_length: bool = True  # whether crops of other lengths than `shape.frames` are taken
-    learns_normalisation: bool = True  # whether training sets it from its tracks
+    multi_label: bool = False  # whether the classes are tags, each predicted alone; set by training
+    any_length: bool = True  # whether crops may have other lengths than `shape.frames`
+    learns_normalisation: bool = True  # whether training sets `mean` and `std` from its tracks
     embedding_dim: int  # set by the subclass
     mean: Tensor
     std: Tensor
@@ -71,7 +75,7 @@ class Classifier(nn.Module, ABC):
     def cannot_take(self, needs: str, remedy: str) -> UserError:
         """The error of an architecture that cannot take its input shape."""
         return UserError(
-            f"{type(self).__name__} needs {needs}, and is given {self.shape}",
+            f"{type(self).__name__} needs {needs}, but its input is {self.shape}",
             where="input and model.architecture of the experiment",
             remedy=remedy,
         )
@@ -82,7 +86,7 @@ class Classifier(nn.Module, ABC):
         return sum(p.numel() for p in self.parameters())
 
     def set_normalisation(self, mean: np.ndarray, std: np.ndarray) -> None:
-        """Sets the mean and standard deviation: float `[channel, bin]`, in the input's unit.
+        """Set the mean and standard deviation: float `[channel, bin]`, in the input's unit.
 
         Raises:
             ValueError: wrong shape, not finite, or a standard deviation that is not positive.
@@ -100,7 +104,7 @@ class Classifier(nn.Module, ABC):
         """Input `[batch, channel, bin, frame]` to zero mean and unit variance per channel and bin.
 
         Raises:
-            ValueError: the input is of another shape than the model is made for.
+            ValueError: the input has another shape than the model was built for.
         """
         c, b, f = self.shape.channels, self.shape.bins, self.shape.frames
         fits = x.ndim == 4 and x.shape[1:3] == (c, b) and x.shape[3] >= 1
@@ -125,10 +129,10 @@ class Classifier(nn.Module, ABC):
 
     @abstractmethod
     def layers(self) -> dict[str, nn.Module]:
-        """The convolutions a deep dream can aim at, by name, from the input upwards.
+        """The convolutions that a deep dream can aim at, by name, in order from the input.
 
-        What a layer gives (seen with a forward hook) is `[batch, channel, height, width]`; empty
-        for an architecture that has none.
+        The output of a layer (read by a forward hook) is `[batch, channel, height, width]`. Empty
+        for an architecture without such layers.
         """
 
 
@@ -139,16 +143,16 @@ def bin_statistics(
 
     Args:
         arrays: per track `[frame]`, `[frame, bin]` or `[frame, bin, channel]`.
-        max_tracks: of more tracks, so many evenly spread ones are read.
-        least_std: in the unit of the arrays; a band without signal in training (above an MP3's
-            cut-off, say) would else be divided by almost nothing, and blow up on the first track
-            that has some.
+        max_tracks: of more tracks, only this many are read, evenly spread.
+        least_std: lower bound of the deviation, in the unit of the arrays. Without it a band that
+            has no signal in the training tracks (above an MP3's cut-off, say) would be divided by
+            almost 0, and its values would explode on the first track that has a signal there.
 
     Raises:
         UserError: an array holds a value that is not finite.
     """
     chosen = np.unique(np.linspace(0, len(arrays) - 1, max_tracks).astype(np.int64))
-    n, total, squares = 0, np.zeros(()), np.zeros(())
+    sums = PowerSums()
     for i in chosen:
         array = arrays[i]
         for start in range(0, len(array), 1 << 16):  # bounded memory, however long the track
@@ -159,12 +163,9 @@ def bin_statistics(
                     where="the training tracks",
                     remedy="materialize its representation again, or leave the track out",
                 )
-            n += len(values)
-            total = total + values.sum(axis=0)
-            squares = squares + np.square(values).sum(axis=0)
-    mean = total / n
-    std = np.sqrt(np.maximum(squares / n - mean**2, least_std**2))
-    return _channel_first(mean), _channel_first(std)
+            sums.add(values)
+    std = np.sqrt(np.maximum(sums.variance, least_std**2))
+    return _channel_first(sums.mean), _channel_first(std)
 
 
 def _channel_first(values: np.ndarray) -> np.ndarray:

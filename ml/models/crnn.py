@@ -1,4 +1,4 @@
-"""CRNN: convolutions that see, a recurrence that remembers."""
+"""CRNN: convolutions followed by a recurrent network."""
 
 import math
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class CRNN(Tagger):
         self.spectrogram = MelDecibels(n_mels)
         self.blocks = pooled_blocks(channels, POOLING)
         self.gru = nn.GRU(channels[-1], hidden, num_layers=2, batch_first=True)
-        self.answer_from(hidden, dropout)
+        self.add_last_layer(hidden, dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]` from -1 to 1, of `[batch, 1, 1, sample]`."""

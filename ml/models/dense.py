@@ -56,5 +56,5 @@ class Dense(Classifier):
         return self.head(embedding)
 
     def layers(self) -> dict[str, nn.Module]:
-        """None: there is nothing to see in two dimensions."""
+        """Empty: there are no convolutions."""
         return {}

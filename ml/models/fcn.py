@@ -39,7 +39,7 @@ class FCN(Tagger):
         super().__init__(shape, n_classes, least_samples=samples_of(frames))
         self.spectrogram = MelDecibels(n_mels)
         self.blocks = pooled_blocks(channels, POOLING)
-        self.answer_from(channels[-1], dropout)
+        self.add_last_layer(channels[-1], dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]`, none below 0, of `[batch, 1, 1, sample]`."""

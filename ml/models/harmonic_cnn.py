@@ -15,9 +15,10 @@ class HarmonicCNN(Tagger):
     """Won et al. 2020, "Data-driven harmonic filters for audio representation learning".
 
     Triangular band-pass filters lie at every half of a semitone above C1 and at the overtones of
-    each, one channel per harmonic, their bandwidth that of hearing over a learned Q. Seven blocks
-    of convolutions, five of them residual, see the harmonics of a pitch as channels of one
-    position; the maximum over time goes through one hidden layer, which is the embedding.
+    each, one channel per harmonic. Their bandwidth is the critical bandwidth of hearing, divided by
+    a learned Q. Seven blocks of convolutions, five of them residual, read the harmonics of a pitch
+    as channels of one position; the maximum over time goes through one hidden layer, which is the
+    embedding.
 
     Args:
         shape: of the input; crops of 5 s in the paper, of 4.6 s at least.
@@ -51,7 +52,7 @@ class HarmonicCNN(Tagger):
         )
         self.hidden = nn.Linear(wide, wide)
         self.norm = nn.BatchNorm1d(wide)
-        self.answer_from(wide, dropout)
+        self.add_last_layer(wide, dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]`, none below 0, of `[batch, 1, 1, sample]`."""
@@ -105,9 +106,9 @@ class HarmonicDecibels(nn.Module):
     def forward(self, samples: Tensor) -> Tensor:
         """`[batch, sample]` -> `[batch, harmonic, pitch, frame]`."""
         power = self.spectrum(samples)  # [batch, bin, frame]
-        found = (power.transpose(1, 2) @ self.filters()).transpose(1, 2)
-        found = found.reshape(len(found), -1, self.n_pitches, found.shape[2])
-        return self.norm(self.decibels(found))
+        levels = (power.transpose(1, 2) @ self.filters()).transpose(1, 2)
+        levels = levels.reshape(len(levels), -1, self.n_pitches, levels.shape[2])
+        return self.norm(self.decibels(levels))
 
 
 class _Residual(nn.Module):
@@ -122,5 +123,5 @@ class _Residual(nn.Module):
         self.pool = nn.MaxPool2d(pool)
 
     def forward(self, x: Tensor) -> Tensor:
-        found = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
-        return self.pool(torch.relu(found + x))
+        residual = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
+        return self.pool(torch.relu(residual + x))

@@ -14,7 +14,7 @@ class MfccCNN(Classifier):
 
     "Music signal generation and classification" (CNN 64-128-256 on MFCC, 82 to 83 % on its own
     split). It flattens the last map; here the map is averaged over time, so that any length works,
-    and kept along the coefficients, whose order means something.
+    but not over the coefficients, as their order carries information.
 
     Args:
         shape: of the input: coefficients by frames.

@@ -13,7 +13,7 @@ class Musicnn(Tagger):
     """Pons et al. 2018, "End-to-end learning for music audio tagging at scale"; Pons & Serra 2019.
 
     Vertical filters (0.7 and 0.4 of the mel bands high, 7 frames wide, the maximum over pitch)
-    listen for timbre; horizontal ones (129, 65 and 33 frames, on the mean over the bands) for
+    respond to timbre; horizontal ones (129, 65 and 33 frames, on the mean over the bands) for
     rhythm. Three 1-D convolutions with residuals follow; mean and maximum over time of all of it
     go through one hidden layer, which is the embedding.
 
@@ -57,15 +57,15 @@ class Musicnn(Tagger):
         )
         self.hidden = nn.Linear(2 * (front_end + 3 * back_end), hidden)
         self.norm = nn.BatchNorm1d(hidden)
-        self.answer_from(hidden, dropout)
+        self.add_last_layer(hidden, dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]`, none below 0, of `[batch, 1, 1, sample]`."""
         spectrogram = self.spectrogram(self.samples(x))
         over_bands = spectrogram.mean(dim=2)  # [batch, 1, frame]
-        found = [filters(spectrogram) for filters in self.vertical]
-        found += [filters(over_bands) for filters in self.horizontal]
-        front_end = torch.cat(found, dim=1)  # [batch, channel, frame]
+        features = [filters(spectrogram) for filters in self.vertical]
+        features += [filters(over_bands) for filters in self.horizontal]
+        front_end = torch.cat(features, dim=1)  # [batch, channel, frame]
         first = self.blocks[0](front_end)
         second = self.blocks[1](first) + first
         third = self.blocks[2](second) + second

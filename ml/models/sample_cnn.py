@@ -47,7 +47,7 @@ class SampleCNN(Tagger):
             )
             for i in range(len(channels))
         )
-        self.answer_from(widths[-1], dropout)
+        self.add_last_layer(widths[-1], dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]`, none below 0, of `[batch, 1, 1, sample]`."""

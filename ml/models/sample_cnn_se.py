@@ -49,7 +49,7 @@ class SampleCNNSE(Tagger):
         )
         self.hidden = nn.Linear(widths[-1], hidden)
         self.norm = nn.BatchNorm1d(hidden)
-        self.answer_from(hidden, dropout)
+        self.add_last_layer(hidden, dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]`, none below 0, of `[batch, 1, 1, sample]`."""
@@ -77,6 +77,6 @@ class _ReSE(nn.Module):
         self.pool = nn.MaxPool1d(pool)
 
     def forward(self, x: Tensor) -> Tensor:
-        found = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
-        gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(found.mean(dim=2)))))
-        return self.pool(torch.relu(found * gate[:, :, None] + self.shortcut(x)))
+        features = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
+        gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(features.mean(dim=2)))))
+        return self.pool(torch.relu(features * gate[:, :, None] + self.shortcut(x)))

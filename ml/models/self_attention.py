@@ -49,7 +49,7 @@ class SelfAttention(Tagger):
         self.token = nn.Parameter(torch.rand(width))
         self.encoder = nn.ModuleList(_attention_layer(width, heads) for _ in range(depth))
         self.pooler = nn.Linear(width, width)
-        self.answer_from(width, dropout)
+        self.add_last_layer(width, dropout)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]` from -1 to 1, of `[batch, 1, 1, sample]`."""
@@ -81,8 +81,8 @@ class _Residual(nn.Module):
         self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        found = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
-        return torch.relu(found + self.shortcut(x))
+        residual = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
+        return torch.relu(residual + self.shortcut(x))
 
 
 def _attention_layer(width: int, heads: int) -> nn.TransformerEncoderLayer:

@@ -1,4 +1,4 @@
-"""What the taggers of the literature share: a waveform at 16 kHz in, one logit a tag out."""
+"""The base of the taggers of the literature: a waveform at 16 kHz in, one logit a tag out."""
 
 import warnings
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from melgraph.ml.models.base import Classifier, InputShape
 
 SAMPLE_RATE = 16000  # Hz, of every tagger here
-FULL_SCALE = 32768.0  # of the stored samples; published weights heard samples from -1 to 1
+FULL_SCALE = 32768.0  # of the stored samples; published weights expect samples from -1 to 1
 N_FFT, HOP = 512, 256
 
 
@@ -17,10 +17,10 @@ class Tagger(Classifier):
     """A classifier of the waveform, as the papers on music tagging have them.
 
     All follow Won et al. 2020, "Evaluation of CNN-based automatic music tagging models" (section
-    3), who trained them under one roof: 16 kHz, an STFT of 512 samples every 256, decibels, a batch
-    norm instead of fixed statistics. A crop has the length that the paper gives; every crop of a
-    track is one answer, and the track's is their mean. Outputs are logits: tags are not exclusive,
-    so their probabilities are sigmoids; trained on one genre a track, softmax serves as ever.
+    3), who trained them all alike: 16 kHz, an STFT of 512 samples every 256, decibels, a batch
+    norm instead of fixed statistics. A crop has the length that the paper gives. The prediction of
+    a track is the mean of those of its crops. Outputs are logits: tags are not exclusive, so their
+    probabilities are sigmoids; a model trained on one genre a track uses softmax.
 
     Args:
         shape: of the input: one channel, one bin, the samples as frames.
@@ -42,8 +42,8 @@ class Tagger(Classifier):
             raise self.cannot_take(needs, remedy)
         self.std.fill_(FULL_SCALE)
 
-    def answer_from(self, width: int, dropout: float) -> None:
-        """Makes the last layer, which reads embeddings `[batch, width]`; call it at the end."""
+    def add_last_layer(self, width: int, dropout: float) -> None:
+        """Create the last layer, for embeddings `[batch, width]`; call it last in `__init__`."""
         self.embedding_dim = width
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, self.n_classes)
@@ -53,7 +53,7 @@ class Tagger(Classifier):
         return self.head(self.dropout(embedding))
 
     def layers(self) -> dict[str, nn.Module]:
-        """None, where convolutions have no height to dream on."""
+        """Empty: one-dimensional convolutions have no second dimension for a deep dream."""
         return {}
 
     def samples(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the architectures that come from timm share: an image of the crop, a body, a head."""
+"""The base of the architectures from timm: the crop as an image, a body, a linear head."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -11,7 +11,7 @@ from melgraph.ml.models.timm_body import TimmClassifier
 class ViT(TimmClassifier):
     """A vision transformer (Dosovitskiy et al. 2021, table 1; "tiny" of Touvron et al. 2021).
 
-    By timm. The crop is scaled to the image that the position embeddings are made for; published
+    By timm. The crop is scaled to the image that the position embeddings fit; published
     weights of another size are resampled to it.
 
     Args:
@@ -41,5 +41,5 @@ class ViT(TimmClassifier):
         )
 
     def layers(self) -> dict[str, nn.Module]:
-        """None: it has one convolution, and after that sequences."""
+        """Empty: after its one convolution it computes on sequences."""
         return {}

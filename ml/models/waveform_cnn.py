@@ -12,7 +12,7 @@ class WaveformCNN(Classifier):
     """M5 of Dai et al. 2017, "Very deep convolutional neural networks for raw waveforms", table 1.
 
     A first convolution of 80 samples and stride 4 works as a filter bank; three more of width 3
-    follow, each with batch norm, ReLU and max pooling by 4; then the mean over time. Made for
+    follow, each with batch norm, ReLU and max pooling by 4; then the mean over time. Designed for
     8 kHz; at 16 kHz its first filters span 5 ms.
 
     Args:
@@ -63,5 +63,5 @@ class WaveformCNN(Classifier):
         return self.head(self.dropout(embedding))
 
     def layers(self) -> dict[str, nn.Module]:
-        """None: its convolutions have no height to dream on."""
+        """Empty: one-dimensional convolutions have no second dimension for a deep dream."""
         return {}

@@ -1,15 +1,16 @@
-"""Pictures of models, sounds and libraries, as PNG bytes.
+"""Charts of models, sounds and libraries, as PNG bytes.
 
 Every function builds its own matplotlib `Figure` (no pyplot, no global state) and returns a
-palette PNG without metadata: the same inputs give the same bytes. About 840 pixels wide, made to be
-read at 700.
+palette PNG without metadata. The same inputs give the same bytes. The charts are about 840 pixels
+wide, for a page that is 700 pixels wide. Artifacts store them, so that a changed word in a chart
+changes the bytes of artifacts.
 """
 
 from melgraph.ml.plots.charts import bars, confusion_matrix, histogram, scatter_map, training_curves
 from melgraph.ml.plots.clusters import contingency_matrix, distance_histograms
 from melgraph.ml.plots.spectrograms import (
-    compared_sounds,
     mel_spectrogram,
+    sound_comparison,
     spectrogram_grid,
     spectrogram_triptych,
 )
@@ -28,7 +29,6 @@ __all__ = [
     "MARKERS",
     "arms_chart",
     "bars",
-    "compared_sounds",
     "confusion_matrix",
     "contingency_matrix",
     "curves_chart",
@@ -38,6 +38,7 @@ __all__ = [
     "mel_spectrogram",
     "reliability_diagram",
     "scatter_map",
+    "sound_comparison",
     "spectrogram_grid",
     "spectrogram_triptych",
     "tag_chart",

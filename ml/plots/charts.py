@@ -1,4 +1,4 @@
-"""Pictures of figures: matrices, curves, maps, histograms and bars."""
+"""Charts of numbers: confusion matrices, training curves, maps, histograms and bars."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,19 +21,22 @@ from melgraph.ml.plots.style import (
 )
 
 _COUNT_MAP = "Blues"
-_NAMED_GROUPS = 24  # of a map's groups so many get a place in the legend, the largest ones
+_NAMED_GROUPS = 24  # largest number of groups in the legend of a map
 
 
 def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], title: str) -> bytes:
     """Counts of (true class, predicted class), shaded by share of the true class.
 
+    >>> confusion_matrix(np.array([[3, 1], [0, 4]]), ["blues", "jazz"], "test tracks")[:4]
+    b'\\x89PNG'
+
     Args:
         matrix: int `[true class, predicted class]`.
         classes: one name per class.
-        title: of the picture.
+        title: of the chart.
 
     Raises:
-        ValueError: where the matrix is not square or does not fit the names.
+        ValueError: the matrix is not square, or does not fit the names.
     """
     n = len(classes)
     if matrix.shape != (n, n):
@@ -45,7 +48,7 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], title: str) -> 
     # few classes fill the width, many are square
     image = ax.imshow(share, cmap=_COUNT_MAP, vmin=0, vmax=1, aspect="auto" if n <= 6 else "equal")
     size = max(4.0, min(9.0, 110 / n))
-    if n <= 25:  # beyond that the numbers would only be dust
+    if n <= 25:  # with more classes, the numbers would be too small to read
         for row, column in np.ndindex(n, n):
             if matrix[row, column]:
                 colour = "white" if share[row, column] > 0.55 else INK
@@ -65,18 +68,21 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], title: str) -> 
 
 
 def training_curves(curves: Sequence[Mapping[str, float | int | bool | None]]) -> bytes:
-    """Training and validation loss, and validation accuracy, by epoch; the best epoch is marked.
+    """Training and validation loss and validation accuracy by epoch, with a mark at the best epoch.
 
-    Of tags, both areas under the curve are in place of the accuracy.
+    For tags, ROC-AUC and PR-AUC replace the accuracy.
+
+    >>> training_curves([{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.5}])[:4]
+    b'\\x89PNG'
 
     Args:
-        curves: one entry per epoch, as `ml.training.train.TrainingResult.curves`: `epoch`,
-            `train_loss`, `validation_loss` and `validation_accuracy` (None without validation),
-            `is_best` (true whenever an epoch was the best so far); of tags, `validation_pr_auc` and
-            `validation_roc_auc` in place of the accuracy.
+        curves: one entry for each epoch, as `ml.training.train.TrainingResult.curves`: `epoch`,
+            `train_loss`, `validation_loss` and `validation_accuracy` (None without validation), and
+            `is_best` (true if the epoch was the best so far). For tags, `validation_pr_auc` and
+            `validation_roc_auc` replace the accuracy.
 
     Raises:
-        ValueError: where there is no epoch.
+        ValueError: there is no epoch.
     """
     if not curves:
         raise ValueError("no epoch to draw")
@@ -117,36 +123,37 @@ def training_curves(curves: Sequence[Mapping[str, float | int | bool | None]]) -
 
 
 def scatter_map(points: np.ndarray, labels: Sequence[str | None], title: str) -> bytes:
-    """Points on a plane, a colour and a marker per label; those without one are grey and behind.
+    """Points in a plane, with a colour and a marker for each label.
 
-    The largest labels are named in the legend, the rest are drawn as one group, "other".
+    Points without a label are grey and in the background. The legend has the labels with most
+    points; the other labels are drawn as one group, "other".
 
     Args:
-        points: float `[point, 2]`; the axes of such maps mean nothing, so they carry no numbers.
-        labels: one per point, or None.
-        title: of the picture.
+        points: float `[point, 2]`. The axes of such maps have no meaning and no numbers.
+        labels: the label of each point, or None.
+        title: of the chart.
 
     Raises:
-        ValueError: where there are not as many labels as points.
+        ValueError: the numbers of labels and points differ.
     """
     if points.shape != (len(labels), 2):
         raise ValueError(f"points of shape {points.shape} for {len(labels)} labels")
     counts = Counter(label for label in labels if label is not None)
     ranked = sorted(counts, key=lambda name: (-counts[name], name))
-    named, rest = sorted(ranked[:_NAMED_GROUPS]), ranked[_NAMED_GROUPS:]
+    in_legend, others = sorted(ranked[:_NAMED_GROUPS]), ranked[_NAMED_GROUPS:]
     figure = new_figure(height=4.9)
     ax = add_axes(figure, title=title)
     size = float(np.clip(12000 / max(len(points), 1), 9, 34))
     of_label = np.array([name if name is not None else "" for name in labels], dtype=object)
-    absent = np.array([name is None for name in labels], dtype=bool)
-    other = np.isin(of_label, rest) & ~absent if rest else np.zeros(len(labels), dtype=bool)
-    for mask, name, colour in ((absent, "no label", "#c4c4c4"), (other, "other", "#8f8f8f")):
+    no_label = np.array([name is None for name in labels], dtype=bool)
+    other = np.isin(of_label, others) & ~no_label if others else np.zeros(len(labels), dtype=bool)
+    for mask, name, colour in ((no_label, "no label", "#c4c4c4"), (other, "other", "#8f8f8f")):
         if mask.any():
             text = f"{name} ({int(mask.sum()):,})"
             x, y = points[mask].T
             ax.scatter(x, y, s=0.7 * size, color=colour, lw=0, label=text)
-    for index, name in enumerate(named):
-        x, y = points[(of_label == name) & ~absent].T
+    for index, name in enumerate(in_legend):
+        x, y = points[(of_label == name) & ~no_label].T
         ax.scatter(
             x,
             y,
@@ -167,10 +174,10 @@ def scatter_map(points: np.ndarray, labels: Sequence[str | None], title: str) ->
 
 
 def histogram(values: np.ndarray, xlabel: str, title: str) -> bytes:
-    """How values are spread; values that are not finite are left out, and their number is told."""
+    """Histogram of the finite values, with their median; the axis says how many are not finite."""
     values = np.asarray(values, dtype=np.float64).ravel()
     finite = values[np.isfinite(values)]
-    left_out = len(values) - len(finite)
+    n_not_finite = len(values) - len(finite)
     figure = new_figure(height=2.9)
     ax = add_axes(figure, title=title)
     if len(finite):
@@ -179,7 +186,7 @@ def histogram(values: np.ndarray, xlabel: str, title: str) -> bytes:
         median = float(np.median(finite))
         ax.axvline(median, color=COLOURS[1], lw=1.2, ls="--", label=f"median {median:,.4g}")
         ax.legend(fontsize=8, frameon=False)
-    ax.set_xlabel(xlabel + (f" ({left_out:,} without a value)" if left_out else ""))
+    ax.set_xlabel(xlabel + (f" ({n_not_finite:,} without a value)" if n_not_finite else ""))
     ax.set_ylabel("count")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     grid(ax, "y")
@@ -194,26 +201,26 @@ def bars(
     title: str = "",
     xlabel: str = "",
 ) -> bytes:
-    """Horizontal bars from top to bottom, with their intervals as whiskers.
+    """Horizontal bars from top to bottom, with intervals as whiskers.
 
     Args:
-        names: one per bar.
-        values: one per bar.
-        intervals: (low, high) ends per bar, in units of the values, or None for a bar without.
-        title: of the picture.
-        xlabel: of the values.
+        names: one for each bar.
+        values: one for each bar.
+        intervals: (low, high) for each bar, in units of the values, or None for a bar without one.
+        title: of the chart.
+        xlabel: label of the values.
 
     Raises:
-        ValueError: where the lengths differ.
+        ValueError: the lengths differ.
     """
-    given = [None] * len(names) if intervals is None else list(intervals)
-    if not len(names) == len(values) == len(given):
-        raise ValueError(f"{len(names)} names, {len(values)} values, {len(given)} intervals")
+    whiskers = [None] * len(names) if intervals is None else list(intervals)
+    if not len(names) == len(values) == len(whiskers):
+        raise ValueError(f"{len(names)} names, {len(values)} values, {len(whiskers)} intervals")
     figure = new_figure(height=1.1 + 0.32 * max(len(names), 1))
     ax = add_axes(figure, title=title)
     rows = np.arange(len(names))
     ax.barh(rows, values, color=COLOURS[0], height=0.62)
-    for row, value, interval in zip(rows, values, given, strict=True):
+    for row, value, interval in zip(rows, values, whiskers, strict=True):
         end = max(value, 0.0)
         if interval is not None:
             ax.plot(interval, [row, row], color=INK, lw=1.3, marker="|", ms=7)
@@ -237,5 +244,5 @@ def bars(
 
 
 def _column(curves: Sequence[Mapping], key: str) -> list[float]:
-    """One column of the curves; epochs without a value are gaps."""
+    """One column of the curves, with NaN for epochs without a value."""
     return [float("nan") if entry.get(key) is None else float(entry[key]) for entry in curves]

@@ -1,4 +1,4 @@
-"""Pictures of clusters: against the labels, and how far from the training tracks others lie."""
+"""Charts of clusters: agreement with labels, and distances to the training tracks."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,16 +15,16 @@ _BINS = 40
 def contingency_matrix(
     table: np.ndarray, clusters: Sequence[str], labels: Sequence[str], title: str
 ) -> bytes:
-    """Tracks of (cluster, label), shaded by share of the label; matched cells have a frame.
+    """Number of tracks by (cluster, label), shaded by share of the label; matched cells are framed.
 
     Args:
         table: int `[cluster, label]`, in an order that puts matched cells on the diagonal.
-        clusters: one name per cluster.
-        labels: one name per label.
-        title: of the picture.
+        clusters: one name for each cluster.
+        labels: one name for each label.
+        title: of the chart.
 
     Raises:
-        ValueError: where the table does not fit the names.
+        ValueError: the table does not fit the names.
     """
     rows, columns = len(clusters), len(labels)
     if table.shape != (rows, columns):
@@ -35,7 +35,7 @@ def contingency_matrix(
     ax = add_axes(figure, title=title)
     image = ax.imshow(share, cmap=_COUNT_MAP, vmin=0, vmax=1, aspect="auto")
     size = max(4.0, min(9.0, 110 / max(rows, columns, 1)))
-    if max(rows, columns) <= 25:  # beyond that the numbers would only be dust
+    if max(rows, columns) <= 25:  # with more cells, the numbers would be too small to read
         for row, column in np.argwhere(table):
             colour = "white" if share[row, column] > 0.55 else INK
             text = f"{table[row, column]:,}"
@@ -56,26 +56,26 @@ def contingency_matrix(
 def distance_histograms(
     distances: Mapping[str, np.ndarray], threshold: float | None, title: str
 ) -> bytes:
-    """How far tracks lie from the training tracks, a row of bars for each kind of tracks.
+    """Histograms of distances to the training tracks, one for each kind of tracks.
 
     Args:
         distances: kind of tracks -> cosine distances to the training tracks; kinds without tracks
             are left out.
-        threshold: distance from which a track is flagged; None where none can be.
-        title: of the picture.
+        threshold: distance from which a track is flagged; None if no track can be flagged.
+        title: of the chart.
 
     Raises:
-        ValueError: where there is no track.
+        ValueError: there is no track.
     """
-    shown = {name: values for name, values in distances.items() if len(values)}
-    if not shown:
+    panels = {name: values for name, values in distances.items() if len(values)}
+    if not panels:
         raise ValueError("no distances to draw")
-    everything = np.concatenate(list(shown.values()))
+    everything = np.concatenate(list(panels.values()))
     right = max(float(everything.max()), threshold or 0.0) * 1.04 or 1.0
     edges = np.linspace(0.0, right, _BINS + 1)
-    figure = new_figure(height=0.9 + 1.05 * len(shown))
-    for row, (name, values) in enumerate(shown.items()):
-        ax = add_axes(figure, title="", place=(len(shown), 1, row + 1))
+    figure = new_figure(height=0.9 + 1.05 * len(panels))
+    for row, (name, values) in enumerate(panels.items()):
+        ax = add_axes(figure, title="", place=(len(panels), 1, row + 1))
         ax.hist(values, bins=edges.tolist(), color=COLOURS[row % len(COLOURS)], label=name)
         ax.set_title(f"{name} ({len(values):,})", loc="left", fontsize=9, color=INK)
         if threshold is not None:
@@ -83,7 +83,7 @@ def distance_histograms(
         ax.set_xlim(0.0, right)
         ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         grid(ax, "y")
-        if row < len(shown) - 1:
+        if row < len(panels) - 1:
             ax.tick_params(labelbottom=False)
     ax.set_xlabel("cosine distance to the training tracks")
     figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold", color=INK)

@@ -1,4 +1,4 @@
-"""Pictures of a collection: its classes side by side, and how its features hang together."""
+"""Charts of a collection: its classes side by side, and the correlations of its features."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,28 +12,28 @@ from melgraph.ml.plots.style import COLOURS, GREY, INK, LIGHT, add_axes, grid, n
 from melgraph.ml.spectral import MelTransform, mel_frequencies
 
 _LEFT_OUT = "#c4c4c4"
-_CORRELATION_MAP = colormaps["RdBu_r"].resampled(25)  # few steps, an odd number: white at 0
-_FEW = 30  # tracks of a class that are drawn one by one
-_DEPTH_DB = 65.0  # of a mean spectrum, below the loudest
-_LONGEST_NAME = 22  # characters of a class beside an axis
+_CORRELATION_MAP = colormaps["RdBu_r"].resampled(25)  # an odd number of steps: white at 0
+_FEW = 30  # in a class with at most this many tracks, each track is drawn
+_DEPTH_DB = 65.0  # range of mean spectra below the loudest value
+_LONGEST_NAME = 22  # characters of the name of a class
 
 
 def class_balance(counts: Mapping[str, Mapping[str, int]], parts: Sequence[str]) -> bytes:
-    """Tracks of each class as one bar, in parts.
+    """Number of tracks of each class, as a stacked bar.
 
     Args:
         counts: class -> part -> tracks, in the order of the bars.
-        parts: in the order in which they are stacked; "left out" is grey.
+        parts: the parts in the order of stacking; "left out" is grey.
 
     Raises:
-        ValueError: where there is no class.
+        ValueError: there is no class.
     """
     _need(len(counts))
     figure = new_figure(height=1.3 + 0.3 * len(counts))
     ax = add_axes(figure, title="Tracks per class")
     rows, ends = np.arange(len(counts)), np.zeros(len(counts))
     for number, part in enumerate(parts):
-        lengths = np.array([found.get(part, 0) for found in counts.values()], dtype=float)
+        lengths = np.array([by_part.get(part, 0) for by_part in counts.values()], dtype=float)
         colour = _LEFT_OUT if part == "left out" else COLOURS[number % len(COLOURS)]
         if lengths.any():
             ax.barh(rows, lengths, left=ends, color=colour, height=0.68, label=part)
@@ -50,22 +50,22 @@ def class_balance(counts: Mapping[str, Mapping[str, int]], parts: Sequence[str])
 
 
 def histograms_by_class(values: Mapping[str, np.ndarray], *, xlabel: str, title: str) -> bytes:
-    """How a quantity is spread in each class: a panel each, on common axes of shares.
+    """Histogram of a quantity in each class, as shares of the class, on common axes.
 
-    The axis ends at the 99th percentile of all; what lies beyond is counted in the last bar.
+    The axis ends at the 99th percentile of all values. Larger values are in the last bar.
 
     Args:
         values: class -> finite values, in the order of the panels.
-        xlabel: of the values.
-        title: of the picture.
+        xlabel: label of the values.
+        title: of the chart.
 
     Raises:
-        ValueError: where there is no value at all.
+        ValueError: there is no value.
     """
     everything = np.concatenate(list(values.values())) if values else np.empty(0)
     _need(len(everything))
     low, high = float(everything.min()), float(np.percentile(everything, 99))
-    if high - low < 1e-3 * max(abs(high), 1.0):  # all alike: one bar in the middle
+    if high - low < 1e-3 * max(abs(high), 1.0):  # all values are equal: one bar in the middle
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, int(np.clip(np.sqrt(len(everything)) * 1.5, 10, 40)) + 1)
     columns = _panels_across(len(values))
@@ -73,8 +73,8 @@ def histograms_by_class(values: Mapping[str, np.ndarray], *, xlabel: str, title:
     figure = new_figure(height=0.7 + (1.25 if rows > 1 else 2.2) * rows)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold", color=INK)
     shares = {
-        name: np.histogram(np.clip(found, low, high), bins=edges)[0] / max(len(found), 1)
-        for name, found in values.items()
+        name: np.histogram(np.clip(of_class, low, high), bins=edges)[0] / max(len(of_class), 1)
+        for name, of_class in values.items()
     }
     top = max(float(share.max()) for share in shares.values())
     for index, (name, share) in enumerate(shares.items()):
@@ -100,21 +100,21 @@ def histograms_by_class(values: Mapping[str, np.ndarray], *, xlabel: str, title:
 def boxes_by_class(
     panels: Mapping[str, Mapping[str, np.ndarray]], *, columns: int = 2, title: str = ""
 ) -> bytes:
-    """Several quantities, a panel each; in it a box per class.
+    """Box plots of several quantities, one panel for each, with one box for each class.
 
-    Box: quartiles and median; whiskers: 5th to 95th percentile; dots: the tracks beyond them, and
-    all tracks of a class with few.
+    A box has the quartiles and the median. The whiskers are the 5th and the 95th percentile. Dots
+    are tracks beyond the whiskers, or all tracks of a class with few tracks.
 
     Args:
         panels: title of the panel (with the unit) -> class -> finite values; the same classes in
             every panel.
-        columns: panels side by side.
-        title: of the picture.
+        columns: number of panels side by side.
+        title: of the chart.
 
     Raises:
-        ValueError: where there is no value at all.
+        ValueError: there is no value.
     """
-    _need(sum(len(found) for panel in panels.values() for found in panel.values()))
+    _need(sum(len(values) for panel in panels.values() for values in panel.values()))
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     classes = max(len(panel) for panel in panels.values())
@@ -123,9 +123,9 @@ def boxes_by_class(
         figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold", color=INK)
     for index, (name, panel) in enumerate(panels.items()):
         ax = add_axes(figure, title=name, place=(rows, columns, index + 1), title_size=9)
-        filled = [(row, found) for row, found in enumerate(panel.values()) if len(found)]
+        filled = [(row, values) for row, values in enumerate(panel.values()) if len(values)]
         ax.boxplot(
-            [found for _, found in filled],
+            [values for _, values in filled],
             positions=[row for row, _ in filled],
             orientation="horizontal",
             whis=(5, 95),
@@ -138,13 +138,13 @@ def boxes_by_class(
             capprops={"color": COLOURS[0], "lw": 0.9},
             flierprops={"marker": ".", "ms": 3, "mfc": GREY, "mec": "none"},
         )
-        for row, found in filled:
-            if len(found) <= _FEW:
-                ax.scatter(found, np.full(len(found), row), s=7, color=INK, lw=0, zorder=3)
+        for row, values in filled:
+            if len(values) <= _FEW:
+                ax.scatter(values, np.full(len(values), row), s=7, color=INK, lw=0, zorder=3)
         _classes_down(ax, list(panel), size=8)
         ax.tick_params(labelleft=index % columns == 0)
         ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.xaxis.set_major_formatter(lambda value, _: _plainly(value))
+        ax.xaxis.set_major_formatter(lambda value, _: _plain_number(value))
         ax.tick_params(axis="x", labelsize=8)
         grid(ax, "x")
     return png(figure)
@@ -153,15 +153,15 @@ def boxes_by_class(
 def mean_spectra(
     spectra: Mapping[str, Sequence[np.ndarray]], transform: MelTransform, title: str
 ) -> bytes:
-    """The mean mel spectrum of each class, a panel each, before the mean of all classes in grey.
+    """The mean mel spectrum of each class, with the mean of all classes in grey.
 
     Args:
         spectra: class -> mean, 10th and 90th percentile over its tracks, each `[mel]` in dB.
-        transform: of them.
-        title: of the picture.
+        transform: of the spectra.
+        title: of the chart.
 
     Raises:
-        ValueError: where there is no class.
+        ValueError: there is no class.
     """
     _need(len(spectra))
     columns = _panels_across(len(spectra))
@@ -195,15 +195,15 @@ def mean_spectra(
 
 
 def correlation_map(correlations: np.ndarray, names: Sequence[str], title: str) -> bytes:
-    """Correlations of features, in the order given; names alternate between both sides.
+    """Matrix of correlations of features. Of many features, the names are on both sides in turn.
 
     Args:
         correlations: `[feature, feature]`, -1 to 1.
         names: `[feature]`.
-        title: of the picture.
+        title: of the chart.
 
     Raises:
-        ValueError: where the matrix does not fit the names, or is empty.
+        ValueError: the matrix does not fit the names, or is empty.
     """
     n = len(names)
     _need(n)
@@ -217,7 +217,7 @@ def correlation_map(correlations: np.ndarray, names: Sequence[str], title: str) 
     ax.tick_params(labelsize=size, length=2, color=LIGHT)
     other = ax.secondary_yaxis("right")
     other.tick_params(labelsize=size, length=2, color=LIGHT, labelcolor=INK)
-    both = n > 20  # more names than one side can hold
+    both = n > 20  # more names than fit on one side
     ax.set_yticks(range(0, n, 2 if both else 1), names[:: 2 if both else 1])
     other.set_yticks(range(1, n, 2) if both else [], names[1::2] if both else [])
     for spine in (*ax.spines.values(), *other.spines.values()):
@@ -230,18 +230,18 @@ def correlation_map(correlations: np.ndarray, names: Sequence[str], title: str) 
 
 
 def _panels_across(count: int) -> int:
-    """How many panels stand side by side: few rows, and few empty places in the last one."""
+    """Number of panels side by side, for few rows and few empty places in the last row."""
     return min(count, 3) if count < 4 else min((2, 3, 4, 5), key=lambda n: (-count % n, -n))
 
 
 def _classes_down(ax: Axes, names: Sequence[str], size: float = 8.5) -> None:
-    """Classes from top to bottom."""
+    """Labels the vertical axis with classes, from top to bottom."""
     ax.set_yticks(range(len(names)), [_short(name) for name in names])
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0, labelsize=size)
 
 
-def _plainly(value: float) -> str:
+def _plain_number(value: float) -> str:
     """A number on an axis without an exponent: 0.25, 750, 30k, 1.5M."""
     if abs(value) >= 1e6:
         return f"{value / 1e6:g}M"

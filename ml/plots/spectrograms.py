@@ -1,4 +1,4 @@
-"""Pictures of sounds: log-mel spectrograms, alone, edited, and side by side."""
+"""Charts of sounds: log-mel spectrograms, alone, edited, and side by side."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from matplotlib.colors import TwoSlopeNorm
 from melgraph.ml.plots.style import add_axes, colour_bar, new_figure, png
 from melgraph.ml.spectral import MelTransform, mel_frequencies
 
-# few steps: half the bytes, and all colours fit into the palette; an odd number has a white middle
+# Few colours halve the bytes, and all of them fit into the palette. An odd number has white at 0.
 _SOUND_MAP, _DELTA_MAP = colormaps["magma"].resampled(32), colormaps["RdBu_r"].resampled(25)
 _HERTZ_TICKS = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)
-_COLUMNS = 350  # of a picture that is as wide as the page: two pixels each, which PNG packs well
+_COLUMNS = 350  # of a chart of full width: two pixels for each, which PNG compresses well
 
 
 def mel_spectrogram(log_mel: np.ndarray, transform: MelTransform, title: str) -> bytes:
-    """A log-mel spectrogram `[frame, mel]` in dB, with seconds and Hz."""
+    """A log-mel spectrogram `[frame, mel]` in dB, with axes in seconds and Hz."""
     figure = new_figure(height=2.9)
     ax = add_axes(figure, title=title)
     image = _spectrogram(ax, log_mel, transform, **_sound_range(log_mel))
@@ -33,13 +33,13 @@ def spectrogram_triptych(
     transform: MelTransform,
     titles: Sequence[str] = ("before", "edit", "after"),
 ) -> bytes:
-    """An edit: before and after on one colour scale, and between them the delta, white at 0 dB.
+    """Spectrograms before and after an edit on one colour scale, and between them the edit.
 
     Args:
         before: float `[frame, mel]`, dB.
-        delta: float `[frame, mel]`, dB.
+        delta: float `[frame, mel]`, dB; 0 dB is white.
         after: float `[frame, mel]`, dB.
-        transform: of all three.
+        transform: of the spectrograms.
         titles: of the three panels.
     """
     figure = new_figure(height=6.3)
@@ -60,10 +60,19 @@ def spectrogram_triptych(
 def spectrogram_grid(
     spectrograms: Sequence[tuple[str, np.ndarray]], transform: MelTransform, *, columns: int = 2
 ) -> bytes:
-    """Several log-mel spectrograms `(title, [frame, mel])`, on one colour scale.
+    """Several log-mel spectrograms on one colour scale.
+
+    >>> noise = np.random.default_rng(0).normal(-40, 10, (90, 128))
+    >>> spectrogram_grid([("noise", noise), ("louder", noise + 20)], MelTransform())[:4]
+    b'\\x89PNG'
+
+    Args:
+        spectrograms: (title, `[frame, mel]` in dB) of each.
+        transform: of the spectrograms.
+        columns: number of panels side by side.
 
     Raises:
-        ValueError: where there is none.
+        ValueError: there is no spectrogram.
     """
     if not spectrograms:
         raise ValueError("no spectrogram to draw")
@@ -71,7 +80,7 @@ def spectrogram_grid(
     rows = -(-len(spectrograms) // columns)
     figure = new_figure(height=0.5 + 1.75 * rows)
     scale = _sound_range(np.concatenate([values for _, values in spectrograms]))
-    drawn = []
+    panels = []
     for index, (title, values) in enumerate(spectrograms):
         ax = add_axes(figure, title=title, place=(rows, columns, index + 1), title_size=9)
         image = _spectrogram(ax, values, transform, panels=columns, **scale)
@@ -79,24 +88,29 @@ def spectrogram_grid(
             ax.set_ylabel("")
         if index + columns >= len(spectrograms):
             ax.set_xlabel("seconds")
-        drawn.append(ax)
-    colour_bar(figure, image, drawn, "dB")
+        panels.append(ax)
+    colour_bar(figure, image, panels, "dB")
     return png(figure)
 
 
-def compared_sounds(
+def sound_comparison(
     columns: Sequence[tuple[str, np.ndarray, np.ndarray] | None], transform: MelTransform
 ) -> bytes:
     """Sounds side by side: log-mel spectrogram above, MFCC below, each row on one colour scale.
 
+    >>> noise = np.random.default_rng(0).normal(-40, 10, (90, 128))
+    >>> sound_comparison([("noise", noise, noise[:, :20]), None], MelTransform())[:4]
+    b'\\x89PNG'
+
     Args:
-        columns: (title, `[frame, mel]` in dB, `[frame, coefficient]`); None leaves a place empty.
+        columns: (title, `[frame, mel]` in dB, `[frame, coefficient]`) of each sound; None leaves a
+            place empty.
         transform: of the spectrograms.
     """
-    there = [column for column in columns if column is not None]
+    sounds = [column for column in columns if column is not None]
     figure = new_figure(height=4.2)
-    sound = _sound_range(np.concatenate([mel for _, mel, _ in there]))
-    coefficients = np.concatenate([mfcc[:, 1:] for _, _, mfcc in there]).astype(np.float64)
+    scale = _sound_range(np.concatenate([mel for _, mel, _ in sounds]))
+    coefficients = np.concatenate([mfcc[:, 1:] for _, _, mfcc in sounds]).astype(np.float64)
     limit = max(float(np.percentile(np.abs(coefficients), 99)), 1e-3)
     n = len(columns)
     for index, column in enumerate(columns):
@@ -104,10 +118,10 @@ def compared_sounds(
             continue
         title, mel, mfcc = column
         ax = add_axes(figure, title=title, place=(2, n, index + 1), title_size=8)
-        _spectrogram(ax, mel, transform, panels=n, **sound)
+        _spectrogram(ax, mel, transform, panels=n, **scale)
         below = add_axes(figure, title="", place=(2, n, n + index + 1))
         below.imshow(
-            averaged(mfcc[:, 1:], most=_COLUMNS // n).T,
+            average_frames(mfcc[:, 1:], most=_COLUMNS // n).T,
             origin="lower",
             aspect="auto",
             interpolation="nearest",
@@ -123,7 +137,7 @@ def compared_sounds(
 
 
 def _sound_range(log_mel: np.ndarray) -> dict:
-    """Colour scale of a spectrogram: the loudest 80 dB, less where there is less."""
+    """Colour scale of a spectrogram: the loudest 80 dB, or less if it has a smaller range."""
     top = float(np.percentile(log_mel, 99.9))
     return {"cmap": _SOUND_MAP, "vmax": top, "vmin": max(float(log_mel.min()), top - 80.0) - 1e-3}
 
@@ -131,18 +145,18 @@ def _sound_range(log_mel: np.ndarray) -> dict:
 def _spectrogram(
     ax: Axes, values: np.ndarray, transform: MelTransform, *, panels: int = 1, **scale
 ):
-    """Draw `[frame, mel]` with seconds across and Hz up, mel bands equally high.
+    """Draws `[frame, mel]` with axes in seconds and Hz, and mel bands of equal height.
 
-    `panels` is how many such pictures share the width of the page.
+    `panels` is the number of panels that share the width of the chart.
     """
     if values.ndim != 2 or values.shape[1] != transform.n_mels:
         raise ValueError(f"a spectrogram of shape {values.shape} for {transform.n_mels} mel bands")
     seconds = len(values) / transform.frames_per_second
     image = ax.imshow(
-        averaged(values, most=_COLUMNS // panels).T,
+        average_frames(values, most=_COLUMNS // panels).T,
         origin="lower",
         aspect="auto",
-        interpolation="nearest",  # nothing is dropped: there are fewer columns than pixels
+        interpolation="nearest",  # no column is lost, as there are fewer columns than pixels
         extent=(0, seconds, -0.5, transform.n_mels - 0.5),
         **scale,
     )
@@ -154,8 +168,8 @@ def _spectrogram(
     return image
 
 
-def averaged(values: np.ndarray, *, most: int) -> np.ndarray:
-    """At most so many rows: the means of near-equal stretches of frames, in dB."""
+def average_frames(values: np.ndarray, *, most: int) -> np.ndarray:
+    """Averages stretches of frames of nearly equal length, to `most` rows at most."""
     if len(values) <= most:
         return values
     starts = np.arange(most) * len(values) // most
@@ -164,12 +178,12 @@ def averaged(values: np.ndarray, *, most: int) -> np.ndarray:
 
 
 def readable_ticks(centres: np.ndarray) -> list[int]:
-    """Round frequencies within the mel bands, from the top down, far enough apart to be read."""
+    """Round frequencies in Hz within the mel bands, from high to low, with space between them."""
     ticks: list[int] = []
-    last = np.inf
+    last_position = np.inf
     for hertz in reversed(_HERTZ_TICKS):
-        at = float(np.interp(hertz, centres, np.arange(len(centres))))
-        if centres[0] <= hertz <= centres[-1] and last - at >= len(centres) / 12:
+        position = float(np.interp(hertz, centres, np.arange(len(centres))))
+        if centres[0] <= hertz <= centres[-1] and last_position - position >= len(centres) / 12:
             ticks.append(hertz)
-            last = at
+            last_position = position
     return ticks

@@ -1,4 +1,4 @@
-"""Pictures of studies: accuracies of arms, differences from the control, how they learned."""
+"""Charts of studies: accuracies of arms, differences from the control, and training losses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,25 +13,28 @@ CONTROL, OTHER = INK, COLOURS[0]
 
 
 def arms_chart(estimates: Mapping[str, Estimate], *, control: str, chance: float) -> bytes:
-    """Accuracy of each arm with its 95 % interval, a dot per repeat; dashed: the best constant
-    answer.
+    """Accuracy of each arm with its 95 % confidence interval, and of each repeat.
+
+    The dashed line is the accuracy of always predicting the most frequent class.
 
     Args:
-        estimates: by arm, drawn from above in this order.
-        control: the arm drawn in black.
-        chance: accuracy of always giving the most frequent answer.
+        estimates: by arm, from top to bottom.
+        control: the arm that is drawn in black.
+        chance: accuracy of always predicting the most frequent class.
     """
     figure = new_figure(height=1.3 + 0.36 * len(estimates))
     ax = add_axes(figure, title="Accuracy, 95 % interval")
-    for row, (arm, found) in enumerate(estimates.items()):
+    for row, (arm, estimate) in enumerate(estimates.items()):
         colour = CONTROL if arm == control else OTHER
-        ax.plot([found.low, found.high], [row, row], color=colour, lw=2, solid_capstyle="butt")
-        ax.plot(found.accuracy, row, "o", color=colour, ms=7)
-        if found.n_repeats > 1:
-            rows = np.full(found.n_repeats, row + 0.22)
-            ax.plot(found.by_repeat, rows, "|", color=GREY, ms=6)
+        ax.plot(
+            [estimate.low, estimate.high], [row, row], color=colour, lw=2, solid_capstyle="butt"
+        )
+        ax.plot(estimate.accuracy, row, "o", color=colour, ms=7)
+        if estimate.n_repeats > 1:
+            rows = np.full(estimate.n_repeats, row + 0.22)
+            ax.plot(estimate.by_repeat, rows, "|", color=GREY, ms=6)
     ax.axvline(chance, color=GREY, lw=1, ls="--")
-    ax.set_yticks(range(len(estimates)), [_named(arm, control) for arm in estimates])
+    ax.set_yticks(range(len(estimates)), [_arm_label(arm, control) for arm in estimates])
     ax.set_ylim(len(estimates) - 0.5, -0.5)
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
@@ -41,23 +44,24 @@ def arms_chart(estimates: Mapping[str, Estimate], *, control: str, chance: float
 
 
 def differences_chart(comparisons: Mapping[str, Comparison], *, control: str) -> bytes:
-    """Difference of each arm from the control, in points, with its 95 % interval; the grey band is
-    what this data could not show in four studies of five.
+    """Difference of each arm from the control in percentage points, with 95 % confidence interval.
+
+    The grey band has the differences that four of five studies of this size would not detect.
 
     Args:
-        comparisons: by arm, drawn from above in this order.
-        control: what they are held against.
+        comparisons: by arm, from top to bottom.
+        control: the arm that the others are compared with.
     """
     figure = new_figure(height=1.3 + 0.36 * len(comparisons))
     ax = add_axes(figure, title=f"Difference from {control}, paired by track")
     reach = 5.0
-    for row, found in enumerate(comparisons.values()):
-        band = 100 * found.smallest
+    for row, comparison in enumerate(comparisons.values()):
+        band = 100 * comparison.smallest
         ax.barh(row, 2 * band, left=-band, height=0.8, color=LIGHT, alpha=0.6, lw=0)
-        low, high = 100 * found.low, 100 * found.high
-        shown = COLOURS[2] if low > 0 else COLOURS[1] if high < 0 else GREY
-        ax.plot([low, high], [row, row], color=shown, lw=2, solid_capstyle="butt")
-        ax.plot(100 * found.difference, row, "o", color=shown, ms=7)
+        low, high = 100 * comparison.low, 100 * comparison.high
+        colour = COLOURS[2] if low > 0 else COLOURS[1] if high < 0 else GREY
+        ax.plot([low, high], [row, row], color=colour, lw=2, solid_capstyle="butt")
+        ax.plot(100 * comparison.difference, row, "o", color=colour, ms=7)
         reach = max(reach, abs(low), abs(high), band)
     ax.axvline(0, color=INK, lw=1)
     ax.set_yticks(range(len(comparisons)), list(comparisons))
@@ -69,19 +73,19 @@ def differences_chart(comparisons: Mapping[str, Comparison], *, control: str) ->
 
 
 def curves_chart(curves: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> bytes:
-    """Training loss by share of the training, the mean over its trainings, a line per arm.
+    """Mean training loss of each arm, by share of the training.
 
     Args:
-        curves: by arm, per training one mapping per epoch, with `train_loss`.
+        curves: by arm, for each training one mapping for each epoch, with `train_loss`.
     """
     figure = new_figure(height=3.4)
     ax = add_axes(figure, title="Training loss, the mean over folds and seeds")
     for number, (arm, trainings) in enumerate(curves.items()):
         shortest = min(map(len, trainings))
         losses = np.array([[row["train_loss"] for row in t[:shortest]] for t in trainings])
-        done = np.arange(1, shortest + 1) / shortest
+        share = np.arange(1, shortest + 1) / shortest
         ax.plot(
-            100 * done,
+            100 * share,
             losses.mean(axis=0),
             color=COLOURS[number % len(COLOURS)],
             ls=("-", "--", ":")[number // len(COLOURS) % 3],
@@ -98,28 +102,28 @@ def curves_chart(curves: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) ->
 
 
 def reliability_diagram(bins: Sequence[ConfidenceBin], title: str) -> bytes:
-    """How often answers of each confidence are right; on the line they are as sure as they should.
+    """Accuracy at each level of confidence; a calibrated classifier is on the dashed line.
 
     Args:
         bins: of `ml.evaluation.classification.reliability`.
-        title: of the picture.
+        title: of the chart.
     """
     figure = new_figure(height=3.4)
     ax = add_axes(figure, title=title)
     ax.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--")
-    for found in bins:
+    for part in bins:
         ax.bar(
-            (found.low + found.high) / 2,
-            found.accuracy,
-            width=0.94 * (found.high - found.low),
+            (part.low + part.high) / 2,
+            part.accuracy,
+            width=0.94 * (part.high - part.low),
             color=OTHER,
             alpha=0.25,
             lw=0,
         )
-        ax.plot(found.confidence, found.accuracy, "o", color=OTHER, ms=6)
+        ax.plot(part.confidence, part.accuracy, "o", color=OTHER, ms=6)
         ax.annotate(
-            f"{found.n}",
-            (found.confidence, found.accuracy),
+            f"{part.n}",
+            (part.confidence, part.accuracy),
             textcoords="offset points",
             xytext=(0, 6),
             ha="center",
@@ -133,5 +137,5 @@ def reliability_diagram(bins: Sequence[ConfidenceBin], title: str) -> bytes:
     return png(figure)
 
 
-def _named(arm: str, control: str) -> str:
+def _arm_label(arm: str, control: str) -> str:
     return f"{arm} (control)" if arm == control else arm

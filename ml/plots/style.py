@@ -1,4 +1,4 @@
-"""The look that all pictures share: size, colours, axes, and the palette PNG they become."""
+"""The common style of all charts: size, colours and axes; and their conversion to PNG."""
 
 import io
 
@@ -11,7 +11,7 @@ from PIL import Image
 WIDTH = 7.0  # inches
 DPI = 120
 INK, GREY, LIGHT = "#222222", "#6b6b6b", "#dddddd"
-# Okabe & Ito 2008, told apart by colour-blind readers too; its yellow is too faint for points
+# Okabe & Ito 2008: distinguishable for colour-blind readers. Its yellow is too faint for points.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 
@@ -26,12 +26,12 @@ def new_figure(*, height: float) -> Figure:
 def add_axes(
     figure: Figure, *, title: str, place: tuple[int, int, int] = (1, 1, 1), title_size: float = 10.5
 ) -> Axes:
-    """Axes in the house's style: title on the left, no box, quiet ticks.
+    """Adds axes in the common style: title on the left, no box, grey ticks.
 
     Args:
-        figure: to draw in.
+        figure: the figure to add them to.
         title: of the axes.
-        place: rows, columns and number of the subplot, from 1.
+        place: number of rows, number of columns, and number of the subplot, from 1.
         title_size: points.
     """
     ax = figure.add_subplot(*place)
@@ -46,12 +46,12 @@ def add_axes(
 
 
 def grid(ax: Axes, axis: str) -> None:
-    """Thin light lines across the axis `x`, `y` or `both`."""
+    """Adds thin light grid lines for the axis `x`, `y` or `both`."""
     ax.grid(axis=axis, color=LIGHT, lw=0.6)  # type: ignore[arg-type]
 
 
 def colour_bar(figure: Figure, image, ax, label: str) -> None:
-    """A slim colour bar of an image, beside one axes or several."""
+    """Adds a narrow colour bar of an image beside one or several axes."""
     bar = figure.colorbar(image, ax=ax, fraction=0.03, pad=0.015)
     bar.set_label(label, fontsize=8.5)
     bar.ax.tick_params(labelsize=8, length=2)
@@ -59,7 +59,7 @@ def colour_bar(figure: Figure, image, ax, label: str) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """Render as a palette PNG: no metadata, and a third of the size of true colour."""
+    """Renders a palette PNG without metadata, of a third of the size of true colour."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()

@@ -1,4 +1,4 @@
-"""A picture of how well each tag is told."""
+"""A chart of how well each tag is predicted."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,19 +7,19 @@ import numpy as np
 
 from melgraph.ml.plots.style import COLOURS, GREY, INK, LIGHT, add_axes, grid, new_figure, png
 
-MOST_TAGS = 60  # of more, the best half of these and the worst are drawn
+MOST_TAGS = 60  # of more tags, the best 30 and the worst 30 are drawn
 
 
 def tag_chart(per_tag: Sequence[Mapping[str, Any]], title: str) -> bytes:
-    """PR-AUC and ROC-AUC of each tag, a row each, beside the figure of chance; best PR-AUC first.
+    """PR-AUC and ROC-AUC of each tag with their chance levels, by decreasing PR-AUC.
 
     Args:
         per_tag: `name`, `positives`, `prevalence`, `roc_auc` and `pr_auc` of each tag, as
             `ml.evaluation.tagging.TagScores`; tags without an area are left out.
-        title: of the picture.
+        title: of the chart.
 
     Raises:
-        ValueError: where there is no tag to draw.
+        ValueError: there is no tag to draw.
     """
     rows = sorted(
         (row for row in per_tag if row["pr_auc"] is not None),
@@ -28,9 +28,9 @@ def tag_chart(per_tag: Sequence[Mapping[str, Any]], title: str) -> bytes:
     if not rows:
         raise ValueError("no tag to draw")
     if len(rows) > MOST_TAGS:
-        half, all_of_them = MOST_TAGS // 2, len(rows)
+        half, n_tags = MOST_TAGS // 2, len(rows)
         rows = [*rows[:half], *rows[-half:]]
-        title += f"; the best {half} and the worst {half} of {all_of_them} tags"
+        title += f"; the best {half} and the worst {half} of {n_tags} tags"
     figure = new_figure(height=1.3 + 0.21 * len(rows))
     figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold", color=INK)
     places = np.arange(len(rows))

@@ -1,4 +1,4 @@
-"""Clusters of tracks that are of one recording, and what follows for counting them."""
+"""Clusters of tracks of the same recording, and which of them an evaluation counts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,11 +8,13 @@ from melgraph.ml.recordings.components import components
 
 
 def cluster_names(track_ids: Sequence[str], links: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """The cluster of every track that is linked to another: its smallest track id.
+    """The cluster of every track that is linked to another.
+
+    A cluster is named after the smallest of its track ids.
 
     Args:
-        track_ids: the tracks that there are, no two alike.
-        links: pairs found to be of one recording; one that names another track is ignored.
+        track_ids: ids of the existing tracks, without repetition.
+        links: pairs of ids of the same recording; a pair with an unknown id is ignored.
     """
     rows = {track_id: row for row, track_id in enumerate(sorted(track_ids))}
     edges = [(rows[a], rows[b]) for a, b in links if a in rows and b in rows and a != b]
@@ -24,23 +26,27 @@ def cluster_names(track_ids: Sequence[str], links: Sequence[tuple[str, str]]) ->
 
 
 def chained_clusters(clusters: Mapping[str, str], links: Sequence[tuple[str, str]]) -> set[str]:
-    """Clusters of which some two tracks were not found alike themselves, only by way of others.
+    """Clusters in which some two tracks are connected only through other tracks.
 
-    A long mix holds two songs that have nothing in common; or one copy is too poor.
+    This happens if a long mix contains two different songs, or if one copy has a poor quality.
+
+    Args:
+        clusters: track id -> name of its cluster, as of `cluster_names`.
+        links: pairs of ids of the same recording.
     """
     pairs = {frozenset(link) for link in links if link[0] != link[1]}
-    found: dict[str, int] = {}
+    n_links: dict[str, int] = {}
     for pair in pairs:
         names = {clusters.get(track_id) for track_id in pair}
         if len(names) == 1 and (name := names.pop()) is not None:
-            found[name] = found.get(name, 0) + 1
+            n_links[name] = n_links.get(name, 0) + 1
     sizes: dict[str, int] = {}
     for name in clusters.values():
         sizes[name] = sizes.get(name, 0) + 1
-    return {name for name, size in sizes.items() if found.get(name, 0) < size * (size - 1) // 2}
+    return {name for name, size in sizes.items() if n_links.get(name, 0) < size * (size - 1) // 2}
 
 
-def counted_once(
+def find_redundant_copies(
     splits: Sequence[str | None],
     clusters: Sequence[str | None],
     *,
@@ -49,21 +55,22 @@ def counted_once(
     parent: Mapping[str, str | None],
     counted: Sequence[str] = ("validation", "test"),
 ) -> dict[int, int]:
-    """Which tracks to leave out, so that a recording counts once in each split that measures.
+    """Which tracks to leave out, so that each recording counts once in each evaluation split.
 
-    The member of a cluster that was counted in the parent snapshot stays; else the longest; of
-    equally long ones that with the smallest id. Training on all of them does no harm.
+    Of each cluster, the track stays that was in this split of the parent snapshot; otherwise the
+    longest one; of equally long ones the one with the smallest id. All copies may stay in the
+    training split.
 
     Args:
-        splits: the split of each track, None for one that is left out already.
-        clusters: its cluster of duplicates, None for one without duplicates.
-        track_ids: their ids.
-        durations_s: their lengths, seconds.
+        splits: split of each track; None for a track that is left out already.
+        clusters: cluster of duplicates of each track; None for a track without duplicates.
+        track_ids: id of each track.
+        durations_s: duration of each track, seconds.
         parent: track id -> split in the parent snapshot.
-        counted: the splits that measure.
+        counted: names of the evaluation splits.
 
     Returns:
-        Row to leave out -> row that is kept in its stead.
+        Row to leave out -> row that stays instead.
     """
 
     def rank(row: int) -> tuple[bool, float, str]:
@@ -74,5 +81,5 @@ def counted_once(
     for row, (split, cluster) in enumerate(zip(splits, clusters, strict=True)):
         if split in counted and split is not None and cluster is not None:
             members.setdefault((split, cluster), []).append(row)
-    kept = {key: min(rows, key=rank) for key, rows in members.items()}
-    return {row: kept[key] for key, rows in members.items() for row in rows if row != kept[key]}
+    best = {key: min(rows, key=rank) for key, rows in members.items()}
+    return {row: best[key] for key, rows in members.items() for row in rows if row != best[key]}

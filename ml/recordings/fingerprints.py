@@ -1,13 +1,16 @@
-"""Acoustic fingerprints: 32 bits a frame that survive re-encoding, levels and equalisers.
+"""Acoustic fingerprints: 32 bits per frame, robust to re-encoding, level and equalisation.
 
-After Haitsma & Kalker, "A highly robust audio fingerprinting system" (ISMIR 2002), section 4.2: a
-bit is the sign of the change over time of the difference between two neighbouring bands. What is
-ours: it is computed from the log-mel spectrogram that is stored anyway (no decode); energies are
-compared in dB, so that a level and a smooth equaliser cancel altogether; as our frames (93 ms,
-every 23 ms) overlap less than theirs (370 ms, every 11.6 ms), powers are first averaged over 370
-ms, which is what makes the bits of a file that starts between two of our frames the same.
+The method is that of Haitsma & Kalker, "A highly robust audio fingerprinting system" (ISMIR 2002),
+section 4.2. A bit is the sign of the change over time of the difference between two neighbouring
+bands. Three things differ here:
 
-A frame that says too little (silence, a steady tone) is `SILENT`, and never compared.
+- Fingerprints are computed from the stored log-mel spectrogram, without decoding the file again.
+- Energies are compared in dB, so a gain and a smooth equaliser cancel completely.
+- Our frames (93 ms, every 23 ms) overlap less than theirs (370 ms, every 11.6 ms). Powers are
+  therefore averaged over 370 ms first. Otherwise a copy whose start lies between two of our frames
+  would have different bits.
+
+A frame with too little information (silence, a steady tone) is `SILENT` and never compared.
 """
 
 from dataclasses import dataclass
@@ -19,21 +22,21 @@ from melgraph.ml.errors import UserError
 
 FRAMES_PER_SECOND = 22050 / 512  # of the default `MelTransform`
 N_BITS = 32
-FIRST_MEL, MELS_PER_BAND = 12, 2  # 33 bands between 0.2 and 3.2 kHz: any codec keeps these
-MEAN_FRAMES = 16  # 372 ms, as the paper's frames
-LAG_FRAMES = 8  # 186 ms between the moments that are compared
-RANGE_DB = 60.0  # what is more below the loudest band of the track counts as silence
-MIN_CHANGE_DB = 0.05  # a smaller change says nothing
-MIN_BITS = 24  # a frame of which fewer bits say something is `SILENT`
-SILENT = np.uint32(0)  # instead of a code: this frame says nothing
+FIRST_MEL, MELS_PER_BAND = 12, 2  # 33 bands between 0.2 and 3.2 kHz, which every codec preserves
+MEAN_FRAMES = 16  # 372 ms, about the length of the paper's frames
+LAG_FRAMES = 8  # 186 ms between the two times that are compared
+RANGE_DB = 60.0  # levels further below the loudest band of the track count as silence
+MIN_CHANGE_DB = 0.05  # a bit with a smaller change is unreliable
+MIN_BITS = 24  # a frame with fewer reliable bits is `SILENT`
+SILENT = np.uint32(0)  # the code of a frame with too little information
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """The fingerprints of some tracks, one after another.
+    """The fingerprints of several tracks in one array.
 
     Attributes:
-        codes: uint32 `[frame]`, a code per spectrogram frame; `SILENT` where a frame says nothing.
+        codes: uint32 `[frame]`, a code per spectrogram frame, which may be `SILENT`.
         offsets: int64 `[track + 1]`; track `i` is `codes[offsets[i]:offsets[i + 1]]`.
     """
 
@@ -49,7 +52,7 @@ class Fingerprints:
 
     @staticmethod
     def of(tracks: list[NDArray[np.uint32]]) -> "Fingerprints":
-        """The fingerprints of these tracks, in order."""
+        """Collect the codes of several tracks, in this order."""
         offsets = np.zeros(len(tracks) + 1, np.int64)
         np.cumsum([len(codes) for codes in tracks], out=offsets[1:])
         codes = np.concatenate([np.zeros(0, np.uint32), *tracks])
@@ -57,14 +60,15 @@ class Fingerprints:
 
 
 def fingerprint(log_mel: NDArray[np.floating]) -> NDArray[np.uint32]:
-    """The fingerprint of one track.
+    """Compute the fingerprint of one track.
 
     Args:
-        log_mel: float `[frame, mel]`, dB of power, 128 mel bands as of the default `MelTransform`.
+        log_mel: float `[frame, mel]`, dB of power, with the 128 bands of the default
+            `MelTransform`.
 
     Returns:
-        uint32 `[max(0, frame - 23)]`, 43.07 a second. Bit m of a code is 1 where the difference in
-        dB between band m and band m + 1 grew over `LAG_FRAMES`.
+        uint32 `[max(0, frame - 23)]`, 43.07 codes per second. Bit m of a code is 1 if the
+        difference in dB between band m and band m + 1 increased over `LAG_FRAMES`.
 
     Raises:
         UserError: the spectrogram has too few mel bands.
@@ -90,6 +94,6 @@ def fingerprint(log_mel: NDArray[np.floating]) -> NDArray[np.uint32]:
     changes = steps[LAG_FRAMES:] - steps[:-LAG_FRAMES]
     weights = np.uint32(1) << np.arange(N_BITS, dtype=np.uint32)
     codes = ((changes > 0) * weights).sum(axis=1, dtype=np.uint32)
-    telling = (np.abs(changes) >= MIN_CHANGE_DB).sum(axis=1)
-    codes[telling < MIN_BITS] = SILENT
+    n_reliable = (np.abs(changes) >= MIN_CHANGE_DB).sum(axis=1)
+    codes[n_reliable < MIN_BITS] = SILENT
     return codes

@@ -1,1 +1,1 @@
-"""The representations of a track: which there are and how they are computed."""
+"""Representations of a track: `registry` lists them, `analysis` computes them from a file."""

@@ -1,6 +1,6 @@
-"""The representations of a track: which there are, what each is made with, how it is laid out.
+"""The list of representations: their parameters, their arrays, and a user's own settings.
 
-A user's own `representations.toml` overrides the defaults key by key:
+A user's `representations.toml` overrides single parameters:
 
     [mel_spectrograms]
     n_mels = 64
@@ -8,38 +8,57 @@ A user's own `representations.toml` overrides the defaults key by key:
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.features.track_features import FeatureOptions
 from melgraph.ml.representations.waveforms import WaveformTransform, quantise
-from melgraph.ml.spectral import MelTransform, log_mel, mel_frequencies
-from melgraph.ml.spectral.mfcc import MfccTransform, mfcc_from_log_mel
-from melgraph.ml.spectral.stft_values import StftTransform, amplitude_and_phase
+from melgraph.ml.spectral import (
+    MelTransform,
+    MfccTransform,
+    StftTransform,
+    amplitude_and_phase,
+    log_mel,
+    mel_frequencies,
+    mfcc_from_log_mel,
+)
 
 MEL, FEATURES = "mel_spectrograms", "audio_features"
 STFT, WAVEFORMS, MFCC = "stft_spectrograms", "waveforms", "mfcc"
 
-FEATURE_RATE = 22050  # Hz: what the tabular features are computed at
+FEATURE_RATE = 22050  # Hz: sample rate for the tabular features
 Rows = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A representation that is kept as arrays.
+    """A representation that is stored as arrays.
 
     Attributes:
-        transform: the dataclass that holds all it is made with.
+        transform: the dataclass of its parameters.
         rows: (transform, float32 `[sample]`, complex64 `[bin, frame]` or None) -> the next rows of
             each array.
         arrays: name -> dtype.
-        frequency: the frequencies of its bins, Hz; None where they have none.
-        bins: transform -> number of bins; 0 where the array is flat.
+        bins: transform -> number of bins; 0 if the array has one dimension.
+        frequency: transform -> frequency of each bin, Hz; None if its bins are no frequencies.
     """
 
     transform: type
@@ -90,89 +109,114 @@ TRANSFORMS: dict[str, type] = {
 
 
 def frames_per_second(name: str, how: Any) -> float:
-    """Rows a second of a representation's arrays; 0 for the tabular features, which have one."""
+    """Rows per second of a representation's arrays; 0 for the tabular features."""
     if name == FEATURES:
         return 0.0
     return how.sample_rate / getattr(how, "hop", 1)
 
 
 def from_attributes(name: str, attributes: Mapping[str, Any]) -> Any:
-    """The transform that the attributes of a store, or of a checkpoint, describe."""
+    """Rebuild a transform from the attributes of a store or a checkpoint."""
     transform = TRANSFORMS[name]
     return transform(**{field.name: attributes[field.name] for field in fields(transform)})
 
 
+# --- a user's representations.toml --------------------------------------------------------------
+
+
+def _check_number(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Accept a number as it is written: `8000` must not become `8000.0`, as versions hash it."""
+    check(value)
+    return value
+
+
+def _check_hop(hop: int, info: ValidationInfo) -> int:
+    n_fft = info.data.get("n_fft")  # absent if it is invalid itself; likewise below
+    if n_fft is not None and hop > n_fft:
+        raise PydanticCustomError("hop", "must be at most n_fft = {n_fft}", {"n_fft": n_fft})
+    return hop
+
+
+def _check_n_mfcc(n_mfcc: int, info: ValidationInfo) -> int:
+    n_mels = info.data.get("n_mels")
+    if n_mels is not None and n_mfcc > n_mels:
+        raise PydanticCustomError("n_mfcc", "must be at most n_mels = {n_mels}", {"n_mels": n_mels})
+    return n_mfcc
+
+
+def _check_f_max(f_max: float, info: ValidationInfo) -> float:
+    f_min, rate = info.data.get("f_min"), info.data.get("sample_rate")
+    if f_min is not None and not f_min < f_max:
+        raise PydanticCustomError("f_max", "must be above f_min = {f_min} Hz", {"f_min": f_min})
+    if rate is not None and not f_max <= rate / 2:
+        message = "must be at most {nyquist} Hz, half the sample rate"
+        raise PydanticCustomError("f_max", message, {"nyquist": rate / 2})
+    return f_max
+
+
+_Number = Annotated[float, Strict(), WrapValidator(_check_number)]
+_KEYS: dict[str, Any] = {  # in the order of validation: some checks need an earlier key
+    "sample_rate": Annotated[int, Strict(), Field(ge=4000, le=384000)],
+    "n_fft": Annotated[int, Strict(), Field(ge=16, multiple_of=2)],
+    "hop": Annotated[int, Strict(), Field(ge=1), AfterValidator(_check_hop)],
+    "n_mels": Annotated[int, Strict(), Field(ge=1)],
+    "n_mfcc": Annotated[int, Strict(), Field(ge=1), AfterValidator(_check_n_mfcc)],
+    "f_min": Annotated[_Number, Field(ge=0)],
+    "f_max": Annotated[_Number, AfterValidator(_check_f_max)],
+    "floor_db": _Number,
+    "harmonic_percussive": Annotated[bool, Strict()],
+    "tempo": Annotated[bool, Strict()],
+    "window_s": _Number,
+}
+
+
+def _table_model(transform: type) -> type[BaseModel]:
+    """The pydantic model of one table: the keys of `transform` with its default values."""
+    defaults = {field.name: field.default for field in fields(transform)}
+    keys: dict[str, Any] = {key: (_KEYS[key], defaults[key]) for key in _KEYS if key in defaults}
+    config = ConfigDict(extra="forbid", validate_default=True)
+    return create_model(transform.__name__, __config__=config, **keys)
+
+
+_TABLES = {name: _table_model(transform) for name, transform in TRANSFORMS.items()}
+_TABLE_FIELDS: dict[str, Any] = {name: (table, table()) for name, table in _TABLES.items()}
+_File = create_model("_File", __config__=ConfigDict(extra="forbid"), **_TABLE_FIELDS)
+
+
 def load_representations(path: Path) -> dict[str, Any]:
-    """What each representation is made with: the defaults, and what a user's file says otherwise.
+    """The transform of each representation: the defaults, overridden by a user's file.
 
     Args:
-        path: the user's `representations.toml`; need not exist.
+        path: the user's `representations.toml`; it need not exist.
 
     Raises:
-        UserError: with every problem of the file, each with its key.
+        UserError: with every problem of the file, each with the file and its key.
     """
-    found = {name: transform() for name, transform in TRANSFORMS.items()}
     if not path.is_file():
-        return found
+        return {name: transform() for name, transform in TRANSFORMS.items()}
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        file = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise _refused(path, [f"not readable as TOML: {error}"]) from None
-    problems = []
-    for name, table in tables.items():
-        if name not in found or not isinstance(table, dict):
-            problems.append(f"[{name}] is no representation; there are {', '.join(found)}")
-            continue
-        unfit = _unfit(found[name], table)
-        problems += [f"{name}.{key}: {what}" for key, what in unfit.items()]
-        if not unfit:
-            found[name] = replace(found[name], **table)
-            problems += [f"{name}: {what}" for what in _contradictions(found[name])]
-    if problems:
-        raise _refused(path, problems)
-    return found
+        raise _invalid(path, [f"not readable as TOML: {error}"]) from None
+    except ValidationError as error:
+        raise _invalid(path, [_describe(problem) for problem in error.errors()]) from None
+    return {name: transform(**dict(getattr(file, name))) for name, transform in TRANSFORMS.items()}
 
 
-def _unfit(default: Any, table: Mapping[str, Any]) -> dict[str, str]:
-    known = {field.name: getattr(default, field.name) for field in fields(default)}
-    unfit = {}
-    for key, value in table.items():
-        if key not in known:
-            unfit[key] = f"no such key; there are {', '.join(known)}"
-        elif isinstance(known[key], bool) != isinstance(value, bool):
-            unfit[key] = f"must be {type(known[key]).__name__} (got {value!r})"
-        elif isinstance(known[key], float) and isinstance(value, int | float):
-            continue
-        elif not isinstance(value, type(known[key])):
-            unfit[key] = f"must be {type(known[key]).__name__} (got {value!r})"
-    return unfit
+def _describe(problem: ErrorDetails) -> str:
+    key = ".".join(map(str, problem["loc"]))
+    if problem["type"] != "extra_forbidden":
+        return f"{key}: {problem['msg']} (got {problem['input']!r})"
+    if len(problem["loc"]) == 1:
+        return f"{key}: no such representation; there are {', '.join(TRANSFORMS)}"
+    keys = (field.name for field in fields(TRANSFORMS[str(problem["loc"][0])]))
+    return f"{key}: no such key; there are {', '.join(keys)}"
 
 
-def _contradictions(how: Any) -> list[str]:
-    """What no transform can be made with."""
-    rate, n_fft, hop = (getattr(how, key, None) for key in ("sample_rate", "n_fft", "hop"))
-    found = []
-    if rate is not None and not 4000 <= rate <= 384000:
-        found.append(f"sample_rate must be from 4000 to 384000 Hz (got {rate})")
-    if n_fft is not None and (n_fft < 16 or n_fft % 2):
-        found.append(f"n_fft must be even, at least 16 (got {n_fft})")
-    if hop is not None and n_fft is not None and not 1 <= hop <= n_fft:
-        found.append(f"hop must be from 1 to n_fft = {n_fft} (got {hop})")
-    f_min, f_max = getattr(how, "f_min", 0.0), getattr(how, "f_max", None)
-    if rate and f_max is not None and not 0 <= f_min < f_max <= rate / 2:
-        found.append(f"0 <= f_min < f_max <= {rate / 2:g} Hz is needed (got {f_min}, {f_max})")
-    for key in ("n_mels", "n_mfcc"):
-        if getattr(how, key, 1) < 1:
-            found.append(f"{key} must be at least 1 (got {getattr(how, key)})")
-    if getattr(how, "n_mfcc", 0) > getattr(how, "n_mels", 0):
-        found.append(f"n_mfcc must not be above n_mels = {how.n_mels} (got {how.n_mfcc})")
-    return found
-
-
-def _refused(path: Path, problems: list[str]) -> UserError:
-    listed = "\n".join(f"  - {problem}" for problem in problems)
+def _invalid(path: Path, problems: list[str]) -> UserError:
     return UserError(
-        f"{len(problems)} problem(s) in the representations:\n{listed}",
+        f"{len(problems)} problem(s) in the representations:\n"
+        + "\n".join(f"  - {path}: {problem}" for problem in problems),
         where=str(path),
         remedy="correct them; ml/README.md lists every key",
     )

@@ -1,23 +1,21 @@
-"""The waveform itself as numbers to keep: 16-bit mono at 16 kHz, for models that hear samples."""
+"""The waveform as a stored array: 16-bit mono at 16 kHz, for models that take samples as input."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-_SCALE = (
-    32768.0  # of full scale 1.0, as audio files have it: 16-bit audio at this rate is kept whole
-)
+_SCALE = 32768.0  # steps per full scale 1.0, as in audio files: 16-bit audio is stored losslessly
 
 
 @dataclass(frozen=True)
 class WaveformTransform:
-    """Everything a stranger needs to compute, read or invert our stored waveforms."""
+    """All parameters that are needed to compute, read or invert our stored waveforms."""
 
     sample_rate: int = 16000  # Hz; the audio is mono at this rate
 
     def attributes(self) -> dict[str, Any]:
-        """The transform as JSON-ready attributes of a store, with the conventions spelled out."""
+        """All parameters and conventions as JSON-ready attributes of a store."""
         return {
             **asdict(self),
             "channels": "mono",
@@ -27,17 +25,17 @@ class WaveformTransform:
 
 
 def quantise(mono: np.ndarray) -> tuple[np.ndarray, int]:
-    """Samples as they are kept.
+    """Convert samples to int16, as they are stored.
 
     Args:
-        mono: float32 `[sample]`, finite, full scale 1.0; lossy codecs overshoot it a little.
+        mono: float32 `[sample]`, finite, full scale 1.0; lossy codecs may exceed it slightly.
 
     Returns:
-        int16 `[sample]`, and how many samples lay beyond what int16 holds and were clipped.
+        int16 `[sample]`, and the number of samples that were clipped to the range of int16.
     """
     steps = np.rint(mono * np.float32(_SCALE))
-    kept = np.clip(steps, -_SCALE, _SCALE - 1)
-    return kept.astype(np.int16), int(np.count_nonzero(steps != kept))
+    clipped = np.clip(steps, -_SCALE, _SCALE - 1)
+    return clipped.astype(np.int16), int(np.count_nonzero(steps != clipped))
 
 
 def dequantise(samples: np.ndarray) -> np.ndarray:

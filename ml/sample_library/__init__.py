@@ -1,6 +1,6 @@
 """Procedural music, deterministic from a seed: the library of the demo and of the tests.
 
-Results on it are about synthetic music, and are always to be labelled so.
+Results on it are results on synthetic music. Always label them so.
 """
 
 from melgraph.ml.sample_library.library import MARKER, SampleLibrary, write_sample_library

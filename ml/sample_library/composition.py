@@ -1,15 +1,15 @@
-"""Composing: from a style's grammar and an artist's habits to a score of timed notes."""
+"""Composition: from the grammar of a style and the properties of an artist to a score."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from melgraph.ml.sample_library.artists import Artist
-from melgraph.ml.sample_library.grammar import SCALES, STEPS, Chord, Part, held_steps, parse_chord
+from melgraph.ml.sample_library.grammar import SCALES, STEPS, Chord, Part, parse_chord, parse_steps
 from melgraph.ml.sample_library.styles import STYLES
 from melgraph.ml.sample_library.synthesis import Instrument
 
-_BORROW = 0.2  # chance that a drum pattern or a whole part comes from the artist's influence
+_BORROW = 0.2  # probability that drums or a part come from the artist's influence
 _STROKES = {"X": 1.0, "x": 0.72, "o": 0.35}
 
 
@@ -25,7 +25,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Voice:
-    """One part as it is played on one track."""
+    """One part of one track."""
 
     role: str
     instrument: Instrument
@@ -35,17 +35,17 @@ class Voice:
 
 @dataclass(frozen=True)
 class Score:
-    """One track before it sounds."""
+    """The notes and drum hits of one track."""
 
     tempo: float  # beats per minute
-    chords: tuple[Chord, ...]  # one a bar
+    chords: tuple[Chord, ...]  # one for each bar
     voices: tuple[Voice, ...]
     hits: tuple[tuple[str, float, float], ...]  # drum, onset in s, velocity
 
 
 @dataclass(frozen=True)
 class _Clock:
-    """Steps to seconds: tempo, swing, and the looseness of a player."""
+    """Converts steps to seconds, by tempo, swing and the looseness of the player."""
 
     tempo: float
     swing: float
@@ -53,25 +53,25 @@ class _Clock:
     looseness: float
 
     def seconds(self, step: float) -> float:
-        """Onset of a step counted from the start; swing delays the second half of its unit."""
+        """Onset of a step, counted from the start; swing delays the second half of each unit."""
         unit = 2.0 if self.sixteenths else 4.0  # steps
         whole, part = divmod(step / unit, 1.0)
         middle = 0.5 + self.swing / 6.0  # 2/3 of the unit at full swing
         bent = part * 2 * middle if part < 0.5 else middle + (part - 0.5) * 2 * (1 - middle)
         return (whole + bent) * unit * 60.0 / (4.0 * self.tempo)
 
-    def loosely(self, step: float, rng: np.random.Generator) -> float:
-        """The same as a player plays it; never before the start."""
+    def played_seconds(self, step: float, rng: np.random.Generator) -> float:
+        """The onset with the random deviation of a player; never before the start."""
         return max(0.0, self.seconds(step) + self.looseness * float(rng.standard_normal()))
 
 
 def compose(artist: Artist, *, duration_s: float, rng: np.random.Generator) -> Score:
-    """One track of `artist`.
+    """Composes one track of an artist.
 
     Args:
-        artist: whose track it is.
-        duration_s: notes start before this; the last ones may ring longer.
-        rng: the track's random stream.
+        artist: the artist.
+        duration_s: notes start before this; the last ones may end later.
+        rng: the random generator of the track.
     """
     style = STYLES[artist.style]
     slow, fast = style.tempo
@@ -80,7 +80,7 @@ def compose(artist: Artist, *, duration_s: float, rng: np.random.Generator) -> S
     n_bars = int(np.ceil(duration_s / clock.seconds(STEPS)))
     harmony_from = artist.influence if rng.random() < 0.5 * _BORROW else artist.style
     chords = _harmony(harmony_from, n_bars, rng)
-    # two keys: the artist's own, or a fourth above it
+    # The key is the artist's own, or a fourth above it.
     tonic = artist.tonic + (5 if rng.random() < 0.4 else 0)
     voices = tuple(
         Voice(
@@ -95,26 +95,26 @@ def compose(artist: Artist, *, duration_s: float, rng: np.random.Generator) -> S
 
 
 def _harmony(style: str, n_bars: int, rng: np.random.Generator) -> tuple[Chord, ...]:
-    """A progression, entered at its start or half-way, repeated to the end."""
+    """A chord progression from its start or its middle, repeated to the end."""
     symbols = str(rng.choice(STYLES[style].progressions)).split()
     entry = int(rng.integers(2)) * (len(symbols) // 2)
     return tuple(parse_chord(symbols[(entry + bar) % len(symbols)]) for bar in range(n_bars))
 
 
 def _arrangement(artist: Artist, rng: np.random.Generator) -> list[tuple[tuple[str, int], Part]]:
-    """The parts of this track: mostly the style's, some in the influence's manner."""
-    chosen = []
+    """The parts of a track: most are those of the style, some those of the influence."""
+    parts = []
     for i, part in enumerate(STYLES[artist.style].parts):
-        present, borrowed = rng.random() < part.presence, rng.random() < _BORROW
+        is_present, is_borrowed = rng.random() < part.presence, rng.random() < _BORROW
         others = [
             ((artist.influence, j), other)
             for j, other in enumerate(STYLES[artist.influence].parts)
             if other.role == part.role
         ]
-        key, taken = others[0] if borrowed and others else ((artist.style, i), part)
-        if present:
-            chosen.append((key, taken))
-    return chosen
+        use_other = is_borrowed and bool(others)
+        if is_present:
+            parts.append(others[0] if use_other else ((artist.style, i), part))
+    return parts
 
 
 def _drums(
@@ -136,22 +136,24 @@ def _drums(
             for step, character in enumerate(steps):
                 if character != ".":
                     velocity = _STROKES[character] * float(rng.uniform(0.85, 1.0))
-                    hits.append((drum, clock.loosely(bar * STEPS + step, rng), velocity))
+                    hits.append((drum, clock.played_seconds(bar * STEPS + step, rng), velocity))
     return tuple(hits)
 
 
 def _near(pitch: int, register: int) -> int:
-    """`pitch` in the octave nearest to `register`."""
+    """The pitch, moved by octaves to be as near as possible to the register."""
     return pitch + 12 * round((register - pitch) / 12)
 
 
-def _timed(
+def _make_note(
     bar: int, step: int, steps: int, midi: int, clock: _Clock, rng: np.random.Generator
 ) -> Note:
-    at = bar * STEPS + step
-    seconds = (clock.seconds(at + steps) - clock.seconds(at)) * 0.92
+    start = bar * STEPS + step
+    seconds = (clock.seconds(start + steps) - clock.seconds(start)) * 0.92
     accent = 1.0 if step % 8 == 0 else 0.88
-    return Note(clock.loosely(at, rng), seconds, midi, accent * float(rng.uniform(0.8, 1.0)))
+    return Note(
+        clock.played_seconds(start, rng), seconds, midi, accent * float(rng.uniform(0.8, 1.0))
+    )
 
 
 def _write_bass(
@@ -170,9 +172,9 @@ def _write_bass(
         third = next((i for i in chord.intervals if i in (3, 4)), 7)
         above = {"R": 0, "3": third, "5": 7, "6": 9, "7": 10, "8": 12}
         following = _near(tonic + chords[(bar + 1) % len(chords)].root, register)
-        for step, steps, character in held_steps(pattern):
+        for step, steps, character in parse_steps(pattern):
             midi = following - 1 if character == "a" else root + above[character]
-            notes.append(_timed(bar, step, steps, midi, clock, rng))
+            notes.append(_make_note(bar, step, steps, midi, clock, rng))
     return tuple(notes)
 
 
@@ -188,14 +190,14 @@ def _write_chords(
     register = part.register + artist.register
     notes = []
     for bar, chord in enumerate(chords):
-        if 12 in chord.intervals:  # a power chord stays in its shape
+        if 12 in chord.intervals:  # a power chord is not inverted
             root = _near(tonic + chord.root, register)
             pitches = [root + i for i in chord.intervals]
         else:
             pitches = sorted(_near(tonic + chord.root + i, register) for i in chord.intervals)
-        for step, steps, character in held_steps(pattern):
-            played = pitches if character == "x" else [pitches[int(character) % len(pitches)]]
-            notes += [_timed(bar, step, steps, midi, clock, rng) for midi in played]
+        for step, steps, character in parse_steps(pattern):
+            sounding = pitches if character == "x" else [pitches[int(character) % len(pitches)]]
+            notes += [_make_note(bar, step, steps, midi, clock, rng) for midi in sounding]
     return tuple(notes)
 
 
@@ -207,8 +209,8 @@ def _write_lead(
     clock: _Clock,
     rng: np.random.Generator,
 ) -> tuple[Note, ...]:
-    """A two-bar motif: its rhythm and contour return, its strong notes follow the harmony."""
-    rhythms = [held_steps(str(rng.choice(part.patterns))) for _ in range(2)]
+    """A motif of two bars that repeats rhythm and contour; accents are chord tones."""
+    rhythms = [parse_steps(str(rng.choice(part.patterns))) for _ in range(2)]
     contour = [rng.choice((-2, -1, -1, 0, 1, 1, 2), size=len(r)) for r in rhythms]
     register = part.register + artist.register
     scale = _lead_scale(STYLES[artist.style].scale, chords)
@@ -217,19 +219,19 @@ def _write_lead(
     notes = []
     for bar, chord in enumerate(chords):
         if bar % 4 == 3 and rng.random() < 0.3:
-            continue  # a breath
+            continue  # a rest
         for (step, steps, _), move in zip(rhythms[bar % 2], contour[bar % 2], strict=True):
             place = int(np.clip(place + move, 0, len(ladder) - 1))
             if step % 8 == 0:
                 place = _nearest_chord_tone(ladder, place, tonic, chord)
-            notes.append(_timed(bar, step, steps, ladder[place], clock, rng))
+            notes.append(_make_note(bar, step, steps, ladder[place], clock, rng))
         if rng.random() < 0.25:
             place = len(ladder) // 2
     return tuple(notes)
 
 
 def _lead_scale(name: str, chords: tuple[Chord, ...]) -> tuple[int, ...]:
-    """The style's scale, bent to the mode of the tonic chord so that the two never quarrel."""
+    """The scale of the style, adapted to the mode of the tonic chord to avoid dissonance."""
     is_minor = any(c.root == 0 and 3 in c.intervals for c in chords)
     is_major = any(c.root == 0 and 4 in c.intervals for c in chords)
     if is_minor:

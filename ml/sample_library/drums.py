@@ -1,4 +1,4 @@
-"""Drums: swept sines and filtered noise."""
+"""Drum sounds: swept sines and filtered noise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -34,15 +34,18 @@ KITS: dict[str, DrumKit] = {
 }
 
 
-def own_kit(kit: DrumKit, *, rng: np.random.Generator) -> DrumKit:
-    """One drummer's tuning of a kit: every parameter moved by about a sixth."""
+def vary_kit(kit: DrumKit, *, rng: np.random.Generator) -> DrumKit:
+    """A variation of a kit: every parameter is changed by about a sixth."""
     factor = 2.0 ** (0.22 * rng.standard_normal(len(fields(kit))))
-    values = [getattr(kit, f.name) for f in fields(kit)]
-    return DrumKit(*(float(v * f) for v, f in zip(values, factor, strict=True)))
+    values = {
+        field.name: float(getattr(kit, field.name) * f)
+        for field, f in zip(fields(kit), factor, strict=True)
+    }
+    return DrumKit(**values)
 
 
 def play_drum(name: str, kit: DrumKit, rate: int, *, rng: np.random.Generator) -> np.ndarray:
-    """One stroke at full velocity: float64 `[sample]`, peak 1."""
+    """One hit at full velocity: float64 `[sample]`, peak 1."""
     stroke = _DRUMS[name](kit, rate, rng)
     return stroke / max(np.abs(stroke).max(), 1e-9)
 
@@ -85,7 +88,7 @@ def _clap(kit: DrumKit, rate: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _metal(kit: DrumKit, rate: int, rng: np.random.Generator, decay: float) -> np.ndarray:
-    """Noise plus six inharmonic squares, high-passed: hats and cymbals."""
+    """Hats and cymbals: noise and six inharmonic square waves, high-passed."""
     t = _time(6 * decay, rate)
     ring = sum(np.sign(np.sin(2 * np.pi * f * t)) for f in (2053, 3037, 3697, 4451, 5227, 6367))
     source = rng.standard_normal(len(t)) + 0.25 * ring

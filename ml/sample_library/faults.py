@@ -1,21 +1,21 @@
-"""What a real library holds besides good tracks: broken audio, a copy, and files that are none."""
+"""The faults of real libraries: broken audio files, a copy, and files that are no audio."""
 
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-FAULTS = ("truncated", "silent", "undecodable")  # the codes that the broken audio files get
+FAULTS = ("truncated", "silent", "undecodable")  # the codes of the broken audio files
 
 
 def add_faults(folder: Path, track: Path, *, duration_s: float, sample_rate: int) -> None:
-    """An exact duplicate; a cut, a silent and a mislabelled file; and files that are no audio.
+    """Adds a copy, a truncated, a silent and a mislabelled file, and files that are no audio.
 
     Args:
-        folder: of the library.
-        track: the FLAC to copy and to cut, `STYLE/Artist/NN Title.flac` below `folder`.
-        duration_s: of the silence, seconds.
-        sample_rate: of the silence, Hz.
+        folder: the folder of the library.
+        track: the FLAC file to copy and to truncate, `STYLE/Artist/NN Title.flac` below `folder`.
+        duration_s: length of the silent file, seconds.
+        sample_rate: of the silent file, Hz.
     """
     whole = (folder / track).read_bytes()
     style = folder / track.parts[0]

@@ -1,4 +1,4 @@
-"""The words a style is written in: parts, step patterns, chord symbols, scales."""
+"""The notation in which styles are written: parts, step patterns, chord symbols and scales."""
 
 import re
 from dataclasses import dataclass
@@ -10,41 +10,41 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Part:
-    """One line of an arrangement. An artist takes one instrument, a track one pattern.
+    """One part of an arrangement. An artist chooses one instrument for it, a track one pattern.
 
-    Patterns have 16 steps a bar:
-      chords  `x` the chord, `0`-`3` one note of it, `-` hold, `.` silence
-      bass    `R` root, `3` `5` `6` `7` `8` that step above it, `a` leads into the next root
-      lead    `x` a melody note, chosen while composing
+    Patterns have 16 steps for each bar. `-` holds a note, and `.` is silence:
+      chords  `x` the chord, `0`-`3` one note of it
+      bass    `R` root; `3` `5` `6` `7` `8` that interval above it; `a` leads to the next root
+      lead    `x` a note of the melody, which is chosen during composition
     """
 
     role: str  # "bass", "chords" or "lead"
     instruments: tuple[str, ...]
     patterns: tuple[str, ...]
-    register: int  # the MIDI note it stays around
+    register: int  # central MIDI note
     level_db: float  # relative to the drums
     presence: float = 1.0  # share of tracks that have it
 
 
 @dataclass(frozen=True)
 class Style:
-    """What the artists of one style have in common. Ranges are (lowest, highest)."""
+    """The common properties of the artists of one style. Ranges are (lowest, highest)."""
 
     tempo: Range  # beats per minute
     swing: Range  # 0 straight .. 1 triplets
-    swing_sixteenths: bool  # the swing lies on sixteenths, not on eighths
+    swing_sixteenths: bool  # whether sixteenths swing, and not eighths
     looseness: Range  # s, standard deviation of note onsets
-    progressions: tuple[str, ...]  # one chord symbol a bar
+    progressions: tuple[str, ...]  # one chord symbol for each bar
     scale: str  # of the melody
     kits: tuple[str, ...]
-    drums: tuple[dict[str, str], ...]  # drum -> 16 steps: `X` accent, `x` stroke, `o` ghost
+    drums: tuple[dict[str, str], ...]  # drum -> 16 steps: `X` accent, `x` hit, `o` ghost note
     fills: bool  # toms and a crash around every fourth bar
     parts: tuple[Part, ...]
     loudness: Range  # dBFS RMS of the finished track
     tilt: Range  # dB per octave
     reverb_s: Range  # time until -60 dB
     reverb_mix: Range  # wet amplitude relative to dry
-    neighbours: tuple[str, ...]  # the styles its artists borrow from
+    neighbours: tuple[str, ...]  # the styles that its artists may have as their influence
 
 
 SCALES: dict[str, tuple[int, ...]] = {
@@ -70,16 +70,18 @@ class Chord:
 
 
 def parse_chord(symbol: str) -> Chord:
-    """A chord of a key by its Roman numeral: `bVII`, `ii7`, `Imaj7`, `V9`, `i5`, `viidim`.
+    """Parses a chord written as a Roman numeral: `bVII`, `ii7`, `Imaj7`, `V9`, `i5`, `viidim`.
 
-    Capitals are major, small letters minor; `5` is a power chord.
+    Capitals are major and small letters minor; `5` is a power chord.
 
     Raises:
         ValueError: the symbol is not such a numeral.
     """
     match = _SYMBOL.match(symbol)
     if match is None or match[2].upper() not in _DEGREES:
-        raise ValueError(f"{symbol!r} is no chord symbol; like I, bVII, ii7, Imaj7, V9, i5, viidim")
+        raise ValueError(
+            f"{symbol!r} is no chord symbol; examples: I, bVII, ii7, Imaj7, V9, i5, viidim"
+        )
     flat, numeral, kind = match.groups()
     third = 4 if numeral.isupper() else 3
     intervals = {
@@ -93,8 +95,8 @@ def parse_chord(symbol: str) -> Chord:
     return Chord((_DEGREES[numeral.upper()] - len(flat)) % 12, intervals)
 
 
-def held_steps(pattern: str) -> list[tuple[int, int, str]]:
-    """The notes of a step pattern: (step, steps it lasts, its character)."""
+def parse_steps(pattern: str) -> list[tuple[int, int, str]]:
+    """The notes of a step pattern: (step, length in steps, character)."""
     notes = []
     for step, character in enumerate(pattern):
         if character not in ".-":

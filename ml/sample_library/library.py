@@ -1,4 +1,4 @@
-"""Writing the sample library: the tracks with their tags, and the faults real libraries have."""
+"""Writes the sample library: the tracks with their metadata, and the faults of real libraries."""
 
 import json
 import math
@@ -26,12 +26,12 @@ from melgraph.ml.sample_library.rendering import render_track
 from melgraph.ml.sample_library.styles import STYLES
 
 MARKER = ".melgraph-sample.json"
-FORMAT = 2  # raise it when any byte changes: then a library on disk is known to be older
+FORMAT = 2  # raise it when a byte changes, so that older libraries on disk are recognised
 SAMPLE_RATE = 22050  # Hz
-HIGH_RATE = 44100  # Hz, of the one track that has another rate than the rest
-_SHORTEST_S = 1.0  # below, half of a file would not be recognised as a file broken off
-_FEW_TRACKS = 8  # so many are not worth the second that a process takes to start
-_TITLE = 0x7171E  # stream of the titles, apart from those of the music
+HIGH_RATE = 44100  # Hz, of the first track
+_SHORTEST_S = 1.0  # half of a shorter file would not be recognised as truncated
+_FEW_TRACKS = 8  # fewer are written faster than a process starts, which takes a second
+_TITLE = 0x7171E  # separates the random stream of the titles from those of the music
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class SampleLibrary:
     """A sample library on disk.
 
     Attributes:
-        folder: where it is.
-        n_tracks: good tracks.
-        n_faulty: audio files that cannot be used; copies of good ones are not among them.
-        seed: what it was drawn from.
+        folder: its folder.
+        n_tracks: number of good tracks.
+        n_faulty: number of audio files that cannot be used, without copies of good ones.
+        seed: the seed of all its random draws.
     """
 
     folder: Path
@@ -76,30 +76,34 @@ def write_sample_library(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SampleLibrary:
-    """Write the library, unless it is there already: `STYLE/Artist/NN Title.flac`.
+    """Writes the library as `STYLE/Artist/NN Title.flac`, if the folder does not have it yet.
 
-    The same arguments give the same bytes in every file, whatever the number of workers. All is
-    written into a folder beside, which is then renamed: whatever happens, there is a whole library
-    or none.
+    The same arguments give the same bytes in every file, for any number of workers. The library is
+    written to a temporary folder, which is then renamed, so that there is a complete library or
+    none.
+
+    >>> from tempfile import mkdtemp
+    >>> write_sample_library(Path(mkdtemp()), styles=["jazz"], duration_s=1.0, workers=1).n_tracks
+    12
 
     Args:
-        folder: where it shall be; missing parents are made.
-        seed: of everything in it, 0 or more.
-        artists_per_style: each with instruments and habits of its own, 1 or more.
-        tracks_per_artist: tracks of each, 1 or more.
+        folder: the folder to write; missing parents are created.
+        seed: the seed of all random draws, 0 or more.
+        artists_per_style: number of artists of each style, 1 or more.
+        tracks_per_artist: number of tracks of each artist, 1 or more.
         duration_s: length of a track, seconds, 1 or more.
-        styles: which of the ten, in any order; all by default.
-        with_faults: add what real libraries hold besides music.
-        workers: processes; by default one per core, at most 4. Several are spawned: a script that
-            asks for them runs under `if __name__ == "__main__":`.
-        progress: called with (tracks done, tracks in all).
+        styles: some of the ten styles, in any order; all by default.
+        with_faults: add the faults of real libraries.
+        workers: number of processes; by default one for each core, at most 4. They are spawned: a
+            script that uses several needs `if __name__ == "__main__":`.
+        progress: called with (finished tracks, all tracks).
 
     Raises:
-        UserError: an argument out of its range, an unknown, repeated or missing style, a folder
-            that cannot be made, or one that holds something else.
-        FloatingPointError: a track has a sample that is no number (a mistake of ours).
+        UserError: an argument is out of range; a style is unknown, repeated or missing; the folder
+            cannot be created, or has other content.
+        FloatingPointError: a track has a sample that is not finite, which is a bug.
     """
-    parameters = _checked(
+    parameters = _check_parameters(
         seed=seed,
         artists_per_style=artists_per_style,
         tracks_per_artist=tracks_per_artist,
@@ -110,43 +114,43 @@ def write_sample_library(
     )
     jobs = list(_jobs(parameters["styles"], artists_per_style, tracks_per_artist, seed, duration_s))
     library = SampleLibrary(folder, len(jobs), len(FAULTS) if with_faults else 0, seed)
-    target = folder.resolve()  # what a link points to is replaced, not the link
-    if _is_there(target, parameters):
+    target = folder.resolve()  # of a link, the folder that it points to
+    if _is_complete(target, parameters):
         return library
-    with _aside(target) as aside:
-        _write_tracks(aside, jobs, workers, progress)
+    with _temporary_folder(target) as temporary:
+        _write_tracks(temporary, jobs, workers, progress)
         if with_faults:
-            # the first track of the usual rate, if there is one; artist 0 always delivers FLAC
+            # The first track of the usual rate, if any. Tracks of artist 0 are always FLAC.
             track = min((j for j in jobs if j.path.endswith(".flac")), key=lambda job: job.rate)
-            add_faults(aside, Path(track.path), duration_s=duration_s, sample_rate=SAMPLE_RATE)
-        (aside / MARKER).write_text(json.dumps(parameters, indent=1))
-        if not _is_there(target, parameters):  # nobody else was faster
+            add_faults(temporary, Path(track.path), duration_s=duration_s, sample_rate=SAMPLE_RATE)
+        (temporary / MARKER).write_text(json.dumps(parameters, indent=1))
+        if not _is_complete(target, parameters):  # no other process was faster
             if target.exists():
                 target.rmdir()
-            aside.rename(target)
+            temporary.rename(target)
     return library
 
 
-def _checked(*, workers: int | None, **parameters) -> dict:
-    """The parameters as they stand in the marker."""
+def _check_parameters(*, workers: int | None, **parameters) -> dict:
+    """The checked parameters, as the marker has them."""
 
-    def refuse(what: str, remedy: str) -> UserError:
-        return UserError(what, where="arguments of the sample library", remedy=remedy)
+    def refusal(problem: str, remedy: str) -> UserError:
+        return UserError(problem, where="arguments of the sample library", remedy=remedy)
 
     lowest = {"seed": 0, "artists_per_style": 1, "tracks_per_artist": 1, "workers": 1}
     for name, value in {**parameters, "workers": 1 if workers is None else workers}.items():
         if name in lowest and value < lowest[name]:
-            raise refuse(f"{name} is {value}", f"give a whole number from {lowest[name]} up")
+            raise refusal(f"{name} is {value}", f"give a whole number of at least {lowest[name]}")
     duration_s, styles = parameters["duration_s"], parameters["styles"]
     if not (math.isfinite(duration_s) and duration_s >= _SHORTEST_S):
-        raise refuse(f"duration_s is {duration_s}", f"give seconds, {_SHORTEST_S:g} or more")
+        raise refusal(f"duration_s is {duration_s}", f"give seconds, {_SHORTEST_S:g} or more")
     unknown = [style for style in styles if style not in STYLES]
     if unknown or not styles:
-        what = f"unknown style {unknown[0]!r}" if unknown else "no style is chosen"
-        raise refuse(what, f"choose of: {', '.join(STYLES)}")
+        problem = f"unknown style {unknown[0]!r}" if unknown else "no style is chosen"
+        raise refusal(problem, f"choose from: {', '.join(STYLES)}")
     repeated = sorted(style for style in set(styles) if styles.count(style) > 1)
     if repeated:
-        raise refuse(f"the style {repeated[0]!r} is named more than once", "name each style once")
+        raise refusal(f"the style {repeated[0]!r} is named more than once", "name each style once")
     return {
         "format": FORMAT,
         **parameters,
@@ -155,48 +159,53 @@ def _checked(*, workers: int | None, **parameters) -> dict:
     }
 
 
-def _is_there(folder: Path, parameters: dict) -> bool:
-    """Whether exactly this library is there; what else is there is refused."""
+def _is_complete(folder: Path, parameters: dict) -> bool:
+    """Whether the folder has exactly this library.
+
+    Raises:
+        UserError: the folder has other content.
+    """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     try:
-        found = json.loads((folder / MARKER).read_text())
+        marker = json.loads((folder / MARKER).read_text())
     except (OSError, ValueError):
-        found = None
-    if found == parameters:
+        marker = None
+    if marker == parameters:
         return True
-    what = "something other than a sample library"
-    if isinstance(found, dict):
-        name = next((n for n in parameters if found.get(n) != parameters[n]), "format")
-        what = f"another sample library: {name} {found.get(name)}, not {parameters.get(name)}"
+    content = "something other than a sample library"
+    if isinstance(marker, dict):
+        name = next((n for n in parameters if marker.get(n) != parameters[n]), "format")
+        old, new = marker.get(name), parameters.get(name)
+        content = f"another sample library: {name} {old}, not {new}"
     raise UserError(
-        f"the folder holds {what}",
+        f"the folder has {content}",
         where=str(folder),
         remedy="remove it, or write the sample library to another folder",
     )
 
 
 @contextmanager
-def _aside(target: Path) -> Iterator[Path]:
-    """A fresh folder beside `target`; what is left of it goes, with the parents made for it."""
-    missing = [parent for parent in target.parents if not parent.exists()]
-    # not a folder of tempfile's: that would be closed to everyone else, and stay so when renamed
-    aside = target.with_name(f".sample-library.{uuid.uuid4().hex}.aside")
+def _temporary_folder(target: Path) -> Iterator[Path]:
+    """A new folder beside `target`; it and the parents created for it are removed at the end."""
+    new_parents = [parent for parent in target.parents if not parent.exists()]
+    # Not a folder of tempfile, which only its owner may read, even after it is renamed.
+    temporary = target.with_name(f".sample-library.{uuid.uuid4().hex}.aside")
     try:
         try:
-            aside.mkdir(parents=True)
+            temporary.mkdir(parents=True)
         except OSError as error:
             raise UserError(
-                f"no folder can be made there: {error.strerror}",
+                f"the folder cannot be created: {error.strerror}",
                 where=str(target),
                 remedy="write the sample library to another folder",
             ) from error
-        yield aside
+        yield temporary
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         if not target.exists():
-            for parent in missing:
-                with suppress(OSError):  # somebody else uses it by now
+            for parent in new_parents:
+                with suppress(OSError):  # another process uses it by now
                     parent.rmdir()
 
 
@@ -207,13 +216,13 @@ def _jobs(
         for artist in range(artists):
             name = draw_artist(style, artist, seed=seed).name
             for track in range(tracks):
-                # Mostly FLAC; the last artist of each style delivers WAV. The very first track
-                # comes at the rate of a CD.
+                # Most tracks are FLAC; those of the last artist of each style are WAV. The first
+                # track has the sample rate of a CD.
                 suffix = "wav" if artists > 1 and artist == artists - 1 else "flac"
-                first = style == styles[0] and artist == 0 and track == 0
+                is_first = style == styles[0] and artist == 0 and track == 0
                 title = _title(style, artist, track, seed)
                 path = f"{style}/{name}/{track + 1:02d} {title}.{suffix}"
-                rate = HIGH_RATE if first else SAMPLE_RATE
+                rate = HIGH_RATE if is_first else SAMPLE_RATE
                 yield _Job(path, style, artist, track, seed, duration_s, rate)
 
 
@@ -228,22 +237,22 @@ def _write_tracks(
     workers: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    report = progress or (lambda done, total: None)
+    report = progress or (lambda number, total: None)
     for job in jobs:
         (folder / job.path).parent.mkdir(parents=True, exist_ok=True)
     count = workers or min(4, os.cpu_count() or 1)
     if count == 1 or len(jobs) < _FEW_TRACKS:
-        for done, job in enumerate(jobs, start=1):
+        for number, job in enumerate(jobs, start=1):
             _write_track(folder, job)
-            report(done, len(jobs))
+            report(number, len(jobs))
         return
     pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
     try:
         futures = [pool.submit(_write_track, folder, job) for job in jobs]
-        for done, future in enumerate(as_completed(futures), start=1):
+        for number, future in enumerate(as_completed(futures), start=1):
             future.result()
-            report(done, len(jobs))
-    finally:  # nobody writes any more once this is over, however it ends
+            report(number, len(jobs))
+    finally:  # no process may write any more after this function, not even after an error
         pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -256,30 +265,30 @@ def _write_track(folder: Path, job: _Job) -> None:
         duration_s=job.duration_s,
         sample_rate=job.rate,
     )
-    if not np.isfinite(samples).all():  # libsndfile's FLAC encoder then fails, or not, at random
-        bad = np.count_nonzero(~np.isfinite(samples))
-        raise FloatingPointError(f"{bad} of {samples.size} samples of {job} are not finite")
+    if not np.isfinite(samples).all():  # libsndfile's FLAC encoder would fail at random
+        n_bad = np.count_nonzero(~np.isfinite(samples))
+        raise FloatingPointError(f"{n_bad} of {samples.size} samples of {job} are not finite")
     path = folder / job.path
     soundfile.write(path, samples, job.rate, subtype="PCM_16")
     artist = draw_artist(job.style, job.artist, seed=job.seed)
-    tags = {
+    metadata = {
         "artist": artist.name,
         "album": artist.album,
         "title": path.stem.split(" ", 1)[1],
         "genre": job.style,
     }
-    _tag(path, tags)
+    _write_metadata(path, metadata)
 
 
-def _tag(path: Path, tags: dict[str, str]) -> None:
+def _write_metadata(path: Path, metadata: dict[str, str]) -> None:
     if path.suffix == ".flac":
         flac = FLAC(path)
-        flac.update(tags)
+        flac.update(metadata)
         flac.save()
         return
     wave = WAVE(path)
-    wave.add_tags()  # in a chunk of the WAV file; tags of another kind would go before its header
+    wave.add_tags()  # an ID3 chunk in the WAV file; plain ID3 tags would be before its header
     frames = {"artist": id3.TPE1, "album": id3.TALB, "title": id3.TIT2, "genre": id3.TCON}
-    for name, value in tags.items():
+    for name, value in metadata.items():
         wave.tags.add(frames[name](encoding=3, text=[value]))  # type: ignore[attr-defined]
     wave.save()

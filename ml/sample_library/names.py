@@ -1,4 +1,4 @@
-"""Invented names of artists, albums and tracks, some beyond ASCII (all Unicode NFC)."""
+"""Invented names of artists, albums and tracks, some with characters beyond ASCII (Unicode NFC)."""
 
 import numpy as np
 
@@ -28,26 +28,26 @@ _VERBS = ("After the", "Beyond the", "Leaving the", "Song for a", "Under the", "
 
 
 def artist_name(style: str, number: int, *, rng: np.random.Generator) -> str:
-    """A name no other artist of the library has; every fourth is beyond ASCII.
+    """A name that no other artist of the library has; every fourth has characters beyond ASCII.
 
     Args:
-        style: the ensemble word follows the style.
-        number: of the artist within the style.
-        rng: the same fresh stream for all artists of one style: it shuffles the words once.
+        style: the style of the artist, which decides the word for the ensemble.
+        number: number of the artist within the style.
+        rng: a new generator with the same seed for all artists of a style; it shuffles the words.
     """
     plain, beyond = rng.permutation(_PLAIN), rng.permutation(_BEYOND_ASCII)
     words, place = (beyond, number // 4) if number % 4 == 1 else (plain, number - (number + 2) // 4)
-    again = place // len(words)
-    suffix = f" {again + 1}" if again else ""
+    repetition = place // len(words)
+    suffix = f" {repetition + 1}" if repetition else ""
     return f"{words[place % len(words)]} {_ENSEMBLES[style]}{suffix}"
 
 
 def album_title(number: int, *, rng: np.random.Generator) -> str:
-    """An album's title."""
+    """The title of an album."""
     return f"{rng.choice(_PLAIN)} {rng.choice(_THINGS)}"
 
 
 def track_title(track: int, *, rng: np.random.Generator) -> str:
-    """A track's title; every third is beyond ASCII."""
+    """The title of a track; every third has characters beyond ASCII."""
     things = _UNICODE_THINGS if track % 3 == 1 else _THINGS
     return f"{rng.choice(_VERBS)} {rng.choice(things)}"

@@ -1,4 +1,4 @@
-"""Rendering: from a score to the finished, mastered recording."""
+"""Rendering: from a score to the finished recording."""
 
 from collections import defaultdict
 
@@ -12,8 +12,8 @@ from melgraph.ml.sample_library.composition import Score, Voice, compose
 from melgraph.ml.sample_library.drums import DRUM_LEVELS_DB, play_drum
 from melgraph.ml.sample_library.synthesis import low_pass, midi_to_hz, play_note
 
-_CEILING = 0.9  # no sample is louder
-_FADE_S = 0.02  # at both ends, so that an excerpt does not click
+_CEILING = 0.9  # largest absolute value of a sample
+_FADE_S = 0.02  # fade at both ends, to avoid clicks
 
 
 def render_track(
@@ -25,7 +25,7 @@ def render_track(
     duration_s: float,
     sample_rate: int = 22050,
 ) -> np.ndarray:
-    """One track of the sample library: a pure function of its arguments.
+    """Renders one track of the sample library. The same arguments give the same samples.
 
     Args:
         style: one of the ten names in `STYLES`.
@@ -37,18 +37,18 @@ def render_track(
 
     Returns:
         float32 `[sample, channel]`, `round(duration_s * sample_rate)` samples; one or two
-        channels (a habit of the artist; artist 0 is always stereo), peak at most 0.9.
+        channels (a property of the artist; artist 0 is always stereo), peak at most 0.9.
 
     Raises:
-        KeyError: an unknown style.
+        KeyError: the style is unknown.
     """
-    who = draw_artist(style, artist, seed=seed)
+    performer = draw_artist(style, artist, seed=seed)
     rng = track_rng(style, artist, track, seed=seed)
-    score = compose(who, duration_s=duration_s, rng=rng)
+    score = compose(performer, duration_s=duration_s, rng=rng)
     length = round(duration_s * sample_rate)
-    dry = _mix(score, who, length, sample_rate, rng)
-    wet = _reverberate(dry, who, sample_rate, rng)
-    return _master(wet, who, sample_rate, rng)
+    dry = _mix(score, performer, length, sample_rate, rng)
+    wet = _reverberate(dry, performer, sample_rate, rng)
+    return _master(wet, performer, sample_rate, rng)
 
 
 def _gain(level_db: float) -> float:
@@ -58,21 +58,21 @@ def _gain(level_db: float) -> float:
 def _mix(
     score: Score, artist: Artist, length: int, rate: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """All parts, panned: float64 `[sample, channel]`."""
+    """The mix of all parts: float64 `[sample, channel]`."""
     n_channels = 2 if artist.stereo else 1
     mix = np.zeros((length, n_channels))
     for voice in score.voices:
         pan = 0.0 if voice.role == "bass" else float(rng.uniform(-0.6, 0.6))
         stem = _play(voice, length, rate)
         mix += _gain(voice.level_db) * stem[:, None] * _pan(pan, n_channels)
-    for drum, stem in _beat(score, artist, length, rate, rng).items():
+    for drum, stem in _play_drums(score, artist, length, rate, rng).items():
         pan = {"hat": 0.3, "open": 0.3, "ride": -0.4, "tom": 0.2}.get(drum, 0.0)
         mix += _gain(artist.drums_db) * stem[:, None] * _pan(pan, n_channels)
     return mix
 
 
 def _pan(position: float, n_channels: int) -> np.ndarray:
-    """Constant-power gains per channel; position -1 left .. 1 right."""
+    """Gains of each channel with constant power; position -1 is left, 1 is right."""
     if n_channels == 1:
         return np.ones(1)
     angle = (position + 1.0) * np.pi / 4.0
@@ -83,15 +83,15 @@ def _play(voice: Voice, length: int, rate: int) -> np.ndarray:
     """One part: float64 `[sample]`, about -17 dBFS while it sounds."""
     stem = np.zeros(length)
     instrument = voice.instrument
-    played: dict[tuple[int, int], np.ndarray] = {}
-    previous, strummed = -1.0, 0.0
+    notes: dict[tuple[int, int], np.ndarray] = {}
+    previous, delay = -1.0, 0.0
     for note in voice.notes:
-        strummed = strummed + instrument.strum if note.start - previous < 0.03 else 0.0
+        delay = delay + instrument.strum if note.start - previous < 0.03 else 0.0
         previous = note.start
         key = (note.midi, round(note.seconds * 100))
-        if key not in played:
-            played[key] = play_note(instrument, midi_to_hz(note.midi), key[1] / 100, rate)
-        _add(stem, played[key], note.start + strummed, note.velocity, rate)
+        if key not in notes:
+            notes[key] = play_note(instrument, midi_to_hz(note.midi), key[1] / 100, rate)
+        _add(stem, notes[key], note.start + delay, note.velocity, rate)
     if instrument.drive:
         stem = np.tanh(instrument.drive * stem) / np.tanh(instrument.drive)
     if instrument.cabinet:
@@ -100,10 +100,10 @@ def _play(voice: Voice, length: int, rate: int) -> np.ndarray:
     return stem * (_gain(-17.0) / max(np.sqrt(np.mean(sounding**2)), 1e-6) if len(sounding) else 1)
 
 
-def _beat(
+def _play_drums(
     score: Score, artist: Artist, length: int, rate: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Each drum as a stem; three slightly different strokes of each take turns."""
+    """The stem of each drum. Three slightly different hits of a drum alternate."""
     stems: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(length))
     strokes = {
         drum: [play_drum(drum, artist.kit, rate, rng=rng) for _ in range(3)]
@@ -116,15 +116,15 @@ def _beat(
 
 
 def _add(stem: np.ndarray, sound: np.ndarray, start: float, level: float, rate: int) -> None:
-    at = round(start * rate)
-    room = max(0, len(stem) - at)
-    stem[at : at + len(sound)] += level * sound[:room]
+    first = round(start * rate)
+    n_left = max(0, len(stem) - first)
+    stem[first : first + len(sound)] += level * sound[:n_left]
 
 
 def _reverberate(
     dry: np.ndarray, artist: Artist, rate: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """The dry mix plus its convolution with decaying noise (independent per channel)."""
+    """The mix with reverberation: convolution with decaying noise, drawn for each channel."""
     t = np.arange(round(artist.reverb_s * rate)) / rate
     room = (
         rng.standard_normal((len(t), dry.shape[1])) * 10.0 ** (-3.0 * t / artist.reverb_s)[:, None]
@@ -136,7 +136,7 @@ def _reverberate(
 
 
 def _master(mix: np.ndarray, artist: Artist, rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Equalize, add the hiss of the recording, set the loudness, limit the peaks."""
+    """Equalizes, sets the loudness, adds the noise of the recording, and limits the peaks."""
     sound = _equalize(mix, artist, rate)
     sound *= _gain(artist.loudness) / max(np.sqrt(np.mean(sound**2)), 1e-9)
     sound += _gain(artist.noise_db) * rng.standard_normal(sound.shape)
@@ -149,7 +149,7 @@ def _master(mix: np.ndarray, artist: Artist, rate: int, rng: np.random.Generator
 
 
 def _equalize(sound: np.ndarray, artist: Artist, rate: int) -> np.ndarray:
-    """Tilt, four bells and both ends of the band, as one zero-phase curve."""
+    """Applies a tilt, four bell filters and both ends of the band as one zero-phase filter."""
     n = next_fast_len(len(sound) + rate // 4, real=True)
     hz = np.fft.rfftfreq(n, 1.0 / rate)
     octaves = np.log2(np.maximum(hz, 20.0) / 1000.0)
@@ -162,10 +162,10 @@ def _equalize(sound: np.ndarray, artist: Artist, rate: int) -> np.ndarray:
 
 
 def _limit(sound: np.ndarray, rate: int) -> np.ndarray:
-    """A look-ahead limiter: the gain moves smoothly, and no sample passes `_CEILING`."""
+    """A limiter with look-ahead: the gain is smooth, and no sample exceeds `_CEILING`."""
     window = 2 * round(0.004 * rate) + 1
     peak = maximum_filter1d(np.abs(sound).max(axis=1), window)
     needed = np.minimum(1.0, _CEILING / np.maximum(peak, 1e-9))
-    # every gain in the averaged window is at most what its centre needs, so is their mean
+    # All gains in the averaged window are at most what its centre needs, and so is their mean.
     gain = uniform_filter1d(minimum_filter1d(needed, window), window)
     return sound * np.minimum(gain, needed)[:, None]

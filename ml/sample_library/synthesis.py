@@ -1,4 +1,4 @@
-"""Tones: additive, subtractive, FM and plucked-string synthesis of single notes."""
+"""Synthesis of single notes: additive, subtractive, FM and plucked strings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,32 +12,32 @@ _TABLE = 2048  # samples in one period of a wavetable
 
 @dataclass(frozen=True)
 class Instrument:
-    """How one instrument sounds. Times are in seconds, frequencies in Hz.
+    """The parameters of one instrument. Times are in seconds, frequencies in Hz.
 
-    `method` picks the synthesis; the fields of the other methods are then unused.
+    `method` chooses the synthesis. Fields of the other methods are then unused.
     """
 
     method: str  # "additive", "subtractive", "fm" or "pluck"
     attack: float = 0.005  # linear rise
     decay: float = 1e9  # time constant of the fall towards `sustain`
-    sustain: float = 1.0  # level held while the note lasts, 0..1
-    release: float = 0.06  # fall after the note ends
+    sustain: float = 1.0  # level while the note is held, 0..1
+    release: float = 0.06  # length of the fall after the note ends
     partials: tuple[float, ...] = (1.0,)  # additive: amplitude of harmonic 1, 2, 3 ...
     cutoff: float = 2000.0  # subtractive: low-pass while the note is held
-    sweep: float = 1.0  # subtractive: the filter opens at cutoff * sweep and closes to cutoff
-    sweep_time: float = 0.15  # subtractive: time constant of that closing
-    odd_only: bool = False  # subtractive: square instead of sawtooth
-    voices: int = 1  # additive, subtractive: copies slightly out of tune
+    sweep: float = 1.0  # subtractive: the filter falls from cutoff * sweep to cutoff
+    sweep_time: float = 0.15  # subtractive: time constant of that fall
+    odd_only: bool = False  # subtractive: square wave instead of sawtooth
+    voices: int = 1  # additive, subtractive: number of copies, slightly detuned
     detune: float = 8.0  # cents between the outermost copies
     ratio: float = 1.0  # FM: modulator frequency / carrier frequency
     index: float = 1.0  # FM: modulation index at the onset
     index_decay: float = 0.4  # FM: time constant of the index
     damping: float = 0.5  # pluck: 0 bright .. 1 dull
-    ring: float = 1.5  # pluck: seconds until -60 dB at 220 Hz
+    ring: float = 1.5  # pluck: time until -60 dB at 220 Hz
     vibrato: float = 0.0  # cents
     vibrato_hz: float = 5.5
-    breath: float = 0.0  # noise mixed in, relative to the tone
-    drive: float = 0.0  # distortion of the whole part (chords distort together), 0 = none
+    breath: float = 0.0  # noise, relative to the tone
+    drive: float = 0.0  # distortion of the whole part, 0 = none
     cabinet: float = 0.0  # low-pass after the distortion, Hz, 0 = none
     strum: float = 0.0  # delay between the notes of a chord
 
@@ -65,8 +65,8 @@ def midi_to_hz(midi: float) -> float:
 def play_note(instrument: Instrument, frequency: float, seconds: float, rate: int) -> np.ndarray:
     """One note at full velocity.
 
-    Its noise (breath, the pluck) depends on the pitch alone: an instrument is a fixed thing,
-    and the same note of it always gives the same samples.
+    The noise in it (breath, pluck) depends only on the pitch, so that the same note of an
+    instrument always gives the same samples.
 
     Args:
         instrument: the instrument.
@@ -77,26 +77,26 @@ def play_note(instrument: Instrument, frequency: float, seconds: float, rate: in
     Returns:
         float64 `[sample]`, peak about 1, `(seconds + release) * rate` samples.
     """
-    held = max(1, round(seconds * rate))
-    length = held + max(1, round(instrument.release * rate))
+    n_held = max(1, round(seconds * rate))
+    length = n_held + max(1, round(instrument.release * rate))
     rng = np.random.default_rng([5, round(frequency * 100)])
     tone = _METHODS[instrument.method](instrument, frequency, length, rate, rng)
     if instrument.breath:
         noise = rng.standard_normal(length)
         tone = tone + instrument.breath * low_pass(noise, min(6.0 * frequency, 9000.0), rate)
-    return tone * _envelope(instrument, held, length, rate)
+    return tone * _envelope(instrument, n_held, length, rate)
 
 
-def _envelope(instrument: Instrument, held: int, length: int, rate: int) -> np.ndarray:
+def _envelope(instrument: Instrument, n_held: int, length: int, rate: int) -> np.ndarray:
     t = np.arange(length) / rate
     fall = instrument.sustain + (1.0 - instrument.sustain) * np.exp(-t / instrument.decay)
     rise = np.minimum(1.0, t / max(instrument.attack, 0.001))
-    release = np.minimum(1.0, (length - np.arange(length)) / (length - held))
+    release = np.minimum(1.0, (length - np.arange(length)) / (length - n_held))
     return fall * rise * release**2
 
 
 def _phase(frequency: float, length: int, rate: int, instrument: Instrument) -> np.ndarray:
-    """Running phase in periods, with vibrato fading in over the first 0.3 s."""
+    """Phase in periods, with a vibrato that fades in over the first 0.3 s."""
     t = np.arange(length) / rate
     phase = frequency * t
     if instrument.vibrato:
@@ -107,7 +107,7 @@ def _phase(frequency: float, length: int, rate: int, instrument: Instrument) -> 
 
 
 def _periodic(partials: np.ndarray, phase: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
-    """A sum of harmonics read from a one-period table (linear interpolation)."""
+    """A sum of harmonics, read from a table of one period with linear interpolation."""
     spectrum = np.zeros(_TABLE // 2 + 1, dtype=complex)
     spectrum[1 : len(partials) + 1] = partials * -0.5j * _TABLE
     table = np.fft.irfft(spectrum)
@@ -126,7 +126,7 @@ def _ensemble(
     rng: np.random.Generator,
     amplitudes: np.ndarray,
 ) -> np.ndarray:
-    """Copies of one harmonic tone, spread over `detune` cents; no harmonic passes 0.45 rate."""
+    """Copies of one tone, spread over `detune` cents, without harmonics above 0.45 of the rate."""
     partials = amplitudes[: max(1, int(0.45 * rate / frequency))]
     phase = _phase(frequency, length, rate, instrument)
     spread = np.linspace(-0.5, 0.5, instrument.voices) if instrument.voices > 1 else np.zeros(1)
@@ -145,7 +145,7 @@ def _additive(
     bright = _ensemble(instrument, frequency, length, rate, rng, partials)
     if instrument.decay > 1e6:
         return bright
-    # struck and plucked things lose their high harmonics first: fade to a duller spectrum
+    # Struck and plucked instruments lose high harmonics first: fade to a darker spectrum.
     dull = partials / np.arange(1, len(partials) + 1)
     mellow = _ensemble(instrument, frequency, length, rate, rng, dull)
     fade = np.exp(-np.arange(length) / (0.35 * instrument.decay * rate))
@@ -158,18 +158,18 @@ def _subtractive(
     k = np.arange(1, 257)
     saw = np.where(instrument.odd_only & (k % 2 == 0), 0.0, 1.0 / k)
     source = _ensemble(instrument, frequency, length, rate, rng, saw)
-    held = low_pass(source, max(instrument.cutoff, 1.2 * frequency), rate)
+    closed = low_pass(source, max(instrument.cutoff, 1.2 * frequency), rate)
     if instrument.sweep <= 1.0:
-        return held
+        return closed
     opened = low_pass(source, max(instrument.cutoff, 1.2 * frequency) * instrument.sweep, rate)
     fade = np.exp(-np.arange(length) / (instrument.sweep_time * rate))
-    return opened * fade + held * (1.0 - fade)
+    return opened * fade + closed * (1.0 - fade)
 
 
 def _fm(
     instrument: Instrument, frequency: float, length: int, rate: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Two-operator FM (Chowning 1973), the index falling as the note rings."""
+    """FM with two operators (Chowning 1973), with an index that falls during the note."""
     phase = 2 * np.pi * _phase(frequency, length, rate, instrument)
     # Carson's rule: sidebands reach f * (1 + ratio * (index + 1)); keep them below 0.45 rate
     room = (0.45 * rate / frequency - 1.0) / instrument.ratio - 1.0
@@ -181,15 +181,15 @@ def _fm(
 def _pluck(
     instrument: Instrument, frequency: float, length: int, rate: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Karplus and Strong 1983: a burst of noise circulating in an averaging delay line.
+    """Karplus and Strong 1983: a burst of noise in a delay line with an averaging filter.
 
-    The line is a whole number of samples, so the string is computed one period at a time and
-    then read at the exact pitch.
+    The length of the line is a whole number of samples. The string is computed one period at a
+    time, and then resampled to the exact pitch.
     """
     period = int(np.ceil(rate / frequency - 0.5))
     burst = low_pass(rng.standard_normal(period), 9000.0 * (1.0 - 0.85 * instrument.damping), rate)
     burst -= burst.mean()
-    # higher strings die sooner; the loss per period gives -60 dB after `ring` seconds at 220 Hz
+    # Higher strings decay faster. The loss per period gives -60 dB after `ring` seconds at 220 Hz.
     ring = instrument.ring * (220.0 / frequency) ** 0.5
     loss = 10.0 ** (-3.0 / (ring * frequency))
     blend = 0.5 * instrument.damping
@@ -215,15 +215,15 @@ _METHODS: dict[str, _Method] = {
 }
 
 
-def own_version(
+def vary_instrument(
     instrument: Instrument, *, brightness: float, rng: np.random.Generator
 ) -> Instrument:
-    """One player's copy of an instrument: the same kind, another specimen.
+    """A variation of an instrument.
 
     Args:
-        instrument: the kind.
-        brightness: octaves by which filters open (positive) or close (negative).
-        rng: where the small differences come from.
+        instrument: the instrument to vary.
+        brightness: change of the filters, octaves; positive values are brighter.
+        rng: source of the random differences.
     """
     factor = 2.0 ** (brightness + 0.3 * rng.standard_normal(7))
     k = np.arange(1, len(instrument.partials) + 1)

@@ -1,1 +1,1 @@
-"""Neighbours of vectors."""
+"""Similarity of vectors, and the labels of their neighbours."""

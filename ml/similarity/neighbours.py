@@ -1,4 +1,4 @@
-"""Vectors that are compared by cosine, and what the labels of neighbours say about them."""
+"""Scaling of vectors for cosine similarity, and the labels of neighbours."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from melgraph.ml.errors import UserError
 
 
 def normalise(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Scale each vector to length 1; a vector of zeros has no direction and stays zero.
+    """Scales each vector to length 1; a vector of zeros stays zero.
 
     Args:
         vectors: float [n, d], finite.
@@ -20,7 +20,7 @@ def normalise(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         float32 [n, d].
 
     Raises:
-        UserError: not two-dimensional, or not finite.
+        UserError: the array is not two-dimensional, or has values that are not finite.
     """
     wide = np.asarray(vectors, dtype=np.float64)
     if wide.ndim != 2:
@@ -29,14 +29,15 @@ def normalise(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
             where="the vectors to compare",
             remedy="give one row per track: [n, d]",
         )
-    bad = np.flatnonzero(~np.isfinite(wide).all(axis=1))
-    if len(bad):
+    bad_rows = np.flatnonzero(~np.isfinite(wide).all(axis=1))
+    if len(bad_rows):
         raise UserError(
-            f"{len(bad)} of {len(wide)} vectors have NaN or infinite values, first row {bad[0]}",
+            f"{len(bad_rows)} of {len(wide)} vectors have NaN or infinite values, the first in row "
+            f"{bad_rows[0]}",
             where="the vectors to compare",
             remedy="leave these tracks out, or compute their embeddings again",
         )
-    # Scaled by the largest value first: squares of very small or large numbers leave the range.
+    # Divided by the largest value first: squares of very large or small numbers would overflow.
     largest = np.abs(wide).max(axis=1, keepdims=True, initial=0.0)
     scaled = np.divide(wide, largest, out=np.zeros_like(wide), where=largest > 0)
     length = np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))
@@ -45,13 +46,13 @@ def normalise(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class LabelAgreement:
-    """How often neighbours share the label of the track they were found for.
+    """How often the neighbours of a track have its label.
 
     Attributes:
-        precision: precision@k: share of the neighbours with the query's label, averaged over the
-            queries that have neighbours. NaN without any.
-        chance: what neighbours drawn at random would reach, for the same queries.
-        n_queries: queries with at least one neighbour.
+        precision: precision@k: the share of neighbours with the label of the query, averaged over
+            the queries that have neighbours. NaN if there is no such query.
+        chance: the expected precision of random neighbours, for the same queries.
+        n_queries: number of queries with at least one neighbour.
         by_label: label -> (precision, chance, queries), for labels with such queries.
     """
 
@@ -67,17 +68,17 @@ def label_agreement(
     *,
     base_labels: Sequence[str] | None = None,
 ) -> LabelAgreement:
-    """Precision@k of the labels of neighbours, against chance.
+    """Precision@k of the labels of neighbours, and its chance level.
 
     Args:
-        neighbour_labels: [q, k] label of each neighbour; None where there is none (padding).
+        neighbour_labels: [q, k] label of each neighbour; None if a place has no neighbour.
         labels: [q] label of each query.
-        base_labels: [n] labels of what was searched, if the queries are not in it. By default the
-            queries are the base and no track is its own neighbour: chance for a track is the share
-            of its label among the others.
+        base_labels: [n] labels of the tracks that were searched, if the queries are not among them.
+            By default the queries were searched themselves, and no track is its own neighbour. The
+            chance level of a track is then the share of its label among the other tracks.
 
     Raises:
-        ValueError: labels and neighbours are for different numbers of queries.
+        ValueError: labels and neighbours differ in number.
     """
     if len(neighbour_labels) != len(labels):
         raise ValueError(f"{len(neighbour_labels)} rows of neighbours, {len(labels)} labels")

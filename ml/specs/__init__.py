@@ -1,4 +1,4 @@
-"""Specs: the TOML files that define datasets, experiments, encoders, recipes and studies.
+"""The TOML files that define datasets, experiments, taggers, encoders, recipes and studies.
 
 Importing this package imports no torch.
 """

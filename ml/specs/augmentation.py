@@ -1,4 +1,4 @@
-"""Which augmentations there are, and for which representations. Imports no torch."""
+"""The augmentations, and the representations that each can be applied to. Imports no torch."""
 
 from typing import Literal
 
@@ -9,17 +9,17 @@ _ALL = (_MEL, _MFCC, _STFT, "waveforms", "audio_features")
 TAKES: dict[str, tuple[str, ...]] = {
     "specaugment": (_MEL, _MFCC, _STFT),
     "mixup": _ALL,
-    "equaliser": (_MEL,),  # a gain in dB is a sum in dB
-    "transpose": (_MEL,),  # an interval is a shift where bands are nearly logarithmic
-    "tempo": (_MEL, _MFCC),  # phase cannot be interpolated, nor a waveform without its pitch
+    "equaliser": (_MEL,),  # a gain in dB is added to values in dB
+    "transpose": (_MEL,),  # an interval is a shift of bands that are nearly logarithmic
+    "tempo": (_MEL, _MFCC),  # phase cannot be interpolated, and a waveform would change its pitch
     "image": (_MEL, _MFCC, _STFT),
 }
 
 
 def misfits(names: tuple[str, ...], representation: str) -> list[str]:
-    """What is wrong with these augmentations of a representation, a sentence each."""
+    """One sentence for each of these augmentations that cannot be applied to a representation."""
     return [
-        f"{name} makes no sense of {representation}; it is for {', '.join(TAKES[name])}"
+        f"{name} cannot be applied to {representation}, only to {', '.join(TAKES[name])}"
         for name in names
         if representation not in TAKES[name]
     ]

@@ -1,30 +1,29 @@
-"""The spec of a dataset: which collection, which labels, which split."""
+"""The specification of a dataset: which collection, which labels, which split."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from melgraph.ml.specs.base import SPLITS, Spec
+from melgraph.ml.specs.base import SPLITS, TomlSpec, TomlTable
 
 NEED_METADATA = ("fma", "mtg_jamendo", "table")
 HAVE_OFFICIAL_SPLIT = ("gtzan", *NEED_METADATA)
 
 
-class Options(BaseModel):
-    """Options of one adaptor, a sub-table of its name. Unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Options(TomlTable):
+    """Options of one adaptor: the sub-table with the adaptor's name."""
 
 
 class TagOptions(Options):
-    """How genre tags become labels."""
+    """How the genre in the file metadata becomes labels."""
 
     separators: list[str] = Field(
-        ["/", ";", ","], description="what stands between several genres of one tag"
+        ["/", ";", ","], description="what separates several genres in one field"
     )
     genre_map: dict[str, str] = Field(
-        default_factory=dict, description="genre as normalised -> label; an empty label drops it"
+        default_factory=dict,
+        description="normalised genre -> label; an empty label drops the genre",
     )
 
 
@@ -52,35 +51,37 @@ class TableOptions(Options):
     """How a user's own table is read."""
 
     separator: str = Field(
-        ";", min_length=1, description="what stands between several labels of one CSV cell"
+        ";", min_length=1, description="what separates several labels in one CSV cell"
     )
 
 
-class DatasetSpec(Spec):
-    """A named snapshot of the library: which tracks, which labels, which split."""
+class DatasetSpec(TomlSpec):
+    """A dataset: which tracks of the library, with which labels, in which split."""
 
     labels: Literal["folder", "tag", "none", "gtzan", "fma", "mtg_jamendo", "table"] = Field(
-        "folder", description="where labels come from: the adaptor of ml.collections"
+        "folder", description="where labels come from: an adaptor of ml.collections"
     )
     metadata: str | None = Field(
-        None, description="folder (of a table: the file) with the collection's lists"
+        None, description="folder with the collection's lists; for a table, the file"
     )
-    multi_label: bool = Field(False, description="several labels a track, or one")
+    multi_label: bool = Field(False, description="several labels for each track, or one")
     label_level: int | None = Field(
-        None, ge=1, description="folder level of the label; the library's own setting when absent"
+        None, ge=1, description="folder level of the label; by default the library's own setting"
     )
-    collection: str = Field("", description="only paths that start with this")
+    collection: str = Field("", description="only tracks whose path starts with this")
     min_tracks_per_class: int = Field(4, ge=1, description="smaller classes are left out")
-    min_groups_per_class: int = Field(3, ge=1, description="artists (or lone tracks) a class needs")
+    min_groups_per_class: int = Field(
+        3, ge=1, description="artists (or tracks without one) that a class needs"
+    )
     split: Literal["grouped", "leaky", "official"] = Field(
         "grouped",
-        description="grouped: no artist or duplicate on two sides; leaky: at random; official: "
-        "as the collection's lists say",
+        description="grouped: an artist or a duplicate is in one split only; leaky: tracks at "
+        "random; official: the split of the collection's lists",
     )
     train: float = Field(0.6, gt=0, lt=1, description="share of each class")
     validation: float = Field(0.15, gt=0, lt=1, description="share of each class")
     test: float = Field(0.25, gt=0, lt=1, description="share of each class")
-    seed: int = Field(0, ge=0, description="breaks ties between equal components")
+    seed: int = Field(0, ge=0, description="decides between components that are otherwise equal")
     tag: TagOptions = TagOptions()
     fma: FmaOptions = FmaOptions()
     mtg_jamendo: MtgJamendoOptions = MtgJamendoOptions()
@@ -92,13 +93,15 @@ OPTIONS = tuple(
     for name, field in DatasetSpec.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, Options)
 )
-"""The sub-tables of a dataset's TOML, each of the adaptor of its name."""
+"""The sub-tables of a dataset's TOML file. Each is named after its adaptor."""
 
 
 def contradictions(table: Mapping[str, Any]) -> Iterator[str]:
-    """What each key of a dataset's TOML cannot mean beside the others, a line each.
+    """Keys of a dataset's TOML file that contradict each other, one line for each.
 
-    Takes the TOML as it was written: values of a wrong type are told elsewhere.
+    Args:
+        table: the file as it was written. Values of a wrong type are skipped, because the
+            validation of `DatasetSpec` reports them.
     """
 
     def value(key: str) -> Any:
@@ -109,20 +112,20 @@ def contradictions(table: Mapping[str, Any]) -> Iterator[str]:
         yield f"train + validation + test must be 1 (got {sum(shares):g})"
     labels = value("labels")
     if value("split") == "official" and labels not in HAVE_OFFICIAL_SPLIT:
-        having = ", ".join(HAVE_OFFICIAL_SPLIT)
-        yield f"split: labels = {labels!r} has no official split (those that do: {having})"
+        collections = ", ".join(HAVE_OFFICIAL_SPLIT)
+        yield f"split: labels = {labels!r} has no official split; these have one: {collections}"
     if value("metadata") is None:
         if labels in NEED_METADATA:
             kind = "file" if labels == "table" else "folder"
-            yield f"metadata: labels = {labels!r} needs the {kind} that holds them"
+            yield f"metadata: labels = {labels!r} needs the {kind} that holds the labels"
         elif labels == "gtzan" and value("split") == "official":
-            yield "metadata: the official split needs the folder of the fault-filtered lists"
+            yield "metadata: the official split needs the folder with the fault-filtered lists"
     elif labels in ("folder", "tag", "none"):
         yield f"metadata: labels = {labels!r} reads no metadata"
     if value("multi_label") is True and labels in ("folder", "none", "gtzan"):
-        yield f"multi_label: labels = {labels!r} gives one label a track"
+        yield f"multi_label: labels = {labels!r} gives one label for each track"
     if value("multi_label") is False and labels == "mtg_jamendo":
-        yield "multi_label: its tracks have several tags: set multi_label = true"
+        yield "multi_label: the tracks of MTG-Jamendo have several tags: set multi_label = true"
     for name in OPTIONS:
         if name in table and name != labels:
-            yield f"{name}: options of labels = {name!r}, and labels is {labels!r}"
+            yield f"{name}: these options are for labels = {name!r}, but labels is {labels!r}"

@@ -1,18 +1,19 @@
-"""How to dream, as a recipe's TOML says it. Imports no torch.
+"""The settings of a deep dream, as a recipe's TOML file has them. Imports no torch.
 
-"Dreaming in Music" dreams 6 octaves of scale 1.4 with 20 steps each. Scale and steps are so here
-too; step size and limit it does not state. README.md has the measurements that chose the others.
+"Dreaming in Music" dreams 6 octaves of scale 1.4 with 20 steps each. Scale and number of steps are
+the same here. The source does not state step size and limit. `ml/generation/README.md` has the
+measurements by which the other defaults were chosen.
 """
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from melgraph.ml.specs.base import TomlTable
 
 
-class DreamConfig(BaseModel):
-    """How to dream. The defaults leave a song that is recognisably the original; see README.md."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class DreamConfig(TomlTable):
+    """How to dream. With the defaults, the original song stays recognisable."""
 
     objective: Literal["layer", "guide", "class"] = Field(
         default="layer",
@@ -22,10 +23,10 @@ class DreamConfig(BaseModel):
     class_index: int | None = Field(
         default=None, ge=0, description="The class to raise; needed by the objective `class` only."
     )
-    # the source has 6: its small octaves add broad areas of gain, which cost more of the song (SNR)
-    # than they add activation
+    # The source has 6. The small octaves add broad areas of gain, which lower the SNR by more than
+    # they raise the activation.
     octaves: int = Field(
-        default=3, ge=1, le=16, description="Sizes dreamt at, the largest being the input."
+        default=3, ge=1, le=16, description="Number of sizes, the largest being the input."
     )
     octave_scale: float = Field(
         default=1.4, gt=1.0, le=4.0, description="Size ratio of two octaves."
@@ -36,7 +37,7 @@ class DreamConfig(BaseModel):
         description="Octaves with fewer mel bands or frames than this are left out.",
     )
     steps: int = Field(default=20, ge=0, description="Steps of gradient ascent per octave.")
-    # with 0.1 dB and 12 dB a quarter of the edit lay at the limit, and the SNR was below -7 dB
+    # With 0.1 dB and 12 dB, a quarter of the edit was at the limit and the SNR was below -7 dB.
     step_size_db: float = Field(
         default=0.035,
         gt=0.0,
@@ -45,9 +46,9 @@ class DreamConfig(BaseModel):
     jitter: int = Field(
         default=16,
         ge=0,
-        description="Largest random shift in time before each step, frames: it keeps the grid of "
-        "the network's strides out of the sound. Never in frequency, where it would put treble "
-        "beside bass.",
+        description="Largest random shift in time before each step, frames. It keeps the grid of "
+        "the network's strides out of the sound. There is no shift in frequency, as it would mix "
+        "treble and bass.",
     )
     smoothing: float = Field(
         default=1.0,
@@ -57,9 +58,9 @@ class DreamConfig(BaseModel):
     )
     keep_level: bool = Field(
         default=True,
-        description="Take the mean out of each step, so that the dream is a pattern and not merely "
-        "a louder sound, which networks answer to as well.",
+        description="Subtract the mean of each step. Otherwise the edit also makes the sound "
+        "louder, to which networks respond too.",
     )
     max_delta_db: float = Field(
-        default=6.0, gt=0.0, description="The edit never exceeds this, up or down, dB."
+        default=6.0, gt=0.0, description="Largest change of a bin, up or down, dB."
     )

@@ -1,20 +1,18 @@
-"""What an experiment is, as its TOML says it. Imports no torch."""
+"""The specification of an experiment. Imports no torch."""
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs.augmentation import misfits
-from melgraph.ml.specs.base import Spec
+from melgraph.ml.specs.base import TomlSpec, TomlTable
 from melgraph.ml.specs.model_input import InputSpec
 from melgraph.ml.specs.training import TrainingConfig
 
 
-class ModelSpec(BaseModel):
-    """Which architecture, with which options."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ModelSpec(TomlTable):
+    """The architecture, its options and its initial weights."""
 
     architecture: str = Field(description="a name of ml.models.names()")
     options: dict[str, int | float | str | bool | list[int]] = Field(default_factory=dict)
@@ -25,58 +23,58 @@ class ModelSpec(BaseModel):
     )
 
 
-class ExperimentSpec(Spec):
-    """A named training recipe on a named dataset."""
+class ExperimentSpec(TomlSpec):
+    """An experiment: a model that is trained on a dataset."""
 
-    dataset: str = Field(description="name of a dataset spec")
+    dataset: str = Field(description="name of a dataset")
     input: InputSpec = Field(default_factory=InputSpec)
     model: ModelSpec
     aggregate: Literal["mean", "vote"] = Field(
-        "mean", description="how the answers to a track's segments become the track's"
+        "mean", description="how the predictions for a track's segments become one for the track"
     )
     by_default: bool = Field(
-        True, description="whether a run trains it without naming it: --experiment NAME"
+        True, description="whether a run trains it when no --experiment NAME is given"
     )
     folds: int = Field(
         5,
         ge=0,
         le=20,
-        description="grouped folds over all tracks, where the test split has fewer than ten groups "
-        "and says too little; each costs one more training; 0: never",
+        description="number of grouped folds over all tracks, for cross-validation where the test "
+        "split has fewer than ten groups; each costs one more training; 0: never",
     )
     training: TrainingConfig = Field(default_factory=TrainingConfig)
-    seed: int = Field(0, ge=0, description="seed of weights, crops and order")
+    seed: int = Field(0, ge=0, description="seed of the weights, the crops and their order")
 
     @model_validator(mode="after")
     def _augmentations_fit(self) -> Self:
-        if wrong := misfits(self.training.augment, self.input.representation):
-            raise ValueError("training.augment: " + "; ".join(wrong))
+        if problems := misfits(self.training.augment, self.input.representation):
+            raise ValueError("training.augment: " + "; ".join(problems))
         return self
 
 
 def for_tags(experiment: ExperimentSpec, name: str) -> ExperimentSpec:
-    """The experiment as it is done on a dataset with several labels a track.
+    """The experiment as it is run on a dataset whose tracks have several labels.
 
-    The training is that of `TrainingConfig.for_tags`, and there are no folds: figures of tags are
-    not cross-validated, as scores of different models make no ranking together.
+    The training is that of `TrainingConfig.for_tags`. There are no folds: ROC-AUC and PR-AUC rank
+    tracks by score, and scores of different models cannot be ranked together.
 
     Args:
-        experiment: as its TOML says it.
+        experiment: as its TOML file has it.
         name: of the experiment, for messages.
 
     Raises:
-        UserError: it asks for what is defined for one label a track alone.
+        UserError: it has a setting that is defined for one label per track only.
     """
     if experiment.aggregate == "vote":
         raise UserError(
             "a vote of the segments is not defined where tracks have several labels",
             where=f"experiment {name}: aggregate",
-            remedy='set aggregate = "mean", or name a dataset of one label a track',
+            remedy='set aggregate = "mean", or name a dataset with one label per track',
         )
     if experiment.training.drop > 0:
         raise UserError(
-            "which tracks of a class are hardest is not defined where tracks have several labels",
+            "the hardest tracks of a class are not defined where tracks have several labels",
             where=f"experiment {name}: training.drop",
-            remedy="set drop = 0, or name a dataset of one label a track",
+            remedy="set drop = 0, or name a dataset with one label per track",
         )
     return experiment.model_copy(update={"training": experiment.training.for_tags(), "folds": 0})

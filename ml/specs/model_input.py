@@ -1,29 +1,29 @@
-"""What a model is given of each track, as an experiment's TOML says it. Imports no torch."""
+"""The input of a model, as an experiment's TOML file has it. Imports no torch."""
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from melgraph.ml.specs.base import TomlTable
 
 STFT = "stft_spectrograms"
 ARRAYS = {"amplitude": "values", "phase": "phase"}  # channel of the STFT -> its array in the store
 
 
-class InputSpec(BaseModel):
+class InputSpec(TomlTable):
     """Which representation, which channels of it, in crops of which length."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     representation: Literal[
         "mel_spectrograms", "audio_features", "mfcc", "stft_spectrograms", "waveforms"
     ] = Field(default="mel_spectrograms", description="What is read of each track.")
     channels: tuple[Literal["amplitude", "phase"], ...] = Field(
-        default=("amplitude",), description="Of `stft_spectrograms`: one, or both."
+        default=("amplitude",), description="Channels of `stft_spectrograms`: one, or both."
     )
     crop_s: float = Field(
         default=3.0,
         gt=0,
         le=120,
-        description="Seconds of a crop, in training and in use; tabular features have none.",
+        description="Length of a crop in training and in use, seconds. Tabular features have none.",
     )
 
     @model_validator(mode="after")
@@ -36,5 +36,5 @@ class InputSpec(BaseModel):
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """The arrays of the store that are its channels."""
+        """The arrays of the spectrogram store that hold the channels."""
         return tuple(ARRAYS[channel] for channel in self.channels)

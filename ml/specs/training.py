@@ -1,18 +1,23 @@
-"""How a model is trained, as an experiment's TOML says it. Imports no torch."""
+"""How a model is trained, as an experiment's TOML file has it. Imports no torch."""
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from melgraph.ml.specs.augmentation import Augmentation
+from melgraph.ml.specs.base import TomlTable
 
 
-class TrainingConfig(BaseModel):
-    """How a model is trained; what it is given of a track, `InputSpec` says."""
+class TrainingConfig(TomlTable):
+    """How a model is trained. `InputSpec` has what it reads of each track.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    >>> TrainingConfig(epochs=3).learning_rate
+    0.001
+    """
 
-    epochs: int = Field(default=25, ge=1, description="Most epochs; early stopping may end before.")
+    epochs: int = Field(
+        default=25, ge=1, description="Largest number of epochs; early stopping may end before."
+    )
     batch_size: int = Field(default=32, ge=1, description="Crops per optimiser step.")
     crops_per_track: int = Field(
         default=4, ge=1, description="Random crops of each track per epoch."
@@ -29,21 +34,24 @@ class TrainingConfig(BaseModel):
         default=0.1,
         ge=0,
         lt=1,
-        description="Share of the target spread over all classes; of tags, drawn towards 1/2.",
+        description="Share of the target that is spread over all classes; of a tag's target, the "
+        "share that is moved towards 1/2.",
     )
     class_balance: float = Field(
         default=1.0,
         ge=0,
         le=1,
-        description="A class weighs (1 / its training tracks) to this power in the loss: 0 leaves "
-        "imbalance as it is, 1 makes all classes count the same. A tag where it is weighs (tracks "
-        "without it / tracks with it) to this power, 1 where it is not.",
+        description="Weight of a class in the loss: (1 / its training tracks) to this power. With "
+        "0 every track counts the same, with 1 every class. The weight of a tag is (tracks without "
+        "it / tracks with it) to this power where it is present, and 1 where it is absent.",
     )
     augment: tuple[Augmentation, ...] = Field(
-        default=("specaugment",), description="What is done to training crops, in this order."
+        default=("specaugment",), description="Augmentations of the training crops, in this order."
     )
     mixup_alpha: float = Field(
-        default=0.3, gt=0, description="mixup: how alike the two shares are; Beta(alpha, alpha)."
+        default=0.3,
+        gt=0,
+        description="mixup: the share of the first crop is drawn from Beta(alpha, alpha).",
     )
     time_mask_frames: int = Field(
         default=16,
@@ -56,35 +64,34 @@ class TrainingConfig(BaseModel):
     patience: int | None = Field(
         default=8,
         ge=1,
-        description="Stop after so many epochs without a lower validation loss; null never.",
+        description="Stop after so many epochs without a lower validation loss; null: never.",
     )
     validation_segments: int | None = Field(
         default=10,
         ge=1,
-        description="Most segments of a validation track that are heard; null for all.",
+        description="Largest number of segments of a validation track that are used; null: all.",
     )
     drop: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="Share of the training tracks that is left out, the hardest first, after a "
-        "first training has shown which these are.",
+        description="Share of the training tracks that is left out, the hardest first. A first "
+        "training measures how hard they are.",
     )
     drop_by: Literal["aum", "loss", "forgetting", "random"] = Field(
         default="aum",
-        description="What is hard: a small area under the margin, a large loss, to be forgotten "
-        "often; or tracks at random, to compare with.",
+        description="Measure of hardness: a small area under the margin, a large loss, or many "
+        "forgetting events; `random` leaves out random tracks, for comparison.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="Of the forward pass: auto is bfloat16 on CUDA, else float32."
     )
 
     def for_tags(self) -> "TrainingConfig":
-        """The same recipe where tracks have several labels.
+        """The same settings for tracks with several labels.
 
-        Label smoothing and class balance are 0 there unless they were asked for: they are none of
-        what the tagging papers do, and most tags are rare, so that either would make the
-        probabilities those of another world.
+        Label smoothing and class balance are then 0 unless the TOML file sets them. The tagging
+        papers use neither, and as most tags are rare, either would distort the probabilities.
         """
-        unasked = {"label_smoothing", "class_balance"} - self.model_fields_set
-        return self.model_copy(update=dict.fromkeys(sorted(unasked), 0.0))
+        unset = {"label_smoothing", "class_balance"} - self.model_fields_set
+        return self.model_copy(update=dict.fromkeys(sorted(unset), 0.0))

@@ -1,4 +1,6 @@
-"""From a waveform to spectrograms and back: one STFT, shared by all that is made from it.
+"""From a waveform to spectrograms and back: STFT, log-mel spectrogram and MFCC.
+
+One STFT of a signal can serve every representation that is computed from it.
 
 >>> import numpy as np
 >>> from melgraph.ml.spectral import MelTransform, log_mel, stft
@@ -8,6 +10,12 @@
 (44, 128)
 """
 
+from melgraph.ml.spectral.mfcc import MfccTransform, log_mel_from_mfcc, mfcc_from_log_mel
+from melgraph.ml.spectral.stft_values import (
+    StftTransform,
+    amplitude_and_phase,
+    waveform_from_stft,
+)
 from melgraph.ml.spectral.transforms import (
     FilterBank,
     MelTransform,
@@ -25,13 +33,19 @@ from melgraph.ml.spectral.transforms import (
 __all__ = [
     "FilterBank",
     "MelTransform",
+    "MfccTransform",
     "StftStream",
+    "StftTransform",
+    "amplitude_and_phase",
     "hann",
     "istft",
     "log_mel",
+    "log_mel_from_mfcc",
     "mel_filterbank",
     "mel_frequencies",
+    "mfcc_from_log_mel",
     "power_of",
     "spectrum_tiles",
     "stft",
+    "waveform_from_stft",
 ]

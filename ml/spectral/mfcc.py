@@ -1,10 +1,10 @@
-"""MFCC as a representation: the smooth part of our own log-mel spectrogram, frame by frame.
+"""MFCC as a representation: cepstral coefficients of each frame of our log-mel spectrogram.
 
-The feature table (`ml.features.track_features`) has MFCC too, of Slaney's mel scale and with bands
-lifted to 80 dB below a track's loudest: those reproduce librosa and the table published with GTZAN.
-The ones here are made from the stored log-mel (HTK scale, a fixed floor), so that a frame depends
-on nothing but itself and leads back to the log-mel spectrogram that everything else here
-understands.
+The feature table (`ml.features.track_features`) has other MFCC. They reproduce librosa and the
+table published with GTZAN: Slaney's mel scale, with bands limited to 80 dB below the track's
+loudest one. The MFCC here are computed from the stored log-mel spectrogram (HTK scale, fixed
+floor). Each frame therefore depends on no other frame and can be inverted to a smooth log-mel
+spectrogram.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,21 +14,25 @@ from typing import Any
 import numpy as np
 from scipy.fft import dct
 
-from melgraph.ml.spectral import MelTransform
 from melgraph.ml.spectral.framing import TILE
+from melgraph.ml.spectral.transforms import MelTransform
 
 
 @dataclass(frozen=True)
 class MfccTransform:
-    """Everything a stranger needs to compute, read or invert our MFCC.
+    """All parameters that are needed to compute, read or invert our MFCC.
 
-    Orthonormal DCT-II over the bands of the log-mel spectrogram of `mel`; the first `n_mfcc`
-    coefficients are kept as float16. The first one is sqrt(n_mels) times the mean of the bands:
-    down to -1131 at the floor of -100 dB, where float16 steps by 1 (0.09 dB of level).
+    MFCC are the first `n_mfcc` coefficients of an orthonormal DCT-II over the bands of the log-mel
+    spectrogram `mel`, stored as float16. The first coefficient is sqrt(n_mels) times the mean of
+    the bands. It reaches -1131 at the floor of -100 dB, where float16 has steps of 1 (0.09 dB of
+    level).
+
+    >>> MfccTransform(n_mfcc=13).mel.n_mels
+    128
     """
 
     n_mfcc: int = 20
-    sample_rate: int = 22050  # Hz; this and the following: as in MelTransform
+    sample_rate: int = 22050  # Hz; this and the following fields are those of MelTransform
     n_fft: int = 2048
     hop: int = 512
     n_mels: int = 128
@@ -38,13 +42,13 @@ class MfccTransform:
 
     @property
     def mel(self) -> MelTransform:
-        """The log-mel spectrogram they are made of."""
+        """The transform of the log-mel spectrogram that the MFCC are computed from."""
         parameters = asdict(self)
         del parameters["n_mfcc"]
         return MelTransform(**parameters)
 
     def attributes(self) -> dict[str, Any]:
-        """The transform as JSON-ready attributes of a store, with the conventions spelled out."""
+        """All parameters and conventions as JSON-ready attributes of a store."""
         return {
             **self.mel.attributes(),
             **asdict(self),
@@ -64,36 +68,36 @@ def mfcc_from_log_mel(log_mel: np.ndarray, transform: MfccTransform) -> np.ndarr
     """MFCC of a log-mel spectrogram.
 
     Args:
-        log_mel: `[frame, mel]`, dB, made with `transform.mel`.
-        transform: how many coefficients.
+        log_mel: `[frame, mel]`, dB, computed with `transform.mel`.
+        transform: the number of bands and of coefficients.
 
     Returns:
         float16 `[frame, coefficient]`.
 
     Raises:
-        ValueError: a log-mel spectrogram of another number of bands.
+        ValueError: the spectrogram has another number of bands.
     """
     if log_mel.ndim != 2 or log_mel.shape[1] != transform.n_mels:
         raise ValueError(f"log_mel must be [frame, {transform.n_mels}], got {log_mel.shape}")
     basis = _basis(transform.n_mels, transform.n_mfcc)
     out = np.empty((len(log_mel), transform.n_mfcc), dtype=np.float16)
-    for start in range(0, len(log_mel), TILE):  # as everywhere: blocks give the bits of the whole
+    for start in range(0, len(log_mel), TILE):  # so that blocks give the same bits as the whole
         out[start : start + TILE] = log_mel[start : start + TILE].astype(np.float32) @ basis
     return out
 
 
 def log_mel_from_mfcc(mfcc: np.ndarray, transform: MfccTransform) -> np.ndarray:
-    """The log-mel spectrogram that MFCC still know of: smooth over bands, least squares.
+    """The log-mel spectrogram nearest to some MFCC (least squares), which is smooth over bands.
 
     Args:
-        mfcc: `[frame, coefficient]`, made with `transform`.
-        transform: how many bands, and the floor.
+        mfcc: `[frame, coefficient]`, computed with `transform`.
+        transform: the number of bands and of coefficients, and the floor.
 
     Returns:
         float32 `[frame, mel]`, dB, never below the floor.
 
     Raises:
-        ValueError: another number of coefficients.
+        ValueError: the MFCC have another number of coefficients.
     """
     if mfcc.ndim != 2 or mfcc.shape[1] != transform.n_mfcc:
         raise ValueError(f"mfcc must be [frame, {transform.n_mfcc}], got {mfcc.shape}")

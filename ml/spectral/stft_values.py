@@ -1,4 +1,4 @@
-"""The whole STFT as numbers to keep: log amplitude and phase, and the way back to sound."""
+"""The complete STFT as stored arrays, log amplitude and phase, and its inversion to audio."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -6,28 +6,31 @@ from typing import Any
 import numpy as np
 import torch
 
-from melgraph.ml.spectral import istft, power_of, spectrum_tiles
 from melgraph.ml.spectral.framing import TILE
+from melgraph.ml.spectral.transforms import istft, power_of, spectrum_tiles
 
 
 @dataclass(frozen=True)
 class StftTransform:
-    """Everything a stranger needs to compute, read or invert our stored STFTs.
+    """All parameters that are needed to compute, read or invert our stored STFTs.
 
-    Centred, reflect-padded, periodic-Hann STFT D, window not normalised. Amplitude: 20 log10 |D| in
-    dB re 1.0, never below the floor. The reference is the transform's own unit: a sine of full
-    scale has |D| = n_fft / 4, which is 54.2 dB at 2048. Phase: the angle of D in radians, -pi to
-    pi. Both are kept as float16 (steps of 0.03 dB at 54 dB and 0.002 rad at pi), from which music
-    comes back with 67 dB of signal-to-noise ratio. Amplitudes at the floor stand for 0.
+    D is a centred, reflect-padded STFT with a periodic Hann window that is not normalised.
+
+    - Amplitude is 20 log10 |D| in dB re 1.0, never below the floor. A full-scale sine has
+      |D| = n_fft / 4, which is 54.2 dB for n_fft = 2048. An amplitude at the floor stands for 0.
+    - Phase is the angle of D in radians, -pi to pi.
+
+    Both are stored as float16, in steps of 0.03 dB at 54 dB and of 0.002 rad at pi. Music inverted
+    from them has a signal-to-noise ratio of 67 dB.
     """
 
     sample_rate: int = 44100  # Hz; the audio is mono at this rate
     n_fft: int = 2048  # samples per window: 46 ms at 44100 Hz
     hop: int = 512  # samples between frames: 12 ms at 44100 Hz; 10 s are 862 frames of 1025 bins
-    floor_db: float = -100.0  # silence is finite: nothing is below this
+    floor_db: float = -100.0  # the lowest amplitude, so that silence is finite
 
     def attributes(self) -> dict[str, Any]:
-        """The transform as JSON-ready attributes of a store, with the conventions spelled out."""
+        """All parameters and conventions as JSON-ready attributes of a store."""
         return {
             **asdict(self),
             "window": "hann, periodic, not normalised",
@@ -40,7 +43,7 @@ class StftTransform:
 
     @property
     def n_bins(self) -> int:
-        """Bins of a frame, 0 Hz to half the sample rate."""
+        """Number of bins of a frame, from 0 Hz to half the sample rate."""
         return self.n_fft // 2 + 1
 
     @property
@@ -52,12 +55,12 @@ class StftTransform:
 def amplitude_and_phase(
     spectrum: torch.Tensor, transform: StftTransform
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What is kept of an STFT.
+    """Amplitude and phase of an STFT, as they are stored.
 
     Args:
-        spectrum: complex64 `[bin, frame]` from `ml.spectral.transforms.stft` with the transform's
-            n_fft and hop, or the next block of a `StftStream`.
-        transform: the floor.
+        spectrum: complex64 `[bin, frame]` from `stft` with the transform's n_fft and hop, or the
+            next block of an `StftStream`.
+        transform: states the floor.
 
     Returns:
         Amplitude in dB and phase in radians, float16 `[frame, bin]` each.
@@ -75,19 +78,19 @@ def amplitude_and_phase(
 def waveform_from_stft(
     amplitude_db: np.ndarray, phase: np.ndarray, transform: StftTransform, *, length: int
 ) -> np.ndarray:
-    """Back to sound.
+    """Invert a stored STFT to a waveform.
 
     Args:
-        amplitude_db: `[frame, bin]`, dB re 1.0; the floor and below is silence.
+        amplitude_db: `[frame, bin]`, dB re 1.0. Values at or below the floor are silence.
         phase: `[frame, bin]`, radians.
-        transform: what the two were made with.
-        length: samples of the signal they were made of.
+        transform: the transform that both were computed with.
+        length: number of samples of the original signal.
 
     Returns:
         float32 `[length]`.
 
     Raises:
-        ValueError: where the shapes do not belong together.
+        ValueError: the shapes differ, or are not `[frame, n_bins]`.
     """
     if amplitude_db.shape != phase.shape or amplitude_db.shape[1:] != (transform.n_bins,):
         raise ValueError(

@@ -1,8 +1,8 @@
-"""Waveform <-> spectrogram: one STFT, shared by every representation made from it.
+"""Waveform to spectrogram and back: the STFT, the mel filters and the log-mel spectrogram.
 
 Everything is computed in tiles of `TILE` frames, counted from the first frame of the track. A tile
-fits a processor's cache, and because a tile is computed the same way wherever its samples came
-from, a signal that arrives in blocks (`StftStream`) gives the bits of the whole signal (`stft`).
+fits a processor's cache. A tile is computed the same way whether its samples came in blocks or at
+once, so a stream (`StftStream`) and a whole signal (`stft`) give the same bits.
 """
 
 from collections.abc import Iterator
@@ -16,15 +16,19 @@ import torchaudio
 
 from melgraph.ml.spectral.framing import TILE, PaddedStream, pad
 
-_BANDS = 16  # bands of a filter bank that are computed by one matrix product
+_BANDS = 16  # bands of a filter bank that one matrix product computes
 
 
 @dataclass(frozen=True)
 class MelTransform:
-    """Everything a stranger needs to compute, read or invert our log-mel spectrograms.
+    """All parameters that are needed to compute, read or invert our log-mel spectrograms.
 
-    Power spectrogram of a centred, reflect-padded, periodic-Hann STFT; HTK mel scale
-    (mel = 1127.01048 ln(1 + f / 700)), triangular filters of peak 1; decibels of power, re 1.0.
+    The power spectrogram of a centred, reflect-padded STFT with a periodic Hann window is filtered
+    by triangular filters of peak 1 on the HTK mel scale (mel = 1127.01048 ln(1 + f / 700)). Values
+    are decibels of power re 1.0.
+
+    >>> MelTransform().frames(seconds=3.0)
+    129
     """
 
     sample_rate: int = 22050  # Hz; the audio is mono at this rate
@@ -33,10 +37,10 @@ class MelTransform:
     n_mels: int = 128
     f_min: float = 0.0  # Hz
     f_max: float = 11025.0  # Hz
-    floor_db: float = -100.0  # silence is finite: nothing is below this
+    floor_db: float = -100.0  # the lowest value, so that silence is finite
 
     def attributes(self) -> dict[str, Any]:
-        """The transform as JSON-ready attributes of a store, with the conventions spelled out."""
+        """All parameters and conventions as JSON-ready attributes of a store."""
         return {
             **asdict(self),
             "window": "hann, periodic",
@@ -66,7 +70,7 @@ def hann(n_fft: int) -> torch.Tensor:
 
 
 def _spectra(padded: np.ndarray, *, n_fft: int, hop: int) -> torch.Tensor:
-    """The spectra of all whole frames of padded samples: complex64 `[bin, frame]`."""
+    """Spectra of all complete frames of padded samples: complex64 `[bin, frame]`."""
     n_frames = max(0, 1 + (len(padded) - n_fft) // hop)
     spectra = torch.empty(n_frames, n_fft // 2 + 1, dtype=torch.complex64)
     if n_frames:
@@ -81,14 +85,14 @@ def stft(mono: np.ndarray, *, n_fft: int, hop: int) -> torch.Tensor:
     """Short-time Fourier transform: centred frames, reflect padding, periodic Hann window.
 
     Args:
-        mono: float32 `[sample]`; half a window or less is padded with zeros on the right, to one
-            sample more than the reflection needs.
+        mono: float32 `[sample]`. A signal of half a window or less is first padded with zeros on
+            the right, to half a window plus one sample.
         n_fft: window and transform length, samples.
         hop: samples between frames.
 
     Returns:
-        complex64 `[bin, frame]`, bins 0..n_fft/2, `1 + len(mono) // hop` frames; the transposed of
-        a contiguous `[frame, bin]`.
+        complex64 `[bin, frame]`: bins 0 to n_fft / 2 and `1 + len(mono) // hop` frames, as the
+        transpose of a contiguous array `[frame, bin]`.
     """
     return _spectra(pad(mono, n_fft=n_fft), n_fft=n_fft, hop=hop)
 
@@ -96,10 +100,10 @@ def stft(mono: np.ndarray, *, n_fft: int, hop: int) -> torch.Tensor:
 class StftStream:
     """`stft` of a signal that arrives in blocks, in memory that does not grow with the signal.
 
-    The frames of all calls, one after the other, are those of `stft` of the whole signal, bit for
-    bit, however the signal is cut. `push` gives whole tiles only, so that whatever is computed from
-    its blocks in tiles (`log_mel`, `ml.features.track_features.FeatureStream`) has the bits of the
-    whole, too.
+    The concatenated frames of all calls are bit-identical to `stft` of the whole signal, whatever
+    the sizes of the blocks. `push` returns whole tiles only. Whatever is computed from these in
+    tiles (`log_mel`, `ml.features.track_features.FeatureStream`) therefore has the same bits as if
+    the signal were processed at once.
     """
 
     def __init__(self, n_fft: int, hop: int) -> None:
@@ -107,16 +111,15 @@ class StftStream:
         self._padded = PaddedStream(n_fft, hop)
 
     def push(self, mono: np.ndarray) -> torch.Tensor:
-        """The next samples, float32 `[sample]`, any number.
+        """Add the next samples, float32 `[sample]`, any number.
 
         Returns:
-            complex64 `[bin, frame]`: the frames that are complete now, a multiple of `TILE`, often
-            none.
+            complex64 `[bin, frame]`: the frames of all tiles that are complete now; often none.
         """
         return _spectra(self._padded.push(mono), n_fft=self._n_fft, hop=self._hop)
 
     def finish(self) -> torch.Tensor:
-        """The signal has ended: the frames that are left, complex64 `[bin, frame]`."""
+        """End the signal and return the remaining frames, complex64 `[bin, frame]`."""
         return _spectra(self._padded.finish(), n_fft=self._n_fft, hop=self._hop)
 
 
@@ -127,14 +130,14 @@ def istft(spectrum: torch.Tensor, *, n_fft: int, hop: int, length: int) -> np.nd
 
 
 def spectrum_tiles(spectrum: torch.Tensor) -> Iterator[torch.Tensor]:
-    """The tiles of complex64 `[bin, frame]`, turned: contiguous `[frame, bin]`, `TILE` frames."""
+    """Cut complex64 `[bin, frame]` into tiles: contiguous `[frame, bin]` of `TILE` frames each."""
     for start in range(0, spectrum.shape[1], TILE):
         yield spectrum[:, start : start + TILE].T.contiguous()
 
 
 def power_of(tile: torch.Tensor) -> torch.Tensor:
     """Squared magnitude of complex64, float32 of the same shape."""
-    bins = tile.numpy()  # numpy reads the interleaved parts twice as fast as torch
+    bins = tile.numpy()  # numpy reads interleaved real and imaginary parts twice as fast
     power = np.square(bins.real)
     power += np.square(bins.imag)
     return torch.from_numpy(power)
@@ -146,8 +149,8 @@ def power_of(tile: torch.Tensor) -> torch.Tensor:
 class FilterBank:
     """A matrix of filters that each cover few neighbouring bins, such as mel filters.
 
-    Only the bins that a group of neighbouring bands touches are multiplied: an eighth of the dense
-    product for 128 mel bands.
+    Neighbouring bands are multiplied in groups, and only with the bins that they cover. For 128 mel
+    bands that is an eighth of the dense product.
     """
 
     def __init__(self, filters: torch.Tensor) -> None:
@@ -160,7 +163,7 @@ class FilterBank:
             if len(touched):
                 bins = slice(int(touched[0]), int(touched[-1]) + 1)
                 self._groups.append((bands, bins, filters[bins, bands].contiguous()))
-        self._doubled = [  # each weight twice: for the real and for the imaginary part of its bin
+        self._doubled = [  # each weight twice: for the real and the imaginary part of its bin
             (bands, slice(2 * bins.start, 2 * bins.stop), weights.repeat_interleave(2, dim=0))
             for bands, bins, weights in self._groups
         ]
@@ -168,8 +171,8 @@ class FilterBank:
     def of_spectrum(self, tile: torch.Tensor) -> torch.Tensor:
         """Contiguous complex64 `[frame, bin]` -> filtered power, float32 `[frame, band]`.
 
-        As `self(power_of(tile))`, in two thirds of the time: the parts are squared as they lie, and
-        added up by the product with the filters.
+        The same as `self(power_of(tile))` in two thirds of the time: real and imaginary parts are
+        squared without separating them, and the product with the filters adds them up.
         """
         squares = torch.from_numpy(np.square(tile.numpy().view(np.float32)))
         out = torch.zeros(len(tile), self._n_bands)
@@ -217,8 +220,8 @@ def log_mel(spectrum: torch.Tensor, transform: MelTransform) -> np.ndarray:
 
     Args:
         spectrum: complex64 `[bin, frame]` from `stft` with the transform's n_fft and hop, or the
-            next block of a `StftStream`.
-        transform: the mel scale and the floor.
+            next block of an `StftStream`.
+        transform: states the mel scale and the floor.
 
     Returns:
         float32 `[frame, mel]`, dB of power re 1.0, never below `transform.floor_db`.

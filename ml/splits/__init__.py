@@ -1,1 +1,1 @@
-"""Splits and folds that keep related tracks together."""
+"""Assign tracks to splits and folds such that related tracks stay together."""

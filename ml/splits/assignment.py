@@ -1,22 +1,23 @@
-"""Splits of a dataset that no recording, artist or duplicate straddles.
+"""Assign the tracks of a dataset to splits such that related tracks are in the same split.
 
-Tracks that belong together (same artist, same recording) are joined by edges; the connected
-components of the union of all edges are assigned to the splits as wholes.
+Tracks of the same artist or the same recording are connected by edges. Each connected component of
+all edges is assigned to one split as a whole.
 
-Why not simply hash a component's name to a split? A hash fills the quotas only on average, and a
-library has too few artists, of too unequal size, for averages: with 31 artists, hashing left a
-whole class out of the test split in more than half of the seeds. Components are instead placed one
-by one, rarest class and biggest component first, where their classes are lacking most (iterative
-stratification, Sechidis et al. 2011, section 3, applied to whole components), then moved singly as
-long as that brings the split nearer to its quotas. The stability that hashing gives is had
-otherwise: the parent snapshot's assignments are frozen by track id, only new components are placed.
+Why not hash the name of a component to a split? A hash fills the quotas only on average, and a
+library has few artists of very different sizes: with 31 artists, hashing left a whole class out of
+the test split for more than half of the seeds. Components are placed one at a time instead, rarest
+class and largest component first, in the split that lacks their classes most (iterative
+stratification, Sechidis et al. 2011, section 3, applied to whole components). Then single
+components are moved as long as that brings the splits closer to their quotas. Assignments stay
+stable when a library grows: those of the parent snapshot are frozen by track id, and only new
+components are placed.
 
-When growth shows that the parent leaks: a track can arrive that connects two components of which
-the parent put one in `train` and one in `test`. The parent's tracks keep their splits (earlier
-results stay comparable), the newcomers are left out ("bridges train and test"), and the two old
-parts are reported by `leakage` although nothing changed for them: they are now known to belong
-together, so every figure of the parent was measured across that leak. A check that demands no leak
-will fail, and should. The way out is a new snapshot without a parent.
+A new track can show that the parent snapshot leaks, because it connects one component in `train`
+with another in `test`. The parent's tracks then keep their splits, so that earlier results stay
+comparable. The new tracks are left out ("bridges train and test"). `leakage` reports the two old
+components although their splits did not change: they turned out to belong together, so the results
+on the parent were measured with that leak. A check that demands no leaks then fails, as it should.
+To solve this, make a new snapshot without a parent.
 """
 
 from collections import Counter
@@ -31,10 +32,10 @@ from melgraph.ml.errors import UserError
 from melgraph.ml.splits.quotas import Component, Quotas, place
 
 Labels = Sequence[str] | Sequence[tuple[str, ...]]
-"""The class of each track, or the classes of each where a track has several."""
+"""The class of each track, or the classes of each track if it may have several."""
 
 TRAIN = "train"
-"""The split that must know every class which is asked for elsewhere."""
+"""The split that must have tracks of every class that another split has."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Leak:
     """One component with tracks in more than one split.
 
     Attributes:
-        group: the component's number, as given in `groups`.
-        rows: the split's name -> the rows of its tracks, in ascending order.
+        group: the component's number in `groups`.
+        rows: name of a split -> rows of the component's tracks in it, in ascending order.
     """
 
     group: int
@@ -52,13 +53,13 @@ class Leak:
 
 @dataclass(frozen=True)
 class SplitResult:
-    """The split of every track, in the order of the rows given.
+    """The split of every track, in the order of the input.
 
     Attributes:
-        splits: the split's name, or None for a track that was left out.
+        splits: name of the split, or None for a track that was left out.
         reasons: why a track was left out; None for every track that has a split.
-        policy: `grouped`, `leaky` where components were ignored, `official` of a published list.
-        leaks: `leakage(splits, groups)`. Under `grouped` these can only come from the parent.
+        policy: `grouped`; `leaky` if components were ignored; `official` for a published list.
+        leaks: `leakage(splits, groups)`. With `grouped`, only the parent can cause leaks.
     """
 
     splits: tuple[str | None, ...]
@@ -67,7 +68,7 @@ class SplitResult:
     leaks: tuple[Leak, ...]
 
     def counts(self, labels: Sequence[str]) -> dict[str, dict[str, int]]:
-        """Number of tracks: class -> split -> number; splits without tracks are absent."""
+        """Number of tracks: class -> split -> number, without the splits that have no track."""
         table: dict[str, Counter[str]] = {label: Counter() for label in sorted(set(labels))}
         for label, split in zip(labels, self.splits, strict=True):
             if split is not None:
@@ -76,14 +77,14 @@ class SplitResult:
 
 
 def leakage(splits: Sequence[str | None], groups: NDArray[np.int64]) -> list[Leak]:
-    """Components found in more than one split; an empty list is a clean split.
+    """List the components that have tracks in more than one split.
 
-    Tracks without a split (None) are in nobody's training or test and do not count, but they still
-    connect: two included tracks of one component leak although what joins them was left out.
+    A track without a split (None) takes no part in training or test and causes no leak itself. It
+    still connects other tracks: two tracks of its component leak if they are in different splits.
 
     Args:
-        splits: split's name per row, None for a track left out.
-        groups: int [n], the component of each row.
+        splits: name of each track's split; None for a track that was left out.
+        groups: int [n], component of each track.
     """
     rows: dict[int, dict[str, list[int]]] = {}
     for row, (split, group) in enumerate(zip(splits, np.asarray(groups).tolist(), strict=True)):
@@ -96,47 +97,6 @@ def leakage(splits: Sequence[str | None], groups: NDArray[np.int64]) -> list[Lea
     ]
 
 
-def min_groups_per_class(
-    labels: Sequence[str],
-    groups: NDArray[np.int64],
-    *,
-    minimum: int = 3,
-    where: str = "the labels of the dataset",
-) -> list[str | None]:
-    """Which tracks must be left out, as their class has too few components to be split.
-
-    Args:
-        labels: class of each track.
-        groups: int [n], component of each track.
-        minimum: components a class needs: as many as there are splits.
-        where: the place to name in an error.
-
-    Returns:
-        The reason per row; None for a track that can stay.
-
-    Raises:
-        UserError: fewer than two classes remain: nothing is left to tell apart.
-    """
-    found: dict[str, set[int]] = {}
-    for label, group in zip(labels, np.asarray(groups).tolist(), strict=True):
-        found.setdefault(label, set()).add(group)
-    kept = sorted(label for label in found if len(found[label]) >= minimum)
-    if len(kept) < 2:
-        table = ", ".join(f"{label}: {len(found[label])}" for label in sorted(found)) or "no tracks"
-        raise UserError(
-            f"{len(kept)} of {len(found)} classes can be split: each needs {minimum} independent "
-            f"groups of tracks, found {table}",
-            where=where,
-            remedy="add recordings of other artists to the small classes, or use a coarser label",
-        )
-    return [
-        None
-        if label in kept
-        else f"class {label!r} has {len(found[label])} independent groups, {minimum} are needed"
-        for label in labels
-    ]
-
-
 def grouped_split(
     labels: Labels,
     groups: NDArray[np.int64],
@@ -146,30 +106,31 @@ def grouped_split(
     seed: int,
     parent: Mapping[str, str | None] | None = None,
 ) -> SplitResult:
-    """Assign whole components to splits, filling the quotas of each class.
+    """Assign whole components to splits such that every split gets its quota of each class.
 
-    - A class with as many components as there are splits is found in every split, one with fewer
-      in as many as it has, `train` first. Components of several classes can make that impossible;
-      then single moves close what gaps they can.
-    - `train` knows every class of the new tracks in other splits: a component that is the last
-      hope of a class goes to `train`; a new track bound to a frozen component elsewhere, whose
-      class `train` lacks, is left out with that reason.
-    - Only ids, labels, components, seed and parent matter, never the order of the rows.
-    - Tracks with a split in `parent` keep it. New tracks of their component follow them, or are
-      left out where the component bridges two splits (see the module's description).
+    - A class with at least as many components as there are splits is present in every split. A
+      class with fewer components is present in that many splits, `train` first. If components
+      with several classes make this impossible, single moves close the gaps that they can.
+    - `train` has every class that new tracks have in other splits. The last component of a class
+      that `train` lacks goes to `train`. A new track is left out with a reason if a frozen
+      component binds it to another split and `train` lacks its class.
+    - The result depends on ids, labels, components, seed and parent, but not on the order of rows.
+    - Tracks with a split in `parent` keep it. New tracks of the same component get the same split,
+      or are left out if the component has tracks in two splits (see the module's description).
 
     Args:
-        labels: class of each track, or classes (at least one), each with a quota of its own.
+        labels: class of each track, or its classes (at least one). Each class has its own quota.
         groups: int [n], component of each track; the numbers themselves do not matter.
-        track_ids: a stable id per track, no two alike.
-        fractions: split -> share of the tracks, positive, of sum 1; one split is called `train`.
+        track_ids: a stable id of each track, without repetition.
+        fractions: split -> share of the tracks. Shares are positive and sum to 1, and one split is
+            called `train`.
         seed: decides between components, and between splits, that are otherwise equal.
-        parent: track id -> split in the parent snapshot. A split None freezes nothing; ids that
-            are no longer there are ignored.
+        parent: track id -> split in the parent snapshot. A track whose split is None is not
+            frozen. Unknown ids are ignored.
 
     Raises:
-        UserError: the fractions are no split, or the parent has a split that they do not name.
-        ValueError: labels, groups and ids are not of one length, or an id is repeated.
+        UserError: the fractions are invalid, or the parent has a split that they do not name.
+        ValueError: labels, groups and ids differ in length, or an id is repeated.
     """
     splits, reasons = _split(labels, groups, track_ids, fractions, seed, parent or {})
     return SplitResult(splits, reasons, "grouped", tuple(leakage(splits, groups)))
@@ -184,10 +145,10 @@ def random_split(
     seed: int,
     parent: Mapping[str, str | None] | None = None,
 ) -> SplitResult:
-    """The policy `leaky`: tracks at random within each class, components ignored.
+    """The policy `leaky`: assign tracks at random within each class, and ignore components.
 
-    For measuring what leakage is worth, and for nothing else. Arguments and errors as of
-    `grouped_split`; `groups` only serves to list the leaks.
+    Use it only to measure the effect of leakage. Arguments and errors are those of
+    `grouped_split`; `groups` serves to list the leaks.
     """
     alone = np.arange(len(labels), dtype=np.int64)
     splits, reasons = _split(labels, alone, track_ids, fractions, seed, parent or {})
@@ -211,8 +172,8 @@ def _split(
     reasons: list[str | None] = [None] * len(track_ids)
 
     sets = [(label,) if isinstance(label, str) else label for label in labels]
-    every = sorted({label for one in sets for label in one})
-    classes = {label: number for number, label in enumerate(every)}
+    names_of_classes = sorted({label for one in sets for label in one})
+    classes = {label: number for number, label in enumerate(names_of_classes)}
     free: list[Component] = []
     state = Quotas(len(classes), list(fractions.values()), names.index(TRAIN))
     for part in _gather(groups, track_ids, frozen):
@@ -228,8 +189,8 @@ def _split(
             part.sizes = _sizes(part.rows, sets, classes)
             free.append(part)
         for name in part.frozen:
-            held = [row for row in part.rows if splits[row] == name]
-            state.put(_sizes(held, sets, classes), names.index(name))
+            rows = [row for row in part.rows if splits[row] == name]
+            state.put(_sizes(rows, sets, classes), names.index(name))
 
     place(free, state, seed)
     for part in free:
@@ -249,22 +210,23 @@ def _split(
 def _sizes(
     rows: Sequence[int], sets: Sequence[tuple[str, ...]], classes: Mapping[str, int]
 ) -> list[tuple[int, int]]:
-    """(class, tracks) of some rows, sorted; a track counts in each of its classes."""
+    """Sorted pairs (class, number of tracks); a track counts in each of its classes."""
     return sorted(Counter(classes[label] for row in rows for label in sets[row]).items())
 
 
 def _gather(
     groups: NDArray[np.int64], track_ids: Sequence[str], frozen: Mapping[str, str]
 ) -> list[Component]:
-    found: dict[int, Component] = {}
+    """The components, each with its rows, the parent's splits of these, and its smallest id."""
+    parts: dict[int, Component] = {}
     for row, group in enumerate(np.asarray(groups).tolist()):
-        part = found.setdefault(group, Component())
+        part = parts.setdefault(group, Component())
         part.rows.append(row)
         if track_ids[row] in frozen:
             part.frozen.add(frozen[track_ids[row]])
-    for part in found.values():
+    for part in parts.values():
         part.key = min(track_ids[row] for row in part.rows)
-    return list(found.values())
+    return list(parts.values())
 
 
 def _check_arguments(
@@ -281,10 +243,10 @@ def _check_arguments(
     shares = list(fractions.values())
     if TRAIN not in fractions or not all(s > 0 for s in shares) or abs(sum(shares) - 1) > 1e-6:
         raise UserError(
-            f"the fractions {dict(fractions)} are no split",
+            f"the fractions {dict(fractions)} are invalid",
             where="the split's fractions",
-            remedy=f"give positive shares that sum to 1, one of them for {TRAIN!r}; "
-            "leave out a split that is not wanted",
+            remedy=f"use positive shares that sum to 1, one of them for {TRAIN!r}; "
+            "leave out a split that you do not need",
         )
 
 

@@ -1,4 +1,4 @@
-"""Which fold each track is held out in, by what must not be on both sides."""
+"""Assign tracks to cross-validation folds, by group, by track or by chunk."""
 
 import warnings
 from typing import Literal
@@ -20,28 +20,34 @@ def assign_folds(
     seed: int,
     n_chunks: int | None = None,
 ) -> np.ndarray:
-    """The fold that each track, or each chunk of it, is held out in.
+    """The fold in which each track, or each chunk of a track, is held out.
+
+    >>> labels, groups = np.array([0, 0, 1, 1]), np.array([0, 1, 2, 2])
+    >>> assign_folds("group", labels=labels, groups=groups, n_folds=2, seed=0).tolist()
+    [0, 1, 0, 0]
 
     Args:
-        policy: `group`: no group is in two folds; `track`: by track, so that an artist is on both
-            sides; `chunk`: the chunks of one track are spread over the folds, the leaky way.
-        labels: int `[track]`.
-        groups: int `[track]`.
-        n_folds: at least 2.
-        seed: of the shuffling.
-        n_chunks: chunks per track, of the policy `chunk`.
+        policy: `group`: each group is in one fold. `track`: each track is in one fold, but an
+            artist may be in several. `chunk`: the chunks of a track are spread over all folds,
+            which leaks.
+        labels: int `[track]`, class of each track.
+        groups: int `[track]`, group of each track.
+        n_folds: number of folds, at least 2.
+        seed: seed of the shuffling.
+        n_chunks: chunks per track; the policy `chunk` needs it.
 
     Returns:
-        int64 `[track]`, or `[track, chunk]` of the policy `chunk`; 0 to n_folds - 1.
+        int64 `[track]`, or `[track, chunk]` for the policy `chunk`; 0 to n_folds - 1.
 
     Raises:
-        UserError: one class only, or fewer groups or tracks than folds.
+        UserError: there is only one class, or there are fewer groups or tracks than folds.
+        ValueError: the policy `chunk` has no number of chunks.
     """
     if len(np.unique(labels)) < 2:
         raise UserError(
             "all tracks are of one class: there is nothing to tell apart",
             where="folds",
-            remedy="give the dataset at least two classes with enough tracks",
+            remedy="use a dataset of at least two classes with enough tracks",
         )
     if policy == "group":
         return grouped_folds(labels, groups, n_folds=n_folds, seed=seed)
@@ -50,21 +56,23 @@ def assign_folds(
     if n_chunks is None or n_chunks < 1:
         raise ValueError(f"the policy 'chunk' needs the number of chunks, got {n_chunks}")
     rng = np.random.default_rng(seed)
-    first = rng.integers(0, n_folds, len(labels))  # so that every fold gets of every track alike
+    first = rng.integers(
+        0, n_folds, len(labels)
+    )  # a random start, so that every fold gets as many chunks
     order = np.stack([rng.permutation(n_chunks) for _ in labels])
     return ((first[:, None] + order) % n_folds).astype(np.int64)
 
 
 def grouped_folds(labels: np.ndarray, groups: np.ndarray, *, n_folds: int, seed: int) -> np.ndarray:
-    """The fold each track is held out in: int64 `[track]`, 0 .. n_folds - 1.
+    """The fold in which each track is held out: int64 `[track]`, 0 to n_folds - 1.
 
-    Groups stay whole, classes are spread as evenly as whole groups allow.
+    Each group is in one fold. Classes are spread as evenly as that allows.
 
     Args:
-        labels: int `[track]`.
-        groups: int `[track]`; no group is in two folds.
-        n_folds: at least 2.
-        seed: of the shuffling.
+        labels: int `[track]`, class of each track.
+        groups: int `[track]`, group of each track.
+        n_folds: number of folds, at least 2.
+        seed: seed of the shuffling.
 
     Raises:
         UserError: there are fewer groups than folds.
@@ -76,7 +84,7 @@ def grouped_folds(labels: np.ndarray, groups: np.ndarray, *, n_folds: int, seed:
             f"{n_groups} groups and at most {largest_class} tracks a class cannot be held out "
             f"in {n_folds} folds",
             where="folds of the experiment",
-            remedy="use fewer folds, or a library of more artists",
+            remedy="use fewer folds, or a library with more artists",
         )
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     return _numbered(splitter.split(labels, labels, groups), len(labels))
@@ -99,7 +107,7 @@ def _stratified(labels: np.ndarray, *, n_folds: int, seed: int) -> np.ndarray:
 def _numbered(splits: object, n: int) -> np.ndarray:
     fold = np.empty(n, np.int64)
     with warnings.catch_warnings():
-        # Classes with fewer tracks than folds are absent from some folds: that is no fault here.
+        # A class with fewer tracks than folds is absent from some folds, which is acceptable here.
         warnings.filterwarnings("ignore", message="The least populated class")
         for number, (_, held_out) in enumerate(splits):  # type: ignore[arg-type,var-annotated]
             fold[held_out] = number

@@ -1,7 +1,7 @@
-"""Which classes of a dataset are large enough to be learned and split.
+"""Decide which classes of a dataset are large enough to be learned and split.
 
-One label a track: a track of a small class is left out. Several labels: the small classes are
-taken off the tracks, and a track that keeps none is left out.
+If each track has one label, tracks of small classes are left out. If tracks may have several
+labels, small classes are removed from them, and tracks without any remaining label are left out.
 """
 
 from collections import Counter
@@ -11,12 +11,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melgraph.ml.errors import UserError
-from melgraph.ml.splits.assignment import min_groups_per_class
 
 NO_CLASSES = "fewer than two classes can be split"
 
 
-def large_classes(
+def explain_small_classes(
+    labels: Sequence[str],
+    groups: NDArray[np.int64],
+    *,
+    minimum: int = 3,
+    where: str = "the labels of the dataset",
+) -> list[str | None]:
+    """Which tracks must be left out, because their class has too few components to be split.
+
+    Args:
+        labels: class of each track.
+        groups: int [n], component of each track.
+        minimum: number of components that a class needs: the number of splits.
+        where: the place to name in an error.
+
+    Returns:
+        The reason for each track; None for a track that can stay.
+
+    Raises:
+        UserError: fewer than two classes remain, so there is nothing to classify.
+    """
+    members: dict[str, set[int]] = {}
+    for label, group in zip(labels, np.asarray(groups).tolist(), strict=True):
+        members.setdefault(label, set()).add(group)
+    large = sorted(label for label in members if len(members[label]) >= minimum)
+    if len(large) < 2:
+        counts = (f"{label}: {len(members[label])}" for label in sorted(members))
+        table = ", ".join(counts) or "no tracks"
+        raise UserError(
+            f"{len(large)} of {len(members)} classes can be split: each needs {minimum} "
+            f"independent groups of tracks, found {table}",
+            where=where,
+            remedy="add recordings of other artists to the small classes, or use a coarser label",
+        )
+    return [
+        None
+        if label in large
+        else f"class {label!r} has {len(members[label])} independent groups, {minimum} are needed"
+        for label in labels
+    ]
+
+
+def remove_small_classes(
     labels: Sequence[tuple[str, ...]],
     groups: NDArray[np.int64],
     *,
@@ -24,45 +65,46 @@ def large_classes(
     min_groups: int,
     multi_label: bool,
 ) -> tuple[list[tuple[str, ...]], list[str | None], str | None]:
-    """The labels that stay on each track, why a track has none left, and what is wrong overall.
+    """Remove the labels of small classes from all tracks.
 
     Args:
-        labels: of each track; none for a track that takes no part.
+        labels: labels of each track; an empty tuple for a track that takes no part.
         groups: int [n], component of each track.
-        min_tracks: tracks a class needs.
-        min_groups: components a class needs.
-        multi_label: whether a track may have several.
+        min_tracks: number of tracks that a class needs.
+        min_groups: number of components that a class needs.
+        multi_label: whether a track may have several labels.
 
     Returns:
-        Labels kept per track; the reason per track that lost all it had, else None; why nothing
-        can be learned, or None.
+        1. The remaining labels of each track.
+        2. For each track that lost all its labels, the reason; otherwise None.
+        3. Why nothing can be learned from the dataset, or None.
     """
     sizes = Counter(label for one in labels for label in one)
-    kept = [tuple(label for label in one if sizes[label] >= min_tracks) for one in labels]
+    remaining = [tuple(label for label in one if sizes[label] >= min_tracks) for one in labels]
     reasons = [_too_small(before, sizes, min_tracks) if before and not after else None
-               for before, after in zip(labels, kept, strict=True)]  # fmt: skip
-    pairs = [(row, label) for row, one in enumerate(kept) for label in one]
+               for before, after in zip(labels, remaining, strict=True)]  # fmt: skip
+    pairs = [(row, label) for row, one in enumerate(remaining) for label in one]
     if not pairs:
         none_large = f"no class has {min_tracks} tracks or more" if sizes else None
-        return kept, reasons, none_large
+        return remaining, reasons, none_large
     rows = [row for row, _ in pairs]
     try:
-        verdicts = min_groups_per_class(
+        verdicts = explain_small_classes(
             [label for _, label in pairs], np.asarray(groups)[rows], minimum=min_groups
         )
     except UserError as error:
         nothing = [reason or (NO_CLASSES if one else None)
-                   for reason, one in zip(reasons, kept, strict=True)]  # fmt: skip
-        return kept, nothing, error.what
+                   for reason, one in zip(reasons, remaining, strict=True)]  # fmt: skip
+        return remaining, nothing, error.what
     dropped: dict[int, list[str]] = {}
     for (row, label), verdict in zip(pairs, verdicts, strict=True):
         if verdict is not None:
-            kept[row] = tuple(other for other in kept[row] if other != label)
+            remaining[row] = tuple(other for other in remaining[row] if other != label)
             dropped.setdefault(row, []).append(verdict)
-    for row, said in dropped.items():
-        if not kept[row]:
-            reasons[row] = said[0] if not multi_label else "all its labels are of small classes"
-    return kept, reasons, None
+    for row, causes in dropped.items():
+        if not remaining[row]:
+            reasons[row] = causes[0] if not multi_label else "all its labels are of small classes"
+    return remaining, reasons, None
 
 
 def _too_small(labels: tuple[str, ...], sizes: Counter[str], needed: int) -> str:

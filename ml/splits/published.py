@@ -1,8 +1,8 @@
-"""Published splits, as they are: only what leaks is taken out of them.
+"""Apply a published split unchanged, except that leaking tracks are left out.
 
-A published list keeps its comparability through its test split, so that one is never touched: of a
-component on several sides, the tracks in `test` stay, and those in `validation` and `train` are
-left out; likewise `validation` before `train`. How many components straddled is told.
+Results stay comparable through the published test split, so no track is removed from it. If a
+component has tracks in several splits, those in `test` stay, and those in `validation` and `train`
+are left out; likewise `validation` takes precedence over `train`.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from melgraph.ml.splits.assignment import TRAIN, SplitResult, leakage
 
-KEPT_FIRST = ("test", "validation", TRAIN)
+PRECEDENCE = ("test", "validation", TRAIN)
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Published:
     """A published split without its leaks.
 
     Attributes:
-        result: of policy `official`; it has no leaks.
-        straddling: components that were on more than one side.
-        removed: tracks left out for that.
+        result: the splits, with the policy `official` and without leaks.
+        straddling: number of components that had tracks in several splits.
+        removed: number of tracks that were left out for that reason.
     """
 
     result: SplitResult
@@ -38,33 +38,35 @@ def published_split(
     *,
     unlisted: str = "in no list of the official split",
 ) -> Published:
-    """The published split of each track, less what leaks and what `train` does not know.
+    """The published split of each track.
+
+    Tracks that leak are left out, and so are tracks whose classes `train` lacks.
 
     Args:
-        labels: classes of each track, one or several.
+        labels: one or several classes of each track.
         groups: int [n], component of each track.
         splits: `train`, `validation` or `test` as published; None for a track in no list.
-        unlisted: the reason of those.
+        unlisted: the reason for leaving out a track in no list.
     """
-    kept: list[str | None] = list(splits)
+    sides: list[str | None] = list(splits)
     reasons = [unlisted if split is None else None for split in splits]
     leaks = leakage(splits, groups)
     removed = 0
     for leak in leaks:
-        side = next(name for name in KEPT_FIRST if name in leak.rows)
+        side = next(name for name in PRECEDENCE if name in leak.rows)
         for name, rows in leak.rows.items():
             if name == side:
                 continue
             for row in rows:
-                kept[row] = None
+                sides[row] = None
                 reasons[row] = f"official split {name}, but its artist or recording is in {side}"
                 removed += 1
-    in_train = (one for one, split in zip(labels, kept, strict=True) if split == TRAIN)
+    in_train = (one for one, split in zip(labels, sides, strict=True) if split == TRAIN)
     trained = {label for one in in_train for label in one}
     for row, one in enumerate(labels):
-        if kept[row] is not None and trained.isdisjoint(one):
+        if sides[row] is not None and trained.isdisjoint(one):
             lacking = " or ".join(map(repr, one))
-            reasons[row] = f"official split {kept[row]}, and {TRAIN} has no {lacking}"
-            kept[row] = None
-    result = SplitResult(tuple(kept), tuple(reasons), "official", tuple(leakage(kept, groups)))
+            reasons[row] = f"official split {sides[row]}, and {TRAIN} has no {lacking}"
+            sides[row] = None
+    result = SplitResult(tuple(sides), tuple(reasons), "official", tuple(leakage(sides, groups)))
     return Published(result, len(leaks), removed)

@@ -1,27 +1,28 @@
-"""Placing components so that every split gets its quota of every class.
+"""Place components into splits such that every split gets its quota of every class.
 
-Rarest class and biggest component first, each where its classes are lacking most (iterative
-stratification, Sechidis et al. 2011, section 3, applied to whole components); then single moves as
-long as they bring the splits nearer to their quotas. `ml.splits.assignment` says why.
+The component with the rarest class and the most tracks is placed first, in the split that lacks its
+classes most (iterative stratification, Sechidis et al. 2011, section 3, applied to whole
+components). Then single components are moved as long as that brings the splits closer to their
+quotas. `ml.splits.assignment` says why.
 """
 
 import hashlib
 from dataclasses import dataclass, field
 
 MAX_PASSES = 20
-"""Rounds of single moves after the first placing; real libraries settle within three."""
+"""Rounds of single moves after the first placing; real libraries need at most three."""
 
 
 @dataclass
 class Component:
-    """Tracks that move together.
+    """Tracks that are placed together.
 
     Attributes:
-        key: a name that depends on its tracks only, for the draws.
-        rows: its tracks.
-        frozen: the splits that the parent snapshot has its tracks in.
-        sizes: tracks to be assigned: (class, tracks), sorted.
-        split: number of the split it is placed in; -1 before.
+        key: a name that depends on the component's tracks only, for random draws.
+        rows: rows of the component's tracks.
+        frozen: splits in which the parent snapshot has some of its tracks.
+        sizes: sorted pairs (class, number of tracks) of the tracks to be placed.
+        split: number of the split in which the component is placed; -1 before that.
     """
 
     key: str = ""
@@ -32,56 +33,56 @@ class Component:
 
 
 class Quotas:
-    """How many tracks of each class every split holds, and should hold.
+    """How many tracks of each class every split has, and should have.
 
     Args:
-        n_classes: classes, numbered from 0.
-        shares: share of each split, of sum 1.
-        train: number of the split that must know every class.
+        n_classes: number of classes, which are numbered from 0.
+        shares: share of each split; they sum to 1.
+        train: number of the split that must have every class.
     """
 
     def __init__(self, n_classes: int, shares: list[float], train: int) -> None:
         self.shares, self.train = shares, train
-        self.held = [[0] * n_classes for _ in shares]
-        self.totals = [0] * n_classes  # tracks of the class, placed or not
-        self.parts = [0] * n_classes  # components (frozen parts included) with the class
+        self.counts = [[0] * n_classes for _ in shares]
+        self.totals = [0] * n_classes  # tracks of each class, placed or not
+        self.parts = [0] * n_classes  # components with each class, including frozen parts
 
     def expect(self, part: Component) -> None:
-        """Count a free component in before anything is placed."""
+        """Count a component that is still to be placed."""
         for kind, size in part.sizes:
             self.totals[kind] += size
             self.parts[kind] += 1
 
     def put(self, sizes: list[tuple[int, int]], split: int) -> None:
-        """Count in what the parent froze."""
+        """Count frozen tracks of the parent snapshot, and add them to their split."""
         for kind, size in sizes:
-            self.held[split][kind] += size
+            self.counts[split][kind] += size
             self.totals[kind] += size
             self.parts[kind] += 1
 
     def shift(self, part: Component, split: int, *, sign: int) -> None:
-        """Put a component that was expected into a split (sign 1), or take it out (-1)."""
+        """Add an expected component to a split (sign 1), or remove it from the split (-1)."""
         for kind, size in part.sizes:
-            self.held[split][kind] += sign * size
+            self.counts[split][kind] += sign * size
 
     def lack(self, part: Component, split: int) -> float:
-        """What the split lacks of the component's classes, each in shares of the class.
+        """How much the split lacks of the component's classes, relative to the class's size.
 
-        Placing where this is greatest lowers sum((held - wanted)^2 / total) over splits and classes
-        the most: the square of the component's own size is the same everywhere.
+        Placing a component where this is largest reduces sum((count - quota)^2 / total) over splits
+        and classes the most, as the square of the component's own size is the same for all splits.
         """
-        share, held = self.shares[split], self.held[split]
-        return sum(size * (share - held[kind] / self.totals[kind]) for kind, size in part.sizes)
+        share, counts = self.shares[split], self.counts[split]
+        return sum(size * (share - counts[kind] / self.totals[kind]) for kind, size in part.sizes)
 
     def gaps(self, part: Component, split: int) -> tuple[int, int]:
-        """Gaps it would close in the split: classes that train needs, classes missing here."""
-        missing = [kind for kind, _ in part.sizes if self.held[split][kind] == 0]
+        """How many classes of the component `train` lacks, and how many the split lacks."""
+        missing = [kind for kind, _ in part.sizes if self.counts[split][kind] == 0]
         needed = len(missing) if split == self.train else 0
         return needed, len(missing)
 
 
 def place(free: list[Component], state: Quotas, seed: int) -> None:
-    """Give every free component its split: greedily, then by single moves."""
+    """Set the split of every component in `free`: greedily first, then by single moves."""
     for part in free:
         state.expect(part)
     draw = {part.key: _draw(seed, part.key) for part in free}
@@ -92,21 +93,21 @@ def place(free: list[Component], state: Quotas, seed: int) -> None:
             draw[part.key],
         )
     )
-    every = range(len(state.shares))
+    splits = range(len(state.shares))
     for part in free:
         part.split = max(
-            every,
+            splits,
             key=lambda s: (state.lack(part, s), _draw(seed, part.key, s)),
         )
         state.shift(part, part.split, sign=1)
 
     for _ in range(MAX_PASSES):
         moved = False
-        for part in reversed(free):  # the smallest first: they close a gap at the least cost
+        for part in reversed(free):  # the smallest first: they close gaps with least imbalance
             state.shift(part, part.split, sign=-1)
             best = max(
-                every,
-                # Rounded: a difference in the last bit is no reason to move. Staying wins ties.
+                splits,
+                # Rounded, so that the last bit causes no move. In a tie, the component stays.
                 key=lambda s: (state.gaps(part, s), round(state.lack(part, s), 9), s == part.split),
             )
             moved, part.split = moved or best != part.split, best
@@ -116,5 +117,5 @@ def place(free: list[Component], state: Quotas, seed: int) -> None:
 
 
 def _draw(seed: int, key: str, *more: int) -> bytes:
-    """A number that depends on nothing but the seed and the names."""
+    """A pseudo-random value that depends only on the seed, the key and the numbers."""
     return hashlib.sha256(repr((seed, key, *more)).encode()).digest()

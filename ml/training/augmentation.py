@@ -1,18 +1,18 @@
 """Augmentation of training crops, on the device they are on.
 
-Music has a direction and a pulse. What respects time changes what a recording, a key or a player
-would change, alike in the whole crop, and leaves the order of events alone:
+Most augmentations respect time: they change the whole crop alike, as another recording, key or
+player would, and keep the order of events.
 
 - `equaliser`: a smooth gain over the bands, as another microphone, room or master would give;
 - `transpose`: the whole crop some bands up or down, as in another key;
 - `tempo`: the whole crop played slower, as another player would;
-- `specaugment`: some of it not heard (Park et al. 2019);
-- `mixup`: two pieces heard at once (Zhang et al. 2018).
+- `specaugment`: masks over time and over bands (Park et al. 2019);
+- `mixup`: a blend of two crops (Zhang et al. 2018).
 
-`image` is what vision recipes do, as a negative control: its flips play the music backwards and
-turn bass into treble.
+`image` is the recipe of computer vision, as a negative control: its flips reverse time and swap
+bass and treble.
 
-All numbers come from torch's generator of the device, so a seeded loop is repeatable.
+All random numbers come from torch's generator of the device, so a seeded loop is repeatable.
 """
 
 from collections.abc import Callable
@@ -38,13 +38,13 @@ def augment(
     Args:
         x: float32 `[batch, channel, bin, frame]`, as stored.
         targets: int64 `[batch]`, or float32 `[batch, class]` of tags.
-        config: `augment` names what is done, in this order.
-        mean: float32 `[channel, bin]`: of the training data; what is masked or comes from outside
-            becomes this, which is 0 once normalised.
+        config: `augment` names the augmentations, in this order.
+        mean: float32 `[channel, bin]` of the training tracks: the value of what is masked or comes
+            from outside the crop, which is 0 once normalised.
         n_classes: of the model.
 
     Returns:
-        Crops of the same shape; targets as given, or float32 `[batch, class]` where mixed.
+        Crops of the same shape; the targets, or float32 `[batch, class]` where mixed.
     """
     centred = mean[:, :, None]
     for name in config.augment:
@@ -81,7 +81,7 @@ def specaugment(x: Tensor, mean: Tensor, *, frames: int, bands: int) -> Tensor:
 def mixup(x: Tensor, targets: Tensor, *, alpha: float, n_classes: int) -> tuple[Tensor, Tensor]:
     """Each crop blended with another of the batch, and its target with the other's.
 
-    A tag that one of the two has counts by its share, as PANNs learn tags (Kong et al. 2020).
+    A tag that only one of the two has becomes that one's share (as in PANNs, Kong et al. 2020).
 
     Zhang et al. 2018, "mixup: beyond empirical risk minimization": shares from Beta(alpha, alpha).
     Blended as stored: a mean of decibels, as audio taggers blend log-mel spectrograms. The sum of
@@ -99,7 +99,7 @@ def mixup(x: Tensor, targets: Tensor, *, alpha: float, n_classes: int) -> tuple[
 def equaliser(x: Tensor, mean: Tensor) -> Tensor:
     """A smooth random gain over the bands, the same in every frame of a crop, dB.
 
-    Microphones, rooms and masters colour a recording alike from beginning to end; the genre stays.
+    As another microphone, room or master would colour the whole recording; the genre stays.
     """
     knots = torch.empty(len(x), 1, EQUALISER_KNOTS, device=x.device)
     knots.uniform_(-EQUALISER_DB, EQUALISER_DB)
@@ -108,10 +108,9 @@ def equaliser(x: Tensor, mean: Tensor) -> Tensor:
 
 
 def transpose(x: Tensor, mean: Tensor) -> Tensor:
-    """The whole crop up or down by the same whole number of mel bands.
+    """The whole crop up or down by the same whole number of mel bands, as in another key.
 
-    A piece in another key is the same piece; its rhythm does not change. What comes in from
-    outside is the mean.
+    The rhythm does not change. Bands that come from outside are the mean.
     """
     shift = torch.randint(-TRANSPOSE_BANDS, TRANSPOSE_BANDS + 1, (len(x),), device=x.device)
     source = torch.arange(x.shape[2], device=x.device)[None] - shift[:, None]  # [batch, bin]
@@ -123,8 +122,8 @@ def transpose(x: Tensor, mean: Tensor) -> Tensor:
 def tempo(x: Tensor, mean: Tensor) -> Tensor:
     """The crop played slower, by up to 15 %, around a random place; pitch and order stay.
 
-    It cannot be played faster: the crop does not hold what would come next. To the network it is
-    the same: all others are faster now.
+    It cannot be played faster, as the crop does not hold the frames that would follow. For the
+    network the difference is the same: the other crops are faster.
     """
     n = x.shape[3]
     speed = torch.empty(len(x), 1, device=x.device).uniform_(SLOWEST, 1.0)

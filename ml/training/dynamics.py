@@ -1,4 +1,4 @@
-"""Training dynamics: what the way a track is learned tells of it, and which tracks to leave out."""
+"""Training dynamics: how each track was learned, and which tracks to leave out as the hardest."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,13 +15,13 @@ LEAST_LEFT = 2  # tracks of a class that are never left out
 
 @dataclass(frozen=True)
 class Dynamics:
-    """What a model answered to each training track, epoch by epoch, on the crops it learned from.
+    """The predictions of each training track by epoch, on the crops that the model learned from.
 
     Attributes:
         loss: float32 `[epoch, track]`, nats; the mean over the track's crops (and tags).
         margin: float32 `[epoch, track]`: logit of the true class less the largest other; NaN of
             tags, for which it is not defined.
-        correct: float32 `[epoch, track]`: share of the crops answered rightly; NaN of tags.
+        correct: float32 `[epoch, track]`: share of the crops predicted correctly; NaN of tags.
     """
 
     loss: np.ndarray
@@ -30,15 +30,19 @@ class Dynamics:
 
 
 class DynamicsRecorder:
-    """Adds up an epoch, crop by crop."""
+    """Sums up the dynamics of an epoch, crop by crop."""
 
     def __init__(self, n_tracks: int) -> None:
         self.epochs: list[Tensor] = []  # float64 [3, track] each
         self.sums = torch.zeros(4, n_tracks, dtype=torch.float64)  # loss, margin, correct, crops
 
     def add(self, tracks: np.ndarray, logits: Tensor, labels: Tensor) -> None:
-        """A batch: row of each crop's track, float `[crop, class]`, int64 `[crop]`; the labels of
-        tags are float `[crop, class]`.
+        """Add a batch.
+
+        Args:
+            tracks: int64 `[crop]`, the row of each crop's track.
+            logits: float `[crop, class]`.
+            labels: int64 `[crop]`; of tags, float `[crop, class]`.
         """
         logits = logits.detach().double().cpu()
         labels = labels.cpu()
@@ -46,18 +50,18 @@ class DynamicsRecorder:
         self.sums.index_add_(1, torch.as_tensor(tracks), rows)
 
     def end_epoch(self) -> None:
-        """The epoch's means."""
+        """Turn the sums of the epoch into means, and start the next epoch."""
         self.epochs.append(self.sums[:3] / self.sums[3].clamp(min=1))
         self.sums = torch.zeros_like(self.sums)
 
     def result(self) -> Dynamics:
-        """All epochs."""
+        """The dynamics of all epochs."""
         stacked = torch.stack(self.epochs).float().numpy()
         return Dynamics(stacked[:, 0], stacked[:, 1], stacked[:, 2])
 
 
 def _of_class(logits: Tensor, labels: Tensor) -> Tensor:
-    """Loss, margin, right or not, and 1 for each crop: float64 `[4, crop]`."""
+    """Loss, margin, 1 if correct, and 1, of each crop: float64 `[4, crop]`."""
     loss = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
     of_truth = logits.gather(1, labels[:, None])[:, 0]
     others = logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
@@ -74,7 +78,7 @@ def _of_tags(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def at_random(n_tracks: int, seed: int) -> np.ndarray:
-    """As if each track were as hard as chance has it: float64 `[track]`."""
+    """Random hardness of each track, as a control: float64 `[track]`."""
     return np.random.default_rng(seed).random(n_tracks)
 
 
@@ -85,16 +89,16 @@ def hardness(dynamics: Dynamics, how: Hardness) -> np.ndarray:
         dynamics: of a training.
         how: `aum`, the area under the margin, negated (Pleiss et al. 2020, "Identifying mislabeled
             data using the area under the margin ranking"); `loss`, its mean; `forgetting`, how
-            often an answer that was right became wrong, never learned counting as most (Toneva et
-            al. 2019, "An empirical study of example forgetting").
+            often a correct prediction became wrong; a track that was never learned counts as the
+            hardest (Toneva et al. 2019, "An empirical study of example forgetting").
     """
     if how == "aum":
         return -dynamics.margin.astype(np.float64).mean(axis=0)
     if how == "loss":
         return dynamics.loss.astype(np.float64).mean(axis=0)
-    right = dynamics.correct > 0.5
-    forgotten = (right[:-1] & ~right[1:]).sum(axis=0).astype(np.float64)
-    return np.where(right.any(axis=0), forgotten, len(right))
+    correct = dynamics.correct > 0.5
+    forgotten = (correct[:-1] & ~correct[1:]).sum(axis=0).astype(np.float64)
+    return np.where(correct.any(axis=0), forgotten, len(correct))
 
 
 def easiest(scores: np.ndarray, labels: np.ndarray, *, drop: float) -> np.ndarray:
@@ -116,12 +120,12 @@ def easiest(scores: np.ndarray, labels: np.ndarray, *, drop: float) -> np.ndarra
             where="training.drop",
             remedy="give a share from 0 up, below 1",
         )
-    left = np.bincount(labels)
-    out: list[int] = []
+    remaining = np.bincount(labels)
+    dropped: list[int] = []
     for row in np.argsort(-scores, kind="stable").tolist():
-        if len(out) >= round(drop * len(labels)):
+        if len(dropped) >= round(drop * len(labels)):
             break
-        if left[labels[row]] > LEAST_LEFT:
-            left[labels[row]] -= 1
-            out.append(row)
-    return np.setdiff1d(np.arange(len(labels)), out)
+        if remaining[labels[row]] > LEAST_LEFT:
+            remaining[labels[row]] -= 1
+            dropped.append(row)
+    return np.setdiff1d(np.arange(len(labels)), dropped)

@@ -2,28 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-from melgraph.ml.inference.track_set import TrackSet
 from melgraph.ml.models.base import Classifier
-from melgraph.ml.specs.training import TrainingConfig
-from melgraph.ml.training.checks import one_label_only
 from melgraph.ml.training.distributed import train_in_parallel
 from melgraph.ml.training.dynamics import at_random, easiest, hardness
-from melgraph.ml.training.train import EpochReport, TrainingResult, train
+from melgraph.ml.training.loop import EpochReport
+from melgraph.ml.training.setup import TrainingSetup, check_one_label
+from melgraph.ml.training.train import TrainingResult, train
 
 
 def fit(
     build: Callable[[], Classifier],
-    training: TrackSet,
-    validation: TrackSet | None,
+    setup: TrainingSetup,
     *,
-    config: TrainingConfig,
-    seed: int,
-    device: str = "cpu",
     progress: Callable[[EpochReport], None] | None = None,
-    state: Path | None = None,
-    processes: int = 1,
 ) -> tuple[Classifier, TrainingResult]:
     """A fresh model, trained by a recipe.
 
@@ -32,49 +24,16 @@ def fit(
 
     Args:
         build: a model with initial weights.
-        training: tracks to learn from.
-        validation: tracks that choose the epoch; None for none.
-        config: the recipe.
-        seed: of crops, order, augmentation and of what is dropped at random.
-        device: torch device.
-        progress: called after each epoch of the training that counts.
-        state: a folder in which a killed training is taken up again.
-        processes: more than one trains on so many devices, see `ml.training.distributed`; progress
-            is then not reported.
+        setup: the tracks, the recipe and where it runs.
+        progress: called after each epoch of the training that counts; not by several processes.
 
     Raises:
-        UserError: as `ml.training.train.train`; or tracks with tags are to be dropped.
+        UserError: as `ml.training.train.train`; or the recipe drops tracks, and these have tags.
     """
-
-    def trained(tracks: TrackSet, name: str, report: Callable | None) -> tuple:
-        folder = None if state is None else state / name
-        if processes > 1:
-            return train_in_parallel(
-                build,
-                tracks,
-                validation,
-                config=config,
-                seed=seed,
-                processes=processes,
-                device=device,
-                state=folder,
-            )
-        model = build()
-        result = train(
-            model,
-            tracks,
-            validation,
-            config=config,
-            seed=seed,
-            device=device,
-            progress=report,
-            state=folder,
-        )
-        return model, result
-
+    config, training = setup.config, setup.training
     if config.drop == 0:
-        return trained(training, "all", progress)
-    one_label_only(
+        return _train_fresh(build, setup, "all", progress)
+    check_one_label(
         training,
         "to leave out the hardest tracks of each class",
         where="training.drop",
@@ -82,16 +41,31 @@ def fit(
     )
     notes, seconds, peak = [], 0.0, 0
     if config.drop_by == "random":
-        scores = at_random(len(training), seed)
+        scores = at_random(len(training), setup.seed)
     else:
-        _, first = trained(training, "first", None)
+        _, first = _train_fresh(build, setup, "first", None)
         scores = hardness(first.dynamics, config.drop_by)
         notes, seconds, peak = first.notes, first.seconds, first.peak_memory_bytes
-    kept = easiest(scores, training.labels, drop=config.drop)
-    model, result = trained(training.take(kept), "kept", progress)
+    rows = easiest(scores, training.labels, drop=config.drop)
+    easier = replace(setup, training=training.take(rows))
+    model, result = _train_fresh(build, easier, "kept", progress)
     return model, replace(
         result,
-        notes=[*notes, *result.notes, f"learned from {len(kept)} of {len(training)} tracks"],
+        notes=[*notes, *result.notes, f"learned from {len(rows)} of {len(training)} tracks"],
         seconds=seconds + result.seconds,
         peak_memory_bytes=max(peak, result.peak_memory_bytes),
     )
+
+
+def _train_fresh(
+    build: Callable[[], Classifier],
+    setup: TrainingSetup,
+    name: str,
+    progress: Callable[[EpochReport], None] | None,
+) -> tuple[Classifier, TrainingResult]:
+    """One training of a fresh model; its state is saved in the folder `name` of the setup's."""
+    setup = replace(setup, state=None if setup.state is None else setup.state / name)
+    if setup.processes > 1:
+        return train_in_parallel(build, setup)
+    model = build()
+    return model, train(model, setup, progress=progress)

@@ -1,4 +1,4 @@
-"""What a training step climbs down, and how fast: loss, parameter groups, schedule."""
+"""The loss, the parameter groups and the learning rate schedule of a training."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ from melgraph.ml.specs.training import TrainingConfig
 
 
 class Objective(ABC):
-    """The loss of a training, and what the loss of a batch is divided by.
+    """The loss of a training, and the divisor of the loss of a batch.
 
     Attributes:
         targets: of all training tracks, to be indexed by track; on the CPU.
@@ -26,7 +26,7 @@ class Objective(ABC):
 
     @abstractmethod
     def size(self, targets: Tensor) -> Tensor:
-        """What the loss of these targets is divided by: a scalar."""
+        """The divisor of the loss of these targets: a scalar."""
 
 
 class OneOfClasses(Objective):
@@ -66,7 +66,7 @@ class Tags(Objective):
 def objective(
     tracks: TrackSet, n_classes: int, config: TrainingConfig, device: str
 ) -> OneOfClasses | Tags:
-    """The objective of these training tracks: tags are answered one by one."""
+    """The objective of these training tracks; tags are predicted independently."""
     if tracks.has_tags:
         return Tags(tracks, config, device)
     return OneOfClasses(tracks, n_classes, config, device)
@@ -107,18 +107,19 @@ def classification_loss(
 
 
 def weight_of(targets: Tensor, weights: Tensor) -> Tensor:
-    """What the loss of these targets is divided by: a scalar."""
+    """The divisor of the loss of these targets: a scalar."""
     return (targets @ weights if targets.is_floating_point() else weights[targets]).sum()
 
 
 def positive_weights(labels: np.ndarray, *, balance: float) -> Tensor:
-    """Weight of a tag where it is, 1 being its weight where it is not: float32 `[class]`.
+    """Weight of a tag where a track has it, relative to where it has not: float32 `[class]`.
 
-    (Tracks without it / tracks with it) ** `balance`; 1 for a tag that all tracks have, or none.
+    (Tracks without it / tracks with it) ** `balance`; 1 for a tag that all or no tracks have.
 
     Args:
         labels: `[track, class]`, 0 or 1.
-        balance: 0 for plain binary cross entropy; at 1 both answers weigh the same in all.
+        balance: 0 for plain binary cross entropy; at 1 the tracks with and without a tag weigh the
+            same in total.
     """
     positives = np.asarray(labels, np.float64).sum(axis=0)
     negatives = len(labels) - positives
@@ -130,17 +131,17 @@ def positive_weights(labels: np.ndarray, *, balance: float) -> Tensor:
 def tagging_loss(logits: Tensor, targets: Tensor, weights: Tensor, *, smoothing: float) -> Tensor:
     """Binary cross entropy of independent tags, nats: the mean over batch and tags.
 
-    As Won et al. 2020, "Evaluation of CNN-based automatic music tagging models", train all of
-    theirs, but for weights and smoothing, which they have none of.
+    As in Won et al. 2020, "Evaluation of CNN-based automatic music tagging models", who use
+    neither weights nor smoothing.
 
     Args:
         logits: float `[batch, class]`.
         targets: float `[batch, class]` from 0 to 1; between them where crops were mixed.
         weights: float `[class]`, of `positive_weights`.
-        smoothing: targets are drawn this share of the way to 1/2.
+        smoothing: share by which targets are moved towards 1/2.
     """
-    drawn = targets * (1 - smoothing) + smoothing / 2
-    return nn.functional.binary_cross_entropy_with_logits(logits, drawn, pos_weight=weights)
+    smoothed = targets * (1 - smoothing) + smoothing / 2
+    return nn.functional.binary_cross_entropy_with_logits(logits, smoothed, pos_weight=weights)
 
 
 def parameter_groups(model: nn.Module, config: TrainingConfig) -> list[dict]:
@@ -154,7 +155,7 @@ def parameter_groups(model: nn.Module, config: TrainingConfig) -> list[dict]:
 
 
 def rate(step: int, n_steps: int, warmup: float) -> float:
-    """Share of the peak learning rate: a line up, then half a cosine down to 0."""
+    """Share of the peak learning rate: a linear warm-up, then half a cosine down to 0."""
     n_warmup = warmup * n_steps
     if step < n_warmup:
         return (step + 1) / (n_warmup + 1)

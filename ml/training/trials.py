@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,26 +16,26 @@ from melgraph.ml.models.base import Classifier
 from melgraph.ml.specs.study import Trial
 from melgraph.ml.specs.training import TrainingConfig
 from melgraph.ml.splits.folds import assign_folds
-from melgraph.ml.training.checks import one_label_only
 from melgraph.ml.training.fitting import fit
-from melgraph.ml.training.train import EpochReport
+from melgraph.ml.training.loop import EpochReport
+from melgraph.ml.training.setup import TrainingSetup, check_one_label
 
-MOST_CHUNKS = 10  # of a track: papers cut 30 s into ten pieces of 3 s
+MOST_CHUNKS = 10  # of a track: papers cut 30 s into ten chunks of 3 s
 
 
 @dataclass
 class TrialResult:
-    """What a trial answered.
+    """The predictions of a trial, and what its trainings cost.
 
     Attributes:
         probabilities: float32 `[track, class]`; NaN for tracks that no fold predicted.
         curves: per fold, one mapping of figures per epoch.
         seconds: of all trainings.
-        peak_memory_bytes: the most that any training took.
+        peak_memory_bytes: of the training that took most.
         parameters: of the model.
         n_train: tracks (or chunks) that a training learned from, on average.
-        crops: that a training saw, on average.
-        notes: what a reader must know of, such as a halved batch.
+        crops: that a training learned from, on average.
+        notes: what a reader of the figures must know, such as a halved batch.
     """
 
     probabilities: np.ndarray
@@ -51,7 +50,7 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows to learn from, to choose the epoch by (may be none), and to predict."""
+    """Rows of the training, the validation (may be empty) and the test part of a fold."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -59,84 +58,75 @@ class Fold:
 
 
 def run_trial(
-    tracks: TrackSet,
+    setup: TrainingSetup,
     *,
+    trial: Trial,
     groups: np.ndarray,
     parts: Sequence[str | None],
-    trial: Trial,
     build: Callable[[], Classifier],
     n_classes: int,
-    seed: int,
-    device: str = "cpu",
     progress: Callable[[int, EpochReport], None] | None = None,
-    state: Path | None = None,
-    processes: int = 1,
 ) -> TrialResult:
-    """Train on each fold and predict what it holds out.
+    """Train on each fold and predict the tracks that it holds out.
 
-    Every fold trains for all its epochs: there is no validation part to stop early by (but with
-    the dataset's own split), and the held-out tracks must not decide when to stop.
+    Every fold trains for all its epochs, as there is no validation part to stop early by (except
+    with the dataset's own split), and the held-out tracks must not decide when to stop.
 
     Args:
-        tracks: all of them, with their labels.
-        groups: int64 `[track]`: what must not be on both sides.
+        setup: `training` holds all tracks with their labels, `config` is the recipe of the trial;
+            each fold trains on a part of the tracks.
+        trial: how the tracks are split, and how a track is predicted from its segments.
+        groups: int64 `[track]`: tracks of one group are never split by `split = "group"`.
         parts: of each track in the dataset's own split; used by `split = "dataset"`.
-        trial: what is done.
         build: a fresh model with initial weights.
         n_classes: of the dataset.
-        seed: of folds, order and crops.
-        device: torch device.
         progress: called with (fold, epoch report).
-        state: a folder in which a killed training is taken up again.
-        processes: devices that a training is spread over.
 
     Raises:
-        UserError: the tracks cannot be split so, or a training fails for the user's reasons.
+        UserError: the tracks cannot be split so, or a training raises it.
     """
-    one_label_only(
+    tracks = setup.training
+    check_one_label(
         tracks,
         "what a study compares",
         where="dataset of the study",
         remedy="use a dataset of one label a track",
     )
-    config = TrainingConfig.model_validate(trial.recipe["training"])
     aggregate: Aggregate = trial.recipe["aggregate"]
     units, track_of = tracks, np.arange(len(tracks))
     if trial.split == "chunk":
         units, track_of = cut_into_chunks(tracks, build().shape.frames)
-        config = same_crops(config, len(tracks), len(units))
-    folds = plan_folds(units, track_of, groups, parts, trial, seed)
-    labels = shuffled(units.labels, seed) if trial.shuffle_labels else units.labels
+        setup = replace(setup, config=same_crops(setup.config, len(tracks), len(units)))
+    folds = plan_folds(units, track_of, groups, parts, trial, setup.seed)
+    labels = shuffle(units.labels, setup.seed) if trial.shuffle_labels else units.labels
     result = TrialResult(np.full((len(tracks), n_classes), np.nan, np.float32))
     sums, counts = np.zeros((len(tracks), n_classes)), np.zeros(len(tracks))
     began = time.perf_counter()
     for number, fold in enumerate(folds):
-        learned = TrackSet(units.take(fold.train).arrays, labels[fold.train], units.least_std)
-        model, trained = fit(
+        training = TrackSet(units.take(fold.train).arrays, labels[fold.train], units.least_std)
+        validation = units.take(fold.validation) if len(fold.validation) else None
+        model, fitted = fit(
             build,
-            learned,
-            units.take(fold.validation) if len(fold.validation) else None,
-            config=config,
-            seed=seed + number,
-            device=device,
+            setup.for_fold(number, training, validation),
             progress=None if progress is None else lambda r, n=number: progress(n, r),  # type: ignore[misc]
-            state=state / f"fold{number}" if state is not None else None,
-            processes=processes,
         )
         held_out = units.take(fold.test)
-        answers = predict_tracks(model, held_out.arrays, aggregate=aggregate, device=device)
-        np.add.at(sums, track_of[fold.test], answers)
+        probabilities = predict_tracks(
+            model, held_out.arrays, aggregate=aggregate, device=setup.device
+        )
+        np.add.at(sums, track_of[fold.test], probabilities)
         np.add.at(counts, track_of[fold.test], 1)
-        result.curves.append(trained.curves)
-        result.notes += [f"fold {number}: {note}" for note in trained.notes]
-        result.peak_memory_bytes = max(result.peak_memory_bytes, trained.peak_memory_bytes)
-        result.parameters = trained.n_parameters
+        result.curves.append(fitted.curves)
+        result.notes += [f"fold {number}: {note}" for note in fitted.notes]
+        result.peak_memory_bytes = max(result.peak_memory_bytes, fitted.peak_memory_bytes)
+        result.parameters = fitted.n_parameters
         result.n_train += len(fold.train) / len(folds)
-        seen = len(fold.train) * config.crops_per_track * len(trained.curves)
-        result.crops += seen / len(folds)
+        crops = len(fold.train) * setup.config.crops_per_track * len(fitted.curves)
+        result.crops += crops / len(folds)
     result.seconds = time.perf_counter() - began
-    asked = counts > 0
-    result.probabilities[asked] = (sums[asked] / counts[asked, None]).astype(np.float32)
+    is_predicted = counts > 0
+    means = sums[is_predicted] / counts[is_predicted, None]
+    result.probabilities[is_predicted] = means.astype(np.float32)
     return result
 
 
@@ -152,9 +142,14 @@ def plan_folds(
     nothing = np.empty(0, np.int64)
     rows = np.arange(len(units))
     if trial.split == "dataset":
-        sides = np.array([part or "" for part in parts])
-        train, validation, test = (np.flatnonzero(sides == s) for s in _PARTS)
-        return [Fold(train, validation, _some(test))]
+        names = np.array([part or "" for part in parts])
+        fold = Fold(
+            train=np.flatnonzero(names == "train"),
+            validation=np.flatnonzero(names == "validation"),
+            test=np.flatnonzero(names == "test"),
+        )
+        _check_test_part(fold)
+        return [fold]
     if trial.split == "holdout":
         assert trial.train is not None
         try:
@@ -177,17 +172,21 @@ def plan_folds(
             "chunk", labels=labels, groups=groups, n_folds=trial.folds, seed=seed, n_chunks=n_chunks
         )
         first = np.searchsorted(track_of, np.arange(n_tracks))
-        fold = table[track_of, rows - first[track_of]]
+        fold_of = table[track_of, rows - first[track_of]]
     else:
-        fold = assign_folds(
+        fold_of = assign_folds(
             trial.split, labels=units.labels, groups=groups, n_folds=trial.folds, seed=seed
         )
-    numbers = [number for number in range(trial.folds) if (fold == number).any()]
-    return [Fold(rows[fold != n], nothing, rows[fold == n]) for n in numbers]
+    numbers = [number for number in range(trial.folds) if (fold_of == number).any()]
+    return [Fold(rows[fold_of != n], nothing, rows[fold_of == n]) for n in numbers]
 
 
 def cut_into_chunks(tracks: TrackSet, frames: int) -> tuple[TrackSet, np.ndarray]:
-    """Each track in up to `MOST_CHUNKS` equal chunks of at least a crop, and whose each is."""
+    """Each track in up to `MOST_CHUNKS` equal chunks that are no shorter than a crop.
+
+    Returns:
+        The chunks with the labels of their tracks, and int64 `[chunk]`, the row of its track.
+    """
     pieces, track_of = [], []
     for row in range(len(tracks)):
         array = tracks.arrays[row]
@@ -200,26 +199,22 @@ def cut_into_chunks(tracks: TrackSet, frames: int) -> tuple[TrackSet, np.ndarray
 
 
 def same_crops(config: TrainingConfig, n_tracks: int, n_units: int) -> TrainingConfig:
-    """As many crops in all from chunks as from whole tracks: fewer of each, then fewer epochs."""
-    wanted = config.crops_per_track * config.epochs * n_tracks / n_units  # of each chunk
+    """As many crops in total from chunks as from whole tracks: fewer of each, then fewer epochs."""
+    crops_per_unit = config.crops_per_track * config.epochs * n_tracks / n_units
     each = max(1, round(config.crops_per_track * n_tracks / n_units))
-    epochs = max(1, round(wanted / each))
+    epochs = max(1, round(crops_per_unit / each))
     return config.model_copy(update={"crops_per_track": each, "epochs": epochs})
 
 
-def shuffled(labels: np.ndarray, seed: int) -> np.ndarray:
+def shuffle(labels: np.ndarray, seed: int) -> np.ndarray:
     """The labels in a random order."""
     return np.random.default_rng(seed).permutation(labels)
 
 
-_PARTS = ("train", "validation", "test")
-
-
-def _some(rows: np.ndarray) -> np.ndarray:
-    if not len(rows):
+def _check_test_part(fold: Fold) -> None:
+    if not len(fold.test):
         raise UserError(
             "the dataset's own split has no test part",
             where="split = 'dataset' of the study",
             remedy="use split = 'group', or a dataset with a test part",
         )
-    return rows

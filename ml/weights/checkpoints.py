@@ -1,4 +1,4 @@
-"""A model in a folder: `model.safetensors` (the weights) and `model.json` (all else). No pickle."""
+"""A model in a folder: `model.safetensors` (weights) and `model.json` (the rest). No pickle."""
 
 import hashlib
 import json
@@ -14,22 +14,22 @@ from melgraph.ml.models import InputShape, build
 from melgraph.ml.models.base import Classifier
 
 FORMAT = 2  # of model.json; raised when an older reader would misread it
-TAG_FORMAT = 3  # of a model that answers tags, which a reader of 2 would take for one class each
+TAG_FORMAT = 3  # of a model of tags, which a reader of 2 would take for a model of classes
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 _REQUIRED = {"architecture", "options", "shape", "n_classes", "weights", "meta"}
 
 
 def save(folder: Path, model: Classifier, meta: dict) -> None:
-    """Writes the model into `folder`; equal model and meta give equal bytes.
+    """Write the model into `folder`; equal model and meta give equal bytes.
 
     Each file is written aside and renamed, the description last: it names the size and SHA-256 of
-    the weights, so a folder cut short at any point is refused by `load`, not misread.
+    the weights, so a folder cut short at any point is refused by `load`.
 
     Args:
-        folder: made if missing; files of an earlier checkpoint in it are replaced.
+        folder: created if missing; files of an earlier checkpoint in it are replaced.
         model: from `ml.models.build`.
-        meta: JSON-ready. At least `classes` (names, in the order of the outputs) and `input` (what
-            the model is given: `representation`, `channels` and `transform`).
+        meta: JSON-ready. At least `classes` (names, in the order of the outputs) and `input` (its
+            `representation`, `channels` and `transform`).
 
     Raises:
         ValueError: meta lacks something or does not fit the model; the model is not from `build`.
@@ -58,7 +58,7 @@ def save(folder: Path, model: Classifier, meta: dict) -> None:
 def load(folder: Path, device: str = "cpu") -> tuple[Classifier, dict]:
     """The model of `save`, in evaluation mode on `device`, and its meta.
 
-    It answers what it was trained to: one class a track, or tags (`model.multi_label`).
+    It predicts what it was trained on: one class a track, or tags (`model.multi_label`).
 
     Raises:
         UserError: a file is missing, cut short, damaged, of a newer format, or does not belong to
@@ -140,7 +140,7 @@ def _read_weights(path: Path, expected: dict) -> dict[str, torch.Tensor]:
 
 
 def _check_keys(path: Path, model: Classifier, weights: dict[str, torch.Tensor]) -> None:
-    """Compares names and shapes before loading, to tell all that differs at once."""
+    """Compare names and shapes before loading, to report all differences at once."""
     expected = model.state_dict()
     problems = [
         f"{name} is {tuple(weights[name].shape)}, not {tuple(expected[name].shape)}"
@@ -150,8 +150,10 @@ def _check_keys(path: Path, model: Classifier, weights: dict[str, torch.Tensor])
     problems += [f"lacks {name}" for name in sorted(set(expected) - set(weights))]
     problems += [f"has an unknown {name}" for name in sorted(set(weights) - set(expected))]
     if problems:
-        told = "; ".join(problems[:5]) + (f"; {len(problems)} in all" if len(problems) > 5 else "")
-        raise _damaged(path, f"it does not fit the architecture {model.architecture!r}: {told}")
+        summary = "; ".join(problems[:5]) + (
+            f"; {len(problems)} in all" if len(problems) > 5 else ""
+        )
+        raise _damaged(path, f"it does not fit the architecture {model.architecture!r}: {summary}")
 
 
 def _read(path: Path) -> bytes:

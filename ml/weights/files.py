@@ -1,8 +1,9 @@
-"""Files of published weights: found or fetched, checked, and read without executing anything."""
+"""Files of published weights: located or fetched, checked, and read without executing a pickle."""
 
 import hashlib
+import os
 import re
-import urllib.request
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,39 +11,42 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+from tqdm import tqdm
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.models import default_options
 
-# `resnet18-f37072fd.pth`: the convention of torch's hub, the first digits of the file's SHA-256.
+# `resnet18-f37072fd.pth`: by the convention of torch's hub, the first digits of the file's SHA-256.
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})[.]")
 _FRAGMENT = re.compile(r"#sha256=([0-9a-fA-F]{8,64})$")
-TIMEOUT_S = 20.0
+TIMEOUT_S = 20.0  # without a byte from the server
+CHUNK_BYTES = 1 << 16
 
 
 def locate_weights(
     weights: str, architecture: str, options: Mapping[str, Any], folder: Path
 ) -> Path:
-    """The file that `weights` of an experiment names, fetched if need be, its checksum checked.
+    """The file that `weights` of an experiment names, fetched where it is missing, and checked.
 
     Args:
-        weights: `imagenet`; a path; or a URL. `#sha256=<hex>` at the end of either is checked, and
-            so are the digits of a name like `resnet18-f37072fd.pth`.
+        weights: `imagenet`; a path; or a URL. `#sha256=<hex>` at the end of a path or URL is
+            checked, and so are the digits of a name like `resnet18-f37072fd.pth`.
         architecture: name in the registry; decides which file `imagenet` is.
         options: of the model.
-        folder: where files lie that were fetched, or put there by hand.
+        folder: of the fetched files; a file can also be put there by hand.
 
     Raises:
-        UserError: there is no such file and it cannot be fetched, or it is not what it should be.
+        UserError: there is no such file and it cannot be fetched, or its checksum is wrong.
     """
     if weights == "imagenet":
         return _imagenet(architecture, options, folder)
     fragment = _FRAGMENT.search(weights)
+    sha256 = fragment[1].lower() if fragment else None
     place = weights[: fragment.start()] if fragment else weights
     if re.match(r"https?://", place):
         path = folder / place.rsplit("/", 1)[1]
         if not path.is_file():
-            _download(place, path)
+            _fetch_or_refuse(place, path, sha256)
     else:
         path = Path(place).expanduser()
         path = path if path.is_absolute() or path.is_file() else folder / path
@@ -53,66 +57,72 @@ def locate_weights(
             remedy=f"give its absolute path, or put it into {folder}; or use none, imagenet, or "
             "the name of another experiment",
         )
-    check_digest(path, fragment[1].lower() if fragment else None)
+    check_digest(path, sha256)
     return path
 
 
 def published_file(url: str | None, file: str, sha256: str | None, folder: Path) -> Path:
-    """A file of published weights, fetched if need be, its checksum checked.
+    """A file of published weights, fetched where it is missing, and checked.
 
     Args:
-        url: where it is published; None for nowhere.
+        url: where it is published; None if nowhere.
         file: its name below `folder`, or its absolute path.
-        sha256: its first digits or all; None for unknown.
-        folder: where files lie that were fetched, or put there by hand.
+        sha256: all digits or the first of them; None if unknown.
+        folder: of the fetched files; a file can also be put there by hand.
 
     Raises:
-        UserError: it is not there and cannot be fetched, or it is not what it should be.
+        UserError: it is missing and cannot be fetched, or its checksum is wrong.
     """
     path = folder / Path(file).expanduser()
     if not path.is_file() and url:
-        _download(url, path)
+        _fetch_or_refuse(url, path, sha256)
     if not path.is_file():
         raise UserError(
-            f"the weights {file!r} are not there",
+            f"the weights {file!r} are missing",
             where=str(path),
-            remedy="put the file there, or say in the spec of the tagger where it is",
+            remedy="put the file there, or set its path or URL in the spec of the tagger",
         )
     check_digest(path, sha256)
     return path
 
 
-def check_digest(path: Path, expected: str | None = None) -> str:
-    """The SHA-256 of a file, held against what is expected, or what its name says.
+def check_digest(path: Path, expected: str | None = None, *, source: str | None = None) -> str:
+    """The SHA-256 of a file, compared with what is expected, or with the digits in its name.
+
+    Args:
+        path: of the file.
+        expected: all digits or the first of them; None for those in the name, if any.
+        source: URL that the file was just downloaded from, which an error names in its place.
 
     Raises:
-        UserError: it is another; the message has name, size and both.
+        UserError: they differ; the message has the name, the size and both digests.
     """
     named = _HASH_IN_NAME.search(path.name)
     expected = expected or (named[1] if named else None)
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if expected and not found.startswith(expected):
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if expected and not digest.startswith(expected):
+        name = (source or path.name).rsplit("/", 1)[-1]
         raise UserError(
-            f"{path.name} is damaged: its {path.stat().st_size:,} bytes have the SHA-256 "
-            f"{found[:16]}..., not {expected}...",
-            where=str(path),
+            f"{name} is damaged: its {path.stat().st_size:,} bytes have the SHA-256 "
+            f"{digest[:16]}..., not {expected}...",
+            where=source or str(path),
             remedy="fetch it again, whole: a download that was cut short looks like this",
         )
-    return found
+    return digest
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a `.safetensors`, or of a torch file. No pickle is executed.
+    """The tensors of a `.safetensors` or of a torch file, by name. No pickle is executed.
 
     Raises:
-        UserError: it cannot be read, or holds something else than tensors by name.
+        UserError: the file cannot be read, or holds something else than tensors by name.
     """
     try:
         if path.suffix == ".safetensors":
-            found: Any = safetensors.torch.load(path.read_bytes())
+            content: Any = safetensors.torch.load(path.read_bytes())
         else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or a hostile file makes the reader raise
         unsafe = "weights_only" in str(error) or "Unsupported" in str(error)
         what = "holds more than weights" if unsafe else "cannot be read: cut short, or damaged"
@@ -122,16 +132,17 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             where=str(path),
             remedy="fetch it again, whole; or save it as plain tensors by name",
         ) from None
-    for key in ("state_dict", "model", "model_state"):  # as trainers wrap it
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict) or not all(isinstance(v, torch.Tensor) for v in found.values()):
+    for key in ("state_dict", "model", "model_state"):  # as training programs wrap it
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    is_named = isinstance(content, dict)
+    if not is_named or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise UserError(
-            f"{path.name} holds no tensors by name, but {type(found).__name__}",
+            f"{path.name} holds no tensors by name, but {type(content).__name__}",
             where=str(path),
             remedy="give the state dict of a model",
         )
-    return {name.removeprefix("module."): value for name, value in found.items()}
+    return {name.removeprefix("module."): value for name, value in content.items()}
 
 
 def _imagenet(architecture: str, options: Mapping[str, Any], folder: Path) -> Path:
@@ -159,8 +170,8 @@ def _imagenet(architecture: str, options: Mapping[str, Any], folder: Path) -> Pa
 def _from_hub(repository: str, path: Path, published: Path | None) -> None:
     from huggingface_hub import hf_hub_url
 
-    try:  # once: the hub's own client tries for half a minute where there is no network
-        _put(path, _fetched(hf_hub_url(repository, "model.safetensors")))
+    try:  # by ourselves: the hub's own client retries for half a minute without a network
+        _fetch(hf_hub_url(repository, "model.safetensors"), path, None)
     except (OSError, ValueError) as error:  # no network, no such file, a proxy
         other = f", or timm's {published.name} beside it" if published else ""
         raise UserError(
@@ -172,25 +183,40 @@ def _from_hub(repository: str, path: Path, published: Path | None) -> None:
         ) from None
 
 
-def _download(url: str, path: Path) -> None:
+def _fetch_or_refuse(url: str, path: Path, sha256: str | None) -> None:
     try:
-        content = _fetched(url)
+        _fetch(url, path, sha256)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"the weights cannot be fetched ({error})",
+            f"the weights {path.name} cannot be fetched ({error})",
             where=url,
             remedy=f"fetch them by other means, and put them there: {path}",
         ) from None
-    _put(path, content)
 
 
-def _fetched(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-        return answer.read()
+def _fetch(url: str, path: Path, sha256: str | None) -> None:
+    """Download aside, check, and rename: `path` is whole or does not exist.
 
-
-def _put(path: Path, content: bytes) -> None:
+    pooch itself compares whole digests only, and ours may be the first digits; it does not resume.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".partial")
-    aside.write_bytes(content)
-    aside.replace(path)
+    aside = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        _download(url, aside)
+        check_digest(aside, sha256, source=url)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _download(url: str, path: Path) -> None:
+    from pooch import HTTPDownloader
+
+    name = url.rsplit("/", 1)[1]
+    # pooch sets the total when it knows it; the bar is hidden where stderr is no terminal
+    with tqdm(
+        total=1, unit="B", unit_scale=True, desc=name, file=sys.__stderr__, disable=None
+    ) as bar:
+        HTTPDownloader(progressbar=bar, chunk_size=CHUNK_BYTES, timeout=TIMEOUT_S)(
+            url, str(path), None
+        )

@@ -1,4 +1,4 @@
-"""Starting a model from weights that were trained elsewhere."""
+"""Initial weights of a model from a file or from another checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +13,18 @@ from melgraph.ml.weights.files import locate_weights as locate_weights
 from melgraph.ml.weights.files import read_weights
 from melgraph.ml.weights.published_taggers import PUBLISHED, our_names
 
-OUR_OWN = ("mean", "std", "head.weight", "head.bias")  # of the new data, and of the new classes
-LEAST_SHARE = 0.9  # of the body's tensors that must be found
+NEVER_LOADED = ("mean", "std", "head.weight", "head.bias")  # of the new tracks and classes
+LEAST_SHARE = 0.9  # of the body's tensors that the file must have
 
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """What became of the tensors of a file.
+    """Which tensors of a file were loaded.
 
     Attributes:
-        loaded: names in our model that were set.
-        missing: names in our body that the file has nothing for.
-        unused: names in the file that nothing here wants, such as its head.
+        loaded: names in the model that were set.
+        missing: names in the body of the model that the file lacks.
+        unused: names in the file that the model does not use, such as its head.
     """
 
     loaded: tuple[str, ...]
@@ -35,13 +35,13 @@ class LoadedWeights:
 def load_weights(model: Classifier, path: Path) -> LoadedWeights:
     """Set the body of a model to published weights, or to those of another of our models.
 
-    The head and the normalisation stay: classes and data are others. The first convolution of a
-    network for colour images is adapted to 1 or 2 channels, the position embeddings of a
-    transformer to its image (both by timm).
+    The head and the normalisation stay, as classes and tracks are others. timm adapts the first
+    convolution of a network for colour images to 1 or 2 channels, and the position embeddings of a
+    transformer to its image.
 
     Args:
         model: from `ml.models.build`; changed in place.
-        path: a `.pth` or `.safetensors` file, or the folder of a checkpoint of ours.
+        path: a `.pth` or `.safetensors` file, or the folder of one of our checkpoints.
 
     Raises:
         UserError: the file cannot be read, or is of another architecture.
@@ -50,52 +50,56 @@ def load_weights(model: Classifier, path: Path) -> LoadedWeights:
         other, _ = checkpoints.load(path)
         if other.architecture != model.architecture:
             raise _another(path, model, f"it is of the architecture {other.architecture!r}")
-        found = dict(other.state_dict())
+        tensors = dict(other.state_dict())
         prefix = ""
     else:
-        found = read_weights(path)
+        tensors = read_weights(path)
         if model.architecture in PUBLISHED:  # a tagger of the literature, under its public names
-            found = our_names(model.architecture, found)
+            tensors = our_names(model.architecture, tensors)
         prefix = "body." if hasattr(model, "body") else ""
         if prefix:
-            found = _as_timm_has_it(model, found)
-    return _set(model, {prefix + name: value for name, value in found.items()}, path)
+            tensors = _fit_to_timm_body(model, tensors)
+    return _set(model, {prefix + name: value for name, value in tensors.items()}, path)
 
 
-def _as_timm_has_it(model: Classifier, found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors in the shapes of our body: its channels, its position embeddings."""
+def _fit_to_timm_body(
+    model: Classifier, tensors: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The tensors in the shapes of the model's body: its channels, its position embeddings."""
     from timm.layers import resample_abs_pos_embed
     from timm.models import adapt_input_conv
 
     body: Any = model.get_submodule("body")
     first = f"{body.default_cfg['first_conv']}.weight"
-    if first in found and found[first].ndim == 4 and found[first].shape[1] == 3:
-        found = found | {first: adapt_input_conv(model.shape.channels, found[first])}
+    if first in tensors and tensors[first].ndim == 4 and tensors[first].shape[1] == 3:
+        tensors = tensors | {first: adapt_input_conv(model.shape.channels, tensors[first])}
     position, ours = "pos_embed", getattr(body, "pos_embed", None)
-    if ours is not None and position in found and found[position].shape != ours.shape:
+    if ours is not None and position in tensors and tensors[position].shape != ours.shape:
         grid = body.patch_embed.grid_size
-        found = found | {position: resample_abs_pos_embed(found[position], list(grid))}
-    return found
+        tensors = tensors | {position: resample_abs_pos_embed(tensors[position], list(grid))}
+    return tensors
 
 
-def _set(model: Classifier, found: dict[str, torch.Tensor], path: Path) -> LoadedWeights:
+def _set(model: Classifier, tensors: dict[str, torch.Tensor], path: Path) -> LoadedWeights:
     ours = model.state_dict()
-    body = [name for name in ours if name not in OUR_OWN]
-    fitting = [n for n in body if n in found and found[n].shape == ours[n].shape]
+    body = [name for name in ours if name not in NEVER_LOADED]
+    fitting = [n for n in body if n in tensors and tensors[n].shape == ours[n].shape]
     if len(fitting) < LEAST_SHARE * len(body):
         different = [
-            f"{n} is {tuple(found[n].shape)}, not {tuple(ours[n].shape)}"
+            f"{n} is {tuple(tensors[n].shape)}, not {tuple(ours[n].shape)}"
             for n in body
-            if n in found and n not in fitting
+            if n in tensors and n not in fitting
         ]
-        different += [f"it has no {n}" for n in body if n not in found]
-        told = "; ".join(different[:3])
-        raise _another(path, model, f"{len(different)} of {len(body)} tensors do not fit: {told}")
-    model.load_state_dict({name: found[name] for name in fitting}, strict=False)
+        different += [f"it has no {n}" for n in body if n not in tensors]
+        summary = "; ".join(different[:3])
+        raise _another(
+            path, model, f"{len(different)} of {len(body)} tensors do not fit: {summary}"
+        )
+    model.load_state_dict({name: tensors[name] for name in fitting}, strict=False)
     return LoadedWeights(
         loaded=tuple(fitting),
         missing=tuple(n for n in body if n not in fitting),
-        unused=tuple(n for n in found if n not in fitting and n not in OUR_OWN),
+        unused=tuple(n for n in tensors if n not in fitting and n not in NEVER_LOADED),
     )
 
 

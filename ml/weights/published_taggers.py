@@ -1,8 +1,8 @@
 """Taggers from public state dicts: the seven architectures of `sota-music-tagging-models`.
 
-Won et al. 2020 published their PyTorch weights by names of their own. Here these are held against
-our modules, one by one: whatever is missing, left over or of another shape is told. Widths are read
-off the tensors, as weights of one architecture were published in several sizes.
+Won et al. 2020 published their PyTorch weights under names of their own. Here these are mapped to
+our modules, one by one; an error lists what is missing, left over or of another shape. Widths are
+read from the tensors, as weights of one architecture were published in several sizes.
 """
 
 import re
@@ -20,7 +20,7 @@ from melgraph.ml.models import InputShape, build
 from melgraph.ml.models.tagger import Tagger
 from melgraph.ml.weights.files import read_weights
 
-DUST = 1e-20  # far below what a sum of float32 can notice; products of two are not denormal
+NEGLIGIBLE = 1e-20  # changes no sum of float32; and products of two are not denormal
 State = Mapping[str, Tensor]
 Rules = Sequence[tuple[str, str]]  # (pattern of a public name, our name for it)
 
@@ -57,7 +57,7 @@ class Published:
 
     Attributes:
         samples: of a crop, at 16 kHz.
-        rules: names; the first rule that matches a whole beginning counts.
+        rules: for names; the first rule whose pattern matches the beginning of a name counts.
         options: public tensors -> the options of our architecture.
         blocks: how the parts of `layer1`, `layer2`, ... are named.
         n_layers: how many of these are blocks.
@@ -198,80 +198,80 @@ def our_names(architecture: str, state: State) -> dict[str, Tensor]:
     """The tensors of a public state dict by the names of our module; unknown names as they are."""
     how = PUBLISHED[architecture]
     if any(".attention.self." in name for name in state):
-        state = _joined_attention(state)
-    found = {}
+        state = _join_attention(state)
+    tensors = {}
     for name, value in state.items():
-        found[_our_name(name, how)] = _without_dust(value)
-    return found
+        tensors[_our_name(name, how)] = _without_denormals(value)
+    return tensors
 
 
 def _our_name(name: str, how: Published) -> str:
     layer = re.match(r"layer(\d+)\.", name)
     if layer and int(layer[1]) <= how.n_layers:
         rest = name[layer.end() :]
-        return f"blocks.{int(layer[1]) - 1}.{_renamed(rest, how.blocks)}"
-    return _renamed(name, how.rules)
+        return f"blocks.{int(layer[1]) - 1}.{_rename(rest, how.blocks)}"
+    return _rename(name, how.rules)
 
 
-def _renamed(name: str, rules: Rules) -> str:
+def _rename(name: str, rules: Rules) -> str:
     for pattern, ours in rules:
-        found = re.match(pattern, name)
-        if found:
-            return found.expand(ours) + name[found.end() :]
+        match = re.match(pattern, name)
+        if match:
+            return match.expand(ours) + name[match.end() :]
     return name
 
 
-def _joined_attention(state: State) -> dict[str, Tensor]:
-    """Query, key and value as torch has them: one matrix. And the class token, which their code
-    draws anew each time from a fixed seed instead of keeping it.
+def _join_attention(state: State) -> dict[str, Tensor]:
+    """Query, key and value in one matrix, as torch has them; and the class token, which the
+    authors' code does not save but draws each time from a fixed seed.
     """
-    found = {name: value for name, value in state.items() if ".attention.self." not in name}
+    tensors = {name: value for name, value in state.items() if ".attention.self." not in name}
     depths = {name.split(".")[2] for name in state if ".attention.self." in name}
     for depth in depths:
         start = f"encoder.layer.{depth}"
         for kind in ("weight", "bias"):
             parts = [f"{start}.attention.self.{part}.{kind}" for part in ("query", "key", "value")]
             if all(part in state for part in parts):
-                joined = torch.cat([state[part] for part in parts])
-                found[f"{start}.in_proj_{kind}"] = joined
+                matrix = torch.cat([state[part] for part in parts])
+                tensors[f"{start}.in_proj_{kind}"] = matrix
     if "pooler.dense.bias" in state:
         drawn = np.random.RandomState(0).random_sample(len(state["pooler.dense.bias"]))
-        found["token"] = torch.as_tensor(drawn, dtype=torch.float32)
-    return found
+        tensors["token"] = torch.as_tensor(drawn, dtype=torch.float32)
+    return tensors
 
 
-def _set(model: Tagger, found: Mapping[str, Tensor], path: Path) -> None:
+def _set(model: Tagger, tensors: Mapping[str, Tensor], path: Path) -> None:
     ours = model.state_dict()
-    # not learned; and the counters of batch norms, which older versions of torch did not keep
+    # not learned; and the counters of batch norms, which older versions of torch did not save
     computed = (".window", ".fb", ".num_batches_tracked")
     needed = [name for name in ours if name not in ("mean", "std") and not name.endswith(computed)]
     wrong = [
-        f"{name} is {tuple(found[name].shape)}, not {tuple(ours[name].shape)}"
+        f"{name} is {tuple(tensors[name].shape)}, not {tuple(ours[name].shape)}"
         for name in ours
-        if name in found and found[name].shape != ours[name].shape
+        if name in tensors and tensors[name].shape != ours[name].shape
     ]
-    wrong += [f"it has no {name}" for name in needed if name not in found]
-    wrong += [f"it has an unknown {n}" for n in found if n not in ours]
+    wrong += [f"it has no {name}" for name in needed if name not in tensors]
+    wrong += [f"it has an unknown {n}" for n in tensors if n not in ours]
     if wrong:
         more = f"; {len(wrong)} in all" if len(wrong) > 3 else ""
         raise _another(path, model.architecture, "; ".join(wrong[:3]) + more)
-    for name, value in found.items():
+    for name, value in tensors.items():
         if not torch.isfinite(value.float()).all():
             raise UserError(
                 f"{name} of {path.name} holds values that are not finite",
                 where=str(path),
-                remedy="fetch the file again; if it is whole, these weights are of no use",
+                remedy="fetch the file again; if it is the same, these weights cannot be used",
             )
-    model.load_state_dict(found, strict=False)
+    model.load_state_dict(tensors, strict=False)
 
 
-def _without_dust(value: Tensor) -> Tensor:
-    """Zero for what is next to zero: weights that their decay has worn down to denormal numbers.
+def _without_denormals(value: Tensor) -> Tensor:
+    """Zero for negligible weights, which weight decay has reduced to denormal numbers.
 
-    A processor needs a hundred times longer for these: with them, the CRNN of MTG-Jamendo takes 20
-    times as long, Musicnn 75 times, for the same probabilities to the last digit.
+    A processor computes with these a hundred times slower: the CRNN of MTG-Jamendo takes 20 times
+    as long with them, Musicnn 75 times, for the same probabilities.
     """
-    return value.masked_fill(value.abs() < DUST, 0) if value.is_floating_point() else value
+    return value.masked_fill(value.abs() < NEGLIGIBLE, 0) if value.is_floating_point() else value
 
 
 def _another(path: Path, architecture: str, why: str) -> UserError:

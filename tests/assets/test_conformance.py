@@ -1,6 +1,6 @@
-"""The one suite that every kind of artifact passes, on the artifacts that a real run has made.
+"""Tests that every kind of artifact has to pass, on the artifacts of a real run.
 
-A kind of its own needs no test of these promises: being in `assets.kinds.KINDS` puts it in here.
+A new kind is tested as soon as it is in `assets.stages.STAGES`.
 """
 
 import errno
@@ -11,100 +11,47 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey
 
-from melgraph.assets.dataset import datasets
-from melgraph.assets.dataset.exploration import reports as exploration_reports
-from melgraph.assets.embeddings import embeddings, encoders, tags
-from melgraph.assets.embeddings.clusters import reports as cluster_reports
-from melgraph.assets.generation import dreams
-from melgraph.assets.kinds import KINDS, remake
-from melgraph.assets.library import duplicates, fingerprints, ingest
-from melgraph.assets.models import evaluations, leaderboard, trained_models
+from melgraph.assets.context import Context
 from melgraph.assets.models.studies import reports as study_reports
 from melgraph.assets.models.studies import trials
-from melgraph.assets.pages.asset import pages_spec
-from melgraph.assets.partitions import SPECS
-from melgraph.assets.recommendations import recommendations
+from melgraph.assets.stages import STAGES, remake
 from melgraph.storage import local_artifacts
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Production, Work
-from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.errors import ArtifactLocked, ArtifactMissing
 from melgraph.storage.records import RECORD_NAME, Spec
 from tests.conftest import MadeHome
 
-each_kind = pytest.mark.parametrize("kind", sorted(KINDS))
+each_kind = pytest.mark.parametrize("kind", sorted(STAGES))
+# made while another asset is materialized
+OUTER_ASSETS = {"index_segments": "recommendation_indexes", "trials": "study_reports"}
 
 
-def _representation(asset: str) -> Callable[..., Spec]:
-    def spec_of(store: ArtifactStore, _: Catalogue, batch: str) -> Spec:
-        tracks = store.need(ingest.TRACKS, batch).reference
-        return ingest.representation_specs(store, tracks, [asset])[0]
-
-    return spec_of
-
-
-def _embedding(store: ArtifactStore, _: Catalogue, name: str) -> Spec:
-    return embeddings.embedding_spec(store, *name.split("+"))
+def plan(home: MadeHome, kind: str, name: str) -> Spec:
+    """The spec of a partition, before the work."""
+    if kind == "trials":
+        return _trial(home.context, name)
+    if kind == "study_reports":
+        study = study_reports.study_named(home.context.specs, name)
+        return study_reports.study_spec(name, study, *study_reports.run_arms(home.context, study))
+    return STAGES[kind].plan(home.context, name)
 
 
-def _segment(store: ArtifactStore, _: Catalogue, name: str) -> Spec:
-    specs = recommendations.segment_specs(store, name.split("+")[0])
-    return next(spec for spec in specs if spec.partition == name)
-
-
-def _trial(store: ArtifactStore, _: Catalogue, name: str) -> Spec:
-    study = SPECS.studies["tiny"]
-    for trial, dataset in study_reports.arm_trials(study).values():
+def _trial(context: Context, name: str) -> Spec:
+    study = context.specs.studies["tiny"]
+    for trial, dataset in study_reports.arm_trials(context.specs, study).values():
         for seed in study.seeds if trial.recipe["model"]["weights"] == "none" else ():
-            spec = trials.trial_spec(store, trial, dataset, seed)
+            spec = trials.trial_spec(context, trial, dataset, seed)
             if spec.partition == name:
                 return spec
     raise AssertionError(f"no arm of the study is {name}")
 
 
-def _study(store: ArtifactStore, _: Catalogue, name: str) -> Spec:
-    study = study_reports.study_named(name)
-    return study_reports.study_spec(name, study, *study_reports.run_arms(store, study))
-
-
-# Before the work: store, catalogue, partition -> Spec.
-SPEC_OF: dict[str, Callable[[ArtifactStore, Catalogue, str], Spec]] = {
-    ingest.TRACKS: lambda _, catalogue, name: ingest.tracks_spec(name, catalogue.batch_files(name)),
-    **{name: _representation(name) for name in (*ingest.DEFAULT, *ingest.ON_DEMAND)},
-    fingerprints.FINGERPRINTS: lambda store, _, name: fingerprints.fingerprint_spec(
-        store.need(ingest.MEL, name).reference
-    ),
-    duplicates.DUPLICATES: lambda store, catalogue, _: duplicates.duplicates_spec(store, catalogue),
-    datasets.DATASETS: datasets.dataset_spec,
-    exploration_reports.EXPLORATION_REPORTS: lambda store, _, name: (
-        exploration_reports.exploration_spec(store, name)
-    ),
-    trained_models.TRAINED: lambda store, _, name: trained_models.training_spec(store, name),
-    evaluations.EVALUATIONS: lambda store, _, name: evaluations.evaluation_spec(store, name),
-    encoders.ENCODERS: lambda store, _, name: encoders.encoder_spec(store, name),
-    embeddings.EMBEDDINGS: _embedding,
-    tags.TAGS: lambda store, _, name: tags.tags_spec(store, *name.split("+")),
-    cluster_reports.CLUSTER_REPORTS: lambda store, _, name: cluster_reports.cluster_spec(
-        store, name
-    ),
-    recommendations.SEGMENTS: _segment,
-    recommendations.INDEXES: lambda store, _, name: recommendations.index_spec(
-        name, recommendations.segment_specs(store, name)
-    ),
-    recommendations.RECOMMENDATIONS: recommendations.recommendation_spec,
-    trials.TRIALS: _trial,
-    study_reports.STUDY_REPORTS: _study,
-    leaderboard.LEADERBOARD: lambda store, _, name: leaderboard.leaderboard_spec(store),
-    dreams.DREAMS: lambda store, _, name: dreams.dream_spec(store, name),
-    "pages": lambda store, _, name: pages_spec(store),
-}
-
-
-def made_of(home: MadeHome, kind: str) -> list[Artifact]:
+def artifacts_of(home: MadeHome, kind: str) -> list[Artifact]:
     return [home.store.need(kind, name) for name in home.store.partitions(kind)]
 
 
-def first_of(home: MadeHome, kind: str) -> Artifact:
-    return made_of(home, kind)[0]
+def first_artifact(home: MadeHome, kind: str) -> Artifact:
+    return artifacts_of(home, kind)[0]
 
 
 def tree(folder: Path) -> dict[str, int]:
@@ -112,8 +59,8 @@ def tree(folder: Path) -> dict[str, int]:
     return {str(path): path.lstat().st_mtime_ns for path in sorted(folder.rglob("*"))}
 
 
-def copying(artifact: Artifact, folder: Path) -> Callable[[Work], None]:
-    """A writer of the same files, without the work; `folder` receives a copy to write them from."""
+def copy_writer(artifact: Artifact, folder: Path) -> Callable[[Work], None]:
+    """A write function that copies the files of an artifact; `folder` keeps them until then."""
     shutil.copytree(artifact.folder, folder, ignore=shutil.ignore_patterns(RECORD_NAME))
 
     def write(work: Work) -> None:
@@ -124,75 +71,70 @@ def copying(artifact: Artifact, folder: Path) -> Callable[[Work], None]:
 
 
 def refuse(work: Work) -> None:
-    pytest.fail(f"{work.spec.reference} was made again")
+    pytest.fail(f"{work.spec.reference} was computed again")
 
 
 @each_kind
-def test_every_kind_is_there(made_home, kind):
-    assert made_of(made_home, kind), f"`made_home` makes no {kind}: let the run there make one"
+def test_the_run_made_every_kind(made_home, kind):
+    assert artifacts_of(made_home, kind), f"`made_home` has no {kind}: extend its run"
 
 
 def test_every_asset_is_a_kind():
     from melgraph.pipelines.definitions import defs
 
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
-    assert keys | {recommendations.SEGMENTS, trials.TRIALS} == set(KINDS)
+    assert keys | set(OUTER_ASSETS) == set(STAGES)
 
 
 @each_kind
-def test_the_version_is_known_before_the_work(home_copy, small_specs, kind):
+def test_the_version_is_known_before_the_work(home_copy, kind):
     home = home_copy()
-    made = made_of(home, kind)
-    for name in _made_from(home.store, kind) | {kind}:  # as it was before
+    artifacts = artifacts_of(home, kind)
+    for name in _downstream_kinds(home.store, kind) | {kind}:  # restore the state before
         shutil.rmtree(home.home.artifacts / name)
-    for artifact in made:
-        spec = SPEC_OF[kind](home.store, home.catalogue, artifact.reference.partition)
+    for artifact in artifacts:
+        spec = plan(home, kind, artifact.reference.partition)
         assert spec == artifact.record.spec
         assert spec.version == artifact.reference.version == artifact.folder.name
         assert home.store.find(spec.reference) is None
 
 
 def test_the_graph_knows_every_input(made_home):
-    """What a record names as input lies upstream in the asset graph, or Dagster shows it not."""
+    """Dagster shows only dependencies of its graph, so every input must be upstream there."""
     from melgraph.pipelines.definitions import defs
 
     graph = defs.resolve_asset_graph()
-    # made in the step of another
-    inside = {
-        recommendations.SEGMENTS: recommendations.INDEXES,
-        trials.TRIALS: study_reports.STUDY_REPORTS,
-    }
-    for kind in KINDS:
-        key = AssetKey(inside.get(kind, kind))
+    for kind in STAGES:
+        key = AssetKey(OUTER_ASSETS.get(kind, kind))
         above = {ancestor.to_user_string() for ancestor in graph.get_ancestor_asset_keys(key)}
-        for artifact in made_of(made_home, kind):
-            inputs = {r.asset for r in artifact.record.spec.inputs} - inside.keys()
-            assert inputs <= above | {kind}, f"{kind} is made from what is not upstream of it"
+        for artifact in artifacts_of(made_home, kind):
+            inputs = {r.asset for r in artifact.record.spec.inputs} - OUTER_ASSETS.keys()
+            assert inputs <= above | {kind}, f"{kind} has inputs that are not upstream of it"
 
 
-def _made_from(store: ArtifactStore, kind: str) -> set[str]:
-    """The kinds that, directly or not, are made from a kind."""
-    found: set[str] = set()
+def _downstream_kinds(store: ArtifactStore, kind: str) -> set[str]:
+    """The kinds that are made from a kind, directly or indirectly."""
+    kinds: set[str] = set()
     while True:
         more = {
             name
-            for name in KINDS
+            for name in STAGES
             for partition in store.partitions(name)
             for reference in store.need(name, partition).record.spec.inputs
-            if reference.asset in found | {kind}
-        } - found
+            if reference.asset in kinds | {kind}
+        } - kinds
         if not more:
-            return found
-        found |= more
+            return kinds
+        kinds |= more
 
 
 @each_kind
 def test_equal_specs_write_nothing(home_copy, kind):
     home = home_copy()
     before = tree(home.home.artifacts)
-    for artifact in made_of(home, kind):
-        again, made = home.store.produce(artifact.record.spec, refuse)
-        assert not made
+    for artifact in artifacts_of(home, kind):
+        again, is_new = home.store.produce(artifact.record.spec, refuse)
+        assert not is_new
         assert again.record == artifact.record
     assert tree(home.home.artifacts) == before
 
@@ -200,15 +142,15 @@ def test_equal_specs_write_nothing(home_copy, kind):
 @each_kind
 def test_the_record_is_the_commit(home_copy, kind, tmp_path):
     home = home_copy()
-    artifact = first_of(home, kind)
-    write = copying(artifact, tmp_path / "files")
+    artifact = first_artifact(home, kind)
+    write = copy_writer(artifact, tmp_path / "files")
     (artifact.folder / RECORD_NAME).unlink()
     assert home.store.find(artifact.reference) is None
     assert home.store.current(kind, artifact.reference.partition) is None
     with pytest.raises(ArtifactMissing, match=artifact.reference.version):
         home.store.get(artifact.reference)
-    again, made = home.store.produce(artifact.record.spec, write)
-    assert made
+    again, is_new = home.store.produce(artifact.record.spec, write)
+    assert is_new
     assert again.record.digest == artifact.record.digest
     assert home.store.need(kind, artifact.reference.partition).record == again.record
 
@@ -216,7 +158,7 @@ def test_the_record_is_the_commit(home_copy, kind, tmp_path):
 @each_kind
 def test_every_byte_is_verified(home_copy, kind):
     home = home_copy()
-    artifact = first_of(home, kind)
+    artifact = first_artifact(home, kind)
     assert home.store.verify(artifact) == []
     assert artifact.record.files
     for name, (_, size) in artifact.record.files.items():
@@ -235,8 +177,8 @@ def test_every_byte_is_verified(home_copy, kind):
 @each_kind
 def test_interrupted_work_is_invisible(home_copy, kind, tmp_path, monkeypatch):
     home = home_copy()
-    artifact = first_of(home, kind)
-    write = copying(artifact, tmp_path / "files")
+    artifact = first_artifact(home, kind)
+    write = copy_writer(artifact, tmp_path / "files")
     shutil.rmtree(artifact.folder)
     before = tree(home.home.artifacts)
 
@@ -257,13 +199,13 @@ def test_interrupted_work_is_invisible(home_copy, kind, tmp_path, monkeypatch):
     assert home.store.find(artifact.reference) is None
     assert tree(home.home.artifacts) == before
     assert not [path for path in home.home.pending.rglob("*") if path.is_file()]
-    assert home.store.produce(artifact.record.spec, write)[1]  # and nothing stands in the way
+    assert home.store.produce(artifact.record.spec, write)[1]  # the failed attempts left no lock
 
 
 @each_kind
-def test_a_second_writer_is_told(home_copy, kind):
+def test_a_second_writer_gets_an_error(home_copy, kind):
     home = home_copy()
-    spec = first_of(home, kind).record.spec
+    spec = first_artifact(home, kind).record.spec
     with Production(home.store, [spec]):
         with pytest.raises(ArtifactLocked, match="is being written by process") as caught:
             home.store.produce(spec, refuse)
@@ -273,7 +215,7 @@ def test_a_second_writer_is_told(home_copy, kind):
 
 @each_kind
 def test_it_is_remade_from_its_record(made_home, kind, tmp_path):
-    for artifact in made_of(made_home, kind):
+    for artifact in artifacts_of(made_home, kind):
         folder = tmp_path / artifact.reference.partition
         folder.mkdir()
         assert remake(made_home.store, artifact, folder) == []

@@ -1,4 +1,4 @@
-"""Audio files made for tests, whole and broken."""
+"""Audio files for tests, intact and broken."""
 
 import struct
 from pathlib import Path
@@ -18,9 +18,9 @@ LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 8: "
 
 
 def tone(seconds: float = SECONDS, rate: int = RATE, channels: int = 2) -> np.ndarray:
-    """float32 `[sample, channel]`; the noise keeps codecs from compressing it away.
+    """float32 `[sample, channel]`; the noise is hard to compress.
 
-    Two channels have the same tone; of more, each has its own.
+    Two channels have the same tone; with more channels, each has its own.
     """
     t = np.arange(int(seconds * rate)) / rate
     noise = 0.05 * np.random.default_rng(3).standard_normal((len(t), channels))
@@ -40,9 +40,9 @@ def encode(
     frame_size: int = 960,
     **options: str,
 ) -> Path:
-    """Write `samples` (absent: `tone`) with FFmpeg, or with soundfile where that is the codec.
+    """Write `samples` (absent: `tone`) with FFmpeg, or with soundfile if that is the codec.
 
-    `form` is FFmpeg's name of the sample format, where not the encoder's first.
+    `form` is FFmpeg's name of the sample format, if it is not the first one of the encoder.
     """
     samples = tone(rate=rate) if samples is None else samples
     if codec == "soundfile":
@@ -72,7 +72,7 @@ def encode(
 def wav_bytes(
     data: bytes, *, rate: int = 8000, channels: int = 1, bits: int = 16, align: int | None = None
 ) -> bytes:
-    """A WAV of these bytes that claims whatever one likes."""
+    """A WAV file of these bytes, with any values in its header."""
     align = channels * bits // 8 if align is None else align
     form = struct.pack("<IHHIIHH", 16, 1, channels, rate, rate * align % 2**32, align, bits)
     body = b"WAVEfmt " + form + b"data" + struct.pack("<I", len(data)) + data
@@ -80,7 +80,7 @@ def wav_bytes(
 
 
 def with_zeros_inside(path: Path, start: float, stop: float) -> Path:
-    """Overwrite a part of the file, from one share of it to another."""
+    """Overwrite the part of the file between two shares of its length with zeros."""
     content = bytearray(path.read_bytes())
     begin, end = int(start * len(content)), int(stop * len(content))
     content[begin:end] = bytes(end - begin)
@@ -105,7 +105,7 @@ def with_total_samples(path: Path, total: int) -> Path:
 
 
 def code_of(path: Path) -> str:
-    """The code of what is wrong with the file; fails where nothing is."""
+    """The error code of an unusable file; the test fails if the file is usable."""
     with pytest.raises(BadAudio) as caught:
         check(decode(path))
     assert caught.value.reason

@@ -7,9 +7,9 @@ from filelock import FileLock
 
 @pytest.fixture(scope="module")
 def librosa(request: pytest.FixtureRequest) -> Iterator[object]:
-    """librosa with a numba cache that no other process fills at the same time: that can crash both.
+    """librosa with a numba cache of its own: two processes that fill one cache can crash.
 
-    The cache is kept between runs (compiling takes some 15 s), one a pytest-xdist worker.
+    Compiling takes about 15 s, so the cache persists. Each pytest-xdist worker has one.
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     cache = request.config.cache.mkdir(f"numba-{worker}")

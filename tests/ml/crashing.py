@@ -1,13 +1,16 @@
-"""Functions that misbehave in a process of their own: importable by name from there."""
+"""Functions that crash or hang, which a child process can import by name."""
 
 import os
+import resource
 import signal
 import time
 from pathlib import Path
 
+import numpy as np
+
 
 def answer(item: int) -> int:
-    """The square, or a crash (3), a hang (5), an exception (7), an exit (9)."""
+    """The square of `item`, except for a crash (3), a hang (5), an exception (7), an exit (9)."""
     if item == 3:
         os.kill(os.getpid(), signal.SIGSEGV)
     if item == 5:
@@ -20,7 +23,7 @@ def answer(item: int) -> int:
 
 
 def crash_once(marker: str) -> str:
-    """Crash the first time, as a process that the kernel chose for its memory."""
+    """Crash the first time, like a process that the kernel kills to free memory."""
     path = Path(marker)
     if not path.exists():
         path.touch()
@@ -29,5 +32,15 @@ def crash_once(marker: str) -> str:
 
 
 def process_id(_: int) -> int:
-    """Of the process that works."""
+    """The id of the process that runs this function."""
     return os.getpid()
+
+
+def page_faults(n_bytes: int) -> int:
+    """Page faults of a block that is allocated and freed for the fourth time."""
+    faults = []
+    for _ in range(4):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        np.ones(n_bytes, np.uint8)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    return faults[-1]

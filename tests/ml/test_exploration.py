@@ -7,14 +7,14 @@ from scipy.spatial.distance import cdist
 from scipy.stats import f_oneway, spearmanr
 
 from melgraph.ml.exploration import (
-    chosen_features,
     eta_squared,
     eta_squared_by_chance,
     medoid,
+    order_by_similarity,
     rank_correlations,
     representativeness,
-    similar_together,
-    standardised,
+    select_features,
+    standardise,
     varies,
 )
 
@@ -105,7 +105,7 @@ class TestCorrelations:
         base = RNG.normal(size=(200, 2))
         noise = 0.1 * RNG.normal(size=(200, 4))
         table = base[:, [0, 1, 0, 1]] * [1, 1, -1, 1] + noise  # 0 and 2 are opposite, so alike
-        order = similar_together(rank_correlations(table))
+        order = order_by_similarity(rank_correlations(table))
         assert sorted(order) == [0, 1, 2, 3]
         assert {frozenset(order[:2]), frozenset(order[2:])} == {
             frozenset({0, 2}),
@@ -114,18 +114,18 @@ class TestCorrelations:
 
     @pytest.mark.parametrize("n", [0, 1, 2])
     def test_few_columns_stay_in_order(self, n):
-        assert similar_together(np.eye(n)) == list(range(n))
+        assert order_by_similarity(np.eye(n)) == list(range(n))
 
     def test_the_best_that_do_not_repeat_one_another(self):
         correlations = np.eye(4)
         correlations[0, 1] = correlations[1, 0] = -0.95
         scores = np.array([0.8, 0.7, 0.1, 0.7])
         choose = {"count": 3, "most_alike": 0.9}
-        assert chosen_features(scores, correlations, **choose) == [0, 3, 2]
-        assert chosen_features(scores, np.eye(4), **choose) == [0, 1, 3]
-        assert chosen_features(scores[:0], np.eye(0), **choose) == []
+        assert select_features(scores, correlations, **choose) == [0, 3, 2]
+        assert select_features(scores, np.eye(4), **choose) == [0, 1, 3]
+        assert select_features(scores[:0], np.eye(0), **choose) == []
 
-    def test_what_says_most_of_the_others(self):
+    def test_representativeness(self):
         correlations = np.array([[1.0, 0.9, 0.8], [0.9, 1.0, 0.1], [0.8, 0.1, 1.0]])
         assert representativeness(correlations) == pytest.approx([1.45 / 2, 0.82 / 2, 0.65 / 2])
         assert representativeness(np.eye(1)).tolist() == [0.0]
@@ -133,9 +133,9 @@ class TestCorrelations:
 
 @given(points)
 def test_standardised_columns_have_one_scale(table):
-    found, moves = standardised(table), varies(table)
-    np.testing.assert_allclose(found.mean(axis=0), 0.0, atol=1e-9)
-    np.testing.assert_allclose(found.std(axis=0), moves.astype(float), atol=1e-9)
+    scaled, is_varying = standardise(table), varies(table)
+    np.testing.assert_allclose(scaled.mean(axis=0), 0.0, atol=1e-9)
+    np.testing.assert_allclose(scaled.std(axis=0), is_varying.astype(float), atol=1e-9)
 
 
 def test_rounding_is_no_variation():

@@ -1,4 +1,4 @@
-"""Memory: what was held at most, and what is kept."""
+"""The peak of memory, and the memory that a process keeps."""
 
 import mmap
 import platform
@@ -49,4 +49,4 @@ def test_what_is_kept_is_not_fetched_again():
 
 def test_elsewhere_nothing_is_asked_for(monkeypatch):
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    assert keep_freed_memory.__wrapped__() is False
+    assert keep_freed_memory() is False

@@ -1,4 +1,5 @@
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -100,3 +101,12 @@ def _runs(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a matter of glibc")
+def test_a_worker_keeps_the_memory_it_frees():
+    n_bytes = 50_000_000
+    (outcome,) = isolated_map(
+        crashing.page_faults, [n_bytes], workers=1, time_limit=lambda item: 60.0
+    )
+    assert outcome.value < n_bytes / 4096 / 10

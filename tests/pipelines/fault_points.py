@@ -42,7 +42,9 @@ class FaultPoints:
         self.counts: Counter[str] = Counter()
         self.trace: list[str] = []
         self.doing = "read"  # of the catalogue
-        self._modules = [sys.modules[name] for name in sys.modules if name.startswith("assets.")]
+        self._modules = [
+            m for name, m in sys.modules.items() if name.startswith("melgraph.assets.")
+        ]
 
     def at(self, name: str) -> bool:
         """Come by a point. Returns whether this is where to die."""
@@ -150,7 +152,9 @@ class FaultPoints:
         self._around(
             RaggedWriter, "_write_shard", lambda w: w.array.store_path.store.root, "a shard"
         )
-        self._around(ingest_pass._Aside, "append", lambda sink: sink._path, "rows aside")
+        self._around(
+            ingest_pass._TemporaryArrayWriter, "append", lambda sink: sink._path, "rows aside"
+        )
         self._around(Lock, "acquire", lambda lock: lock.path, "taking the lock")
         self._around(Lock, "release", lambda lock: lock.path, "release of the lock")
 

@@ -17,27 +17,36 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from melgraph.assets.dataset import datasets
-from melgraph.assets.embeddings import embeddings, encoders, tags
-from melgraph.assets.library import duplicates, fingerprints, ingest
-from melgraph.assets.partitions import TRACK_BATCH
-from melgraph.assets.recommendations import recommendations
+from melgraph.assets.context import Context
+from melgraph.assets.library.ingest import representation_spec, write_batch
+from melgraph.assets.recommendations.indexes import segment_specs
+from melgraph.assets.stage import ONE
+from melgraph.assets.stages import (
+    AUDIO_FINGERPRINTS,
+    BY_DEFAULT,
+    INDEX_SEGMENTS,
+    STAGES,
+    TRACKS,
+    Stage,
+    stages_of,
+)
 from melgraph.ml import workers
+from melgraph.ml.specs import Specs, load_specs
 from melgraph.pipelines.intake import cut_batches, one_scanner, reconcile, scan_library
 from melgraph.pipelines.plan import Planner, Step
-from melgraph.storage.artifacts import ArtifactStore, Production
-from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.artifacts import Production
 from melgraph.storage.home import Home
-from melgraph.storage.records import Spec
+from melgraph.storage.records import Spec, partition_name
 from tests.pipelines.fault_points import FaultPoints
 
 BATCH_SIZE = 3
 BOARD_BYTES = 1 << 19
 LAST_POINT = 256  # bytes of the board
-HANGS_S = 300
+HANGS_S = 1800  # a run that takes longer hangs
 # They come with the import of polars and pyarrow, sleep, and hold no lock that a fork would miss.
 HARMLESS_THREADS = {"jemalloc_bg_thd", "polars-ooc-clea"}
 
@@ -87,87 +96,74 @@ class Ending:
 # -- the run --------------------------------------------------------------------------------------
 
 
-def run(home: Home) -> list[str]:
+def run(home: Home, specs: Specs) -> list[str]:
     """Scan, and take every step of the plan that is not trained or drawn. Returns what is left."""
     home = home.create()
-    store, catalogue = ArtifactStore(home), Catalogue(home.catalogue)
+    context = Context.open(home, specs)
     with one_scanner(home):
-        reconcile(store, catalogue)
+        reconcile(context.store, context.catalogue)
         scan = scan_library(
             home,
-            catalogue,
+            context.catalogue,
             settle_s=0.0,
             look_again_s=0.0,
             compare_bytes=math.inf,
             compare_s=math.inf,
         )
-        cut_batches(catalogue, scan, batch_size=BATCH_SIZE)
-    for step in steps(store, catalogue):
-        JOBS[step.job](store, catalogue, step.partition)
-    return [f"{step.job} {step.partition}" for step in steps(store, catalogue)]
+        cut_batches(context.catalogue, scan, batch_size=BATCH_SIZE)
+    for step in steps(context):
+        JOBS[step.job](context, step)
+    return [f"{step.job} {step.partition}" for step in steps(context)]
 
 
-def steps(store: ArtifactStore, catalogue: Catalogue) -> Iterator[Step]:
+def steps(context: Context) -> Iterator[Step]:
     """What `melgraph run --refresh` would run now, of the jobs there are here."""
-    for _, plan in Planner(store, catalogue, [], refresh=True).stages():
+    for _, plan in Planner(context, [], refresh=True).parts():
         yield from (step for step in plan() if step.why_not is None and step.job in JOBS)
 
 
-def _ingest(store: ArtifactStore, catalogue: Catalogue, partition: dict[str, str]) -> None:
-    """As `assets.library.representations.ingest_batch` and `assets.library.fingerprints` do it."""
-    batch = partition[TRACK_BATCH]
-    tracks = ingest.tracks_spec(batch, catalogue.batch_files(batch))
-    selected = [tracks, *ingest.representation_specs(store, tracks.reference)]
-    with Production(store, selected) as production:
+def _partition(step: Step) -> str:
+    return partition_name(step.partition) if step.partition else ONE
+
+
+def _produce(context: Context, stage: Stage, spec: Spec) -> None:
+    context.store.produce(spec, partial(stage.write, context.store))
+
+
+def _make_all(context: Context, step: Step) -> None:
+    """As the assets of the job do it."""
+    for stage in stages_of(step.job):
+        _produce(context, stage, stage.plan(context, _partition(step)))
+
+
+def _ingest(context: Context, step: Step) -> None:
+    """As the assets `ingest_batch` and `audio_fingerprints` do it."""
+    batch = _partition(step)
+    tracks = TRACKS.plan(context, batch)
+    representations = [
+        representation_spec(stage, context, tracks.reference) for stage in BY_DEFAULT
+    ]
+    with Production(context.store, [tracks, *representations]) as production:
         if production.missing:
-            ingest.write_batch(store, production.missing)
-    found = production.artifacts[ingest.TRACKS].record.recordings
-    catalogue.identify(batch, {r.path: r.track_id for r in found if r.track_id})
-    mel = production.artifacts[ingest.MEL].reference
-    spec = fingerprints.fingerprint_spec(mel)
-    store.produce(spec, partial(fingerprints.write_fingerprints, store))
+            write_batch(context.store, production.missing)
+    recordings = production.artifacts[TRACKS.name].record.recordings
+    context.catalogue.identify(batch, {r.path: r.track_id for r in recordings if r.track_id})
+    _produce(context, AUDIO_FINGERPRINTS, AUDIO_FINGERPRINTS.plan(context, batch))
 
 
-def _making(
-    spec_of: Callable[..., Spec], write: Callable[..., None]
-) -> Callable[[ArtifactStore, Catalogue, dict[str, str]], None]:
-    def take(store: ArtifactStore, catalogue: Catalogue, partition: dict[str, str]) -> None:
-        store.produce(spec_of(store, catalogue, *partition.values()), partial(write, store))
-
-    return take
+def _recommend(context: Context, step: Step) -> None:
+    """As the assets `recommendation_indexes` and `recommendations` do it."""
+    for segment in segment_specs(context, _partition(step)):
+        _produce(context, INDEX_SEGMENTS, segment)
+    _make_all(context, step)
 
 
-def _embed(store: ArtifactStore, catalogue: Catalogue, partition: dict[str, str]) -> None:
-    """As the assets `embeddings` and `tags` do it."""
-    encoder, batch = partition["encoder"], partition[TRACK_BATCH]
-    spec = embeddings.embedding_spec(store, encoder, batch)
-    store.produce(spec, partial(embeddings.write_embeddings, store))
-    store.produce(tags.tags_spec(store, encoder, batch), partial(tags.write_tags, store))
-
-
-def _recommend(store: ArtifactStore, catalogue: Catalogue, partition: dict[str, str]) -> None:
-    """As the two assets of `assets.recommendations.recommendations` do it."""
-    (encoder,) = partition.values()
-    segments = recommendations.segment_specs(store, encoder)
-    for segment in segments:
-        store.produce(segment, partial(recommendations.write_index_segment, store))
-    index = recommendations.index_spec(encoder, segments)
-    store.produce(index, partial(recommendations.write_index, store))
-    spec = recommendations.recommendation_spec(store, catalogue, encoder)
-    store.produce(spec, partial(recommendations.write_recommendations, store))
-
-
-JOBS: dict[str, Callable[[ArtifactStore, Catalogue, dict[str, str]], None]] = {
+JOBS: dict[str, Callable[[Context, Step], None]] = {
     "ingest": _ingest,
-    "deduplication": _making(
-        lambda store, catalogue: duplicates.duplicates_spec(store, catalogue),
-        duplicates.write_duplicates,
-    ),
-    "dataset": _making(datasets.dataset_spec, datasets.write_dataset),
-    "encoding": _making(
-        lambda store, _, name: encoders.encoder_spec(store, name), encoders.write_encoder
-    ),
-    "embedding": _embed,
+    "deduplication": _make_all,
+    "dataset": _make_all,
+    "encoding": _make_all,
+    "embedding": _make_all,
     "recommending": _recommend,
 }
 
@@ -186,7 +182,7 @@ def map_here(points: FaultPoints) -> Callable[..., Iterator[workers.Outcome]]:
     return one_by_one
 
 
-def child(order: Order, board: mmap.mmap) -> None:
+def child(order: Order, board: mmap.mmap, specs: Specs) -> None:
     """Run in a fork; never returns."""
     status = 1
     try:
@@ -204,7 +200,7 @@ def child(order: Order, board: mmap.mmap) -> None:
             sys.modules["__main__"].__spec__ = sys.modules["__main__"].__file__ = None
         else:
             workers.isolated_map = map_here(points)  # type: ignore[assignment]
-        left = run(Home(Path(order.home), order.library))
+        left = run(Home(Path(order.home), order.library), specs)
         told = json.dumps({"trace": points.trace, "left": left}).encode()
         board[LAST_POINT : LAST_POINT + len(told)] = told
         status = 0
@@ -221,14 +217,14 @@ def threads() -> set[str]:
     return {(thread / "comm").read_text().strip() for thread in others}
 
 
-def carry_out(order: Order) -> Ending:
+def carry_out(order: Order, specs: Specs) -> Ending:
     """Fork, wait, or kill at the moment."""
     assert not threads() - HARMLESS_THREADS, "a process with threads at work cannot be forked"
     board = mmap.mmap(-1, BOARD_BYTES)
     started = time.monotonic()
     process = os.fork()
     if process == 0:
-        child(order, board)
+        child(order, board, specs)
     status = await_end(process, order, started)
     seconds = time.monotonic() - started
     last, rest = board[:LAST_POINT], board[LAST_POINT:].rstrip(b"\0")
@@ -259,6 +255,10 @@ def prepare() -> None:
     import sklearn.neighbors  # noqa: F401
     import usearch.index  # noqa: F401
 
+    for stage in STAGES.values():
+        if stage.job in JOBS or stage is INDEX_SEGMENTS:
+            import_module(f"melgraph.assets.{stage.module}")
+
     from melgraph.storage import artifacts, environment
 
     mutagen.File(__file__)  # imports all it knows, once
@@ -269,10 +269,11 @@ def prepare() -> None:
 def main() -> None:
     """Carry out orders until stdin ends."""
     prepare()
+    specs = load_specs()  # once: no home that is killed has TOML files of its own
     gc.disable()  # a collection in a fork would touch, and so copy, every page
     gc.freeze()
     for line in sys.stdin:
-        print(json.dumps(asdict(carry_out(Order(**json.loads(line))))), flush=True)
+        print(json.dumps(asdict(carry_out(Order(**json.loads(line)), specs))), flush=True)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 RATE = 22050
 LONG_AGO_NS = 1_700_000_000_000_000_000  # files that nobody is still writing to
 SECONDS, LONG_SECONDS = 0.6, 40.0
-DEATH_S = 60.0  # within which workers of a run that was killed must have ended
+DEATH_S = 600.0  # within which workers of a run that was killed must have ended
 THREADS = ("OMP", "MKL", "OPENBLAS", "POLARS_MAX", "RAYON")
 
 
@@ -210,7 +210,7 @@ def answers(home: Path) -> Answers:
     }
     batches = catalogue.batches()
     known = {
-        "known": catalogue.known(),
+        "known": catalogue.path_states(),
         "files of batches": {batch: catalogue.batch_files(batch) for batch in batches},
         "to identify": catalogue.unidentified_batches(),
         "looks": catalogue.last_look(),

@@ -76,7 +76,7 @@ class Person:
         """All that is written on the page."""
         return self.driver.find_element(By.TAG_NAME, "body").text
 
-    def wait(self, what: str, question: Callable[[], Any], seconds: float = 60.0) -> Any:
+    def wait(self, what: str, question: Callable[[], Any], seconds: float = 300.0) -> Any:
         """The first true answer.
 
         Raises:
@@ -106,12 +106,12 @@ class Person:
         found = self.driver.find_elements(By.XPATH, xpath)
         return next((element for element in found if element.is_displayed()), None)
 
-    def see(self, text: str, *, within: str = "", seconds: float = 60.0) -> WebElement:
+    def see(self, text: str, *, within: str = "", seconds: float = 300.0) -> WebElement:
         """The visible element that says just this, below the XPath `within`."""
         xpath = f'{within}//*[normalize-space(text())="{text}"]'
         return self.wait(repr(text), lambda: self.shown(xpath), seconds)
 
-    def press(self, name: str, *, seconds: float = 60.0) -> None:
+    def press(self, name: str, *, seconds: float = 300.0) -> None:
         """Click the button, link or menu item of this name."""
         kinds = "self::button or self::a or @role='button' or @role='menuitem'"
         named = f'normalize-space()="{name}" or @aria-label="{name}"'
@@ -159,7 +159,7 @@ class Person:
         self.press_what(title, "the title of the dialog, to close the list")
         self.press("Launch 1 run")
 
-    def watch_run(self, *, seconds: float = 300.0) -> tuple[str, str]:
+    def watch_run(self, *, seconds: float = 1800.0) -> tuple[str, str]:
         """Open the run just launched and watch it to its end: its status and id."""
         self.press("View")
         ends = "//*[normalize-space(text())='Success' or normalize-space(text())='Failure']"
@@ -196,7 +196,7 @@ def at_a_browser(folder: Path) -> Iterator[Person]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_page_load_timeout(120)
+    driver.set_page_load_timeout(600)
     person = Person(driver, folder)
     person.visit("about:blank")
     person.traffic()  # of the browser's own first tab

@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import pytest
-
-from tests.conftest import MadeHome, copy_home
+from tests.conftest import PATIENCE_S, MadeHome, copy_home
 
 NEW_BATCH, EXPERIMENT, HOPELESS, STRICT = "batch-000002", "one-epoch", "hopeless", "strict"
 SPECS = {
@@ -72,15 +70,10 @@ def home_with_work_to_do(made_home: MadeHome, folder: Path) -> MadeHome:
 
 
 def _snapshot_the_strict_dataset(made: MadeHome) -> None:
-    from melgraph.assets import partitions
-    from melgraph.assets.dataset import datasets
-    from melgraph.ml.specs import load_specs
+    from melgraph.assets.stages import DATASETS
 
-    own = load_specs(made.home.specs).datasets[STRICT]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(partitions.SPECS.datasets, STRICT, own)
-        spec = datasets.dataset_spec(made.store, made.catalogue, STRICT)
-        made.store.produce(spec, partial(datasets.write_dataset, made.store))
+    spec = DATASETS.plan(made.context, STRICT)
+    made.store.produce(spec, partial(DATASETS.write, made.store))
 
 
 def _register_the_batch(made: MadeHome) -> None:
@@ -97,7 +90,7 @@ def _register_the_batch(made: MadeHome) -> None:
 
 
 @contextmanager
-def serving_ui(made: MadeHome, *, log: Path, seconds: float = 600.0) -> Iterator[ServedUi]:
+def serving_ui(made: MadeHome, *, log: Path, seconds: float = PATIENCE_S) -> Iterator[ServedUi]:
     """Start it, wait until it says that all three servers answer, and stop it at the end."""
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -116,4 +109,4 @@ def serving_ui(made: MadeHome, *, log: Path, seconds: float = 600.0) -> Iterator
         yield ServedUi(found["Dagster"], found["pages"], found["MLflow"], made)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(PATIENCE_S)

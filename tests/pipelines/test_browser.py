@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not here"
 )
 GROUPS = (
-    "ingest", "representations", "dataset", "models", "embeddings", "recommendations",
+    "library", "dataset", "models", "embeddings", "recommendations",
     "generation", "pages",
 )  # fmt: skip
 NARROW = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
@@ -68,7 +68,7 @@ def test_a_batch_is_materialized(person, ui):
     status, run = person.watch_run()
     assert status == "Success", person.witness()
     person.visit(f"{ui.dagster}/assets/tracks?view=partitions&partition={NEW_BATCH}")
-    person.see("made")
+    person.see("computed and stored")
     made = store.need("tracks", NEW_BATCH)
     assert made.record.run["dagster"] == run
     assert (made.facts["files"], made.facts["ok"]) == (4, 4)
@@ -82,12 +82,12 @@ def test_an_experiment_is_trained_and_its_confusion_matrix_shown(person, ui):
     person.press("training")
     person.press("Materialize all…")
     person.launch(EXPERIMENT)
-    status, run = person.watch_run(seconds=420)
+    status, run = person.watch_run()
     assert status == "Success", person.witness()
     for asset in ("trained_models", "evaluations"):
         assert store.need(asset, EXPERIMENT).record.run["dagster"] == run
     person.visit(f"{ui.dagster}/assets/evaluations?view=partitions&partition={EXPERIMENT}")
-    person.see("made")
+    person.see("computed and stored")
     person.open_markdown("confusion matrix")
     picture = person.wait(
         "the picture", lambda: person.shown("//img[starts-with(@src, 'data:image/png')]")

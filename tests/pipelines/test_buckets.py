@@ -11,16 +11,16 @@ from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.bucket import Bucket
 from melgraph.storage.home import open_home
 from melgraph.storage.tables import read_table
-from tests.conftest import EXPERIMENT, STYLES
+from tests.conftest import EXPERIMENT, PATIENCE_S, STYLES
 
 ROOT = Path(__file__).parents[2]
-# The first three of the stages: what is made from a library, a dataset, a trained model.
+# The first four parts of a run: what is made from a library, a dataset, a trained model.
 PROGRAM = """
 import sys
 from melgraph.pipelines import cli
 from melgraph.pipelines.plan import Planner
-stages = Planner.stages
-Planner.stages = lambda self: stages(self)[:4]
+parts = Planner.parts
+Planner.parts = lambda self: parts(self)[:4]
 run = ["run", "--experiment", "small-cnn"]
 library, store = sys.argv[1:]
 first = cli.main([*run, "--library", library, "--store", store])
@@ -44,7 +44,7 @@ def melgraph(home: Path, *command: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "MELGRAPH_HOME": str(home), "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, *command], env=environment, cwd=home.parent, capture_output=True,
-        text=True, timeout=300,
+        text=True, timeout=PATIENCE_S,
     )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def test_from_a_bucket_into_a_bucket(tmp_path, bucket, library):
     [
         (("--library", "s3://no-such-bucket/songs"), "does not exist"),
         (("--library", "gs://music"), "neither a folder nor s3://BUCKET/PREFIX"),
-        (("--store", "a-folder"), "is no bucket"),
+        (("--store", "a-folder"), "is not a bucket"),
     ],
 )
 def test_what_cannot_be_used_is_told_in_a_few_lines(tmp_path, bucket, options, told):

@@ -22,6 +22,7 @@ from dagster import (
 )
 
 from melgraph.pipelines.definitions import defs
+from tests.conftest import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 SNAPSHOT = Path(__file__).with_name("asset_graph.json")
@@ -150,7 +151,7 @@ def test_dagster_finds_the_definitions_valid(tmp_path):
     ran = subprocess.run(
         [sys.executable, "-m", "dagster", "definitions", "validate", "--log-level", "warning",
          "-w", str(ROOT / "workspace.yaml")],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     # The one warning allowed is about the name of the command itself.

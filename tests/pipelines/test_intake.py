@@ -1,4 +1,4 @@
-"""What a scan sees, what it notes, and what becomes a batch."""
+"""Intake: what a scan counts, what is noted in the catalogue, and what becomes a batch."""
 
 import hashlib
 import os
@@ -17,6 +17,7 @@ from melgraph.storage.errors import ArtifactLocked, StorageError
 from melgraph.storage.home import Home
 from melgraph.storage.library import FolderLibrary
 from melgraph.storage.records import Recording, Spec
+from tests.conftest import PATIENCE_S
 
 LONG_AGO = 1_600_000_000
 
@@ -45,38 +46,38 @@ def paths(files) -> list[str]:
 
 
 def look(home: Home, catalogue: Catalogue, **options) -> Scan:
-    """A scan as `melgraph run` makes it: what is old is taken at first sight."""
+    """A scan as `melgraph run` makes it: files older than a minute need one look only."""
     return scan_library(home, catalogue, look_again_s=0.0, **options)
 
 
 def take(home: Home, catalogue: Catalogue) -> Scan:
-    """A scan; what it found is noted, cut and, in place of an ingest, hashed."""
+    """A scan and a cut; instead of an ingest, the new files are hashed."""
     scan = look(home, catalogue)
     for batch in cut_batches(catalogue, scan):
-        found = {}
+        track_ids = {}
         for file in catalogue.batch_files(batch):
             data = (Path(home.library) / file.path).read_bytes()
-            found[file.path] = hashlib.sha256(data).hexdigest()[:32]
-        catalogue.identify(batch, found)
+            track_ids[file.path] = hashlib.sha256(data).hexdigest()[:32]
+        catalogue.identify(batch, track_ids)
     return scan
 
 
 def test_new_files_become_batches_in_order(home, catalogue):
     put(home, *(f"{n}.mp3" for n in range(5)), "notes.txt", "._0.mp3")
     scan = look(home, catalogue)
-    assert (scan.listed, len(scan.arrived), scan.unsettled, scan.gone) == (5, 5, [], [])
-    assert scan.sentence() == "5 audio files listed, 5 new, 1 other files passed over (1 .txt)"
+    assert (scan.n_files, len(scan.arrived), scan.unsettled, scan.gone) == (5, 5, [], [])
+    assert scan.sentence() == "5 audio files listed, 5 new, 1 other files ignored (1 .txt)"
     assert catalogue.batches() == []  # a scan changes nothing
     keys = cut_batches(catalogue, scan, batch_size=2)
     assert keys == ["batch-000001", "batch-000002", "batch-000003"]
-    found = [paths(catalogue.batch_files(key)) for key in keys]
-    assert found == [["0.mp3", "1.mp3"], ["2.mp3", "3.mp3"], ["4.mp3"]]
+    batches = [paths(catalogue.batch_files(key)) for key in keys]
+    assert batches == [["0.mp3", "1.mp3"], ["2.mp3", "3.mp3"], ["4.mp3"]]
     again = look(home, catalogue)
     assert again.arrived == []
     assert cut_batches(catalogue, again) == []
 
 
-def test_only_so_many_batches_at_a_time(home, catalogue):
+def test_a_cut_makes_a_limited_number_of_batches(home, catalogue):
     put(home, *(f"{n}.mp3" for n in range(5)))
     cut_batches(catalogue, look(home, catalogue), batch_size=1, most=2)
     rest = look(home, catalogue).arrived
@@ -93,8 +94,8 @@ def test_a_young_file_waits(home, catalogue):
     assert len(look(home, catalogue, settle_s=0).arrived) == 2
 
 
-def test_a_file_is_taken_when_two_scans_saw_it_alike(home, catalogue):
-    """Its time alone does not tell: a copy may carry the time of the original from the start."""
+def test_a_file_is_cut_when_two_scans_saw_the_same_size_and_date(home, catalogue):
+    """An old date alone is not enough: a copy may get the date of the original at its start."""
     put(home, "a.mp3", content=b"the beg")
     first = scan_library(home, catalogue)
     assert paths(first.unsettled) == ["a.mp3"]
@@ -132,7 +133,7 @@ def test_a_young_file_is_looked_at_twice(home, catalogue, monkeypatch):
     assert len(slept) <= 1
 
 
-def test_what_a_cut_leaves_is_taken_at_the_next_scan(home, catalogue):
+def test_files_beyond_the_limit_of_a_cut_are_cut_after_the_next_scan(home, catalogue):
     put(home, *(f"{n}.mp3" for n in range(5)))
     cut_batches(catalogue, scan_library(home, catalogue))
     for left in (3, 1, 0):
@@ -145,7 +146,7 @@ def test_a_file_dated_in_the_future_does_not_wait_for_it(home, catalogue):
     assert paths(look(home, catalogue).arrived) == ["2099.mp3"]
 
 
-def test_each_kind_of_change_is_told(home, catalogue):
+def test_each_kind_of_change_is_counted(home, catalogue):
     for n in range(7):
         put(home, f"{n}.mp3", content=b"la" * (n + 1), at=LONG_AGO + n)
     put(home, "7.mp3", content=b"lu", at=LONG_AGO)
@@ -162,9 +163,10 @@ def test_each_kind_of_change_is_told(home, catalogue):
     put(home, "7.mp3", content=b"lu", at=LONG_AGO)
     scan = take(home, catalogue)
     assert scan.sentence() == (
-        "8 audio files listed, 1 new, 2 changed, 1 moved, 1 touched, 1 returned, 1 gone"
+        "8 audio files listed, 1 new, 2 changed, 1 moved, 1 with a new date only, "
+        "1 returned, 1 gone"
     )
-    assert scan.noted
+    assert scan.affects_catalogued_files
     assert paths(scan.new) == ["5 again.mp3"]
     assert paths(scan.changed) == ["1.mp3", "2.mp3"]
     assert [(move.source.path, move.file.path) for move in scan.moved] == [("0.mp3", "moved.mp3")]
@@ -176,8 +178,9 @@ def test_each_kind_of_change_is_told(home, catalogue):
     copied = hashlib.sha256(b"la" * 6).hexdigest()[:32]
     assert catalogue.locations(copied) == ["5 again.mp3", "5.mp3"]
     again = take(home, catalogue)
-    assert (again.sentence(), again.noted) == ("8 audio files listed, 0 new", False)
-    # What is live is what is there.
+    assert again.sentence() == "8 audio files listed, 0 new"
+    assert not again.affects_catalogued_files
+    # The live files are those in the folder.
     live = catalogue.live_files()
     for path in library.iterdir():
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -207,7 +210,7 @@ def test_a_renamed_folder_is_only_noted(home, catalogue):
     assert catalogue.batch_places("batch-000001") == names
 
 
-def test_what_is_too_much_to_compare_now_is_compared_later(home, catalogue):
+def test_files_beyond_the_limit_of_comparisons_are_compared_later(home, catalogue):
     for n in range(6):
         put(home, f"a/{n}.mp3", content=b"%04d" % n)
     take(home, catalogue)
@@ -231,16 +234,16 @@ def test_one_file_is_compared_however_large(home, catalogue, limit):
     assert (paths(scan.touched), paths(scan.waiting)) == (["a.mp3"], ["b.mp3"])
 
 
-def test_what_changes_while_it_is_compared_is_not_called_the_same(home, catalogue, monkeypatch):
+def test_a_file_that_changes_while_it_is_read_is_new(home, catalogue, monkeypatch):
     put(home, "a.mp3")
     take(home, catalogue)
     (Path(home.library) / "a.mp3").rename(Path(home.library) / "b.mp3")
     whole = FolderLibrary.sha256
 
     def hash_and_write(library, path: str) -> str:
-        found = whole(library, path)
+        sha256 = whole(library, path)
         (library.folder / path).write_bytes(b"other")
-        return found
+        return sha256
 
     monkeypatch.setattr(FolderLibrary, "sha256", hash_and_write)
     scan = look(home, catalogue)
@@ -251,8 +254,8 @@ def test_two_scanners_at_once_cut_each_file_once(home, catalogue):
     put(home, *(f"{n:02d}.mp3" for n in range(40)))
 
     def scanner() -> int:
-        cut, until = 0, time.monotonic() + 60
-        while len(catalogue.known()) < 40 and time.monotonic() < until:
+        cut, until = 0, time.monotonic() + PATIENCE_S
+        while len(catalogue.path_states()) < 40 and time.monotonic() < until:
             with suppress(ArtifactLocked), one_scanner(home):
                 cut += len(cut_batches(catalogue, look(home, catalogue), batch_size=3, most=1))
             time.sleep(0.001)
@@ -260,24 +263,24 @@ def test_two_scanners_at_once_cut_each_file_once(home, catalogue):
 
     with ThreadPoolExecutor(2) as threads:
         both = [threads.submit(scanner) for _ in range(2)]
-        counts = [one.result(timeout=60) for one in both]
+        counts = [one.result(timeout=PATIENCE_S) for one in both]
     registered = [path for b in catalogue.batches() for path in paths(catalogue.batch_files(b))]
     assert sum(counts) == len(catalogue.batches()) == 14
     assert sorted(registered) == [f"{n:02d}.mp3" for n in range(40)]
 
 
-def test_what_a_killed_ingest_did_not_say_is_made_good(home, catalogue):
+def test_track_ids_that_a_killed_ingest_did_not_enter_are_entered(home, catalogue):
     put(home, "a.mp3", "b.mp3")
     batch, waiting = cut_batches(catalogue, look(home, catalogue), batch_size=1)
     store = ArtifactStore(home)
-    assert reconcile(store, catalogue) == []  # neither is ingested
+    assert reconcile(store, catalogue) == []  # neither batch is ingested
 
     def write(work):
         work.recordings.append(Recording("aa" * 16, "aa" * 32, "a.mp3"))
 
     store.produce(Spec("tracks", batch, 1), write)  # and then it was killed
     assert reconcile(store, catalogue) == [batch]
-    assert catalogue.known()["a.mp3"].track_id == "aa" * 16
+    assert catalogue.path_states()["a.mp3"].track_id == "aa" * 16
     assert reconcile(store, catalogue) == []
     assert catalogue.unidentified_batches() == [waiting]
 
@@ -291,15 +294,15 @@ def test_a_file_that_is_gone_is_noted_and_may_come_back(home, catalogue):
     assert "1 gone" in scan.sentence()
     assert cut_batches(catalogue, scan) == []
     assert catalogue.missing_paths() == ["a.mp3"]
-    assert look(home, catalogue).gone == []  # told once
+    assert look(home, catalogue).gone == []  # reported once
     put(home, "a.mp3")
     scan = look(home, catalogue)
     assert paths(scan.returned) == ["a.mp3"]
-    assert cut_batches(catalogue, scan) == []  # it is in its batch still
+    assert cut_batches(catalogue, scan) == []  # it is still in its batch
     assert catalogue.missing_paths() == []
 
 
-def test_what_cannot_be_listed_just_now_is_not_gone(home, catalogue, monkeypatch):
+def test_files_of_a_folder_that_cannot_be_listed_are_not_gone(home, catalogue, monkeypatch):
     put(home, "jazz/a.mp3", "rock/b.mp3")
     cut_batches(catalogue, look(home, catalogue))
     whole = FolderLibrary.list
@@ -331,7 +334,7 @@ def test_a_library_that_is_not_mounted_loses_nothing(home, catalogue):
     assert catalogue.missing_paths() == []
 
 
-def test_what_is_passed_over_is_said(home, catalogue):
+def test_ignored_files_are_counted(home, catalogue):
     put(home, "a.mp3", "cover.jpg", "b/cover.jpg", "LICENCE")
-    said = look(home, catalogue).sentence()
-    assert said.endswith("3 other files passed over (2 .jpg, 1 without a suffix)")
+    sentence = look(home, catalogue).sentence()
+    assert sentence.endswith("3 other files ignored (2 .jpg, 1 without a suffix)")

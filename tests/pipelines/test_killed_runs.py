@@ -7,12 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from melgraph.assets.kinds import KINDS
-from melgraph.assets.library import ingest, ingest_pass
-from melgraph.assets.models.studies.trials import TRIALS
-from melgraph.assets.recommendations.recommendations import SEGMENTS
-from melgraph.pipelines import jobs
-from melgraph.pipelines.definitions import defs
+from melgraph.assets.library import ingest_pass
+from melgraph.assets.stages import ON_DEMAND, STAGES, TRACKS
 from melgraph.pipelines.intake import reconcile
 from melgraph.pipelines.plan import Planner
 from melgraph.storage.artifacts import ArtifactStore
@@ -37,7 +33,7 @@ ELSEWHERE = ("the lock", "the holder's note", "making a folder", "fsync of a fol
 RANDOM_KILLS = 15
 COMMANDS_KILLED = 1
 SEED = 20260514
-STAGES = (
+KILLED_STAGES = (
     "tracks",
     "mel_spectrograms",
     "audio_features",
@@ -90,7 +86,7 @@ def campaign(runs: Runs, tmp_path: Path) -> Campaign:
 def test_every_stage_has_its_points(scenarios):
     """So that a point which is no longer passed, because the code moved, is missed."""
     found = points_of(scenarios).keys()
-    wanted = {f"{stage}: {point}" for stage in STAGES for point in OF_AN_ARTIFACT}
+    wanted = {f"{stage}: {point}" for stage in KILLED_STAGES for point in OF_AN_ARTIFACT}
     wanted |= {
         f"catalogue: {when} {what}"
         for when in ("within", "before commit of", "after commit of")
@@ -127,7 +123,7 @@ def test_killed_between_tracks_and_their_identities(campaign, scenarios):
     assert campaign.runs.run(home, scenario.library, point=point).status == KILLED
     catalogue, store = Catalogue(home / "catalogue.sqlite"), ArtifactStore(open_home(home))
     batch, *_ = catalogue.unidentified_batches()
-    assert store.need(ingest.TRACKS, batch).facts["files"] == len(catalogue.batch_files(batch))
+    assert store.need(TRACKS.name, batch).facts["files"] == len(catalogue.batch_files(batch))
     assert reconcile(store, catalogue) == [batch]
     assert batch not in catalogue.unidentified_batches()
     campaign.end(home, scenario)
@@ -166,33 +162,20 @@ def test_scratch_that_is_still_written_to_stands_in_nobodys_way(tmp_path, monkey
     assert list(ones) == []
 
 
-def test_killed_before_a_version_is_the_current_one(home_copy, small_specs):
+def test_killed_before_a_version_is_the_current_one(home_copy):
     """What is committed, and not yet what readers get, is taken up again; whatever it is."""
     home = home_copy()
-    job_of = jobs_by_kind()
-    # of these an index and a study name the versions that they need
-    for name in KINDS.keys() - {SEGMENTS, TRIALS}:
-        pointers = list((home.home.artifacts / name).glob("*/current"))
+    on_demand = [stage.name for stage in ON_DEMAND]
+    # An index and a study name the versions that they need of what is made inside of their assets.
+    for stage in (stage for stage in STAGES.values() if stage.job is not None):
+        pointers = list((home.home.artifacts / stage.name).glob("*/current"))
+        assert pointers, stage.name
         kept = {pointer: pointer.read_bytes() for pointer in pointers}
         for pointer in pointers:
             pointer.unlink()
-        planner = Planner(
-            home.store,
-            home.catalogue,
-            ["small-cnn"],
-            representations=ingest.ON_DEMAND,
-            studies=["tiny"],
-        )
+        planner = Planner(home.context, ["small-cnn"], representations=on_demand, studies=["tiny"])
         # Planned as in a run: what comes later is planned when this is done.
-        steps = (step for _, plan in planner.stages() for step in plan())
-        assert any(step.job == job_of[name] and step.why_not is None for step in steps), name
+        steps = (step for _, plan in planner.parts() for step in plan())
+        assert any(step.job == stage.job and step.why_not is None for step in steps), stage.name
         for pointer, data in kept.items():
             pointer.write_bytes(data)
-
-
-def jobs_by_kind() -> dict[str, str]:
-    """Which job makes a kind of artifact."""
-    graph = defs.resolve_asset_graph()
-    return {
-        key.to_user_string(): job.name for job in jobs.ALL for key in job.selection.resolve(graph)
-    }

@@ -8,7 +8,9 @@ import soundfile
 import xarray
 import zarr
 
-from melgraph.assets.library import ingest
+from melgraph.assets.library.ingest import STORE
+from melgraph.assets.library.tracks import Tracks
+from melgraph.assets.stages import MEL_SPECTROGRAMS
 from melgraph.storage.tables import read_table
 from tests.conftest import EXPERIMENT, RECIPE, MadeHome
 
@@ -23,7 +25,7 @@ def run(real_data, tmp_path):
             path.parent.mkdir(parents=True)
             path.write_text(text)
         home = MadeHome(tmp_path / "home", real_data / folder, tmp_path / "output")
-        ran = home.melgraph("run", "--library", str(home.library), *options, timeout=500)
+        ran = home.melgraph("run", "--library", str(home.library), *options)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         assert "Traceback" not in ran.stdout + ran.stderr
         return home
@@ -32,9 +34,7 @@ def run(real_data, tmp_path):
 
 
 def rows_of(home: MadeHome) -> pl.DataFrame:
-    store = home.store
-    batches = [store.need(ingest.TRACKS, name) for name in store.partitions(ingest.TRACKS)]
-    return pl.concat([read_table(batch.folder / ingest.TRACKS_TABLE) for batch in batches])
+    return pl.concat([tracks.table() for tracks in Tracks.all_current(home.store)])
 
 
 def audio_files(folder: Path) -> set[str]:
@@ -50,7 +50,7 @@ def test_gtzan_from_files_to_sounds(run):
     assert set(rows["path"]) == audio_files(home.library)
     assert set(rows["status"]) == {"ok"}
 
-    mel = home.store.need(ingest.MEL, "batch-000001").folder / ingest.STORE
+    mel = home.store.need(MEL_SPECTROGRAMS.name, "batch-000001").folder / STORE
     group = zarr.open_group(mel, mode="r")
     dataset = xarray.open_zarr(mel, consolidated=False)
     assert dataset["values"].shape == group["values"].shape

@@ -3,20 +3,24 @@
 import io
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
 import soundfile
 
-from melgraph.assets.dataset.datasets import DATASETS, TABLE
-from melgraph.assets.embeddings import embeddings, encoders
-from melgraph.assets.materialize import shown_references
+from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.embeddings import embeddings
+from melgraph.assets.materialize import readable_references
 from melgraph.assets.models.tracking.tracker import Tracker
 from melgraph.assets.recommendations import recommendations
+from melgraph.assets.resources import HomeResource
+from melgraph.assets.stages import EMBEDDINGS, ENCODERS, RECOMMENDATIONS, STAGES
 from melgraph.ml.errors import UserError
 from melgraph.ml.sample_library import render_track
 from melgraph.pipelines.cli import main
+from melgraph.pipelines.deployment import build_definitions
 from melgraph.pipelines.instance import open_instance
 from melgraph.pipelines.plan import Planner, Step
 from melgraph.pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report, _execute, run_stages
@@ -26,8 +30,20 @@ from melgraph.storage.spectrogram_store import SpectrogramStore
 from melgraph.storage.tables import read_table
 from tests.conftest import MadeHome
 
-pytestmark = pytest.mark.usefixtures("small_specs")
 RATE = 22050
+
+
+@pytest.fixture
+def home_copy(home_copy):
+    """Of the encoders of the made home two are in service: the others would take time alone."""
+
+    def copy(**options: bool) -> MadeHome:
+        copied = home_copy(**options)
+        toml = 'in_service = ["mel-statistics", "small-cnn"]\n'
+        (copied.root / "specs" / "encoders.toml").write_text(toml)
+        return copied
+
+    return copy
 
 
 def run(home: MadeHome, *, experiments: tuple[str, ...] = ("small-cnn",), **options) -> Report:
@@ -60,7 +76,7 @@ def add(home: MadeHome, *names: str, number: int = 50) -> None:
 
 
 def recommended(home: MadeHome, encoder: str = "mel-statistics") -> pl.DataFrame:
-    artifact = home.store.need(recommendations.RECOMMENDATIONS, encoder)
+    artifact = home.store.need(RECOMMENDATIONS.name, encoder)
     return read_table(artifact.folder / recommendations.TABLE)
 
 
@@ -119,7 +135,7 @@ def test_three_new_files_cost_three_files(home_copy):
         table = recommended(home, encoder)
         assert set(songs) <= set(table["track"]) & set(table["recommended_path"])
     notes = [o.note for o in report.outcomes if o.status == THERE and o.title == "genres"]
-    assert "--refresh makes it anew" in notes[0]
+    assert "--refresh makes a new one" in notes[0]
 
 
 def test_a_changed_transform_recomputes_what_it_defines(home_copy):
@@ -128,10 +144,12 @@ def test_a_changed_transform_recomputes_what_it_defines(home_copy):
     names = ("tracks", "audio_features", "mfcc", "mel_spectrograms", "audio_fingerprints")
     before = {name: home.store.need(name, "batch-000001").reference for name in names}
     (home.root / "specs" / "representations.toml").write_text("[mel_spectrograms]\nn_mels = 64\n")
-    planned = list(Planner(home.store, home.catalogue, []).ingest())
+    planned = list(Planner(home.context, []).ingest())
     assert [step.why_not for step in planned] == [None]
+    definitions = build_definitions(home.context.specs, HomeResource(root=str(home.root)))
+    step = Step("ingest", {"track_batch": "batch-000001"})
     with open_instance(home.home) as instance:
-        assert _execute(Step("ingest", {"track_batch": "batch-000001"}), instance) is None
+        assert _execute(step, definitions, instance) is None
     after = {name: home.store.need(name, "batch-000001") for name in names}
     same = {name for name in names if after[name].reference == before[name]}
     assert same == {"tracks", "audio_features", "mfcc"}
@@ -143,15 +161,15 @@ def test_a_changed_transform_recomputes_what_it_defines(home_copy):
     assert facts["frames"] == 0
     assert "other settings" in facts["unfit"]
     for encoder in ("small-cnn", "mel-statistics"):  # still frozen on the old one
-        spec = embeddings.embedding_spec(home.store, encoder, "batch-000001")
-        with pytest.raises(UserError, match="n_mels 128, not 64"):
-            home.store.produce(spec, lambda work: embeddings.write_embeddings(home.store, work))
+        spec = EMBEDDINGS.plan(home.context, f"{encoder}+batch-000001")
+        with pytest.raises(UserError, match="n_mels was 128 and is now 64"):
+            home.store.produce(spec, partial(EMBEDDINGS.write, home.store))
 
 
 def test_a_file_that_is_gone_is_not_recommended(home_copy, monkeypatch):
     home = home_copy(library=True)
-    snapshot = home.store.need(DATASETS, "genres")
-    used = read_table(snapshot.folder / TABLE).filter(pl.col("split") == "train")
+    snapshot = Snapshot.current(home.store, "genres")
+    used = snapshot.part("train")
     gone = used["path"][0]
     assert gone in mentioned(home)
     (home.library / gone).unlink()
@@ -160,17 +178,17 @@ def test_a_file_that_is_gone_is_not_recommended(home_copy, monkeypatch):
     assert done(report) == ["deduplication", "mel-statistics", "publishing", "small-cnn"]
     for encoder in ("mel-statistics", "small-cnn"):
         assert gone not in mentioned(home, encoder)
-    assert home.store.need(DATASETS, "genres").reference == snapshot.reference
-    assert home.store.verify(snapshot) == []
+    assert Snapshot.current(home.store, "genres").reference == snapshot.reference
+    assert home.store.verify(snapshot.artifact) == []
 
     monkeypatch.setattr(Tracker, "log_training", lambda *_, **__: "a run")
     report = run(home, refresh=True)
     assert report.failed == 0
     assert report.count(SKIPPED) == 0
-    fresh = home.store.need(DATASETS, "genres")
-    table = read_table(fresh.folder / TABLE)
+    fresh = Snapshot.current(home.store, "genres")
+    table = fresh.table()
     assert gone not in set(table["path"])
-    assert snapshot.reference in fresh.record.spec.inputs  # its parent
+    assert snapshot.reference in fresh.spec.inputs  # its parent
     sides = dict(used.select("track_id", "split").iter_rows())
     for track_id, split in table.select("track_id", "split").iter_rows():
         assert sides.get(track_id, split) == split  # who trained, trains
@@ -208,10 +226,10 @@ def test_a_failed_step_stops_only_what_needs_it(home_copy, monkeypatch):
     add(home, "a.wav")
     encode = embeddings.encode
 
-    def fail(store, encoder, views):
-        if encoder.reference.partition == "small-cnn":
+    def fail(encoder, arrays):
+        if encoder.name == "small-cnn":
             raise RuntimeError("out of memory")
-        return encode(store, encoder, views)
+        return encode(encoder, arrays)
 
     with monkeypatch.context() as patch:
         patch.setattr(embeddings, "encode", fail)
@@ -241,7 +259,7 @@ def test_a_library_without_labels(made_home, tmp_path, capsys):
     assert re.search(r", 0 failed in ", said)
     home = MadeHome(root, made_home.library, made_home.output_file)
     assert home.store.partitions("trained_models") == []
-    assert home.store.partitions(encoders.ENCODERS) == ["mel-statistics"]
+    assert home.store.partitions(ENCODERS.name) == ["mel-statistics"]
     assert home.store.partitions("cluster_reports") == ["mel-statistics"]
     assert home.store.need("pages", "all")
     assert recommended(home)["track"].n_unique() == 24
@@ -256,7 +274,7 @@ def test_reports_of_an_older_melgraph_are_left_out(home_copy):
         old = Spec(asset, "retired", 1)
         home.store.produce(old, lambda work, facts=facts: work.facts.update(facts))
         assert home.store.current(asset, "retired") is not None
-        shown = {r.partition for r in shown_references(home.store, asset)}
+        shown = {r.partition for r in readable_references(home.store, STAGES[asset])}
         assert "retired" not in shown
         assert "small-cnn" in shown
     report = run(home)

@@ -19,12 +19,14 @@ from dagster import (
     build_sensor_context,
 )
 
-from melgraph.assets.partitions import SPECS, batches_by_encoder, track_batches
+from melgraph.assets.partitions import Partitions, track_batches
 from melgraph.assets.resources import HomeResource
+from melgraph.assets.stages import EMBEDDINGS
 from melgraph.pipelines import sensors
 from melgraph.pipelines.intake import cut_batches, one_scanner, scan_library
 from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.home import Home
+from tests.conftest import MadeHome
 
 LONG_AGO = 1_600_000_000
 
@@ -47,6 +49,10 @@ def put(home: Home, *names: str, at: float = LONG_AGO) -> None:
     for name in names:
         (Path(home.library) / name).write_bytes(name.encode())
         os.utime(Path(home.library) / name, (at, at))
+
+
+def put_in_service(made: MadeHome, *encoders: str) -> None:
+    (made.root / "specs" / "encoders.toml").write_text(f"in_service = {list(encoders)}\n")
 
 
 def tick(instance: DagsterInstance) -> SensorResult | SkipReason:
@@ -87,7 +93,7 @@ def test_new_files_are_requested_once(home, instance):
 
     again = tick(instance)
     assert isinstance(again, SkipReason)
-    assert again.skip_message == "nothing to do: 2 audio files listed, 0 new"
+    assert again.skip_message == "no file to ingest: 2 audio files listed, 0 new"
 
     put(home, "c.mp3")
     assert requested(tick(instance)) == ["batch-000002"]
@@ -98,7 +104,7 @@ def test_a_file_is_taken_when_two_ticks_saw_it_alike(home, instance):
     answer = tick_once(instance)
     assert isinstance(answer, SkipReason)
     assert answer.skip_message == (
-        "nothing to do: 1 audio files listed, 0 new, 1 still being written"
+        "no file to ingest: 1 audio files listed, 0 new, 1 still being written"
     )
     assert requested(tick_once(instance)) == ["batch-000001"]
 
@@ -117,10 +123,11 @@ def test_what_became_of_known_files_is_noted_and_starts_nothing(home, instance):
     assert isinstance(first, SkipReason)
     assert isinstance(second, SkipReason)
     assert first.skip_message == (
-        "noted, and nothing to ingest: 1 audio files listed, 0 new, 1 gone, 1 still being written"
+        "no file to ingest; the catalogue was updated: "
+        "1 audio files listed, 0 new, 1 gone, 1 still being written"
     )
     assert second.skip_message == (
-        "noted, and nothing to ingest: 1 audio files listed, 0 new, 1 moved"
+        "no file to ingest; the catalogue was updated: 1 audio files listed, 0 new, 1 moved"
     )
     assert catalogue.moved_paths() == {"c.mp3": ["batch-000001", "a.mp3"]}
     assert catalogue.missing_paths() == ["a.mp3", "deleted.mp3"]
@@ -207,15 +214,17 @@ def after(sensor, instance: DagsterInstance, job: str, tags: dict[str, str], **r
 
 
 def test_a_batch_is_embedded_by_every_encoder_in_service(home_copy, instance, monkeypatch):
-    monkeypatch.setenv("MELGRAPH_HOME", str(home_copy().root))
+    copied = home_copy()
+    monkeypatch.setenv("MELGRAPH_HOME", str(copied.root))
+    put_in_service(copied, "mel-statistics", "small-cnn")
     tags = {"dagster/partition": "batch-000001"}
     answers = after(sensors.batch_ingested, instance, "ingest", tags, home=HomeResource())
     instance.add_dynamic_partitions(str(track_batches.name), ["batch-000001"])
     keys = [answer.partition_key for answer in answers]
     assert keys == ["mel-statistics|batch-000001", "small-cnn|batch-000001"]
-    assert set(keys) <= set(
-        batches_by_encoder.get_partition_keys(dynamic_partitions_store=instance)
-    )
+    partitions = Partitions(copied.context.specs).bind(EMBEDDINGS.asset()).partitions_def
+    assert partitions is not None
+    assert set(keys) == set(partitions.get_partition_keys(dynamic_partitions_store=instance))
     assert len({answer.run_key for answer in answers}) == 2
 
 
@@ -224,7 +233,7 @@ def test_without_an_encoder_nothing_is_embedded(home, instance):
     tags = {"dagster/partition": "batch-000001"}
     (answer,) = after(sensors.batch_ingested, instance, "ingest", tags, home=HomeResource())
     assert isinstance(answer, SkipReason)
-    assert "no encoder is in service yet" in answer.skip_message
+    assert "no encoder is in service" in answer.skip_message
 
 
 def test_a_batch_is_searched_for_duplicates(instance):
@@ -257,12 +266,10 @@ def test_the_pages_do_not_follow_themselves(instance, job):
     assert isinstance(answer, SkipReason)
 
 
-def test_what_an_encoder_reads_beyond_the_usual_is_made_first(
-    home_copy, instance, monkeypatch, small_specs
-):
+def test_what_an_encoder_reads_beyond_the_usual_is_made_first(home_copy, instance, monkeypatch):
     """A tagger hears waveforms: made for a new batch by a run of its own, then embedded."""
-    monkeypatch.setattr(SPECS, "in_service", ["mel-statistics", "tiny-tagger"])
     copied = home_copy()
+    put_in_service(copied, "mel-statistics", "tiny-tagger")
     monkeypatch.setenv("MELGRAPH_HOME", str(copied.root))
     tags = {"dagster/partition": "batch-000001"}
     embed, represent = after(sensors.batch_ingested, instance, "ingest", tags, home=HomeResource())
@@ -270,7 +277,7 @@ def test_what_an_encoder_reads_beyond_the_usual_is_made_first(
     assert (represent.job_name, represent.partition_key) == ("representing", "batch-000001")
     assert [key.to_user_string() for key in represent.asset_selection] == ["waveforms"]
     (idle,) = after(sensors.batch_represented, instance, "representing", tags, home=HomeResource())
-    assert "no encoder was waiting" in idle.skip_message
+    assert "no encoder waited for a representation" in idle.skip_message
     made = copied.root / "artifacts" / "embeddings" / "tiny-tagger+batch-000001" / "current"
     made.unlink()
     (late,) = after(sensors.batch_represented, instance, "representing", tags, home=HomeResource())

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from melgraph.storage.artifact import Artifact
-from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.artifacts import Artifact, ArtifactStore
 from melgraph.storage.home import Home
 from melgraph.storage.records import RECORD_NAME, Reference
 from tests.buckets import LoopbackBucket
@@ -60,7 +59,7 @@ class InFolders:
         Path(self.place(artifact, name)).unlink()
 
     def remove_all(self, artifact: Artifact) -> None:
-        shutil.rmtree(artifact.kept)
+        shutil.rmtree(artifact.local_folder)
 
     def set_pointer(self, artifact: Artifact, data: bytes) -> None:
         (self.root / str(artifact.reference)).with_name("current").write_bytes(data)
@@ -74,7 +73,7 @@ class InFolders:
 
     def move(self, artifact: Artifact, to: Reference) -> None:
         (self.root / str(to)).parent.mkdir()
-        artifact.kept.rename(self.root / str(to))
+        artifact.local_folder.rename(self.root / str(to))
 
 
 class InBucket:

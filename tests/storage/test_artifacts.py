@@ -24,7 +24,7 @@ def store(request, home) -> ArtifactStore:
 
 
 @pytest.fixture
-def kept(request, store) -> InFolders | InBucket:
+def raw_files(request, store) -> InFolders | InBucket:
     """What the store keeps, behind its back."""
     is_local = store.bucket is None
     return InFolders(store) if is_local else InBucket(request.getfixturevalue("bucket"))
@@ -61,7 +61,7 @@ def assert_free(store: ArtifactStore, spec: Spec = SPEC) -> None:
 # ---- produce, find, current, need
 
 
-def test_nothing_is_there_before_it_is_made(store, kept):
+def test_nothing_is_there_before_it_is_made(store, raw_files):
     assert store.find(SPEC.reference) is None
     assert store.current("tracks", "batch-000001") is None
     assert store.partitions("tracks") == []
@@ -70,39 +70,39 @@ def test_nothing_is_there_before_it_is_made(store, kept):
     assert store.backend.where(SPEC.reference) in str(caught.value)
     with pytest.raises(ArtifactMissing, match="materialize tracks for 'batch-000001' first"):
         store.need("tracks", "batch-000001")
-    assert kept.snapshot() == {}
+    assert raw_files.snapshot() == {}
     assert not store.root.exists()  # asking writes nothing
 
 
 def test_an_artifact_is_made_found_and_verified(store):
-    made, is_new = store.produce(SPEC, write)
+    artifact, is_new = store.produce(SPEC, write)
     assert is_new
-    assert files_below(made.folder) == {"deep/values.bin", "table.bin", RECORD_NAME}
-    assert made.reference == SPEC.reference
-    assert made.facts == {"rows": 3}
-    assert made.record.recordings == (Recording("0" * 32, "0" * 64, "a.wav"),)
-    assert made.record.files["table.bin"] == (file_sha256(made.folder / "table.bin"), 5)
-    assert made.record.started_at < made.record.finished_at
-    for found in (
+    assert files_below(artifact.folder) == {"deep/values.bin", "table.bin", RECORD_NAME}
+    assert artifact.reference == SPEC.reference
+    assert artifact.facts == {"rows": 3}
+    assert artifact.record.recordings == (Recording("0" * 32, "0" * 64, "a.wav"),)
+    assert artifact.record.files["table.bin"] == (file_sha256(artifact.folder / "table.bin"), 5)
+    assert artifact.record.started_at < artifact.record.finished_at
+    for reopened in (
         store.find(SPEC.reference),
         store.get(SPEC.reference),
         store.current("tracks", "batch-000001"),
         store.need("tracks", "batch-000001"),
     ):
-        assert found == made
+        assert reopened == artifact
     assert store.partitions("tracks") == ["batch-000001"]
-    assert store.verify(made) == []
+    assert store.verify(artifact) == []
     assert files_below(store.home.pending) == set()
     assert files_below(store.home.locks) == {"tracks/batch-000001.lock"}  # and no holder's note
 
 
-def test_made_twice_is_written_once(store, kept):
+def test_made_twice_is_written_once(store, raw_files):
     first, _ = store.produce(SPEC, write)
-    before = kept.snapshot()
+    before = raw_files.snapshot()
     second, is_new = store.produce(SPEC, refuse)
     assert not is_new
     assert second == first
-    assert kept.snapshot() == before
+    assert raw_files.snapshot() == before
 
 
 def test_going_back_to_an_older_version_makes_it_current_again(store):
@@ -121,12 +121,12 @@ def test_an_input_is_recorded_with_its_content_digest(store):
     assert child.record.input_digests == {str(parent.reference): parent.record.digest}
 
 
-def test_an_input_that_does_not_exist_commits_nothing(store, kept):
+def test_an_input_that_does_not_exist_commits_nothing(store, raw_files):
     spec = Spec("features", "batch-000001", 1, (SPEC.reference,))
     with pytest.raises(ArtifactMissing, match="tracks/batch-000001"):
         store.produce(spec, write)
     assert store.find(spec.reference) is None
-    assert set(kept.snapshot()) | files_below(store.home.pending) == set()
+    assert set(raw_files.snapshot()) | files_below(store.home.pending) == set()
 
 
 def test_a_file_called_as_the_record_is_refused(store):
@@ -139,61 +139,61 @@ def test_a_file_called_as_the_record_is_refused(store):
 
 
 @pytest.mark.parametrize("pointer", [b"", b"\xff\xfe", b"\0" * 32, b"../../x", b"0" * 32])
-def test_a_damaged_pointer_is_put_right_by_producing_again(store, kept, pointer):
-    made, _ = store.produce(SPEC, write)
-    kept.set_pointer(made, pointer)
+def test_a_damaged_pointer_is_put_right_by_producing_again(store, raw_files, pointer):
+    artifact, _ = store.produce(SPEC, write)
+    raw_files.set_pointer(artifact, pointer)
     assert store.current("tracks", "batch-000001") is None
     store.produce(SPEC, refuse)
-    assert store.need("tracks", "batch-000001") == made
+    assert store.need("tracks", "batch-000001") == artifact
 
 
-def test_a_record_of_another_artifact_is_refused(store, kept):
-    made, _ = store.produce(SPEC, write)
+def test_a_record_of_another_artifact_is_refused(store, raw_files):
+    artifact, _ = store.produce(SPEC, write)
     other = Reference("tracks", "batch-000002", SPEC.version)
-    kept.move(made, other)
-    with pytest.raises(ArtifactCorrupt, match="the record is of tracks/batch-000001"):
+    raw_files.move(artifact, other)
+    with pytest.raises(ArtifactCorrupt, match="belongs to tracks/batch-000001"):
         store.find(other)
 
 
 # ---- nothing is visible before the commit
 
 
-def test_nothing_is_visible_while_it_is_made(store, kept):
+def test_nothing_is_visible_while_it_is_made(store, raw_files):
     def look(work: Work) -> None:
         write(work)
         assert store.find(SPEC.reference) is None
         assert store.current("tracks", "batch-000001") is None
         assert store.partitions("tracks") == []
-        assert kept.snapshot() == {}
+        assert raw_files.snapshot() == {}
         assert work.folder.is_relative_to(store.home.pending)
 
     assert store.produce(SPEC, look)[1]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_exception_leaves_nothing_and_frees_the_lock(store, kept, error):
+def test_an_exception_leaves_nothing_and_frees_the_lock(store, raw_files, error):
     def fail(work: Work) -> None:
         write(work)
         raise error("broken")
 
     with pytest.raises(error, match="broken"):
         store.produce(SPEC, fail)
-    assert set(kept.snapshot()) | files_below(store.home.pending) == set()
+    assert set(raw_files.snapshot()) | files_below(store.home.pending) == set()
     assert store.produce(SPEC, write)[1]
 
 
-def test_what_a_dead_writer_left_is_replaced(store, kept):
+def test_what_a_dead_writer_left_is_replaced(store, raw_files):
     pending = store.home.pending / "tracks" / "batch-000001"
     (pending / "deep").mkdir(parents=True)
     (pending / "deep" / "leftover.bin").write_bytes(b"half")
-    kept.leave_half(SPEC.reference)
+    raw_files.leave_half(SPEC.reference)
     assert store.find(SPEC.reference) is None
-    made, is_new = store.produce(SPEC, write)
+    artifact, is_new = store.produce(SPEC, write)
     assert is_new
-    assert files_below(made.folder) == {"deep/values.bin", "table.bin", RECORD_NAME}
-    assert store.verify(made) == []
+    assert files_below(artifact.folder) == {"deep/values.bin", "table.bin", RECORD_NAME}
+    assert store.verify(artifact) == []
     assert files_below(store.home.pending) == set()
-    assert not [name for name in kept.snapshot() if "leftover" in name or "aside" in name]
+    assert not [name for name in raw_files.snapshot() if "leftover" in name or "aside" in name]
 
 
 @pytest.mark.usefixtures("only_in_folders")
@@ -206,57 +206,62 @@ def test_a_full_disk_while_the_record_is_written_commits_nothing(store, monkeypa
         with pytest.raises(OSError, match="No space left"):
             store.produce(SPEC, write)
     assert store.find(SPEC.reference) is None
-    made, is_new = store.produce(SPEC, write)
+    artifact, is_new = store.produce(SPEC, write)
     assert is_new
-    assert store.verify(made) == []
+    assert store.verify(artifact) == []
 
 
 # ---- verify
 
 
-def test_verify_names_what_is_wrong(store, kept):
-    made, _ = store.produce(SPEC, write)
-    values, table = kept.place(made, "deep/values.bin"), kept.place(made, "table.bin")
+def test_verify_names_what_is_wrong(store, raw_files):
+    artifact, _ = store.produce(SPEC, write)
+    values, table = (
+        raw_files.place(artifact, "deep/values.bin"),
+        raw_files.place(artifact, "table.bin"),
+    )
     good = b"values" * 100
 
-    kept.write(made, "deep/values.bin", b"valueS" + good[6:])
-    assert store.verify(made) == [f"{values}: content differs from its recorded SHA-256"]
-    kept.write(made, "deep/values.bin", good[:-1])
-    assert store.verify(made) == [f"{values}: 599 bytes, recorded 600"]
-    kept.remove(made, "deep/values.bin")
-    assert store.verify(made) == [f"{values}: missing"]
-    kept.write(made, "deep/values.bin", good)
-    kept.write(made, "deep/.extra", b"")
-    assert store.verify(made) == [f"{kept.place(made, 'deep/.extra')}: not in the record"]
-    kept.remove(made, "deep/.extra")
-    kept.remove(made, "table.bin")
-    kept.write(made, "moved.bin", b"table")
-    assert store.verify(made) == [
-        f"{table}: missing",
-        f"{kept.place(made, 'moved.bin')}: not in the record",
+    raw_files.write(artifact, "deep/values.bin", b"valueS" + good[6:])
+    assert store.verify(artifact) == [f"{values}: content differs from its recorded SHA-256"]
+    raw_files.write(artifact, "deep/values.bin", good[:-1])
+    assert store.verify(artifact) == [f"{values}: 599 bytes, recorded 600"]
+    raw_files.remove(artifact, "deep/values.bin")
+    assert store.verify(artifact) == [f"{values}: missing"]
+    raw_files.write(artifact, "deep/values.bin", good)
+    raw_files.write(artifact, "deep/.extra", b"")
+    assert store.verify(artifact) == [
+        f"{raw_files.place(artifact, 'deep/.extra')}: not in the record"
     ]
-    kept.remove(made, "moved.bin")
-    kept.write(made, "table.bin", b"table")
-    assert store.verify(made) == []
+    raw_files.remove(artifact, "deep/.extra")
+    raw_files.remove(artifact, "table.bin")
+    raw_files.write(artifact, "moved.bin", b"table")
+    assert store.verify(artifact) == [
+        f"{table}: missing",
+        f"{raw_files.place(artifact, 'moved.bin')}: not in the record",
+    ]
+    raw_files.remove(artifact, "moved.bin")
+    raw_files.write(artifact, "table.bin", b"table")
+    assert store.verify(artifact) == []
 
 
 def test_one_small_file_is_read_alone(store):
-    made, _ = store.produce(SPEC, write)
-    assert store.read(made, "table.bin") == b"table"
+    artifact, _ = store.produce(SPEC, write)
+    assert store.read(artifact, "table.bin") == b"table"
     with pytest.raises(FileNotFoundError):
-        store.read(made, "nothing.bin")
+        store.read(artifact, "nothing.bin")
 
 
 @pytest.mark.usefixtures("only_in_folders")
 def test_verify_tells_of_a_file_that_cannot_be_read(store, monkeypatch):
-    made, _ = store.produce(SPEC, write)
+    artifact, _ = store.produce(SPEC, write)
 
     def broken_disk(path: Path) -> str:
         raise OSError(5, "Input/output error", str(path))
 
     monkeypatch.setattr(files, "file_sha256", broken_disk)
-    assert store.verify(made) == [
-        f"{made.folder / name}: cannot be read (Input/output error)"
+    assert store.verify(artifact) == [
+        f"{artifact.folder / name}: cannot be read (Input/output error)"
         for name in ("deep/values.bin", "table.bin")
     ]
 
@@ -276,7 +281,7 @@ def produce_all(store: ArtifactStore, specs: list[Spec]) -> None:
             write(work)
 
 
-def test_a_production_commits_in_order(store, kept, monkeypatch):
+def test_a_production_commits_in_order(store, raw_files, monkeypatch):
     order = []
     commit = artifacts._commit
     monkeypatch.setattr(
@@ -286,7 +291,7 @@ def test_a_production_commits_in_order(store, kept, monkeypatch):
         assert list(production.missing) == ["tracks", "spectrograms", "features"]
         for work in reversed(production.missing.values()):  # written in any order
             write(work)
-        assert kept.snapshot() == {}
+        assert raw_files.snapshot() == {}
     assert order == ["tracks", "spectrograms", "features"]
     for spec in chain():  # each names the digest of the one before, so that one was there first
         artifact = production.artifacts[spec.asset]
@@ -297,9 +302,9 @@ def test_a_production_commits_in_order(store, kept, monkeypatch):
 
 def test_a_production_makes_only_what_is_missing(store):
     tracks, *_ = chain()
-    made, _ = store.produce(tracks, write)
+    artifact, _ = store.produce(tracks, write)
     with Production(store, chain()) as production:
-        assert production.artifacts == {"tracks": made}
+        assert production.artifacts == {"tracks": artifact}
         assert list(production.missing) == ["spectrograms", "features"]
         for work in production.missing.values():
             write(work)
@@ -363,11 +368,11 @@ def test_a_production_of_two_partitions_of_one_asset_is_refused(store):
 # ---- one writer
 
 
-def test_a_second_writer_in_this_process_is_refused_and_told_the_holder(store):
+def test_a_second_writer_in_this_process_is_refused_with_the_name_of_the_first(store):
     with Production(store, [SPEC]) as production:
         with pytest.raises(ArtifactLocked, match=f"process {os.getpid()} on ") as caught:
             store.produce(Spec("tracks", "batch-000001", 2), refuse)
-        assert "the lock frees itself" in caught.value.remedy
+        assert "then released by itself" in caught.value.remedy
         store.produce(Spec("tracks", "batch-000002", 1), write)  # another partition is free
         write(production.missing["tracks"])
     assert_free(store)
@@ -397,9 +402,9 @@ def test_a_second_writer_in_another_process_is_refused_until_the_first_is_killed
         holder.kill()
         holder.wait()
     assert (store.home.locks / "tracks" / "batch-000001.holder").is_file()  # it did not clean up
-    made, is_new = store.produce(SPEC, write)
+    artifact, is_new = store.produce(SPEC, write)
     assert is_new
-    assert store.verify(made) == []
+    assert store.verify(artifact) == []
 
 
 def test_the_lock_is_free_again_when_its_note_cannot_be_written(store, monkeypatch):
@@ -417,9 +422,9 @@ def test_the_lock_is_free_again_when_its_note_cannot_be_written(store, monkeypat
 def test_a_home_that_was_copied_reads_the_same(store, tmp_path):
     import shutil
 
-    made, _ = store.produce(SPEC, write)
+    artifact, _ = store.produce(SPEC, write)
     shutil.copytree(store.home.root, tmp_path / "copy", symlinks=True)
     copy = ArtifactStore(open_home(tmp_path / "copy"))
-    found = copy.need("tracks", "batch-000001")
-    assert found.record == made.record
-    assert copy.verify(found) == []
+    copied_artifact = copy.need("tracks", "batch-000001")
+    assert copied_artifact.record == artifact.record
+    assert copy.verify(copied_artifact) == []

@@ -31,34 +31,34 @@ def elsewhere(bucket_store, tmp_path) -> ArtifactStore:
 
 
 def test_the_layout(bucket_store, bucket):
-    made, _ = bucket_store.produce(SPEC, write)
-    base, digest = f"artifacts/{SPEC.reference}", made.record.digest[:32]
+    artifact, _ = bucket_store.produce(SPEC, write)
+    base, digest = f"artifacts/{SPEC.reference}", artifact.record.digest[:32]
     assert bucket.snapshot() == {
-        f"{base}/record.json": made.record.to_bytes(),
+        f"{base}/record.json": artifact.record.to_bytes(),
         f"{base}/{digest}/b.bin": b"b",
         f"{base}/{digest}/deep/a.bin": b"bytes",
         "current/tracks/batch-000001": SPEC.version.encode(),
     }
-    assert made.location == f"{bucket.location}/{base}"
+    assert artifact.location == f"{bucket.location}/{base}"
 
 
 def test_another_machine_finds_and_fetches_it(bucket_store, elsewhere):
-    made, _ = bucket_store.produce(SPEC, write)
-    found = elsewhere.need("tracks", "batch-000001")
-    assert found.record == made.record
+    artifact, _ = bucket_store.produce(SPEC, write)
+    same_artifact = elsewhere.need("tracks", "batch-000001")
+    assert same_artifact.record == artifact.record
     assert elsewhere.partitions("tracks") == ["batch-000001"]
     assert elsewhere.assets() == ["tracks"]
     assert not elsewhere.home.cache.exists()  # nothing is fetched before it is asked for
-    assert (found.folder / "deep" / "a.bin").read_bytes() == b"bytes"
-    assert found.folder.is_relative_to(elsewhere.home.root)
+    assert (same_artifact.folder / "deep" / "a.bin").read_bytes() == b"bytes"
+    assert same_artifact.folder.is_relative_to(elsewhere.home.root)
     _, is_new = elsewhere.produce(SPEC, lambda work: pytest.fail("it is there"))
     assert not is_new
 
 
 def test_what_was_made_here_is_not_fetched_again(bucket_store, monkeypatch):
-    made, _ = bucket_store.produce(SPEC, write)
+    artifact, _ = bucket_store.produce(SPEC, write)
     monkeypatch.setattr(Bucket, "download", lambda *_: pytest.fail("it was fetched"))
-    assert (made.folder / "b.bin").read_bytes() == b"b"
+    assert (artifact.folder / "b.bin").read_bytes() == b"b"
     assert (bucket_store.get(SPEC.reference).folder / "b.bin").read_bytes() == b"b"
 
 
@@ -72,19 +72,19 @@ def test_of_two_machines_at_once_one_wins_with_all_of_its_files(
         write(work)
         assert elsewhere.produce(SPEC, lambda other: write(other, content))[1]
 
-    kept, is_ours = bucket_store.produce(SPEC, write_slowly)
+    artifact, is_ours = bucket_store.produce(SPEC, write_slowly)
     assert not is_ours
-    assert kept.record == elsewhere.get(SPEC.reference).record
-    assert (kept.folder / "deep" / "a.bin").read_bytes() == content
+    assert artifact.record == elsewhere.get(SPEC.reference).record
+    assert (artifact.folder / "deep" / "a.bin").read_bytes() == content
     for store in (bucket_store, elsewhere):
-        assert store.verify(kept) == []
+        assert store.verify(artifact) == []
     assert len(bucket.listing()) == 4  # of the other one nothing is left
     assert not list(bucket_store.home.pending.rglob("*.bin"))
 
 
 def test_many_machines_at_once(bucket_store, bucket, tmp_path):
     barrier = threading.Barrier(4)
-    made = []
+    outcomes = []
 
     def produce(number: int) -> None:
         home = Home(tmp_path / f"m{number}", bucket_store.home.library, 1, bucket.location)
@@ -94,28 +94,30 @@ def test_many_machines_at_once(bucket_store, bucket, tmp_path):
             write(work, b"%d" % number * 1000)
             barrier.wait(20)
 
-        made.append(store.produce(SPEC, write_together)[1])
+        outcomes.append(store.produce(SPEC, write_together)[1])
 
     threads = [threading.Thread(target=produce, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(made) == [False, False, False, True]
+    assert sorted(outcomes) == [False, False, False, True]
     assert bucket_store.verify(bucket_store.need("tracks", "batch-000001")) == []
 
 
 def test_damage_in_the_bucket_is_found_and_never_cached(bucket_store, elsewhere, bucket):
-    made, _ = bucket_store.produce(SPEC, write)
-    key = f"artifacts/{SPEC.reference}/{made.record.digest[:32]}/b.bin"
-    assert (made.folder / "b.bin").read_bytes() == b"b"
+    artifact, _ = bucket_store.produce(SPEC, write)
+    key = f"artifacts/{SPEC.reference}/{artifact.record.digest[:32]}/b.bin"
+    assert (artifact.folder / "b.bin").read_bytes() == b"b"
     bucket.put(key, b"X")
-    assert bucket_store.verify(made) == [  # whatever the cache holds
+    assert bucket_store.verify(artifact) == [  # whatever the cache holds
         f"{bucket.location}/{key}: content differs from its recorded SHA-256"
     ]
     for damage in (lambda: None, lambda: bucket.delete(key)):
         damage()
-        with pytest.raises(ArtifactCorrupt, match="gone, or is not the one") as caught:
+        with pytest.raises(
+            ArtifactCorrupt, match="missing, or differs from the committed"
+        ) as caught:
             _ = elsewhere.get(SPEC.reference).folder
         assert caught.value.where == f"{bucket.location}/{key}"
         assert not elsewhere.folder(SPEC.reference).exists()
@@ -136,7 +138,7 @@ def test_an_artifact_made_again_with_other_bytes_is_fetched_anew(bucket_store, e
     assert (elsewhere.get(SPEC.reference).folder / "deep/a.bin").read_bytes() == b"newer"
 
 
-def test_an_upload_that_was_not_kept_whole_is_no_artifact(bucket_store, monkeypatch):
+def test_an_upload_that_is_cut_short_is_not_committed(bucket_store, monkeypatch):
     upload = Bucket.upload
 
     def lose(self: Bucket, path, key: str) -> None:
@@ -146,7 +148,7 @@ def test_an_upload_that_was_not_kept_whole_is_no_artifact(bucket_store, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(Bucket, "upload", lose)
-        with pytest.raises(StorageError, match="of 1 bytes that were put, the bucket holds 0"):
+        with pytest.raises(StorageError, match="the bucket holds 0 of 1 uploaded bytes"):
             bucket_store.produce(SPEC, write)
     assert bucket_store.find(SPEC.reference) is None
     assert bucket_store.produce(SPEC, write)[1]
@@ -197,14 +199,14 @@ def test_a_recording_in_a_bucket_is_verified_there(bucket, tmp_path):
     bucket.put("songs/a.wav", b"Sound")
     where = f"{bucket.location}/songs/a.wav"
     assert trace(store, tracks).problems == [
-        f"{where}: changed since: its SHA-256 is not the recorded one"
+        f"{where}: its content has changed: the SHA-256 differs from the recorded one"
     ]
     bucket.delete("songs/a.wav")
     assert trace(store, tracks).problems == [f"{where}: missing"]
 
 
 def test_an_artifact_is_found_by_any_of_its_names(bucket_store, bucket):
-    made, _ = bucket_store.produce(SPEC, write)
+    artifact, _ = bucket_store.produce(SPEC, write)
     base = f"{bucket.location}/artifacts/{SPEC.reference}"
     for text, file in [
         ("tracks", None),
@@ -213,13 +215,13 @@ def test_an_artifact_is_found_by_any_of_its_names(bucket_store, bucket):
         (f"{SPEC.reference}/deep/a.bin", "deep/a.bin"),
         (base, None),
         (f"{base}/record.json", None),
-        (f"{base}/{made.record.digest[:32]}/deep", None),
-        (f"{base}/{made.record.digest[:32]}/b.bin", "b.bin"),
-        (str(made.folder), None),
-        (str(made.folder / "b.bin"), "b.bin"),
+        (f"{base}/{artifact.record.digest[:32]}/deep", None),
+        (f"{base}/{artifact.record.digest[:32]}/b.bin", "b.bin"),
+        (str(artifact.folder), None),
+        (str(artifact.folder / "b.bin"), "b.bin"),
     ]:
-        assert find_artifact(bucket_store, text) == (made, file), text
-    with pytest.raises(StorageError, match="no artifact answers") as caught:
+        assert find_artifact(bucket_store, text) == (artifact, file), text
+    with pytest.raises(StorageError, match="there is no artifact") as caught:
         find_artifact(bucket_store, f"{base}/nothing.bin")
     assert "tracks/batch-000001" in caught.value.remedy
 
@@ -249,15 +251,15 @@ def test_zarr_opens_a_store_straight_from_the_bucket(bucket_store, bucket):
         writer.close()
 
     spec = Spec("mel_spectrograms", "batch-000001", 1)
-    made, _ = bucket_store.produce(spec, write_spectrograms)
-    folder = f"artifacts/{spec.reference}/{made.record.digest[:32]}/spectrograms.zarr"
+    artifact, _ = bucket_store.produce(spec, write_spectrograms)
+    folder = f"artifacts/{spec.reference}/{artifact.record.digest[:32]}/spectrograms.zarr"
     remote = S3Store(
         bucket.name, prefix=f"deep/prefix/{folder}", client_options={"allow_http": True}
     )
     group = zarr.open_group(ObjectStore(remote, read_only=True), mode="r")
     np.testing.assert_array_equal(group["values"][:], values)
     # And training maps the fetched shard files into memory.
-    (mapped,) = SpectrogramStore(made.folder / "spectrograms.zarr").track_ids
+    (mapped,) = SpectrogramStore(artifact.folder / "spectrograms.zarr").track_ids
     assert mapped == "aa" * 16
 
 

@@ -33,12 +33,12 @@ def test_a_location_opens_its_kind(tmp_path, bucket):
 def test_audio_is_listed_by_path_with_size_and_time(library, bucket):
     for name in ("b/x.mp3", "a.wav", "Z.Mp3", "cover.jpg", "mp3", "b/deep/er/y.WAV"):
         bucket.put(name, name.encode())
-    found = library.list(SUFFIXES)
-    assert [file.path for file in found] == ["Z.Mp3", "a.wav", "b/deep/er/y.WAV", "b/x.mp3"]
-    assert [file.bytes for file in found] == [5, 5, 15, 7]
-    assert all(abs(file.mtime_ns / 1e9 - time.time()) < 60 for file in found)
+    files = library.list(SUFFIXES)
+    assert [file.path for file in files] == ["Z.Mp3", "a.wav", "b/deep/er/y.WAV", "b/x.mp3"]
+    assert [file.bytes for file in files] == [5, 5, 15, 7]
+    assert all(abs(file.mtime_ns / 1e9 - time.time()) < 60 for file in files)
     others = Counter()
-    assert library.list(SUFFIXES, others=others) == found
+    assert library.list(SUFFIXES, others=others) == files
     assert others == {".jpg": 1, "": 1}
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from melgraph.storage import catalogue_state
-from melgraph.storage.catalogue import Catalogue, Known, LibraryFile, Move
+from melgraph.storage.catalogue import Catalogue, LibraryFile, Move, PathState
 from melgraph.storage.catalogue_state import FORMAT
 from melgraph.storage.comparison import difference
 from melgraph.storage.errors import NewerFormat, StorageError
@@ -34,7 +34,7 @@ def rows(catalogue: Catalogue, query: str = "SELECT * FROM events ORDER BY seq")
 
 
 def arrived(catalogue: Catalogue, *listing: LibraryFile) -> list[LibraryFile]:
-    return difference(catalogue.known(), listing).unlike
+    return difference(catalogue.path_states(), listing).unmatched
 
 
 def tables(catalogue: Catalogue) -> list[list[tuple]]:
@@ -46,17 +46,17 @@ def rebuilt(catalogue: Catalogue) -> list[list[tuple]]:
     """What follows from the events alone."""
     with closing(sqlite3.connect(catalogue.path)) as connection:
         catalogue_state.rebuild(connection)
-        found = [
+        open_changes = [
             connection.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall()
             for name in ("files", "batches")
         ]
         connection.rollback()
-    return found
+    return open_changes
 
 
 def test_an_empty_catalogue(catalogue):
     assert catalogue.batches() == catalogue.unidentified_batches() == []
-    assert catalogue.known() == catalogue.live_files() == {}
+    assert catalogue.path_states() == catalogue.live_files() == {}
     assert catalogue.missing_paths() == []
     assert catalogue.moved_paths() == catalogue.last_look() == {}
     assert catalogue.batch_files("batch-000001") == []
@@ -74,7 +74,7 @@ def test_new_files_arrive_until_they_are_registered(catalogue):
 @pytest.mark.parametrize(
     "changed", [LibraryFile(A.path, A.bytes + 1, A.mtime_ns), LibraryFile(A.path, A.bytes, 5)]
 )
-def test_a_changed_file_is_told_from_a_new_one(catalogue, changed):
+def test_a_changed_file_is_distinguished_from_a_new_one(catalogue, changed):
     catalogue.register_batch([A, B])
     assert arrived(catalogue, changed, B) == [changed]
     assert catalogue.register_batch([changed, C]) == "batch-000002"
@@ -92,13 +92,13 @@ def test_a_changed_file_is_told_from_a_new_one(catalogue, changed):
 
 def test_a_missing_file_returns(catalogue):
     catalogue.identify(catalogue.register_batch([A, B]), {A.path: "aa" * 16})
-    assert difference(catalogue.known(), [B]).gone == [A.path]
+    assert difference(catalogue.path_states(), [B]).gone == [A.path]
     catalogue.note_missing([A.path])
-    assert difference(catalogue.known(), [B]).gone == []
+    assert difference(catalogue.path_states(), [B]).gone == []
     assert catalogue.missing_paths() == [A.path]
     assert set(catalogue.live_files()) == {B.path}
-    found = difference(catalogue.known(), [A, B])
-    assert (found.returned, found.unlike) == ([A], [])
+    changes = difference(catalogue.path_states(), [A, B])
+    assert (changes.returned, changes.unmatched) == ([A], [])
     catalogue.note(returned=[A])
     assert catalogue.missing_paths() == []
     assert set(catalogue.live_files()) == {A.path, B.path}
@@ -116,8 +116,8 @@ def test_what_was_gone_before_it_was_ingested_comes_anew(catalogue):
 def test_a_move_is_a_fact_about_two_paths(catalogue):
     catalogue.identify(catalogue.register_batch([A, B]), {A.path: "aa" * 16, B.path: "bb" * 16})
     there = LibraryFile("new/a.mp3", A.bytes, A.mtime_ns)
-    catalogue.note(moved=[Move(there, catalogue.known()[A.path])])
-    assert catalogue.live_files()[there.path] == Known(
+    catalogue.note(moved=[Move(there, catalogue.path_states()[A.path])])
+    assert catalogue.live_files()[there.path] == PathState(
         there.path, A.bytes, A.mtime_ns, "here", "batch-000001", A.path, "aa" * 16
     )
     assert catalogue.missing_paths() == [A.path]
@@ -131,10 +131,10 @@ def test_a_move_is_a_fact_about_two_paths(catalogue):
     )  # it was never registered there, and is in no batch's table
     assert catalogue.missing_paths() == [A.path]
     assert catalogue.moved_paths() == {}
-    catalogue.note(moved=[Move(A, catalogue.known()[there.path])])  # home again
+    catalogue.note(moved=[Move(A, catalogue.path_states()[there.path])])  # home again
     assert (catalogue.missing_paths(), catalogue.moved_paths()) == ([], {})
     # What comes to a place that was left is new there, not a change of what had been there.
-    catalogue.note(moved=[Move(there, catalogue.known()[A.path])])
+    catalogue.note(moved=[Move(there, catalogue.path_states()[A.path])])
     catalogue.register_batch([LibraryFile(A.path, 5, 5)])
     assert rows(catalogue, "SELECT event FROM events ORDER BY seq DESC LIMIT 1") == [
         ("registered",)
@@ -145,9 +145,9 @@ def test_a_move_is_a_fact_about_two_paths(catalogue):
 
 def test_two_that_swap_their_names_are_two_moves(catalogue):
     catalogue.identify(catalogue.register_batch([A, B]), {A.path: "aa" * 16, B.path: "bb" * 16})
-    known = catalogue.known()
+    states = catalogue.path_states()
     there, back = LibraryFile(B.path, 1000, 1), LibraryFile(A.path, 1001, 2)
-    catalogue.note(moved=[Move(there, known[A.path]), Move(back, known[B.path])])
+    catalogue.note(moved=[Move(there, states[A.path]), Move(back, states[B.path])])
     live = catalogue.live_files()
     assert {path: row.track_id for path, row in live.items()} == {
         A.path: "bb" * 16, B.path: "aa" * 16,
@@ -191,7 +191,7 @@ def test_identifying_twice_notes_a_fact_once(catalogue):
     catalogue.identify(batch, {A.path: "cc" * 16})  # the bytes were others, after all
     assert len(rows(catalogue)) == len(before) + 1
     assert arrived(catalogue, A, B) == []  # no word on whether the file is there
-    assert catalogue.known()[A.path].track_id == "cc" * 16
+    assert catalogue.path_states()[A.path].track_id == "cc" * 16
 
 
 def test_the_locations_of_a_track_are_newest_first(catalogue):
@@ -380,7 +380,7 @@ def test_the_state_follows_from_the_events(tmp_path_factory, happened):
             case "missing":
                 catalogue.note_missing([what[0].path])
             case "moved":
-                source = catalogue.known().get(what[1])
+                source = catalogue.path_states().get(what[1])
                 if source is not None:
                     catalogue.note(moved=[Move(what[0], source)])
             case _:
@@ -391,7 +391,7 @@ def test_the_state_follows_from_the_events(tmp_path_factory, happened):
 @pytest.fixture(scope="module")
 def catalogues_of_many(tmp_path_factory) -> list[Path]:
     """Catalogues of 100 and of 3,000 files, six to a batch."""
-    folder, made = tmp_path_factory.mktemp("many"), []
+    folder, paths = tmp_path_factory.mktemp("many"), []
     for many in (100, 3000):
         catalogue = Catalogue(folder / f"{many}.sqlite")
         assert catalogue.batches() == []
@@ -402,8 +402,8 @@ def catalogues_of_many(tmp_path_factory) -> list[Path]:
             written.append(event("", "identified", path, None, None, batch, f"{n:032x}"))
         with closing(sqlite3.connect(catalogue.path)) as connection, connection:
             catalogue_state.append(connection, written)
-        made.append(catalogue.path)
-    return made
+        paths.append(catalogue.path)
+    return paths
 
 
 @pytest.fixture
@@ -419,7 +419,7 @@ def many_files(catalogues_of_many, tmp_path) -> list[Catalogue]:
         lambda catalogue: catalogue.note_missing(["00003.mp3"]),
         lambda catalogue: catalogue.note(returned=[LibraryFile("00003.mp3", 3, 3)]),
         lambda catalogue: catalogue.note(
-            moved=[Move(LibraryFile("x.mp3", 5, 5), Known("00005.mp3", 5, 5, "here",
+            moved=[Move(LibraryFile("x.mp3", 5, 5), PathState("00005.mp3", 5, 5, "here",
                                                           "batch-000001", "00005.mp3", "00"))]
         ),
         lambda catalogue: catalogue.batch_files("batch-000002"),

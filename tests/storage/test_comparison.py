@@ -1,4 +1,4 @@
-"""Each kind of change told apart; and random changes, against a model of the truth."""
+"""Each kind of change is detected; random changes are compared with a model."""
 
 import sqlite3
 import tempfile
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from melgraph.storage import catalogue_state
-from melgraph.storage.catalogue import Catalogue, Known, LibraryFile
+from melgraph.storage.catalogue import Catalogue, LibraryFile, PathState
 from melgraph.storage.comparison import Changes, difference, resolve
 
 
@@ -24,11 +24,11 @@ def track(content: str) -> str:
 class Disk:
     """Files by path: content, size, time. Counts what is read."""
 
-    def __init__(self, *known: tuple[str, str, int, int]) -> None:
-        self.files = {path: (content, size, at) for path, content, size, at in known}
-        self.known = {
-            path: Known(path, size, at, "here", "batch-000001", path, track(content))
-            for path, content, size, at in known
+    def __init__(self, *rows: tuple[str, str, int, int]) -> None:
+        self.files = {path: (content, size, at) for path, content, size, at in rows}
+        self.states = {
+            path: PathState(path, size, at, "here", "batch-000001", path, track(content))
+            for path, content, size, at in rows
         }
         self.unreadable: set[str] = set()
         self.read: list[str] = []
@@ -52,14 +52,14 @@ class Disk:
 
         self.read.clear()
         return resolve(
-            difference(self.known, self.listing()),
+            difference(self.states, self.listing()),
             is_settled=lambda file: settled is None or file.path in settled,
             has_room=has_room,
             track_id_of=self.track_id_of,
         )
 
 
-def told(changes: Changes) -> dict[str, list]:
+def paths_of(changes: Changes) -> dict[str, list]:
     """The kinds that are not empty, by path."""
     shown: dict[str, list] = {}
     for kind, what in vars(changes).items():
@@ -78,60 +78,60 @@ def disk() -> Disk:
 
 
 def test_nothing_happened(disk):
-    assert told(disk.scan()) == {}
+    assert paths_of(disk.scan()) == {}
     assert disk.read == []
 
 
 def test_new(disk):
     disk.write("c.mp3", "four", 400, 4)
-    assert told(disk.scan()) == {"new": ["c.mp3"]}
+    assert paths_of(disk.scan()) == {"new": ["c.mp3"]}
     assert disk.read == []  # nothing is gone that it could be
 
 
 def test_changed(disk):
     disk.write("a/1.mp3", "other", 101, 9)
     disk.write("a/2.mp3", "tagged", 200, 9)  # as long as before
-    assert told(disk.scan()) == {"changed": ["a/1.mp3", "a/2.mp3"]}
+    assert paths_of(disk.scan()) == {"changed": ["a/1.mp3", "a/2.mp3"]}
     assert disk.read == ["a/2.mp3"]
 
 
 def test_touched(disk):
     disk.write("a/1.mp3", "one", 100, 9)
-    assert told(disk.scan()) == {"touched": ["a/1.mp3"]}
+    assert paths_of(disk.scan()) == {"touched": ["a/1.mp3"]}
 
 
 def test_gone_and_returned(disk):
-    kept = disk.files.pop("a/1.mp3")
-    assert told(disk.scan()) == {"gone": ["a/1.mp3"]}
-    disk.known["a/1.mp3"] = disk.known["a/1.mp3"]._replace(state="missing")
-    assert told(disk.scan()) == {}  # told once
-    disk.files["a/1.mp3"] = kept
-    assert told(disk.scan()) == {"returned": ["a/1.mp3"]}
+    entry = disk.files.pop("a/1.mp3")
+    assert paths_of(disk.scan()) == {"gone": ["a/1.mp3"]}
+    disk.states["a/1.mp3"] = disk.states["a/1.mp3"]._replace(state="missing")
+    assert paths_of(disk.scan()) == {}  # reported once
+    disk.files["a/1.mp3"] = entry
+    assert paths_of(disk.scan()) == {"returned": ["a/1.mp3"]}
     assert disk.read == []
     disk.write("a/1.mp3", "one", 100, 9)  # restored with the time of today
-    assert told(disk.scan()) == {"returned": ["a/1.mp3"]}
+    assert paths_of(disk.scan()) == {"returned": ["a/1.mp3"]}
     assert disk.read == ["a/1.mp3"]
     disk.write("a/1.mp3", "another", 100, 9)
-    assert told(disk.scan()) == {"changed": ["a/1.mp3"]}
+    assert paths_of(disk.scan()) == {"changed": ["a/1.mp3"]}
 
 
 def test_moved(disk):
     disk.rename("a/1.mp3", "new place.mp3")
-    assert told(disk.scan()) == {"moved": [("a/1.mp3", "new place.mp3")]}
+    assert paths_of(disk.scan()) == {"moved": [("a/1.mp3", "new place.mp3")]}
     assert disk.read == ["new place.mp3"]
 
 
 def test_moved_long_after_it_was_missed(disk):
-    disk.known["a/1.mp3"] = disk.known["a/1.mp3"]._replace(state="missing")
+    disk.states["a/1.mp3"] = disk.states["a/1.mp3"]._replace(state="missing")
     disk.rename("a/1.mp3", "new place.mp3")
-    assert told(disk.scan()) == {"moved": [("a/1.mp3", "new place.mp3")]}
+    assert paths_of(disk.scan()) == {"moved": [("a/1.mp3", "new place.mp3")]}
 
 
 @pytest.mark.parametrize("name", ["copy.mp3", "c/1.mp3"])
 def test_moved_by_a_tool_that_does_not_keep_the_time(disk, name):
     disk.rename("a/1.mp3", name)
     disk.write(name, "one", 100, 77)
-    assert told(disk.scan()) == {"moved": [("a/1.mp3", name)]}
+    assert paths_of(disk.scan()) == {"moved": [("a/1.mp3", name)]}
 
 
 def test_of_many_as_long_those_that_keep_their_names_are_compared():
@@ -139,29 +139,29 @@ def test_of_many_as_long_those_that_keep_their_names_are_compared():
     for n in range(4):
         disk.rename(f"a/{n}.wav", f"b/{n}.wav")
         disk.write(f"b/{n}.wav", f"sound {n}", 500, 70 + n)
-    assert told(disk.scan()) == {"moved": [(f"a/{n}.wav", f"b/{n}.wav") for n in range(4)]}
+    assert paths_of(disk.scan()) == {"moved": [(f"a/{n}.wav", f"b/{n}.wav") for n in range(4)]}
     for n in range(4):  # neither name nor time is like any other: only a decode would tell
         disk.rename(f"b/{n}.wav", f"c/{n}{n}.wav")
-    assert set(told(disk.scan())) == {"new", "gone"}
+    assert set(paths_of(disk.scan())) == {"new", "gone"}
     assert disk.read == []
 
 
 def test_a_case_only_rename(disk):
     disk.rename("a/1.mp3", "A/1.MP3")
-    assert told(disk.scan()) == {"moved": [("a/1.mp3", "A/1.MP3")]}
+    assert paths_of(disk.scan()) == {"moved": [("a/1.mp3", "A/1.MP3")]}
 
 
 def test_moved_and_changed_is_a_new_file(disk):
     disk.rename("a/1.mp3", "c.mp3")
     disk.write("c.mp3", "edited", 100, 1)
-    assert told(disk.scan()) == {"new": ["c.mp3"], "gone": ["a/1.mp3"]}
+    assert paths_of(disk.scan()) == {"new": ["c.mp3"], "gone": ["a/1.mp3"]}
 
 
 def test_two_that_swapped_their_names(disk):
     disk.rename("a/1.mp3", "x")
     disk.rename("a/2.mp3", "a/1.mp3")
     disk.rename("x", "a/2.mp3")
-    assert told(disk.scan()) == {"moved": [("a/2.mp3", "a/1.mp3"), ("a/1.mp3", "a/2.mp3")]}
+    assert paths_of(disk.scan()) == {"moved": [("a/2.mp3", "a/1.mp3"), ("a/1.mp3", "a/2.mp3")]}
 
 
 def test_three_in_a_ring_that_are_all_as_long():
@@ -169,7 +169,7 @@ def test_three_in_a_ring_that_are_all_as_long():
     before = dict(disk.files)
     for n in range(3):
         disk.files[f"{(n + 1) % 3}.wav"] = before[f"{n}.wav"]
-    assert told(disk.scan()) == {
+    assert paths_of(disk.scan()) == {
         "moved": [("2.wav", "0.wav"), ("0.wav", "1.wav"), ("1.wav", "2.wav")]
     }
     assert len(disk.read) == 3  # each once
@@ -177,51 +177,51 @@ def test_three_in_a_ring_that_are_all_as_long():
 
 def test_renamed_over_another(disk):
     disk.rename("a/2.mp3", "a/1.mp3")
-    assert told(disk.scan()) == {"moved": [("a/2.mp3", "a/1.mp3")]}
+    assert paths_of(disk.scan()) == {"moved": [("a/2.mp3", "a/1.mp3")]}
 
 
 def test_overwritten_by_a_copy(disk):
     disk.files["a/1.mp3"] = disk.files["a/2.mp3"]
-    assert told(disk.scan()) == {"changed": ["a/1.mp3"]}
+    assert paths_of(disk.scan()) == {"changed": ["a/1.mp3"]}
     assert disk.read == []
 
 
 def test_pushed_aside(disk):
-    """The old version is kept under another name, and a new one put in its place."""
+    """The old version is moved to another name, and a new file replaces it."""
     disk.rename("a/1.mp3", "a/1 (old).mp3")
     disk.write("a/1.mp3", "remaster", 150, 9)
-    assert told(disk.scan()) == {
+    assert paths_of(disk.scan()) == {
         "changed": ["a/1.mp3"], "moved": [("a/1.mp3", "a/1 (old).mp3")],
     }  # fmt: skip
 
 
 def test_a_copy_is_a_new_file_and_so_is_the_second_of_two_that_a_file_became(disk):
     disk.write("copy.mp3", "one", 100, 9)
-    assert told(disk.scan()) == {"new": ["copy.mp3"]}
+    assert paths_of(disk.scan()) == {"new": ["copy.mp3"]}
     disk.rename("copy.mp3", "a copy.mp3")
     disk.rename("a/1.mp3", "b copy.mp3")
     disk.write("a copy.mp3", "one", 100, 1)
-    assert told(disk.scan()) == {"moved": [("a/1.mp3", "a copy.mp3")], "new": ["b copy.mp3"]}
+    assert paths_of(disk.scan()) == {"moved": [("a/1.mp3", "a copy.mp3")], "new": ["b copy.mp3"]}
 
 
 def test_copies_that_move_keep_their_names_apart():
     disk = Disk(("a/x.mp3", "same", 10, 1), ("a/y.mp3", "same", 10, 1))
     disk.rename("a/x.mp3", "c/x.mp3")
     disk.rename("a/y.mp3", "b/y.mp3")
-    assert told(disk.scan()) == {"moved": [("a/y.mp3", "b/y.mp3"), ("a/x.mp3", "c/x.mp3")]}
+    assert paths_of(disk.scan()) == {"moved": [("a/y.mp3", "b/y.mp3"), ("a/x.mp3", "c/x.mp3")]}
 
 
 def test_a_whole_folder(disk):
     for path in ("a/1.mp3", "a/2.mp3"):
         disk.rename(path, path.replace("a/", "z/"))
-    assert told(disk.scan()) == {"moved": [("a/1.mp3", "z/1.mp3"), ("a/2.mp3", "z/2.mp3")]}
+    assert paths_of(disk.scan()) == {"moved": [("a/1.mp3", "z/1.mp3"), ("a/2.mp3", "z/2.mp3")]}
 
 
 def test_what_nobody_could_identify_is_not_compared(disk):
-    disk.known = {path: row._replace(track_id=None) for path, row in disk.known.items()}
+    disk.states = {path: row._replace(track_id=None) for path, row in disk.states.items()}
     disk.rename("a/1.mp3", "z.mp3")
     disk.write("a/2.mp3", "two", 200, 9)
-    assert told(disk.scan()) == {"new": ["z.mp3"], "changed": ["a/2.mp3"], "gone": ["a/1.mp3"]}
+    assert paths_of(disk.scan()) == {"new": ["z.mp3"], "changed": ["a/2.mp3"], "gone": ["a/1.mp3"]}
     assert disk.read == []
 
 
@@ -229,7 +229,7 @@ def test_what_cannot_be_read_is_new(disk):
     disk.rename("a/1.mp3", "z.mp3")
     disk.write("a/2.mp3", "two", 200, 9)
     disk.unreadable = {"z.mp3", "a/2.mp3"}
-    assert told(disk.scan()) == {"new": ["z.mp3"], "changed": ["a/2.mp3"], "gone": ["a/1.mp3"]}
+    assert paths_of(disk.scan()) == {"new": ["z.mp3"], "changed": ["a/2.mp3"], "gone": ["a/1.mp3"]}
 
 
 def test_what_there_is_no_room_to_compare_waits_and_is_not_called_gone(disk):
@@ -237,25 +237,25 @@ def test_what_there_is_no_room_to_compare_waits_and_is_not_called_gone(disk):
     disk.rename("a/2.mp3", "z.mp3")
     disk.write("b/3.mp3", "three", 300, 9)
     disk.write("new.mp3", "new", 999, 9)
-    assert told(disk.scan(room=1)) == {
+    assert paths_of(disk.scan(room=1)) == {
         "touched": ["b/3.mp3"], "waiting": ["y.mp3", "z.mp3"], "new": ["new.mp3"],
     }  # fmt: skip
-    assert told(disk.scan(room=2))["waiting"] == ["z.mp3"]
-    assert told(disk.scan(room=0))["waiting"] == ["b/3.mp3", "y.mp3", "z.mp3"]
+    assert paths_of(disk.scan(room=2))["waiting"] == ["z.mp3"]
+    assert paths_of(disk.scan(room=0))["waiting"] == ["b/3.mp3", "y.mp3", "z.mp3"]
 
 
 def test_what_is_still_being_written_waits_and_is_not_called_gone(disk):
     disk.rename("a/1.mp3", "z.mp3")
     disk.files.pop("a/2.mp3")
-    assert told(disk.scan(settled=())) == {"unsettled": ["z.mp3"], "gone": ["a/2.mp3"]}
+    assert paths_of(disk.scan(settled=())) == {"unsettled": ["z.mp3"], "gone": ["a/2.mp3"]}
     assert disk.read == []
 
 
 def test_a_file_that_may_only_have_been_touched_is_not_claimed_by_its_copy(disk):
     disk.write("a/1.mp3", "one", 100, 9)
     disk.write("z/1.mp3", "one", 100, 1)
-    found = told(disk.scan(settled=["z/1.mp3"]))
-    assert found == {"unsettled": ["a/1.mp3"], "new": ["z/1.mp3"]}
+    changes = paths_of(disk.scan(settled=["z/1.mp3"]))
+    assert changes == {"unsettled": ["a/1.mp3"], "new": ["z/1.mp3"]}
 
 
 # -- random changes -------------------------------------------------------------------------------
@@ -331,7 +331,7 @@ class Truth(RuleBasedStateMachine):
         listing = self.listing()
         left = iter(range(room))
         changes = resolve(
-            difference(self.catalogue.known(), listing),
+            difference(self.catalogue.path_states(), listing),
             is_settled=lambda file: file.path not in unsettled,
             has_room=lambda _: next(left, None) is not None,
             track_id_of=lambda file: track(self.disk[file.path][0]),
@@ -339,9 +339,9 @@ class Truth(RuleBasedStateMachine):
         there = {file.path for file in listing}
         assert not there & set(changes.gone)
         assert {m.file.path for m in changes.moved} <= there
-        told_of = [*changes.arrived, *changes.touched, *changes.returned, *changes.unsettled]
-        told_of += [*changes.waiting, *(move.file for move in changes.moved)]
-        assert len({file.path for file in told_of}) == len(told_of)  # each in one list
+        reported = [*changes.arrived, *changes.touched, *changes.returned, *changes.unsettled]
+        reported += [*changes.waiting, *(move.file for move in changes.moved)]
+        assert len({file.path for file in reported}) == len(reported)  # each in one list
         sources = [move.source.path for move in changes.moved]
         assert len(set(sources)) == len(sources)
         self.catalogue.note(
@@ -359,22 +359,22 @@ class Truth(RuleBasedStateMachine):
     def ingest(self) -> None:
         """What is as it was registered is identified; the rest had gone or changed by then."""
         for batch in self.catalogue.unidentified_batches():
-            listing, found = set(self.listing()), {}
+            listing, track_ids = set(self.listing()), {}
             for file in self.batches[batch]:
                 if file in listing:
-                    found[file.path] = track(self.disk[file.path][0])
+                    track_ids[file.path] = track(self.disk[file.path][0])
                 else:
                     self.lost.add((batch, file.path))
-            self.catalogue.identify(batch, found)
+            self.catalogue.identify(batch, track_ids)
 
     @rule()
     def settle(self) -> None:
-        """After a whole scan, and the ingest of what it found, all is known as it is."""
+        """After a complete scan and the ingest, the catalogue describes the disk."""
         self.scan()
         self.ingest()
         before = self.catalogue.batches()
         self.scan()
-        assert self.catalogue.batches() == before  # and nothing is left to be told
+        assert self.catalogue.batches() == before  # and nothing is left to report
         live = self.catalogue.live_files()
         assert set(live) == set(self.disk)
         for path, row in live.items():
@@ -383,7 +383,7 @@ class Truth(RuleBasedStateMachine):
                 assert path in self.catalogue.locations(row.track_id)
 
     @invariant()
-    def what_looks_as_it_is_known_is_what_is_known(self) -> None:
+    def a_matching_listing_means_matching_bytes(self) -> None:
         listing = {file.path: file for file in self.listing()}
         for path, row in self.catalogue.live_files().items():
             if listing.get(path) == LibraryFile(path, row.bytes, row.mtime_ns) and row.track_id:
@@ -401,9 +401,9 @@ class Truth(RuleBasedStateMachine):
             events = connection.execute("SELECT * FROM events ORDER BY seq").fetchall()
             assert events[: len(self.events)] == self.events
             self.events = events
-            kept = connection.execute("SELECT * FROM files ORDER BY path").fetchall()
+            rows = connection.execute("SELECT * FROM files ORDER BY path").fetchall()
             catalogue_state.rebuild(connection)
-            assert connection.execute("SELECT * FROM files ORDER BY path").fetchall() == kept
+            assert connection.execute("SELECT * FROM files ORDER BY path").fetchall() == rows
             connection.rollback()
 
     def teardown(self) -> None:

@@ -10,15 +10,15 @@ from melgraph.storage import environment as module
 from melgraph.storage.environment import PACKAGES, environment
 
 
-def test_the_environment_is_told_and_fits_a_record():
-    told = environment()
-    assert told["python"] == platform.python_version()
-    assert set(told["packages"]) == set(PACKAGES)
+def test_the_environment_fits_a_record():
+    facts = environment()
+    assert facts["python"] == platform.python_version()
+    assert set(facts["packages"]) == set(PACKAGES)
     for name in ("numpy", "zarr", "polars", "torch"):
-        assert re.match(r"\d+\.\d+", told["packages"][name])
-    assert json.loads(json.dumps(told)) == told
-    assert set(told) == {"python", "platform", "packages", "git_commit"}
-    assert platform.node() not in json.dumps(told)  # nothing about this very machine
+        assert re.match(r"\d+\.\d+", facts["packages"][name])
+    assert json.loads(json.dumps(facts)) == facts
+    assert set(facts) == {"python", "platform", "packages", "git_commit"}
+    assert platform.node() not in json.dumps(facts)  # nothing about this very machine
 
 
 def test_a_package_that_is_not_there_is_none():
@@ -42,7 +42,7 @@ def git(folder, *arguments) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_the_commit_of_the_code_is_told(code):
+def test_the_commit_of_the_code_is_recorded(code):
     assert module._git_commit() is None  # an installed package is in no checkout
     git(code, "init", "--quiet")
     assert module._git_commit() is None  # no commit yet

@@ -55,15 +55,15 @@ def state_of_the_last(store: ArtifactStore, printed: list[str]) -> str:
 
 def assert_whole_and_goes_on(store: ArtifactStore, printed: list[str]) -> None:
     partition = parse_reference(printed[0]).partition
-    found = set()
+    committed = set()
     for reference in filter(lambda line: line != "done", printed):
         artifact = store.find(parse_reference(reference))
         if artifact is not None:
             assert store.verify(artifact) == []
-            found.add(reference)
+            committed.add(reference)
     # What it called done is there; besides, at most the one it was at.
     done = {line for line, after in pairwise(printed) if after == "done"}
-    assert done <= found <= set(printed)
+    assert done <= committed <= set(printed)
     # The same work again succeeds and leaves nothing behind.
     for spec in the_last(printed):
         artifact, _ = store.produce(spec, write)

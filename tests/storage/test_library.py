@@ -28,9 +28,9 @@ def listed(folder: Path, **options) -> list[str]:
 def test_files_are_listed_by_path_with_size_and_time(tmp_path):
     put(tmp_path, "b/x.mp3", "a.wav", "b/deep/er/y.WAV", "Z.Mp3")
     os.utime(tmp_path / "a.wav", ns=(1, 1_700_000_000_123_456_789))
-    found = FolderLibrary(str(tmp_path)).list(SUFFIXES)
-    assert [file.path for file in found] == ["Z.Mp3", "a.wav", "b/deep/er/y.WAV", "b/x.mp3"]
-    assert found[1] == LibraryFile("a.wav", 5, 1_700_000_000_123_456_789)
+    files = FolderLibrary(str(tmp_path)).list(SUFFIXES)
+    assert [file.path for file in files] == ["Z.Mp3", "a.wav", "b/deep/er/y.WAV", "b/x.mp3"]
+    assert files[1] == LibraryFile("a.wav", 5, 1_700_000_000_123_456_789)
 
 
 def test_only_audio_counts(tmp_path):

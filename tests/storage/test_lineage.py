@@ -14,23 +14,26 @@ from melgraph.storage.records import RECORD_NAME, Recording, Spec
 SOUNDS = {"blues/a.wav": b"a" * 50, "rock/b.wav": b"b" * 60, "rock/c.wav": b"c" * 70}
 
 
+CHANGED = "its content has changed: the SHA-256 differs from the recorded one"
+
+
 def recording(store: ArtifactStore, path: str, *files: str) -> Recording:
     sha256 = file_sha256(Path(store.home.library) / path)
     return Recording(sha256[:32], sha256, path, files)
 
 
 def produce(
-    store: ArtifactStore, asset: str, partition: str, *inputs: Artifact, **made
+    store: ArtifactStore, asset: str, partition: str, *inputs: Artifact, **options
 ) -> Artifact:
     """An artifact of two files, the second below a folder."""
 
     def write(work: Work) -> None:
         (work.folder / "deep").mkdir()
-        (work.folder / "a.bin").write_bytes(asset.encode() + made.get("content", b""))
+        (work.folder / "a.bin").write_bytes(asset.encode() + options.get("content", b""))
         (work.folder / "deep" / "b.bin").write_bytes(partition.encode() * 3)
-        work.recordings.extend(made.get("recordings", []))
+        work.recordings.extend(options.get("recordings", []))
 
-    spec = Spec(asset, partition, made.get("stage", 1), tuple(a.reference for a in inputs))
+    spec = Spec(asset, partition, options.get("stage", 1), tuple(a.reference for a in inputs))
     return store.produce(spec, write)[0]
 
 
@@ -53,12 +56,12 @@ def chain(store: ArtifactStore) -> dict[str, Artifact]:
 
 
 def test_the_chain_ends_at_the_recordings(store, chain):
-    told = []
-    found = trace(store, chain["model"], on_link=told.append)
-    assert found.problems == []
-    assert told == found.links
+    links = []
+    full_chain = trace(store, chain["model"], on_link=links.append)
+    assert full_chain.problems == []
+    assert links == full_chain.links
     names = {artifact.reference: name for name, artifact in chain.items()}
-    assert [(link.depth, names[link.reference], link.repeated) for link in found.links] == [
+    assert [(link.depth, names[link.reference], link.repeated) for link in full_chain.links] == [
         (0, "model", False),
         (1, "mel_1", False),
         (2, "tracks_1", False),
@@ -66,7 +69,7 @@ def test_the_chain_ends_at_the_recordings(store, chain):
         (2, "tracks_2", False),
         (1, "tracks_1", True),  # shared, and verified only once
     ]
-    assert [r.path for r, _ in found.sources] == [*sorted([*SOUNDS, "lost.wav"])]
+    assert [r.path for r, _ in full_chain.sources] == [*sorted([*SOUNDS, "lost.wav"])]
     assert trace(store, chain["mel_1"]).sources == [
         (recording(store, "blues/a.wav"), []),
         (recording(store, "rock/b.wav"), []),
@@ -104,12 +107,12 @@ def test_any_wrong_byte_anywhere_is_named(store, chain, draw):
 def test_a_missing_input_is_named_once_and_the_rest_is_still_verified(store, chain):
     shutil.rmtree(chain["tracks_1"].folder)
     (chain["mel_2"].folder / "a.bin").write_bytes(b"x")
-    found = trace(store, chain["model"])
-    assert found.problems == [
-        f"{chain['tracks_1'].folder}: missing, or its record is",
+    full_chain = trace(store, chain["model"])
+    assert full_chain.problems == [
+        f"{chain['tracks_1'].folder}: the artifact or its record is missing",
         f"{chain['mel_2'].folder}/a.bin: 1 bytes, recorded 3",
     ]
-    assert [r.path for r, _ in found.sources] == ["lost.wav", "rock/c.wav"]
+    assert [r.path for r, _ in full_chain.sources] == ["lost.wav", "rock/c.wav"]
 
 
 def test_an_input_made_again_with_other_bytes_is_noticed(store, chain):
@@ -120,7 +123,7 @@ def test_an_input_made_again_with_other_bytes_is_noticed(store, chain):
     assert store.verify(new) == []
     assert trace(store, new).problems == []  # it is as recorded in itself ...
     assert trace(store, chain["model"]).problems == [  # ... but the model was made from others
-        f"{old.folder}: not the bytes the artifact above was made from"
+        f"{old.folder}: differs from the input of the artifact above"
     ]
 
 
@@ -133,9 +136,9 @@ def test_a_recording_that_moved_is_found_where_it_is(store, chain):
     batch = catalogue.register_batch([LibraryFile("new/place.wav", 60, 1)])
     moved = recording(store, "new/place.wav")
     catalogue.identify(batch, {"new/place.wav": moved.track_id})
-    found = trace(store, chain["mel_1"], locate=catalogue.locations)
-    assert found.problems == []
-    assert found.moved == {"rock/b.wav": "new/place.wav"}
+    full_chain = trace(store, chain["mel_1"], locate=catalogue.locations)
+    assert full_chain.problems == []
+    assert full_chain.moved == {"rock/b.wav": "new/place.wav"}
     # The other place holds other bytes by now: the recording is still missing, not changed.
     (library / "new" / "place.wav").write_bytes(b"other")
     assert trace(store, chain["mel_1"], locate=catalogue.locations).problems == [
@@ -148,7 +151,7 @@ def test_a_recording_that_changed_or_is_gone_is_named(store, chain):
     (library / "blues" / "a.wav").write_bytes(b"A" * 50)
     (library / "rock" / "b.wav").unlink()
     assert trace(store, chain["model"]).problems == [
-        f"{library}/blues/a.wav: changed since: its SHA-256 is not the recorded one",
+        f"{library}/blues/a.wav: {CHANGED}",
         f"{library}/rock/b.wav: missing",
     ]
 
@@ -158,9 +161,13 @@ def test_two_recordings_that_were_at_one_path_are_both_sources(store, chain):
     path.write_bytes(b"another take")
     newer = produce(store, "tracks", "batch-000003", recordings=[recording(store, "blues/a.wav")])
     both = produce(store, "model", "both", newer, chain["tracks_1"])
-    found = trace(store, both)
-    assert [r.path for r, _ in found.sources] == ["blues/a.wav", "blues/a.wav", "rock/b.wav"]
-    assert found.problems == [f"{path}: changed since: its SHA-256 is not the recorded one"]
+    full_chain = trace(store, both)
+    assert [r.path for r, _ in full_chain.sources] == [
+        "blues/a.wav",
+        "blues/a.wav",
+        "rock/b.wav",
+    ]
+    assert full_chain.problems == [f"{path}: {CHANGED}"]
 
 
 def test_only_the_recordings_of_the_file_asked_about_are_its_sources(store, chain):
@@ -210,8 +217,8 @@ def test_the_version_named_is_found_and_not_the_current_one(store, chain):
     ["nothing", "mel", "mel/batch-000009", "mel/batch-000001/" + "0" * 32, "a/b/c/d", "/",
      "mel/batch-000001/current"],
 )  # fmt: skip
-def test_what_is_unknown_is_answered_with_what_is_known(store, chain, text):
-    with pytest.raises(ArtifactMissing, match="no artifact answers to") as caught:
+def test_an_unknown_name_is_answered_with_the_known_names(store, chain, text):
+    with pytest.raises(ArtifactMissing, match="there is no artifact") as caught:
         find_artifact(store, text)
     assert repr(text) in caught.value.what
     for name in ("mel/batch-000001", "mel/batch-000002", "model/cnn", "tracks/batch-000001"):
@@ -247,8 +254,8 @@ def test_a_file_of_an_artifact_called_record_json_is_a_file_of_it(store, chain):
 
     artifact, _ = store.produce(Spec("checkpoint", "x", 1), write)
     assert "mlflow/record.json" in artifact.record.files
-    found = find_artifact(store, str(artifact.folder / "mlflow" / RECORD_NAME))
-    assert found == (artifact, "mlflow/record.json")
+    match = find_artifact(store, str(artifact.folder / "mlflow" / RECORD_NAME))
+    assert match == (artifact, "mlflow/record.json")
 
 
 def test_a_copy_elsewhere_is_verified_by_its_own_bytes(store, chain, tmp_path):
@@ -267,6 +274,6 @@ def test_an_artifact_put_in_anothers_place_is_refused(store, chain):
     place = chain["mel_2"].folder
     shutil.rmtree(place)
     shutil.copytree(chain["mel_1"].folder, place)
-    with pytest.raises(ArtifactCorrupt, match="the record is of mel/batch-000001"):
+    with pytest.raises(ArtifactCorrupt, match="belongs to mel/batch-000001"):
         find_artifact(store, str(place / "a.bin"))
     assert any(str(place) in problem for problem in trace(store, chain["model"]).problems)

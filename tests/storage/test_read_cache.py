@@ -45,8 +45,8 @@ def refuse(folder: Path) -> None:
 
 
 def held(cache: ReadCache) -> list[int]:
-    found = cache.artifacts.glob(f"*/*/*/{RECORD_NAME}")
-    return sorted(int(path.parts[-3][-6:]) for path in found)
+    records = cache.artifacts.glob(f"*/*/*/{RECORD_NAME}")
+    return sorted(int(path.parts[-3][-6:]) for path in records)
 
 
 def forget_what_is_used(monkeypatch) -> None:

@@ -32,6 +32,6 @@ def test_the_snippet_opens_a_store(tmp_path, monkeypatch):
         assert arrays[name].shape == tuple(sizes[size] for size in shape.split(", "))
 
 
-def test_every_module_is_told_of():
+def test_every_module_is_named():
     for path in ROOM.glob("*.py"):
         assert path.name == "__init__.py" or f"`{path.name}`" in README

@@ -8,7 +8,7 @@ import pytest
 from melgraph.storage.errors import StorageError
 from melgraph.storage.home import Home
 from melgraph.storage.records import Reference
-from melgraph.storage.test_reads import FILE, known_reads, part_digest, register_read
+from melgraph.storage.test_reads import FILE, list_test_reads, part_digest, register_read
 
 SNAPSHOT = Reference("datasets", "genres", "a" * 32)
 IDS = ["t1", "t2"]
@@ -25,9 +25,9 @@ def look(home, reader="small-cnn", version="b", kind="evaluation", ids=IDS):
 
 
 def test_a_look_is_there_before_it_is_taken(home):
-    assert known_reads(home) == []
+    assert list_test_reads(home) == []
     look(home)
-    (read,) = known_reads(home)
+    (read,) = list_test_reads(home)
     assert read.dataset == str(SNAPSHOT)
     assert read.reader.startswith("evaluations/small-cnn/")
     assert (read.kind, read.run) == ("evaluation", "run")
@@ -38,10 +38,10 @@ def test_a_look_is_there_before_it_is_taken(home):
 def test_the_same_version_again_is_no_new_look(home):
     look(home)
     look(home)
-    assert len(known_reads(home)) == 1
+    assert len(list_test_reads(home)) == 1
     look(home, version="c")
     look(home, reader="other")
-    assert len(known_reads(home)) == 3
+    assert len(list_test_reads(home)) == 3
 
 
 def test_other_test_tracks_have_another_name():
@@ -54,15 +54,15 @@ def test_a_line_that_a_crash_cut_short_costs_only_itself(home):
     path = home.root / FILE
     whole = path.read_bytes()
     path.write_bytes(whole + whole[:40])
-    assert len(known_reads(home)) == 1
+    assert len(list_test_reads(home)) == 1
     look(home, version="c")
-    assert len(known_reads(home)) == 2
+    assert len(list_test_reads(home)) == 2
 
 
 def test_many_at_once(home):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: look(home, reader=f"experiment-{i % 20}"), range(60)))
-    assert len(known_reads(home)) == 20
+    assert len(list_test_reads(home)) == 20
     assert all(json.loads(line) for line in (home.root / FILE).read_text().splitlines())
 
 
@@ -71,4 +71,4 @@ def test_a_newer_register_is_refused(home):
     path = home.root / FILE
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
     with pytest.raises(StorageError, match="format 2"):
-        known_reads(home)
+        list_test_reads(home)

@@ -41,9 +41,9 @@ def brute_force(queries: np.ndarray, counts: list[int], k: int) -> list[list[tup
     ]
 
 
-def assert_same(found, expected) -> None:
-    assert len(found) == len(expected)
-    for hits, truth in zip(found, expected, strict=True):
+def assert_same(results, expected) -> None:
+    assert len(results) == len(expected)
+    for hits, truth in zip(results, expected, strict=True):
         assert [track_id for track_id, _ in hits] == [track_id for track_id, _ in truth]
         np.testing.assert_allclose([s for _, s in hits], [s for _, s in truth], atol=1e-5)
 
@@ -80,8 +80,8 @@ def test_queries_of_another_type_and_order_in_memory_are_taken(tmp_path):
 def test_asking_for_more_than_there_is_gives_all(tmp_path):
     index = VectorIndex([segment(tmp_path / "a", 3), segment(tmp_path / "b", 2, seed=1)])
     for n_queries in (1, 3):  # one query takes another way through the library
-        found = index.search(vectors(n_queries, seed=9), 100)
-        assert [len(hits) for hits in found] == [5] * n_queries
+        results = index.search(vectors(n_queries, seed=9), 100)
+        assert [len(hits) for hits in results] == [5] * n_queries
 
 
 def test_empty_segments_are_allowed(tmp_path):
@@ -143,7 +143,7 @@ def test_vectors_that_do_not_fit_their_ids_are_refused(tmp_path):
         write_segment(tmp_path, track_ids(2), vectors(3))
     rows = vectors(3)
     rows[1, 4] = np.nan
-    with pytest.raises(StorageError, match="1 values not finite"):
+    with pytest.raises(StorageError, match="1 values are not finite"):
         write_segment(tmp_path, track_ids(3), rows)
     assert list(tmp_path.iterdir()) == []
 
@@ -180,10 +180,10 @@ def test_any_wrong_byte_of_a_committed_segment_is_found_before_it_is_mapped(stor
             bad = bytearray(good)
             bad[position] ^= 1 << int(draw.integers(0, 8))
             path.write_bytes(bytes(bad))
-            with pytest.raises(ArtifactCorrupt, match="not as recorded") as caught:
+            with pytest.raises(ArtifactCorrupt, match="differs from its record") as caught:
                 VectorIndex([artifact.folder])
             assert caught.value.where == str(path)
         path.write_bytes(good)
     (artifact.folder / "track_id.npy").unlink()
-    with pytest.raises(ArtifactCorrupt, match="not as recorded"):
+    with pytest.raises(ArtifactCorrupt, match="differs from its record"):
         VectorIndex([artifact.folder])

@@ -1,6 +1,6 @@
-"""The pictures of `exploration_reports`, and the tables of what is drawn in them.
+"""The pictures of `exploration_reports`, and the tables behind them.
 
-Each function draws what there is to draw, and nothing where there is nothing.
+A function draws nothing if the dataset lacks the data for its picture.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ SPECTRA_PICTURE = "mean_spectra.png"
 
 
 def sound_columns(features: pl.DataFrame) -> list[str]:
-    """The names of the tabular features in the table of all quantities, by name."""
+    """The names of the tabular features in the table of all quantities, sorted."""
     return sorted(features.filter(pl.col("kind") == "sound")["feature"].to_list())
 
 
@@ -29,64 +29,66 @@ def _add_picture(work: Work, file: str, data: bytes, alt: str) -> None:
     work.facts["pictures"][file] = alt
 
 
-def draw_balance(work: Work, classes: pl.DataFrame, shown: list[str]) -> None:
-    """Tracks per class and part."""
+def draw_balance(work: Work, classes: pl.DataFrame, class_names: list[str]) -> None:
+    """Draw the number of tracks per class and part of the split."""
     from melgraph.ml.plots import exploration as plots
 
-    rows = classes.filter(pl.col("class").is_in(shown)).to_dicts()
+    rows = classes.filter(pl.col("class").is_in(class_names)).to_dicts()
     if not rows:
         return
     counts = {row["class"]: {part: row[part] for part in PARTS} for row in rows}
-    parts = [part for part in PARTS if any(found[part] for found in counts.values())]
+    parts = [part for part in PARTS if any(by_part[part] for by_part in counts.values())]
     alt = "Tracks per class: " + ", ".join(f"{row['class']} {row['tracks']}" for row in rows)
     _add_picture(work, BALANCE_PICTURE, plots.class_balance(counts, parts), alt)
 
 
-def _by_class(rows: pl.DataFrame, column: str, shown: list[str]) -> dict[str, np.ndarray]:
-    known = rows.filter(pl.col(column).is_finite())
+def _by_class(rows: pl.DataFrame, column: str, class_names: list[str]) -> dict[str, np.ndarray]:
+    finite = rows.filter(pl.col(column).is_finite())
     return {
-        name: known.filter(pl.col("class") == name)[column].to_numpy().astype(np.float64)
-        for name in shown
+        name: finite.filter(pl.col("class") == name)[column].to_numpy().astype(np.float64)
+        for name in class_names
     }
 
 
-def draw_recordings(work: Work, heard: pl.DataFrame, shown: list[str]) -> None:
-    """How long and how loud the heard tracks of each class are."""
+def draw_recordings(work: Work, tracks: pl.DataFrame, class_names: list[str]) -> None:
+    """Draw the durations and the levels of some tracks by class."""
     from melgraph.ml.plots import exploration as plots
 
-    lengths = _by_class(heard, "duration_s", shown)
+    lengths = _by_class(tracks, "duration_s", class_names)
     if any(map(len, lengths.values())):
         png = plots.histograms_by_class(lengths, xlabel="seconds", title="Length of the tracks")
         _add_picture(work, DURATIONS_PICTURE, png, "Histogram of track length for each class")
         panels = {
-            "RMS level, dBFS": _by_class(heard, "rms_dbfs", shown),
-            "peak level, dBFS": _by_class(heard, "peak_dbfs", shown),
+            "RMS level, dBFS": _by_class(tracks, "rms_dbfs", class_names),
+            "peak level, dBFS": _by_class(tracks, "peak_dbfs", class_names),
         }
         png = plots.boxes_by_class(panels, title="Loudness")
         _add_picture(work, LOUDNESS_PICTURE, png, "Boxes of RMS and peak level for each class")
 
 
 def draw_features(
-    work: Work, measured: pl.DataFrame, features: pl.DataFrame, shown: list[str]
+    work: Work, measured: pl.DataFrame, features: pl.DataFrame, class_names: list[str]
 ) -> None:
-    """The correlation map of all that varies, and boxes of those that tell the classes apart."""
+    """Draw the correlations of all features that vary, and boxes of those that separate classes."""
     from melgraph.ml import exploration
     from melgraph.ml.plots import exploration as plots
 
     work.facts.update(shown_features=[], separable=False)
-    everything = sound_columns(features)
-    values = measured.select(everything).to_numpy()
-    names = np.array(everything)[exploration.varies(values)].tolist()
-    work.facts["features"] = {"all": len(everything), "varying": len(names)}
+    all_names = sound_columns(features)
+    values = measured.select(all_names).to_numpy()
+    names = np.array(all_names)[exploration.varies(values)].tolist()
+    work.facts["features"] = {"all": len(all_names), "varying": len(names)}
     if measured.height < 3 or not names:
         return
     correlations = exploration.rank_correlations(measured.select(names).to_numpy())
-    order = exploration.similar_together(correlations)
-    ordered, named = correlations[np.ix_(order, order)], [names[column] for column in order]
-    table = pl.DataFrame({"feature": named} | dict(zip(named, ordered.T, strict=True)))
+    order = exploration.order_by_similarity(correlations)
+    ordered = correlations[np.ix_(order, order)]
+    ordered_names = [names[column] for column in order]
+    columns = dict(zip(ordered_names, ordered.T, strict=True))
+    table = pl.DataFrame({"feature": ordered_names} | columns)
     write_table(table, work.folder / CORRELATIONS)
-    png = plots.correlation_map(ordered, named, f"Features of {measured.height:,} tracks")
-    alt = f"Map of the rank correlations of {len(named)} features, alike ones side by side"
+    png = plots.correlation_map(ordered, ordered_names, f"Features of {measured.height:,} tracks")
+    alt = f"Map of the rank correlations of {len(ordered_names)} features, alike ones side by side"
     _add_picture(work, CORRELATIONS_PICTURE, png, alt)
 
     eta = dict(features.select("feature", "eta_squared").iter_rows())
@@ -96,50 +98,54 @@ def draw_features(
     else:
         scores = exploration.representativeness(correlations)
     config = work.spec.config
-    chosen = exploration.chosen_features(
+    selected = exploration.select_features(
         scores, correlations, count=config["features_shown"], most_alike=config["most_alike"]
     )
-    work.facts["shown_features"] = [names[column] for column in chosen]
+    work.facts["shown_features"] = [names[column] for column in selected]
     panels = {
         names[column]
         + (f"  (η² {eta[names[column]]:.2f})" if eta[names[column]] is not None else ""): _by_class(
-            measured, names[column], shown
+            measured, names[column], class_names
         )
-        for column in chosen
+        for column in selected
     }
     png = plots.boxes_by_class(panels)
     alt = "Boxes for each class of " + ", ".join(work.facts["shown_features"])
     _add_picture(work, FEATURES_PICTURE, png, alt)
 
 
-def draw_spectra(store: ArtifactStore, work: Work, sampled: pl.DataFrame, shown: list[str]) -> None:
-    """Mean mel spectra, from the tracks of each class with the smallest ids."""
+def draw_spectra(
+    store: ArtifactStore, work: Work, sampled: pl.DataFrame, class_names: list[str]
+) -> None:
+    """Draw the mean mel spectrum of each class, from its tracks with the smallest ids."""
     from melgraph.ml.plots import exploration as plots
     from melgraph.ml.spectral import mel_frequencies
 
     each = work.spec.config["spectra_per_class"]
-    some = sampled.filter(pl.col("class").is_in(shown), pl.int_range(pl.len()).over("class") < each)
+    tracks = sampled.filter(
+        pl.col("class").is_in(class_names), pl.int_range(pl.len()).over("class") < each
+    )
     means: dict[str, list[np.ndarray]] = {}
     transform: Any = None
-    for row, values, transform in spectrograms(store, work.spec, some):  # noqa: B007
+    for row, values, transform in spectrograms(store, work.spec, tracks):  # noqa: B007
         means.setdefault(row["class"], []).append(values.mean(axis=0, dtype=np.float64))
-    found = {
+    spectra = {
         name: (np.mean(means[name], axis=0), *np.percentile(means[name], [10, 90], axis=0))
-        for name in shown
+        for name in class_names
         if name in means
     }
     columns: dict[str, list[Any]] = {
         "class": [], "frequency_hz": [], "mean_db": [], "p10_db": [], "p90_db": []
     }  # fmt: skip
-    for name, spectra in found.items():
+    for name, curves in spectra.items():
         columns["class"] += [name] * transform.n_mels
         columns["frequency_hz"] += mel_frequencies(transform).astype(float).tolist()
-        for key, values in zip(("mean_db", "p10_db", "p90_db"), spectra, strict=True):
+        for key, values in zip(("mean_db", "p10_db", "p90_db"), curves, strict=True):
             columns[key] += values.tolist()
     schema = dict.fromkeys(columns, pl.Float64) | {"class": pl.String}
     write_table(pl.DataFrame(columns, schema=schema), work.folder / SPECTRA)
-    if found:
-        png = plots.mean_spectra(found, transform, "Mean mel spectrum")
+    if spectra:
+        png = plots.mean_spectra(spectra, transform, "Mean mel spectrum")
         _add_picture(work, SPECTRA_PICTURE, png, "Mean mel spectrum of each class")
 
 
@@ -148,30 +154,30 @@ def draw_examples(
     work: Work,
     measured: pl.DataFrame,
     features: pl.DataFrame,
-    shown: list[str],
+    class_names: list[str],
 ) -> None:
-    """Of each class the medoid in the space of its standardised features: track and picture."""
+    """Write an example of each class, with a picture: its medoid by standardised features."""
     from melgraph.ml import plots
-    from melgraph.ml.exploration import medoid, standardised
+    from melgraph.ml.exploration import medoid, standardise
 
-    points = standardised(measured.select(sound_columns(features)).to_numpy())
+    points = standardise(measured.select(sound_columns(features)).to_numpy())
     labels = measured["class"].to_numpy()
-    rows = [np.flatnonzero(labels == name) for name in shown]
-    middle = [int(found[medoid(points[found])]) for found in rows if len(found)]
+    rows = [np.flatnonzero(labels == name) for name in class_names]
+    medoids = [int(members[medoid(points[members])]) for members in rows if len(members)]
     examples: list[dict[str, Any]] = []
     drawn = []
     transform: Any = None
-    for row, values, transform in spectrograms(store, work.spec, measured[middle]):
-        number = shown.index(row["class"]) + 1
+    for row, values, transform in spectrograms(store, work.spec, measured[medoids]):
+        number = class_names.index(row["class"]) + 1
         frames = min(transform.frames(work.spec.config["excerpt_s"]), len(values))
         start = (len(values) - frames) // 2
         excerpt = np.asarray(values[start : start + frames])
         file = f"example-{number:02d}.png"
         (work.folder / file).write_bytes(plots.mel_spectrogram(excerpt, transform, row["class"]))
-        kept = {key: row[key] for key in ("class", "track_id", "path", "artist", "title")}
+        track = {key: row[key] for key in ("class", "track_id", "path", "artist", "title")}
         start_s = start / transform.frames_per_second
         seconds = frames / transform.frames_per_second
-        examples.append(kept | {"start_s": start_s, "seconds": seconds, "picture": file})
+        examples.append(track | {"start_s": start_s, "seconds": seconds, "picture": file})
         drawn.append((row["class"], excerpt))
     schema = dict.fromkeys(("class", "track_id", "path", "artist", "title"), pl.String) | {
         "start_s": pl.Float64, "seconds": pl.Float64, "picture": pl.String

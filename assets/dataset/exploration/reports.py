@@ -1,74 +1,63 @@
-"""`exploration_reports`: what is in this collection?"""
+"""`exploration_reports`: tables and pictures that describe a dataset before any training."""
 
 import polars as pl
-from dagster import (
-    AllPartitionMapping,
-    AssetDep,
-    AssetExecutionContext,
-    MaterializeResult,
-    asset,
-)
+from dagster import AssetExecutionContext, MaterializeResult
 
-from melgraph.assets.dataset.datasets import DATASETS
-from melgraph.assets.dataset.exploration import pictures as pictures
-from melgraph.assets.dataset.exploration import tables as tables
+from melgraph.assets.context import Context
+from melgraph.assets.dataset.exploration import pictures, tables
 from melgraph.assets.dataset.exploration.cautions import cautions
-from melgraph.assets.library import ingest
+from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.library.features import AudioFeatures
+from melgraph.assets.library.spectrograms import MelSpectrograms
 from melgraph.assets.materialize import (
-    Metadata,
-    inputs_of,
-    markdown_table,
     materialize,
-    page_link,
-    picture,
-    plain_failures,
+    stage_asset,
 )
-from melgraph.assets.models.trained_models import write_json
-from melgraph.assets.partitions import dataset_names
 from melgraph.assets.resources import HomeResource
+from melgraph.assets.stage import Metadata
+from melgraph.assets.stages import EXPLORATION_REPORTS
+from melgraph.assets.ui import markdown_table, page_link, picture
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
+from melgraph.storage.files import write_json
 from melgraph.storage.records import Spec
 from melgraph.storage.tables import read_table, write_table
 
-STAGE = 1
-EXPLORATION_REPORTS = "exploration_reports"
 FACTS = "figures.json"
 CLASSES, FEATURES = "classes.parquet", "features.parquet"
 FORMATS, QUARANTINE = "formats.parquet", "quarantine.parquet"
-MOST_FORMATS = 20  # combinations that are told
+MOST_FORMATS = 20  # of the combinations that are displayed
 CONFIG = {
-    "most_tracks": 20_000,  # of which features are looked at
-    "spectra_per_class": 200,  # tracks in a class's mean spectrum
+    "most_tracks": 20_000,  # whose features are used
+    "spectra_per_class": 200,  # tracks for the mean spectrum of a class
     "classes_shown": 24,
     "features_shown": 6,
-    "most_alike": 0.8,  # |rank correlation| of two shown features
+    "most_alike": 0.8,  # largest |rank correlation| of two features in the pictures
     "excerpt_s": 30.0,
 }
 
 
-def exploration_spec(store: ArtifactStore, name: str) -> Spec:
-    """The report on the current snapshot of a dataset: on its batches, not on newer ones."""
-    snapshot = store.need(DATASETS, name)
-    known = snapshot.record.spec.inputs
-    tracks = [reference for reference in known if reference.asset == ingest.TRACKS]
-    made = [
-        store.need(asset, reference.partition).reference
+def plan_exploration_report(context: Context, name: str) -> Spec:
+    """The report on the current snapshot of a dataset. Newer track batches are not included."""
+    store = context.store
+    snapshot = Snapshot.current(store, name)
+    tracks, duplicates = snapshot.tracks_references, snapshot.duplicates_references
+    representations = [
+        reader.current(store, reference.partition).reference
         for reference in tracks
-        for asset in (ingest.MEL, ingest.FEATURES)
+        for reader in (MelSpectrograms, AudioFeatures)
     ]
-    duplicates = [reference for reference in known if reference.asset == tables.DUPLICATES]
-    inputs = (snapshot.reference, *tracks, *made, *duplicates)
-    return Spec(EXPLORATION_REPORTS, name, STAGE, inputs, CONFIG)
+    inputs = (snapshot.reference, *tracks, *representations, *duplicates)
+    return EXPLORATION_REPORTS.spec(name, inputs, CONFIG)
 
 
 def write_exploration_report(store: ArtifactStore, work: Work) -> None:
-    """Count, measure and draw a dataset; see the asset."""
+    """Write the tables, the pictures and the facts of the report."""
     config = work.spec.config
     collection = tables.read_collection(store, work.spec)
-    shown = tables.shown_classes(collection, config["classes_shown"])
+    class_names = tables.largest_classes(collection, config["classes_shown"])
     classes = tables.class_table(collection)
-    heard = collection.filter(pl.col("heard"))
-    sampled = tables.sample(heard, config["most_tracks"])
+    usable = collection.filter(pl.col("heard"))  # without the test split
+    sampled = tables.sample(usable, config["most_tracks"])
     measured = tables.read_features(store, work.spec, sampled)
     codes, counts = tables.quarantine_table(store, work.spec)
     write_table(classes, work.folder / CLASSES)
@@ -85,8 +74,8 @@ def write_exploration_report(store: ArtifactStore, work: Work) -> None:
         labelled=collection["label"].count(),
         split=bool(collection["split"].count()),
         classes=classes["class"].to_list(),
-        classes_shown=shown,
-        heard=heard.height,
+        classes_shown=class_names,
+        heard=usable.height,
         measured=measured.height,
         duplicate_clusters=clusters,
         cautions=cautions(
@@ -94,56 +83,43 @@ def write_exploration_report(store: ArtifactStore, work: Work) -> None:
         ),
         pictures={},
     )
-    pictures.draw_balance(work, classes, shown)
-    pictures.draw_recordings(work, heard, shown)
-    pictures.draw_features(work, measured, features, shown)
-    pictures.draw_spectra(store, work, sampled, shown)
-    pictures.draw_examples(store, work, measured, features, shown)
+    pictures.draw_balance(work, classes, class_names)
+    pictures.draw_recordings(work, usable, class_names)
+    pictures.draw_features(work, measured, features, class_names)
+    pictures.draw_spectra(store, work, sampled, class_names)
+    pictures.draw_examples(store, work, measured, features, class_names)
     write_json(work.folder / FACTS, work.facts)
 
 
 def _sample_rate(store: ArtifactStore, spec: Spec) -> int:
-    """Of the spectrograms, Hz."""
-    spectrograms = inputs_of(store, spec, ingest.MEL)
-    return min(made.record.spec.config["transform"]["sample_rate"] for made in spectrograms)
+    """The lowest sample rate of the spectrograms, in Hz."""
+    return min(batch.sample_rate for batch in MelSpectrograms.inputs_of(store, spec))
 
 
-@asset(
-    partitions_def=dataset_names,
-    deps=[
-        AssetDep(DATASETS),
-        *(
-            AssetDep(name, partition_mapping=AllPartitionMapping())
-            for name in (ingest.TRACKS, ingest.MEL, ingest.FEATURES)
-        ),
-    ],
-    group_name="dataset",
-    code_version=str(STAGE),
-    kinds={"polars"},
-)
-def exploration_reports(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
-    """What is in a dataset: class balance, lengths, levels, formats, artists, features, examples.
+@stage_asset(EXPLORATION_REPORTS)
+def exploration_reports(
+    context: AssetExecutionContext, home: HomeResource
+) -> MaterializeResult[None]:
+    """A description of a dataset before training, as Parquet tables and PNG pictures.
 
-    Pictures and tables for people, with an example of each class to listen to. Descriptive: all
-    that tells classes apart is made from training and validation tracks; of the test split only
-    tracks, artists and formats are counted.
+    It covers class balance, durations, levels, file formats, artists, features and mean spectra,
+    and has an example of each class to listen to. Everything that compares classes uses only
+    training and validation tracks. From the test split, only tracks, artists and formats are
+    counted.
     """
-    with plain_failures():
-        store = home.store()
-        spec = exploration_spec(store, context.partition_key)
-    return materialize(context, store, spec, write_exploration_report, _show)
+    return materialize(context, home, EXPLORATION_REPORTS)
 
 
 def artist_rows(artifact: Artifact) -> list[dict[str, object]]:
-    """Artists per class, for people."""
+    """The table of artists per class, formatted for display."""
     return [
         {
             "class": row["class"],
             "tracks": row["tracks"],
-            "artists": row["artists"] if row["artist_known"] else "not known",
+            "artists": row["artists"] if row["artist_known"] else "unknown",
             "largest artist": row["largest_artist"] or "-",
-            "share of all": _share(row["largest_artist_share"]),
-            "share to learn from": _share(row["heard_largest_artist_share"]),
+            "share of all tracks": _share(row["largest_artist_share"]),
+            "share in training and validation": _share(row["heard_largest_artist_share"]),
         }
         for row in read_table(artifact.folder / CLASSES).iter_rows(named=True)
     ]
@@ -154,27 +130,27 @@ def _share(value: float | None) -> str:
 
 
 def feature_rows(artifact: Artifact) -> list[dict[str, object]]:
-    """All features, the one that tells the classes apart best first, for people."""
+    """The table of features, formatted for display. The largest η² comes first."""
 
-    def spell(value: float | None, digits: int) -> str:
+    def format_number(value: float | None, digits: int) -> str:
         return "-" if value is None else f"{value:,.{digits}g}"
 
     return [
         {
             "feature": row["feature"],
-            "of the": row["kind"],
+            "kind": row["kind"],
             "η²": "-" if row["eta_squared"] is None else f"{row['eta_squared']:.2f}",
             "by chance": "-" if row["chance"] is None else f"{row['chance']:.2f}",
-            "5 %": spell(row["q05"], 3),
-            "median": spell(row["q50"], 3),
-            "95 %": spell(row["q95"], 3),
+            "5 %": format_number(row["q05"], 3),
+            "median": format_number(row["q50"], 3),
+            "95 %": format_number(row["q95"], 3),
         }
         for row in read_table(artifact.folder / FEATURES).iter_rows(named=True)
     ]
 
 
 def format_rows(artifact: Artifact) -> list[dict[str, object]]:
-    """What the recordings are stored as, for people."""
+    """The table of file formats, formatted for display."""
     rows = read_table(artifact.folder / FORMATS).head(MOST_FORMATS).iter_rows(named=True)
     return [
         {
@@ -189,28 +165,33 @@ def format_rows(artifact: Artifact) -> list[dict[str, object]]:
 
 
 def code_rows(artifact: Artifact) -> list[dict[str, object]]:
-    """Why files were quarantined, for people."""
+    """The number of quarantined files for each code."""
     rows = read_table(artifact.folder / QUARANTINE).iter_rows(named=True)
     return [{"code": row["code"], "files": row["files"]} for row in rows]
 
 
-def _show(artifact: Artifact) -> Metadata:
+def show(artifact: Artifact) -> Metadata:
+    """The counts, the cautions, and the most important pictures and tables."""
     facts = artifact.facts
-    shown: Metadata = {name: facts[name] for name in ("tracks", "heard", "quarantined")}
-    shown["classes"] = len(facts["classes"]) if facts["labelled"] else "no labels"
+    metadata: Metadata = {
+        "tracks": facts["tracks"],
+        "tracks used to compare classes": facts["heard"],
+        "quarantined files": facts["quarantined"],
+    }
+    metadata["classes"] = len(facts["classes"]) if facts["labelled"] else "no labels"
     if facts["cautions"]:
-        shown["caution"] = "\n\n".join(facts["cautions"])
+        metadata["caution"] = "\n\n".join(facts["cautions"])
     for name, file in (
         ("class balance", pictures.BALANCE_PICTURE),
         ("examples", pictures.EXAMPLES_PICTURE),
         ("correlations", pictures.CORRELATIONS_PICTURE),
     ):
         if (artifact.folder / file).is_file():
-            shown[name] = picture(artifact.folder / file)
-    shown["artists"] = markdown_table(artist_rows(artifact)[:50])
-    shown["features"] = markdown_table(feature_rows(artifact)[:12])
-    shown["formats"] = markdown_table(format_rows(artifact))
+            metadata[name] = picture(artifact.folder / file)
+    metadata["artists"] = markdown_table(artist_rows(artifact)[:50])
+    metadata["features"] = markdown_table(feature_rows(artifact)[:12])
+    metadata["formats"] = markdown_table(format_rows(artifact))
     if facts["quarantined"]:
-        shown["quarantine"] = markdown_table(code_rows(artifact))
-    shown["open"] = page_link("exploration.html")
-    return shown
+        metadata["quarantine"] = markdown_table(code_rows(artifact))
+    metadata["open"] = page_link("exploration.html")
+    return metadata

@@ -1,7 +1,8 @@
-"""What `exploration_reports` reads of a dataset, and the tables it makes of it.
+"""The tables of `exploration_reports`, computed from a snapshot.
 
-Honesty: all that tells classes apart is made from *heard* tracks, which are those of training and
-validation. Of the test split only tracks, artists and file formats are counted.
+To keep the test split untouched, only training and validation tracks, or the tracks of a dataset
+without a split, are used for anything that compares classes. The column `heard` marks them. From
+the test split, only tracks, artists and file formats are counted.
 """
 
 from collections import Counter
@@ -11,36 +12,34 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from melgraph.assets.dataset.datasets import DATASETS, TABLE
 from melgraph.assets.dataset.labels import artist_key
-from melgraph.assets.library import ingest
-from melgraph.assets.materialize import input_of, inputs_of
+from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.library.features import AudioFeatures
+from melgraph.assets.library.recording_clusters import RecordingClusters
+from melgraph.assets.library.spectrograms import MelSpectrograms
+from melgraph.assets.library.tracks import FIRST_OF_ITS_TRACK, Tracks
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.records import Spec
-from melgraph.storage.spectrogram_store import SpectrogramStore
-from melgraph.storage.tables import read_part, read_table
 
-DUPLICATES, DUPLICATES_TABLE = "duplicates", "duplicates.parquet"
 ALL_TRACKS = "all tracks"  # the one class of a dataset without labels
-CLUSTERS_TOLD, CLUSTER_PATHS = 20, 5  # of the clusters of duplicates, and of the paths of each
+MOST_CLUSTERS, MOST_PATHS = 20, 5  # of duplicates, and the paths of each, that are stored
 PARTS = ("train", "validation", "test", "no split", "left out")
 RECORDING = ("duration_s", "rms_dbfs", "peak_dbfs", "sample_rate_hz", "channels")
 
 
 def read_collection(store: ArtifactStore, spec: Spec) -> pl.DataFrame:
-    """The dataset's tracks: its snapshot's columns, those of the recording, and three more.
+    """The tracks of the dataset, sorted by id, with all columns of the snapshot and these:
 
-    `class` is the label, or `ALL_TRACKS` for all where there are no labels; `part` the split, "no
-    split" or "left out"; `heard` whether anything but its existence may be looked at.
+    - level, sample rate, channels and codec, from `tracks`;
+    - `class`: the label, or `ALL_TRACKS` if the dataset has no labels;
+    - `part`: the split, "no split" or "left out";
+    - `heard`: whether more than the existence of the track may be used (see the module).
     """
-    snapshot = read_table(input_of(store, spec, DATASETS).folder / TABLE)
-    first = (pl.col("status") == "ok") & pl.col("duplicate_of").is_null()
+    snapshot = Snapshot.input_of(store, spec).table()
     columns = ["track_id", "rms_dbfs", "peak_dbfs", "sample_rate_hz", "channels", "codec"]
     recordings = [
-        read_part(batch.folder / ingest.TRACKS_TABLE, columns, first).with_columns(
-            batch=pl.lit(batch.reference.partition)
-        )
-        for batch in inputs_of(store, spec, ingest.TRACKS)
+        batch.part(columns, FIRST_OF_ITS_TRACK).with_columns(batch=pl.lit(batch.name))
+        for batch in Tracks.inputs_of(store, spec)
     ]
     table = snapshot.join(
         pl.concat(recordings).unique(["track_id", "batch"], keep="first", maintain_order=True),
@@ -60,8 +59,8 @@ def _with_parts(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(heard=heard)
 
 
-def shown_classes(table: pl.DataFrame, most: int) -> list[str]:
-    """The classes pictures show, by name: the largest ones."""
+def largest_classes(table: pl.DataFrame, most: int) -> list[str]:
+    """The names of the largest classes, sorted. The pictures show only these."""
     counts = (
         table["class"].drop_nulls().value_counts().sort("count", "class", descending=[True, False])
     )
@@ -69,9 +68,9 @@ def shown_classes(table: pl.DataFrame, most: int) -> list[str]:
 
 
 def sample(table: pl.DataFrame, most: int) -> pl.DataFrame:
-    """At most so many tracks, as many of each class: those with the smallest track ids.
+    """At most `most` tracks, equally many per class: those with the smallest track ids.
 
-    A track id is a hash of the recording: to sort by it is to shuffle, the same way each time.
+    A track id is a hash of the file, so this is a random sample that stays the same.
     """
     if table.height <= most:
         return table
@@ -80,30 +79,24 @@ def sample(table: pl.DataFrame, most: int) -> pl.DataFrame:
 
 
 def feature_columns(store: ArtifactStore, spec: Spec) -> list[str]:
-    """The tabular features that every batch has."""
-    from melgraph.ml.features.track_features import feature_names
-    from melgraph.ml.representations.registry import from_attributes
-
-    made = inputs_of(store, spec, ingest.FEATURES)
-    options = [from_attributes(ingest.FEATURES, a.record.spec.config["options"]) for a in made]
-    names = [feature_names(how) for how in options]
+    """The names of the tabular features that all batches have."""
+    names = [batch.names for batch in AudioFeatures.inputs_of(store, spec)]
     return [name for name in names[0] if all(name in others for others in names)] if names else []
 
 
 def read_features(store: ArtifactStore, spec: Spec, tracks: pl.DataFrame) -> pl.DataFrame:
-    """The tabular features of some tracks, joined to their rows; tracks without any are left out.
+    """The rows of some tracks with their tabular features. Tracks without features are dropped.
 
-    Batch by batch: only the rows that are wanted are ever in memory.
+    The batches are read one by one, and only the rows of these tracks.
     """
     names = feature_columns(store, spec)
     schema = {"track_id": pl.String, **dict.fromkeys(names, pl.Float64)}
     parts = [pl.DataFrame(schema=schema)]
-    for artifact in inputs_of(store, spec, ingest.FEATURES):
-        wanted = tracks.filter(pl.col("batch") == artifact.reference.partition)["track_id"]
-        if len(wanted):
-            where = pl.col("track_id").is_in(wanted.to_list())
-            path = artifact.folder / ingest.FEATURES_TABLE
-            parts.append(read_part(path, ["track_id", *names], where))
+    for batch in AudioFeatures.inputs_of(store, spec):
+        track_ids = tracks.filter(pl.col("batch") == batch.name)["track_id"]
+        if len(track_ids):
+            where = pl.col("track_id").is_in(track_ids.to_list())
+            parts.append(batch.part(["track_id", *names], where))
     features = pl.concat(parts).filter(pl.all_horizontal(pl.col(names).is_finite()))
     return tracks.join(features, on="track_id", how="inner", maintain_order="left")
 
@@ -111,31 +104,28 @@ def read_features(store: ArtifactStore, spec: Spec, tracks: pl.DataFrame) -> pl.
 def spectrograms(
     store: ArtifactStore, spec: Spec, tracks: pl.DataFrame
 ) -> Iterator[tuple[dict[str, Any], np.ndarray, Any]]:
-    """Row, float16 `[frame, mel]` and transform of some tracks, one at a time, batch by batch.
+    """Row, mel spectrogram float16 `[frame, mel]` and transform of each of some tracks.
 
-    Batches that were made with another transform than the newest are left out: their values do not
-    compare.
+    Batches that were computed with another transform than the newest batch are skipped, because
+    their values cannot be compared.
     """
-    from melgraph.assets.library.inputs import transform_of
-
-    made = inputs_of(store, spec, ingest.MEL)
-    for artifact in made:
-        if artifact.record.spec.config != made[-1].record.spec.config:
+    batches = MelSpectrograms.inputs_of(store, spec)
+    for batch in batches:
+        if batch.spec.config != batches[-1].spec.config:
             continue
-        rows = tracks.filter(pl.col("batch") == artifact.reference.partition)
+        rows = tracks.filter(pl.col("batch") == batch.name)
         if not rows.height:
             continue
-        opened = SpectrogramStore(artifact.folder / ingest.STORE)
-        transform = transform_of(opened)
+        arrays, transform = batch.arrays, batch.transform
         for row in rows.iter_rows(named=True):
-            if row["track_id"] in opened and len(opened.track(row["track_id"])):
-                yield row, opened.track(row["track_id"]), transform
+            if row["track_id"] in arrays and len(arrays.track(row["track_id"])):
+                yield row, arrays.track(row["track_id"]), transform
 
 
 def class_table(table: pl.DataFrame) -> pl.DataFrame:
-    """One row per class: how many tracks in which part, whose they are, how long and how loud.
+    """One row per class: its tracks in each part, its artists, and its duration and levels.
 
-    Length and levels are medians over heard tracks.
+    Duration and levels are medians over the tracks with `heard`.
     """
     rows = []
     for name in sorted(table["class"].drop_nulls().unique().to_list()):
@@ -164,45 +154,45 @@ def class_table(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _artists(spellings: Sequence[str | None]) -> dict[str, Any]:
-    """How many artists some tracks are by, of how many tracks that is known, and the largest."""
-    known = [artist for artist in map(artist_key, spellings) if artist]
+    """The number of artists, the number of tracks with a known artist, and the largest artist."""
+    artists = [artist for artist in map(artist_key, spellings) if artist]
     return {
-        "artists": len(set(known)),
-        "artist_known": len(known),
+        "artists": len(set(artists)),
+        "artist_known": len(artists),
         **_largest(spellings),
     }
 
 
 def _largest(spellings: Sequence[str | None]) -> dict[str, Any]:
-    """The artist with most of some tracks, and the share of all these tracks."""
+    """The artist with the most tracks, and the share of these among all tracks."""
     counts = Counter(artist for artist in map(artist_key, spellings) if artist)
     if not counts:
         return {"largest_artist": None, "largest_artist_share": None}
     largest = min(counts, key=lambda artist: (-counts[artist], artist))
-    spelled = min(name for name in spellings if name and artist_key(name) == largest)
+    spelling = min(name for name in spellings if name and artist_key(name) == largest)
     return {
-        "largest_artist": spelled,
+        "largest_artist": spelling,
         "largest_artist_share": counts[largest] / len(spellings),
     }
 
 
 def feature_table(values: pl.DataFrame, kinds: dict[str, str]) -> pl.DataFrame:
-    """One row per quantity: how it is spread, and how much of that lies between the classes.
+    """One row per quantity: quantiles, and the share of its variance between the classes (η²).
 
     Args:
-        values: heard tracks, with `class`.
+        values: the tracks that may be used, with their `class`.
         kinds: column -> "sound" or "recording".
     """
     from melgraph.ml.exploration import eta_squared, eta_squared_by_chance
 
     rows = []
     for name, kind in kinds.items():
-        known = values.filter(pl.col(name).cast(pl.Float64).is_finite())
-        column = known[name].cast(pl.Float64)
-        eta = eta_squared(column.to_numpy()[:, None], known["class"].to_list())[0]
-        chance, chance_95 = eta_squared_by_chance(known.height, known["class"].n_unique())
+        finite = values.filter(pl.col(name).cast(pl.Float64).is_finite())
+        column = finite[name].cast(pl.Float64)
+        eta = eta_squared(column.to_numpy()[:, None], finite["class"].to_list())[0]
+        chance, chance_95 = eta_squared_by_chance(finite.height, finite["class"].n_unique())
         spread = {f"q{share:02d}": column.quantile(share / 100) for share in (5, 50, 95)}
-        row = {"feature": name, "kind": kind, "tracks": known.height}
+        row = {"feature": name, "kind": kind, "tracks": finite.height}
         row |= {"eta_squared": eta, "chance": chance, "chance_95": chance_95, **spread}
         rows.append(row)
     schema = {"feature": pl.String, "kind": pl.String, "tracks": pl.Int64} | dict.fromkeys(
@@ -213,7 +203,7 @@ def feature_table(values: pl.DataFrame, kinds: dict[str, str]) -> pl.DataFrame:
 
 
 def format_table(table: pl.DataFrame) -> pl.DataFrame:
-    """Tracks by codec, sample rate and channels, and in how many classes each combination is."""
+    """The number of tracks and classes for each combination of codec, sample rate and channels."""
     keys = ["codec", "sample_rate_hz", "channels"]
     counted = table.group_by(keys).agg(
         tracks=pl.len().cast(pl.Int64), classes=pl.col("class").drop_nulls().n_unique()
@@ -222,25 +212,25 @@ def format_table(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def quarantine_table(store: ArtifactStore, spec: Spec) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Files that could not be used, by code; and how many files there are, and copies among them.
+    """The number of quarantined files by code; and the numbers of all files and equal copies.
 
-    Of the batches of the snapshot, as far as they lie in its collection and are not gone.
+    Only files in the collection of the dataset are counted, and only if they are not missing.
     """
-    asked = input_of(store, spec, DATASETS).record.spec.config
+    snapshot = Snapshot.input_of(store, spec)
     columns = ["path", "track_id", "status", "code"]
-    files = pl.concat(
-        read_part(batch.folder / ingest.TRACKS_TABLE, columns)
-        for batch in inputs_of(store, spec, ingest.TRACKS)
-    ).unique("path", keep="last", maintain_order=True)
-    files = files.filter(
-        pl.col("path").str.starts_with(asked["collection"]),
-        ~pl.col("path").is_in(list(asked["missing"])),
+    files = pl.concat(batch.part(columns) for batch in Tracks.inputs_of(store, spec)).unique(
+        "path", keep="last", maintain_order=True
     )
-    good, bad = files.filter(pl.col("status") == "ok"), files.filter(pl.col("status") != "ok")
-    codes = bad.group_by("code").agg(files=pl.len().cast(pl.Int64))
+    files = files.filter(
+        pl.col("path").str.starts_with(snapshot.collection),
+        ~pl.col("path").is_in(snapshot.missing_paths),
+    )
+    is_good = pl.col("status") == "ok"
+    good, quarantined = files.filter(is_good), files.filter(~is_good)
+    codes = quarantined.group_by("code").agg(files=pl.len().cast(pl.Int64))
     counts = {
         "files": files.height,
-        "quarantined": bad.height,
+        "quarantined": quarantined.height,
         "same_bytes": good.height - good["track_id"].n_unique(),
     }
     return codes.sort("files", "code", descending=[True, False]), counts
@@ -249,19 +239,23 @@ def quarantine_table(store: ArtifactStore, spec: Spec) -> tuple[pl.DataFrame, di
 def duplicate_clusters(
     store: ArtifactStore, spec: Spec, table: pl.DataFrame
 ) -> dict[str, Any] | None:
-    """How many recordings the dataset has more than once, and the first of them.
+    """The number of recordings that the dataset has several times, and the first of them.
 
-    None where nobody has looked for them.
+    None if duplicates were not searched for.
     """
-    found = inputs_of(store, spec, DUPLICATES)
-    if not found:
+    duplicates = RecordingClusters.inputs_of(store, spec)
+    if not duplicates:
         return None
-    members = read_part(found[0].folder / DUPLICATES_TABLE, ["track_id", "cluster"])
-    known = members.unique("track_id").join(table.select("track_id", "path"), on="track_id")
-    together = known.sort("path").group_by("cluster", maintain_order=True).agg("path")
-    clusters = [paths for paths in together["path"].to_list() if len(paths) > 1]
+    members = pl.DataFrame(
+        list(duplicates[0].clusters().items()),
+        schema={"track_id": pl.String, "cluster": pl.String},
+        orient="row",
+    )
+    members = members.join(table.select("track_id", "path"), on="track_id")
+    paths_by_cluster = members.sort("path").group_by("cluster", maintain_order=True).agg("path")
+    clusters = [paths for paths in paths_by_cluster["path"].to_list() if len(paths) > 1]
     return {
         "clusters": len(clusters),
         "tracks": sum(map(len, clusters)),
-        "first": [paths[:CLUSTER_PATHS] for paths in clusters[:CLUSTERS_TOLD]],
+        "first": [paths[:MOST_PATHS] for paths in clusters[:MOST_CLUSTERS]],
     }

@@ -1,4 +1,4 @@
-"""The clusters of a report, and how well they agree with labels that no clusterer was told."""
+"""The clusters of a report, and how well they agree with the labels, which no clusterer uses."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from melgraph.assets.embeddings.clusters.maps import evenly
-from melgraph.assets.progress import progress_bar
+from melgraph.assets.ui import progress_bar
 from melgraph.storage.artifacts import Work
 from melgraph.storage.tables import write_table
 
@@ -28,20 +28,22 @@ _CONTINGENCY_SCHEMA = {
 
 
 def contingency_picture(clusterer: str) -> str:
-    """The file with the picture of a clusterer's clusters against the labels."""
+    """The name of the file with the picture of the contingency table of a clusterer."""
     return f"contingency-{clusterer}.png"
 
 
 def write_clusters(work: Work, tracks: pl.DataFrame, vectors: np.ndarray) -> dict[str, pl.Series]:
-    """Cluster blind, and write how clusters and labels agree.
+    """Cluster the tracks without using labels, and write how well clusters and labels agree.
 
-    With labels, there are as many clusters as labels, of the tracks that no training has seen and
-    of all. Without, the number is the one with the largest silhouette. The facts of `work` get
-    `figures`, `density`, and in `skipped` what was too small to cluster.
+    If the tracks have labels, k is set to the number of labels, and both the held-out tracks and
+    all tracks of the dataset are clustered. Otherwise k is the number with the largest silhouette,
+    and all tracks are clustered. The facts of `work` receive `figures`, `density`, and in `skipped`
+    the reason for each selection that is too small to cluster.
 
     Returns:
-        A column for each clusterer, and `hdbscan`: the cluster of each track among all tracks of
-        the dataset; those outside it are where they would fall; -1 in no cluster, null unknown.
+        A column for each clusterer, and `hdbscan`, with the cluster of each track when all tracks
+        of the dataset are clustered. The clusterers also assign the tracks outside the dataset to
+        one of these clusters; `hdbscan` is null for them, and -1 for tracks in no cluster.
     """
     work.facts.update(figures=[], skipped=[])
     columns = {name: pl.Series([None] * tracks.height, dtype=pl.Int64) for name in CLUSTERERS}
@@ -51,24 +53,29 @@ def write_clusters(work: Work, tracks: pl.DataFrame, vectors: np.ndarray) -> dic
         selections = {"all tracks": list(range(tracks.height))}
     contingencies: list[dict[str, Any]] = []
     with progress_bar(len(selections) * len(CLUSTERERS), "clusterings", "clusters") as bar:
-        for name, chosen in selections.items():
-            labels = tracks["label"].gather(chosen).to_list() if labelled else None
-            if why := _too_small(name, labels, len(chosen)):
+        for name, rows in selections.items():
+            labels = tracks["label"].gather(rows).to_list() if labelled else None
+            if why := _too_small(name, labels, len(rows)):
                 work.facts["skipped"].append(why)
                 bar.update(len(CLUSTERERS))
                 continue
             for clusterer in work.spec.config["clusterers"]:
-                found = _judge(work, name, clusterer, vectors[chosen], labels, contingencies)
+                clusters = _evaluate_clusters(
+                    work, name, clusterer, vectors[rows], labels, contingencies
+                )
                 if name != HELD_OUT_TRACKS:
-                    columns[clusterer] = _everywhere(found, chosen, vectors)
+                    columns[clusterer] = _assign_all(clusters, rows, vectors)
                 bar.update()
     write_table(pl.DataFrame(contingencies, schema=_CONTINGENCY_SCHEMA), work.folder / CONTINGENCY)
-    everything = selections.get(ALL_TRACKS) or list(range(tracks.height))
-    return columns | {"hdbscan": _by_density(work, everything, vectors)}
+    all_rows = selections.get(ALL_TRACKS) or list(range(tracks.height))
+    return columns | {"hdbscan": _density_clusters(work, all_rows, vectors)}
 
 
 def _selections(tracks: pl.DataFrame) -> dict[str, list[int]]:
-    """Rows to judge: tracks no training has seen, and all of the dataset. Empty without labels."""
+    """The rows of the held-out tracks and of all tracks of the dataset; empty without labels.
+
+    Held-out tracks are those of the validation and test split that were not used in training.
+    """
     used = tracks.with_row_index("row").filter(
         pl.col("split").is_not_null(), pl.col("label").is_not_null()
     )
@@ -79,7 +86,10 @@ def _selections(tracks: pl.DataFrame) -> dict[str, list[int]]:
 
 
 def _too_small(name: str, labels: list[str] | None, n: int) -> str | None:
-    """Why a selection is not clustered, if it is not."""
+    """Why a selection is too small to be clustered; None if it is large enough.
+
+    The text is stored as a fact.
+    """
     if labels is None:
         return f"{name}: {n} tracks, and clusters need three" if n < 3 else None
     classes = len(set(labels))
@@ -90,70 +100,79 @@ def _too_small(name: str, labels: list[str] | None, n: int) -> str | None:
     return None
 
 
-def _judge(
+def _evaluate_clusters(
     work: Work, name: str, clusterer: str, vectors: np.ndarray, labels: list[str] | None,
     contingencies: list[dict[str, Any]],
 ) -> Any:  # fmt: skip
-    """Cluster one selection by one clusterer; its figures go to the facts, its matrix to a list."""
+    """Cluster one selection by one clusterer, and compare the clusters with the labels.
+
+    The figures are added to the facts of `work`, the counts to `contingencies`.
+
+    Returns:
+        The clusters, as `melgraph.ml.embeddings.clusterers.cluster` returns them.
+    """
     from melgraph.ml.embeddings.clusterers import cluster, suggested_clusters
     from melgraph.ml.embeddings.clustering import cluster_figures, separation
 
     seed = work.spec.seed or 0
-    often = {
+    repetitions = {
         "n_bootstrap": work.spec.config["bootstrap"],
         "n_shuffles": work.spec.config["shuffles"],
     }
     count = len(set(labels)) if labels is not None else suggested_clusters(vectors, seed=seed)
-    found = cluster(vectors, n_clusters=count, seed=seed, method=clusterer)  # type: ignore[arg-type]
+    clusters = cluster(vectors, n_clusters=count, seed=seed, method=clusterer)  # type: ignore[arg-type]
     row: dict[str, Any] = {
         "tracks": name,
         "clusterer": clusterer,
-        "clusters": int(found.labels.max()) + 1,
-        "how": found.how,
+        "clusters": int(clusters.labels.max()) + 1,
+        "how": clusters.how,
         "n": len(vectors),
         "classes": count if labels is not None else 0,
         **dict.fromkeys(FIGURE_NAMES),
     }
     if labels is None:
-        row["silhouette_by_cluster"] = _plain(separation(vectors, found.labels, seed=seed, **often))
+        silhouette = separation(vectors, clusters.labels, seed=seed, **repetitions)
+        row["silhouette_by_cluster"] = _figure_values(silhouette)
     else:
-        figures = cluster_figures(vectors, labels, found.labels, seed=seed, **often)
-        row |= {key: _plain(getattr(figures, key)) for key in FIGURE_NAMES}
+        figures = cluster_figures(vectors, labels, clusters.labels, seed=seed, **repetitions)
+        row |= {key: _figure_values(getattr(figures, key)) for key in FIGURE_NAMES}
         contingencies += _contingency_rows(name, clusterer, figures)
-        if not (work.folder / contingency_picture(clusterer)).exists():  # the strictest selection
+        # The first selection is the strictest one; the picture shows that one.
+        if not (work.folder / contingency_picture(clusterer)).exists():
             _draw_contingency(work, name, clusterer, figures)
     work.facts["figures"].append(row)
-    return found
+    return clusters
 
 
-def _everywhere(found: Any, chosen: list[int], vectors: np.ndarray) -> pl.Series:
-    """The cluster of every track: those that were not clustered are where they would fall."""
-    labels = np.empty(len(vectors), dtype=np.int64)
-    labels[chosen] = found.labels
-    others = np.setdiff1d(np.arange(len(vectors)), chosen)
+def _assign_all(clusters: Any, rows: list[int], vectors: np.ndarray) -> pl.Series:
+    """The cluster of every track; tracks that were not clustered are assigned afterwards."""
+    numbers = np.empty(len(vectors), dtype=np.int64)
+    numbers[rows] = clusters.labels
+    others = np.setdiff1d(np.arange(len(vectors)), rows)
     if len(others):
-        labels[others] = found.assign(vectors[others])
-    return pl.Series(labels)
+        numbers[others] = clusters.assign(vectors[others])
+    return pl.Series(numbers)
 
 
-def _by_density(work: Work, chosen: list[int], vectors: np.ndarray) -> pl.Series:
-    """HDBSCAN of the dataset's tracks, or of so many as a map shows."""
+def _density_clusters(work: Work, dataset_rows: list[int], vectors: np.ndarray) -> pl.Series:
+    """The HDBSCAN clusters of the tracks of the dataset, or of a sample as large as a map."""
     from melgraph.ml.embeddings.clusterers import NOISE, density_clusters
 
-    rows = np.array(chosen)[evenly(len(chosen), work.spec.config["mapped"])]
-    found = density_clusters(vectors[rows], seed=work.spec.seed or 0)
+    rows = np.array(dataset_rows)[evenly(len(dataset_rows), work.spec.config["mapped"])]
+    clusters = density_clusters(vectors[rows], seed=work.spec.seed or 0)
     work.facts["density"] = {
         "tracks": len(rows),
-        "clusters": int(found.max()) + 1,
-        "noise": float((found == NOISE).mean()),
+        "clusters": int(clusters.max()) + 1,
+        "noise": float((clusters == NOISE).mean()),
     }
-    everywhere: list[int | None] = [None] * len(vectors)
-    for row, number in zip(rows.tolist(), found.tolist(), strict=True):
-        everywhere[row] = number
-    return pl.Series(everywhere, dtype=pl.Int64)
+    numbers: list[int | None] = [None] * len(vectors)
+    for row, number in zip(rows.tolist(), clusters.tolist(), strict=True):
+        numbers[row] = number
+    return pl.Series(numbers, dtype=pl.Int64)
 
 
 def _contingency_rows(name: str, clusterer: str, figures: Any) -> list[dict[str, Any]]:
+    """The number of tracks of each pair of a cluster and a label."""
     from melgraph.ml.embeddings.clustering import matched_order
 
     rows, columns = matched_order(figures)
@@ -185,7 +204,8 @@ def _draw_contingency(work: Work, name: str, clusterer: str, figures: Any) -> No
     (work.folder / contingency_picture(clusterer)).write_bytes(png)
 
 
-def _plain(figure: object) -> dict[str, float | None]:
+def _figure_values(figure: object) -> dict[str, float | None]:
+    """A figure, its interval and its level by chance, ready for JSON; None for NaN or infinity."""
     names = ("value", "low", "high", "chance", "chance_95")
     values = {name: float(getattr(figure, name)) for name in names}
     return {name: value if np.isfinite(value) else None for name, value in values.items()}

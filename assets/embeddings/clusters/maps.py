@@ -1,4 +1,4 @@
-"""The pictures of a cluster report: its maps, and a small spectrogram of every track drawn."""
+"""The pictures of a cluster report: maps, and thumbnails of the spectrograms of the tracks."""
 
 from typing import Any
 
@@ -6,9 +6,10 @@ import numpy as np
 import polars as pl
 
 from melgraph.assets.embeddings.clusters.tracks import OUTSIDE
-from melgraph.assets.library import ingest
+from melgraph.assets.library.spectrograms import STORE
 from melgraph.assets.materialize import inputs_of
-from melgraph.assets.progress import progress_bar
+from melgraph.assets.stages import MEL_SPECTROGRAMS
+from melgraph.assets.ui import progress_bar
 from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.spectrogram_store import SpectrogramStore
 
@@ -16,37 +17,42 @@ MAPS = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 
 
 def map_picture(method: str) -> str:
-    """The file with the picture of a map."""
+    """The name of the file with the picture of a map."""
     return f"map-{method}.png"
 
 
 def sheet_name(number: int) -> str:
-    """The file of a sheet of thumbnails."""
+    """The name of the file with a sheet of thumbnails."""
     return f"spectrograms-{number:03d}.webp"
 
 
 def evenly(count: int, most: int) -> np.ndarray:
-    """At most so many of `count` rows, evenly spaced."""
-    shown = min(count, most)
-    return np.arange(shown) * count // max(shown, 1)
+    """Numbers of at most `most` of `count` rows, evenly spaced."""
+    size = min(count, most)
+    return np.arange(size) * count // max(size, 1)
 
 
 def rows_shown(tracks: pl.DataFrame, most: int) -> np.ndarray:
-    """At most so many rows, in order: evenly chosen, but up to half of them tracks outside the
-    dataset, which may be few, and are what is looked for.
+    """Numbers of at most `most` rows, in ascending order, evenly spaced.
+
+    Up to half of the rows are reserved for tracks outside the dataset, because these may be few and
+    are of special interest.
     """
-    outside = (tracks["part"] == OUTSIDE).fill_null(False).to_numpy()
-    unheard, others = np.flatnonzero(outside), np.flatnonzero(~outside)
-    count = min(len(unheard), max(most // 2, most - len(others)))
-    chosen = unheard[evenly(len(unheard), count)], others[evenly(len(others), most - count)]
-    return np.sort(np.concatenate(chosen))
+    is_outside = (tracks["part"] == OUTSIDE).fill_null(False).to_numpy()
+    outside, others = np.flatnonzero(is_outside), np.flatnonzero(~is_outside)
+    count = min(len(outside), max(most // 2, most - len(others)))
+    samples = outside[evenly(len(outside), count)], others[evenly(len(others), most - count)]
+    return np.sort(np.concatenate(samples))
 
 
 def write_maps(work: Work, tracks: pl.DataFrame, vectors: np.ndarray) -> dict[str, pl.Series]:
-    """Draw the maps; returns the columns `x_*` and `y_*`, null for tracks that have no place.
+    """Compute and draw the maps.
 
-    Of more tracks than `config["mapped"]`, so many are mapped (`rows_shown`): t-SNE and UMAP of a
-    large library take hours, and show no more than dots.
+    At most `config["mapped"]` tracks are mapped (`rows_shown`). t-SNE and UMAP of a large library
+    would take hours, and single tracks could not be distinguished on such a map.
+
+    Returns:
+        The columns `x_*` and `y_*` of each map; null for tracks that are not mapped.
     """
     from melgraph.ml import plots
     from melgraph.ml.embeddings.maps import project
@@ -58,56 +64,65 @@ def write_maps(work: Work, tracks: pl.DataFrame, vectors: np.ndarray) -> dict[st
         name = MAPS[method]
         with progress_bar(1, "iterations", f"{name} of {len(rows):,} tracks") as bar:
 
-            def told(done: int, of: int, bar: Any = bar) -> None:
-                bar.n, bar.total = done, of
+            def show_progress(done: int, total: int, bar: Any = bar) -> None:
+                bar.n, bar.total = done, total
                 bar.refresh()
 
-            points = project(vectors[rows], method=method, seed=work.spec.seed or 0, progress=told)
+            seed = work.spec.seed or 0
+            points = project(vectors[rows], method=method, seed=seed, progress=show_progress)
         title = f"{work.spec.partition}: {len(rows):,} tracks ({name})"
         picture = plots.scatter_map(points, labels, title)
         (work.folder / map_picture(method)).write_bytes(picture)
         for axis, values in zip("xy", points.T, strict=True):
-            placed: list[float | None] = [None] * tracks.height
+            coordinates: list[float | None] = [None] * tracks.height
             for row, value in zip(rows, values.tolist(), strict=True):
-                placed[row] = value
-            columns[f"{axis}_{method}"] = pl.Series(placed, dtype=pl.Float32)
+                coordinates[row] = value
+            columns[f"{axis}_{method}"] = pl.Series(coordinates, dtype=pl.Float32)
     work.facts["mapped"] = len(rows)
     return columns
 
 
 def write_thumbnails(store: ArtifactStore, work: Work, tracks: pl.DataFrame) -> pl.Series:
-    """Draw sheets of small spectrograms; returns the number of each track's thumbnail, or null.
+    """Draw the spectrograms of at most `config["drawn"]` mapped tracks as sheets of thumbnails.
 
-    Of at most `config["drawn"]` of the tracks that are mapped (`rows_shown`): about 1.3 kB each.
+    A thumbnail takes about 1.3 kB.
+
+    Returns:
+        A column with the number of each track's thumbnail; null for tracks without one.
     """
     from melgraph.ml import plots
     from melgraph.ml.plots.thumbnails import COLUMNS, HEIGHT, ROWS, WIDTH
 
     mapped = rows_shown(tracks, work.spec.config["mapped"])
     rows = mapped[rows_shown(tracks[mapped.tolist()], work.spec.config["drawn"])]
-    stores = [
-        SpectrogramStore(a.folder / ingest.STORE) for a in inputs_of(store, work.spec, ingest.MEL)
+    spectrogram_stores = [
+        SpectrogramStore(artifact.folder / STORE)
+        for artifact in inputs_of(store, work.spec, MEL_SPECTROGRAMS)
     ]
-    place = {track_id: opened for opened in stores for track_id in opened.track_ids}
+    store_of_track = {
+        track_id: spectrograms
+        for spectrograms in spectrogram_stores
+        for track_id in spectrograms.track_ids
+    }
     numbers: list[int | None] = [None] * tracks.height
-    each, pending, drawn = COLUMNS * ROWS, [], 0
+    per_sheet, thumbnails, drawn = COLUMNS * ROWS, [], 0
     with progress_bar(len(rows), "tracks", "spectrograms") as bar:
         for row in rows:
-            opened = place.get(track_id := tracks["track_id"][int(row)])
+            spectrograms = store_of_track.get(track_id := tracks["track_id"][int(row)])
             bar.update()
-            values = opened.track(track_id) if opened is not None else None
+            values = spectrograms.track(track_id) if spectrograms is not None else None
             if values is None or not len(values):
                 continue
-            pending.append(plots.thumbnail(values))
+            thumbnails.append(plots.thumbnail(values))
             numbers[row] = drawn
             drawn += 1
-            if len(pending) == each:
-                _write_sheet(work, drawn // each - 1, pending)
-                pending = []
-    if pending:
-        _write_sheet(work, drawn // each, pending)
+            if len(thumbnails) == per_sheet:
+                _write_sheet(work, drawn // per_sheet - 1, thumbnails)
+                thumbnails = []
+    if thumbnails:
+        _write_sheet(work, drawn // per_sheet, thumbnails)
     work.facts["thumbnails"] = {
-        "drawn": drawn, "sheets": -(-drawn // each), "width": WIDTH, "height": HEIGHT,
+        "drawn": drawn, "sheets": -(-drawn // per_sheet), "width": WIDTH, "height": HEIGHT,
         "columns": COLUMNS, "rows": ROWS,
     }  # fmt: skip
     return pl.Series(numbers, dtype=pl.Int32)

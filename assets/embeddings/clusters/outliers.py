@@ -1,4 +1,4 @@
-"""Which tracks are unlike all that the encoder was trained on, and how sure that is."""
+"""Out-of-distribution tracks: which tracks are unlike the training tracks, with p-values."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,27 +7,28 @@ import numpy as np
 import polars as pl
 
 from melgraph.assets.embeddings.clusters.tracks import HELD_OUT, LEFT_OUT, OUTSIDE
-from melgraph.assets.materialize import Metadata
+from melgraph.assets.stage import Metadata
 from melgraph.storage.artifacts import Work
 from melgraph.storage.tables import write_table
 
 OUTLIERS, OUTLIERS_PICTURE = "outliers.parquet", "outliers.png"
-MOST_FOLDERS = 20  # of the library, each with figures of its own
+MOST_FOLDERS = 20  # folders of the library that have figures of their own
 SCORES = {"knn": "cosine distance to the nearest neighbours", "mahalanobis": "Mahalanobis distance"}
 _PARTS = {"training tracks": ("train",), "held-out tracks of the dataset": HELD_OUT,
           "left out of the dataset": (LEFT_OUT,), "outside the dataset": (OUTSIDE,)}  # fmt: skip
 
 
 def write_outliers(work: Work, tracks: pl.DataFrame, vectors: np.ndarray, trained: bool) -> None:
-    """Write how far each track lies from the training tracks, and how rare that is.
+    """Write the distance of each track to the training tracks, and its conformal p-value.
 
-    The scores of validation and test tracks, which no training has seen, say what is far: their
-    ranks are the p-values. The facts of `work` get `outliers`; where nothing can be said, `absent`
-    there says why, and no file is written.
+    Validation and test tracks that were not used in training calibrate the p-values: the p-value of
+    a track is the share of these tracks, and itself, that lie at least as far away. The facts of
+    `work` receive `outliers`. If there are too few training or calibration tracks, no file is
+    written, and `absent` in these facts holds the reason.
 
     Args:
         work: of a cluster report.
-        tracks: as `report_tracks` gives them.
+        tracks: the table of `report_tracks`.
         vectors: float32 `[track, dim]`.
         trained: whether the encoder was trained on the dataset.
     """
@@ -42,11 +43,13 @@ def write_outliers(work: Work, tracks: pl.DataFrame, vectors: np.ndarray, traine
         work.facts["outliers"] = {"absent": _why_not(int(train.sum()), int(calibration.sum()))}
         return
     scores, p_values = _scores(config, tracks, vectors, train, calibration)
-    asked = np.flatnonzero(~train)
-    labels = [list(found) for found in tracks["labels"].filter(train)]
+    queries = np.flatnonzero(~train)
+    training_labels = [list(labels) for labels in tracks["labels"].filter(train)]
     nearest: list[list[tuple[str, float]]] = [[] for _ in part]
-    found = nearest_labels(vectors[asked], vectors[train], labels, voters=config["voters"])
-    for row, votes in zip(asked, found, strict=True):
+    votes_of_queries = nearest_labels(
+        vectors[queries], vectors[train], training_labels, voters=config["voters"]
+    )
+    for row, votes in zip(queries, votes_of_queries, strict=True):
         nearest[row] = votes
     table = tracks.select("track_id", "path", "artist", "title", "part").with_columns(
         **{f"{name}_distance": values for name, values in scores.items()},
@@ -65,6 +68,7 @@ def write_outliers(work: Work, tracks: pl.DataFrame, vectors: np.ndarray, traine
 
 
 def _why_not(train: int, calibration: int) -> str:
+    """Why there are no p-values; the text is stored as a fact."""
     if train < 2:
         return f"the dataset has {train} embedded training tracks: nothing to be unlike of"
     return (
@@ -77,25 +81,25 @@ def _scores(
     config: Any, tracks: pl.DataFrame, vectors: np.ndarray, train: np.ndarray,
     calibration: np.ndarray,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:  # fmt: skip
-    """Both distances of every track, and their p-values: NaN for what was trained on."""
+    """Both distances of every track, and their p-values; NaN for tracks used in training."""
     from melgraph.ml.embeddings.outliers import (
+        calibration_p_values,
         conformal_p_values,
         fit_gaussians,
         knn_distances,
         mahalanobis_distances,
-        own_knn_distances,
-        own_p_values,
+        training_knn_distances,
     )
 
-    known, single = vectors[train], tracks["label"].filter(train)
-    gaussians = fit_gaussians(known, None if single.null_count() else single.to_list())
-    knn = knn_distances(vectors, known, k=config["neighbours"])
-    knn[train] = own_knn_distances(known, k=config["neighbours"])
+    training_vectors, labels = vectors[train], tracks["label"].filter(train)
+    gaussians = fit_gaussians(training_vectors, None if labels.null_count() else labels.to_list())
+    knn = knn_distances(vectors, training_vectors, k=config["neighbours"])
+    knn[train] = training_knn_distances(training_vectors, k=config["neighbours"])
     scores = {"knn": knn, "mahalanobis": mahalanobis_distances(vectors, gaussians)}
     p_values = {}
     for name, values in scores.items():
         p = conformal_p_values(values, values[calibration])
-        p[calibration] = own_p_values(values[calibration])
+        p[calibration] = calibration_p_values(values[calibration])
         p[train | tracks["heard"].to_numpy()] = np.nan
         p_values[name] = p
     return scores, p_values
@@ -105,35 +109,35 @@ def _facts(
     config: Any, tracks: pl.DataFrame, table: pl.DataFrame, scores: dict[str, np.ndarray],
     calibration: np.ndarray, trained: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    """How many tracks, how many of them flagged, and how well both distances tell them apart."""
+    """Counts of tracks and flagged tracks, and how well both distances separate outside tracks."""
     from melgraph.ml.metrics.auc import auc
 
     outside = (table["part"] == OUTSIDE).to_numpy()
     inside_groups = tracks["group"].filter(calibration).n_unique()
     flagged = table["flagged"].fill_null(False).to_numpy()
 
-    def told_apart(chosen: np.ndarray) -> dict[str, Any]:
-        """Of some of the outside tracks: how many, flagged, and both AUCs with their intervals."""
-        # An artist's tracks are one group; a track whose artist is not known is a group of its own.
-        groups = tracks.filter(chosen).select(pl.coalesce("artist", "track_id")).n_unique()
+    def separation(rows: np.ndarray) -> dict[str, Any]:
+        """Of some of the outside tracks: counts, and both AUCs with their confidence intervals."""
+        # All tracks of an artist are one group. A track without an artist is a group of its own.
+        groups = tracks.filter(rows).select(pl.coalesce("artist", "track_id")).n_unique()
         areas = {
             name: auc(
-                values[calibration], values[chosen],
+                values[calibration], values[rows],
                 inside_groups=inside_groups, outside_groups=groups,
             )
             for name, values in scores.items()
-        } if chosen.any() else {}  # fmt: skip
+        } if rows.any() else {}  # fmt: skip
         return {
-            "tracks": int(chosen.sum()),
+            "tracks": int(rows.sum()),
             "groups": groups,
-            "flagged": int(flagged[chosen].sum()),
+            "flagged": int(flagged[rows].sum()),
             "auc": {name: asdict(area) for name, area in areas.items()},
         }
 
     folders = table["path"].str.split("/").list.first().to_numpy()
     largest = table.filter(outside)["path"].str.split("/").list.first().value_counts(sort=True)
     by_folder = [
-        {"folder": folder, **told_apart(outside & (folders == folder))}
+        {"folder": folder, **separation(outside & (folders == folder))}
         for folder in sorted(largest.head(MOST_FOLDERS)["path"])
     ]
     return {
@@ -143,7 +147,7 @@ def _facts(
         "calibration": int(calibration.sum()),
         "calibration_groups": inside_groups,
         "calibration_flagged": int(flagged[calibration].sum()),
-        "outside": told_apart(outside),
+        "outside": separation(outside),
         "by_folder": by_folder,
         "left_out": int((table["part"] == LEFT_OUT).sum()),
         "level": config["level"],
@@ -152,44 +156,47 @@ def _facts(
 
 
 def strangest(table: pl.DataFrame, most: int) -> list[dict[str, Any]]:
-    """The tracks outside the dataset, the strangest first."""
-    found = table.filter(pl.col("part") == OUTSIDE)
-    return found.sort("p_knn", pl.col("knn_distance") * -1, "path").head(most).to_dicts()
+    """At most `most` tracks outside the dataset, the one with the smallest p-value first."""
+    outside = table.filter(pl.col("part") == OUTSIDE)
+    return outside.sort("p_knn", pl.col("knn_distance") * -1, "path").head(most).to_dicts()
 
 
 def spell_labels(row: dict[str, Any]) -> str:
-    """The labels nearest to a track, with their votes."""
+    """The most frequent labels among the nearest training tracks, with their shares."""
     pairs = zip(row["nearest_labels"], row["nearest_shares"], strict=True)
     return ", ".join(f"{name} {share:.0%}" for name, share in pairs)
 
 
 def outlier_sentences(facts: Metadata) -> list[str]:
-    """What was found about tracks outside the dataset, in words."""
+    """The results about tracks outside the dataset, a sentence each."""
     if facts["absent"]:
-        return [f"What is out of distribution cannot be said: {facts['absent']}."]
-    said = [
-        "{calibration} validation and test tracks, of {calibration_groups} independent groups, say "
-        "what is usual; {training} training tracks are what is near or far.".format(**facts)
+        return [f"Tracks outside the dataset cannot be judged: {facts['absent']}."]
+    sentences = [
+        "Distances are measured to {training} training tracks. The p-values are calibrated with "
+        "{calibration} held-out validation and test tracks of {calibration_groups} independent "
+        "groups.".format(**facts)
     ]
     if facts["least_p"] > facts["level"]:
-        said.append(
-            f"No p-value can be below {facts['least_p']:.2f} with so few of them: nothing can be "
-            f"flagged at {facts['level']:.0%}."
+        sentences.append(
+            f"With so few calibration tracks no p-value can be below {facts['least_p']:.2f}, so no "
+            f"track can be flagged at the level of {facts['level']:.0%}."
         )
     if not facts["outside"]["tracks"]:
-        return [*said, "Every embedded track is of the dataset: there is none outside to judge."]
-    said.append(
-        "{flagged} of {tracks} tracks outside the dataset are flagged, with a p-value of at most "
-        "{level:.0%}; of tracks like those of the dataset, {level:.0%} or fewer would be.".format(
-            level=facts["level"], **facts["outside"]
-        )
+        return [*sentences, "All embedded tracks belong to the dataset: no track is outside it."]
+    sentences.append(
+        "{flagged} of {tracks} tracks outside the dataset are flagged, because their p-value is at "
+        "most {level:.0%}. Of tracks that are similar to the dataset, at most {level:.0%} are "
+        "expected to be flagged.".format(level=facts["level"], **facts["outside"])
     )
     for name, title in SCORES.items():
         area = spell_auc(facts["outside"]["auc"][name])
-        said.append(f"By {title}, tracks outside and held-out ones are told apart with AUC {area}.")
-    return said
+        sentences.append(
+            f"The {title} separates tracks outside the dataset from held-out tracks with an AUC of "
+            f"{area}."
+        )
+    return sentences
 
 
 def spell_auc(area: dict[str, float]) -> str:
-    """An AUC with its interval."""
-    return "{value:.2f} ({low:.2f} to {high:.2f})".format(**area)
+    """An AUC with its 95 % confidence interval."""
+    return "{value:.2f} (95 % confidence interval {low:.2f} to {high:.2f})".format(**area)

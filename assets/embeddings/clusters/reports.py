@@ -1,16 +1,9 @@
-"""`cluster_reports`: does an encoder's space hold the labels without having been told them?"""
+"""`cluster_reports`: how the embeddings of an encoder group, and how well this matches labels."""
 
-import numpy as np
-import polars as pl
-from dagster import (
-    AllPartitionMapping,
-    AssetDep,
-    AssetExecutionContext,
-    MaterializeResult,
-    asset,
-)
+from dagster import AssetExecutionContext, MaterializeResult
 
-from melgraph.assets.dataset.datasets import DATASETS, TABLE
+from melgraph.assets.context import Context
+from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.embeddings.clusters.agreement import (
     CLUSTERERS,
     FIGURE_NAMES,
@@ -26,71 +19,53 @@ from melgraph.assets.embeddings.clusters.outliers import (
     strangest,
     write_outliers,
 )
-from melgraph.assets.embeddings.clusters.tracks import is_trained, report_tracks
-from melgraph.assets.embeddings.embeddings import EMBEDDINGS, TRACK_VECTORS
-from melgraph.assets.library import ingest
+from melgraph.assets.embeddings.clusters.tracks import is_trained_on_dataset, report_tracks
+from melgraph.assets.embeddings.embeddings import vectors_of
 from melgraph.assets.library.inputs import input_references
 from melgraph.assets.materialize import (
-    Metadata,
     current_references,
-    input_of,
-    inputs_of,
-    markdown_table,
     materialize,
-    picture,
-    plain_failures,
+    stage_asset,
 )
-from melgraph.assets.models.trained_models import write_json
-from melgraph.assets.partitions import SPECS, by_encoder, dataset_to_encoders, encoder_names
+from melgraph.assets.partitions import encoder_and_batch
 from melgraph.assets.resources import HomeResource
-from melgraph.ml.errors import UserError
+from melgraph.assets.stage import Metadata
+from melgraph.assets.stages import CLUSTER_REPORTS, EMBEDDINGS
+from melgraph.assets.ui import markdown_table, picture
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
+from melgraph.storage.files import write_json
 from melgraph.storage.records import Spec
 from melgraph.storage.tables import read_table, write_table
 from melgraph.storage.test_reads import register_read
 
-STAGE = 2
-CLUSTER_REPORTS = "cluster_reports"
 MAP, FIGURES = "map.parquet", "figures.json"
+FACTS_OF_FIGURES = ("figures", "skipped", "density", "outliers")
 SHOWN_OUTLIERS = 10  # in the Dagster UI; the page shows more
 
 
-def cluster_spec(store: ArtifactStore, encoder: str) -> Spec:
-    """The report on all current embeddings of an encoder, held against its dataset's labels."""
-    snapshot = store.need(DATASETS, SPECS.encoders[encoder].dataset)
+def plan_cluster_report(context: Context, encoder: str) -> Spec:
+    """The report on all current embeddings of an encoder, compared with labels of its dataset."""
+    store = context.store
+    snapshot = Snapshot.current(store, context.specs.encoders[encoder].dataset)
     vectors = current_references(store, EMBEDDINGS, f"{encoder}+")
-    spectrograms = input_references(store, [v.partition.split("+", 1)[1] for v in vectors])
+    spectrograms = input_references(store, [encoder_and_batch(v.partition)[1] for v in vectors])
     config = {
         "maps": list(MAPS),
-        "mapped": 20_000,  # most tracks of a map
-        "drawn": 5_000,  # most tracks with a picture; as many points as a page shows
+        "mapped": 20_000,  # largest number of tracks on a map
+        "drawn": 5_000,  # largest number of thumbnails; a page shows as many points
         "clusterers": list(CLUSTERERS),
         "bootstrap": 1000,
         "shuffles": 200,
-        "neighbours": 5,  # the training track whose distance says how strange a track is
-        "voters": 15,  # the training tracks whose labels are near
-        "level": 0.05,  # flagged where such a distance is this rare, or rarer
+        "neighbours": 5,  # the score of a track is its distance to the fifth nearest training track
+        "voters": 15,  # nearest training tracks whose labels are counted
+        "level": 0.05,  # a track is flagged if its p-value is at most this
     }
     inputs = (snapshot.reference, *vectors, *spectrograms)
-    return Spec(CLUSTER_REPORTS, encoder, STAGE, inputs, config, 0)
-
-
-def vectors_of(store: ArtifactStore, spec: Spec) -> tuple[list[str], np.ndarray]:
-    """Track ids and float32 `[track, dim]` of all embeddings a spec names; each track once."""
-    tables = [read_table(a.folder / TRACK_VECTORS) for a in inputs_of(store, spec, EMBEDDINGS)]
-    tables = [table for table in tables if table.height]
-    if not tables:
-        raise UserError(
-            "there are no embeddings",
-            where=f"{spec.asset}/{spec.partition}",
-            remedy=f"materialize embeddings for the encoder {spec.partition!r} first",
-        )
-    table = pl.concat(tables).unique("track_id", keep="first", maintain_order=True)
-    return table["track_id"].to_list(), table["vector"].to_numpy()
+    return CLUSTER_REPORTS.spec(encoder, inputs, config, 0)
 
 
 def write_cluster_report(store: ArtifactStore, work: Work) -> None:
-    """Map all tracks in the plane; cluster them blind; say which are unlike the training tracks."""
+    """Write maps, clusters and out-of-distribution tracks of all embeddings of an encoder."""
     ids, vectors = vectors_of(store, work.spec)
     tracks = report_tracks(store, work.spec, ids)
     _register(store, work)
@@ -98,57 +73,45 @@ def write_cluster_report(store: ArtifactStore, work: Work) -> None:
     columns = write_maps(work, tracks, vectors)
     columns["tile"] = write_thumbnails(store, work, tracks)
     columns |= write_clusters(work, tracks, vectors)
-    write_outliers(work, tracks, vectors, is_trained(store, work.spec))
+    write_outliers(work, tracks, vectors, is_trained_on_dataset(store, work.spec))
     table = tracks.drop("labels", "group", "heard").with_columns(**columns)
     write_table(table, work.folder / MAP)
-    write_json(work.folder / FIGURES, {name: work.facts[name] for name in _SAID})
-
-
-_SAID = ("figures", "skipped", "density", "outliers")
+    write_json(work.folder / FIGURES, {name: work.facts[name] for name in FACTS_OF_FIGURES})
 
 
 def _register(store: ArtifactStore, work: Work) -> None:
-    """The clusters are made blind, and then held against labels, those of the test split too."""
-    snapshot = input_of(store, work.spec, DATASETS)
-    table = read_table(snapshot.folder / TABLE).filter(pl.col("split") == "test")
-    tested, run = table["track_id"].to_list(), work.run.get("dagster")
-    register_read(store.home, snapshot.reference, tested, work.spec.reference, "clusters", run)
+    """Note the look at the test split before it happens.
 
-
-@asset(
-    partitions_def=encoder_names,
-    deps=[
-        AssetDep(EMBEDDINGS, partition_mapping=by_encoder),
-        AssetDep(DATASETS, partition_mapping=dataset_to_encoders),
-        AssetDep(ingest.MEL, partition_mapping=AllPartitionMapping()),
-    ],
-    group_name="embeddings",
-    code_version=str(STAGE),
-    kinds={"scikitlearn"},
-)
-def cluster_reports(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult:
-    """Do genres form clusters in an encoder's space, and where does unheard music land?
-
-    Maps by PCA, t-SNE and UMAP. Clusters by k-means and a Gaussian mixture, without labels; then
-    Hungarian accuracy, NMI, ARI and silhouettes, each with a bootstrap interval and the level that
-    shuffled labels reach. A trained encoder has seen the labels of its training tracks: the
-    held-out tracks are what counts. HDBSCAN says how many clusters there are by density alone.
-    Tracks outside the dataset get a conformal p-value: how rare it is for one of the dataset to lie
-    as far from the training tracks.
+    Clustering uses no labels, but the clusters are then compared with labels of the test split.
     """
-    with plain_failures():
-        store = home.store()
-        spec = cluster_spec(store, context.partition_key)
-    return materialize(context, store, spec, write_cluster_report, _show)
+    snapshot = Snapshot.input_of(store, work.spec)
+    test_ids, run = snapshot.track_ids("test"), work.run.get("dagster")
+    register_read(store.home, snapshot.reference, test_ids, work.spec.reference, "clusters", run)
+
+
+@stage_asset(CLUSTER_REPORTS)
+def cluster_reports(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult[None]:
+    """How the embeddings of an encoder group, and how well the clusters agree with the labels.
+
+    `map.parquet` has the place of each track on maps by PCA, t-SNE and UMAP. Clusters are computed
+    by k-means and by a Gaussian mixture, without labels. `figures.json` compares them with the
+    labels: Hungarian accuracy, NMI, ARI and silhouettes, each with a 95 % bootstrap interval and
+    the value for shuffled labels. An encoder was trained with the labels of its training tracks, so
+    the figures of the held-out tracks are the ones to compare. HDBSCAN estimates the number of
+    clusters from density alone. `outliers.parquet` has a conformal p-value for each track: the
+    share of held-out tracks that lie at least as far from the training tracks.
+    """
+    return materialize(context, home, CLUSTER_REPORTS)
 
 
 def figure_rows(facts: Metadata) -> list[dict[str, object]]:
-    """The figures as rows for people."""
+    """The figures as rows of a table for people."""
 
     def spell(figure: dict[str, float] | None) -> str:
         if figure is None or figure["value"] is None:
             return "-"
-        return "{value:.2f} ({low:.2f} to {high:.2f}; shuffled {chance:.2f})".format(**figure)
+        text = "{value:.2f} ({low:.2f} to {high:.2f}; with shuffled labels {chance:.2f})"
+        return text.format(**figure)
 
     return [
         {
@@ -163,32 +126,33 @@ def figure_rows(facts: Metadata) -> list[dict[str, object]]:
 
 
 def density_sentence(facts: Metadata) -> str:
-    """How many clusters there are by density alone."""
+    """The number of clusters that HDBSCAN estimates, and the share of tracks in no cluster."""
     return (
-        "By density alone (HDBSCAN) there are {clusters} clusters, and {noise:.0%} of {tracks:,} "
-        "tracks lie in none.".format(**facts["density"])
+        "Number of clusters by density alone (HDBSCAN): {clusters}; {noise:.0%} of {tracks:,} "
+        "tracks belong to no cluster.".format(**facts["density"])
     )
 
 
-def _show(artifact: Artifact) -> Metadata:
-    facts = artifact.facts
+def show(artifact: Artifact) -> Metadata:
+    """The maps, the figures, and the tracks outside the dataset."""
+    facts, folder = artifact.facts, artifact.folder
     rows = figure_rows(facts)
-    shown: Metadata = {"tracks": facts["tracks"]}
-    shown |= {f"map by {MAPS[name]}": picture(artifact.folder / map_picture(name)) for name in MAPS}
-    shown["figures"] = markdown_table(rows) if rows else "; ".join(facts["skipped"])
-    shown["clusters by density"] = density_sentence(facts)
+    metadata: Metadata = {"tracks": facts["tracks"]}
+    metadata |= {f"map by {MAPS[name]}": picture(folder / map_picture(name)) for name in MAPS}
+    metadata["figures"] = markdown_table(rows) if rows else "; ".join(facts["skipped"])
+    metadata["clusters by density"] = density_sentence(facts)
     for clusterer, title in CLUSTERERS.items():
-        file = artifact.folder / contingency_picture(clusterer)
+        file = folder / contingency_picture(clusterer)
         if file.name in artifact.record.files:
-            shown[f"{title} against the labels"] = picture(file)
-    shown["out of distribution"] = " ".join(outlier_sentences(facts["outliers"]))
+            metadata[f"{title} against the labels"] = picture(file)
+    metadata["out of distribution"] = " ".join(outlier_sentences(facts["outliers"]))
     if not facts["outliers"]["absent"]:
-        shown["distances"] = picture(artifact.folder / OUTLIERS_PICTURE)
-        found = strangest(read_table(artifact.folder / OUTLIERS), SHOWN_OUTLIERS)
-        shown["tracks outside the dataset, the strangest first"] = markdown_table(
+        metadata["distances"] = picture(folder / OUTLIERS_PICTURE)
+        outside = strangest(read_table(folder / OUTLIERS), SHOWN_OUTLIERS)
+        metadata["tracks outside the dataset, smallest p-value first"] = markdown_table(
             [
                 {"track": row["path"], "nearest labels": spell_labels(row), "p-value": row["p_knn"]}
-                for row in found
+                for row in outside
             ]
         )
-    return shown
+    return metadata

@@ -1,63 +1,73 @@
-"""Trials: one repeat of one arm of a study. An artifact each, so that a study goes on where it was
-stopped, a new arm costs only itself, and arms that studies share are trained once.
+"""Trials: one arm of a study with one seed.
+
+Each trial is an artifact. An interrupted study therefore resumes with the next trial, a new arm
+trains only its own trials, and an arm that two studies share is trained once.
 """
 
 import hashlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import polars as pl
 
-from melgraph.assets.dataset.datasets import DATASETS, TABLE, usable_dataset
+from melgraph.assets.context import Context
+from melgraph.assets.dataset.datasets import usable_snapshot
+from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.library.inputs import input_references
-from melgraph.assets.materialize import input_of, note_threads
+from melgraph.assets.materialize import note_threads
 from melgraph.assets.models.initial_weights import weights_config, weights_inputs, weights_path
-from melgraph.assets.models.targets import has_tags, label_numbers
+from melgraph.assets.models.targets import label_numbers
 from melgraph.assets.models.tracking.tracker import UNTRACKED, Tracker, UntrackedRuns
+from melgraph.assets.models.trained_model import device, device_count
 from melgraph.assets.models.trained_models import (
     build_model,
-    device,
-    device_count,
-    inputs_for,
     resumable,
+    track_inputs,
     without_times,
 )
+from melgraph.assets.readers import Reader
+from melgraph.assets.stage import Stage
+from melgraph.assets.stages import TRIALS
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs.study import Trial
-from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
+from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.records import Spec, canonical_json
 from melgraph.storage.tables import read_table, write_table
 from melgraph.storage.test_reads import register_read
 
-STAGE = 1
-TRIALS = "trials"
+if TYPE_CHECKING:
+    from melgraph.ml.training.trials import TrialResult
+
 PREDICTIONS, CURVES = "predictions.parquet", "curves.parquet"
 
 
-def trial_spec(store: ArtifactStore, trial: Trial, dataset: str, seed: int) -> Spec:
-    """One repeat of an arm, on the current snapshot of a dataset.
+def trial_spec(context: Context, trial: Trial, dataset: str, seed: int) -> Spec:
+    """The spec of an arm with one seed, on the current snapshot of a dataset.
 
     Raises:
-        UserError, StorageError: the dataset cannot be learned from, or lacks the representation, or
-            the initial weights are not to be had.
+        UserError, StorageError: the dataset is unusable, its representation was not computed, or
+            the initial weights are missing.
     """
     recipe = trial.recipe
-    snapshot = usable_dataset(store, dataset)
-    if has_tags(snapshot):
+    snapshot = usable_snapshot(context.store, dataset)
+    if snapshot.multi_label:
         raise UserError(
             f"the tracks of {dataset!r} have several labels, and a study compares accuracies",
             where="dataset of the study",
-            remedy="name a dataset of one label a track; the leaderboard compares taggers",
+            remedy="use a dataset with one label per track; the leaderboard compares tag models",
         )
-    table = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())
-    given = input_references(store, table["batch"].to_list(), recipe["input"]["representation"])
-    config = trial.model_dump(mode="json") | weights_config(store, recipe)
-    inputs = (snapshot.reference, *given, *weights_inputs(store, recipe))
-    digest = hashlib.sha256(canonical_json(trial.model_dump())).hexdigest()[:10]
+    batches, representation = snapshot.used()["batch"].to_list(), recipe["input"]["representation"]
+    inputs = (
+        snapshot.reference,
+        *input_references(context.store, batches, representation),
+        *weights_inputs(context, recipe),
+    )
+    config = trial.dump_for_version(mode="json") | weights_config(context, recipe)
+    digest = hashlib.sha256(canonical_json(trial.dump_for_version())).hexdigest()[:10]
     partition = f"{dataset}-{recipe['model']['architecture']}-{digest}-s{seed}"
-    return Spec(TRIALS, partition, STAGE, inputs, config, seed)
+    return TRIALS.spec(partition, inputs, config, seed)
 
 
 def produce_trial(
@@ -67,14 +77,14 @@ def produce_trial(
     tracker: Tracker | UntrackedRuns = UNTRACKED,
     dagster_run: str | None = None,
     report: Callable[[], None] | None = None,
-) -> Artifact:
-    """The trial's artifact, made unless it is there; a training that was killed goes on.
+) -> "TrialReader":
+    """Train a trial unless its artifact exists. An interrupted training resumes.
 
     Args:
         store: of the artifacts.
         spec: of the trial.
-        tracker: of the MLflow run.
-        dagster_run: the run it is made in.
+        tracker: logs the MLflow run.
+        dagster_run: id of the Dagster run that trains it.
         report: called after each epoch.
     """
 
@@ -84,7 +94,8 @@ def produce_trial(
             write_trial(store, work, tracker=tracker, state=state, report=report)
         note_threads(work)
 
-    return store.produce(spec, write)[0]
+    artifact, _ = store.produce(spec, write)
+    return TrialReader(store, artifact)
 
 
 def write_trial(
@@ -95,85 +106,164 @@ def write_trial(
     state: Any = None,
     report: Callable[[], None] | None = None,
 ) -> None:
-    """Train every fold and write what it answers, and how it learned."""
+    """Train every fold, and write the predictions and the learning curves.
+
+    Args:
+        store: of the artifacts.
+        work: of the trial.
+        tracker: logs the MLflow run.
+        state: the folder with the state of an interrupted training, from which it resumes.
+        report: called after each epoch.
+    """
+    from melgraph.ml.specs.training import TrainingConfig
+    from melgraph.ml.training.setup import TrainingSetup
     from melgraph.ml.training.trials import run_trial
 
     spec = work.spec
     trial = Trial.model_validate({k: v for k, v in spec.config.items() if k in Trial.model_fields})
-    snapshot = input_of(store, spec, DATASETS)
-    classes = snapshot.facts["classes"]
-    table = read_table(snapshot.folder / TABLE).filter(pl.col("split").is_not_null())
-    inputs = inputs_for(store, spec, trial.recipe)
-    tested = table.filter(pl.col("split") == "test")["track_id"].to_list()
-    run = work.run.get("dagster")
-    register_read(store.home, snapshot.reference, tested, spec.reference, "study", run)
-    labels = label_numbers(table, classes)
-    build = partial(
-        build_model,
-        {**trial.recipe, "seed": spec.seed or 0},
-        inputs.shape,
-        n_classes=len(classes),
-        weights=weights_path(store, spec, trial.recipe),
-    )
-    found = run_trial(
-        inputs.track_set(table, labels),
+    snapshot = Snapshot.input_of(store, spec)
+    table = snapshot.used()
+    inputs = track_inputs(store, spec, trial.recipe)
+    test_ids, run = snapshot.track_ids("test"), work.run.get("dagster")
+    register_read(store.home, snapshot.reference, test_ids, spec.reference, "study", run)
+    labels = label_numbers(table, snapshot.classes)
+    result = run_trial(
+        TrainingSetup(
+            training=inputs.track_set(table, labels),
+            config=TrainingConfig.model_validate(trial.recipe["training"]),
+            seed=spec.seed or 0,
+            device=device(),
+            processes=device_count(),
+            state=state,
+        ),
+        trial=trial,
         groups=table["group"].to_numpy(),
         parts=table["split"].to_list(),
-        trial=trial,
-        build=build,
-        n_classes=len(classes),
-        seed=spec.seed or 0,
-        device=device(),
+        build=partial(
+            build_model,
+            {**trial.recipe, "seed": spec.seed or 0},
+            inputs.shape,
+            n_classes=len(snapshot.classes),
+            weights=weights_path(store, spec, trial.recipe),
+        ),
+        n_classes=len(snapshot.classes),
         progress=None if report is None else lambda fold, epoch: report(),
-        state=state,
-        processes=device_count(),
     )
-    predictions = table.select("track_id", "path", "label", "group").with_columns(
-        pl.Series(f"p_{name}", found.probabilities[:, i]) for i, name in enumerate(classes)
+    _write_result(work, table, labels, snapshot.classes, result)
+    work.facts["crop_frames"] = inputs.shape.frames
+    curves = list(enumerate(result.curves))
+    figures = {name: work.facts[name] for name in ("accuracy", "macro_f1")}
+    work.run["mlflow"] = tracker.log_trial(store, work, curves, figures, seconds=result.seconds)
+
+
+def _write_result(
+    work: Work, table: pl.DataFrame, labels: np.ndarray, classes: list[str], result: "TrialResult"
+) -> None:
+    """Write predictions and curves as tables, figures as facts, and the cost into the run."""
+    probabilities = result.probabilities
+    prediction_table = table.select("track_id", "path", "label", "group").with_columns(
+        pl.Series(f"p_{name}", probabilities[:, i]) for i, name in enumerate(classes)
     )
-    write_table(predictions, work.folder / PREDICTIONS)
-    rows = [{"fold": n, **row} for n, curve in enumerate(found.curves) for row in curve]
+    write_table(prediction_table, work.folder / PREDICTIONS)
+    rows = [{"fold": n, **row} for n, curve in enumerate(result.curves) for row in curve]
     write_table(without_times(rows), work.folder / CURVES)
-    seen = ~np.isnan(found.probabilities[:, 0])
-    right = found.probabilities[seen].argmax(axis=1) == labels[seen]
+    predicted = ~np.isnan(probabilities[:, 0])
+    predictions = probabilities[predicted].argmax(axis=1)
     work.facts.update(
-        accuracy=float(right.mean()),
-        macro_f1=_macro_f1(labels[seen], found.probabilities[seen].argmax(axis=1)),
-        n=int(seen.sum()),
-        trainings=len(found.curves),
-        n_train=round(found.n_train, 1),
-        crops=round(found.crops),
-        crop_frames=inputs.shape.frames,
-        parameters=found.parameters,
+        accuracy=float((predictions == labels[predicted]).mean()),
+        macro_f1=_macro_f1(labels[predicted], predictions),
+        n=int(predicted.sum()),
+        trainings=len(result.curves),
+        n_train=round(result.n_train, 1),
+        crops=round(result.crops),
+        parameters=result.parameters,
         classes=classes,
-        notes=found.notes,
+        notes=result.notes,
     )
     work.run.update(
         device=device(),
-        seconds=f"{found.seconds:.1f}",
-        peak_memory_bytes=str(found.peak_memory_bytes),
-    )
-    curves = list(enumerate(found.curves))
-    figures = {name: work.facts[name] for name in ("accuracy", "macro_f1")}
-    work.run["mlflow"] = tracker.log_trial(work, curves, figures, seconds=found.seconds)
-
-
-def right_answers(trial: Artifact) -> pl.DataFrame:
-    """Which tracks a trial answered rightly: `track_id`, `label`, `group`, `answer`, `right`."""
-    table = read_table(trial.folder / PREDICTIONS)
-    classes = trial.facts["classes"]
-    scores = table.select(f"p_{name}" for name in classes).to_numpy()
-    seen = ~np.isnan(scores[:, 0])
-    best = np.where(seen, np.nan_to_num(scores, nan=-1.0).argmax(axis=1), -1)
-    answers = [classes[i] if i >= 0 else None for i in best.tolist()]
-    return table.select("track_id", "label", "group").with_columns(
-        answer=pl.Series(answers, dtype=pl.String),
-        right=pl.Series(answers, dtype=pl.String) == pl.col("label"),
+        seconds=f"{result.seconds:.1f}",
+        peak_memory_bytes=str(result.peak_memory_bytes),
     )
 
 
-def _macro_f1(labels: np.ndarray, answers: np.ndarray) -> float:
+class TrialReader(Reader):
+    """A committed trial."""
+
+    stage: ClassVar[Stage] = TRIALS
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of its folds and initial weights."""
+        return self.spec.seed
+
+    @property
+    def macro_f1(self) -> float:
+        """Macro-F1 over all predicted tracks."""
+        return float(self.facts["macro_f1"])
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trainable parameters."""
+        return int(self.facts["parameters"])
+
+    @property
+    def n_crops(self) -> int:
+        """Mean number of crops per training."""
+        return int(self.facts["crops"])
+
+    @property
+    def n_trainings(self) -> int:
+        """Number of trainings: one per fold."""
+        return int(self.facts["trainings"])
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes, in the order of the probabilities."""
+        classes: list[str] = self.facts["classes"]
+        return classes
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes of the trainings."""
+        notes: list[str] = self.facts["notes"]
+        return notes
+
+    @property
+    def seconds(self) -> float:
+        """Duration of all its trainings together."""
+        return float(self.artifact.record.run["seconds"] or 0)
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Peak memory of its trainings."""
+        return int(self.artifact.record.run["peak_memory_bytes"] or 0)
+
+    def curves(self) -> list[list[dict[str, Any]]]:
+        """Per training a list with the figures of each epoch."""
+        table = read_table(self.artifact.folder / CURVES)
+        return [part.to_dicts() for part in table.partition_by("fold", maintain_order=True)]
+
+    def correct(self) -> pl.DataFrame:
+        """A row per track: `track_id`, `label`, `group`, `answer`, and `right`.
+
+        `answer` is the predicted class, and `right` says whether it is the label. Both are null for
+        a track that was not predicted.
+        """
+        table, classes = read_table(self.artifact.folder / PREDICTIONS), self.classes
+        scores = table.select(f"p_{name}" for name in classes).to_numpy()
+        predicted = ~np.isnan(scores[:, 0])
+        best = np.where(predicted, np.nan_to_num(scores, nan=-1.0).argmax(axis=1), -1)
+        names = [classes[i] if i >= 0 else None for i in best.tolist()]
+        return table.select("track_id", "label", "group").with_columns(
+            answer=pl.Series(names, dtype=pl.String),
+            right=pl.Series(names, dtype=pl.String) == pl.col("label"),
+        )
+
+
+def _macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
+    """Macro-F1 over the classes that occur among the labels."""
     from sklearn.metrics import f1_score
 
     present = np.unique(labels)
-    return float(f1_score(labels, answers, labels=present, average="macro", zero_division=0.0))
+    return float(f1_score(labels, predictions, labels=present, average="macro", zero_division=0.0))

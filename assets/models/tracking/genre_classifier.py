@@ -1,9 +1,9 @@
-"""The registered model, as MLflow loads it: genres from audio file paths.
+"""The registered model, as MLflow loads it: it predicts genres from the paths of audio files.
 
-`mlflow.pyfunc.load_model("models:/genres@champion").predict(["song.mp3"])` answers with a table:
-one row per file, the predicted class, its probability, that of every class, and for a file that
-could not be used the reason instead. A model that answers tags predicts the likeliest one, and says
-which are likelier than not.
+`mlflow.pyfunc.load_model("models:/genres@champion").predict(["song.mp3"])` returns a table with one
+row per file: the predicted class, its probability, the probability of every class, and the reason
+if a file cannot be used. A model of tags predicts the most probable tag, and lists all tags with a
+probability of at least 0.5.
 """
 
 from pathlib import Path
@@ -13,11 +13,11 @@ import mlflow
 import pandas as pd
 from mlflow.pyfunc import PythonModel
 
-LIKELY = 0.5
+LIKELY = 0.5  # smallest probability of a tag that is listed
 
 
 class GenreClassifier(PythonModel):
-    """A trained checkpoint with the front end it was trained on."""
+    """A trained checkpoint, with the representation that it was trained on."""
 
     def load_context(self, context: Any) -> None:
         """Load the checkpoint."""
@@ -25,20 +25,21 @@ class GenreClassifier(PythonModel):
 
         self.model, self.meta = checkpoints.load(Path(context.artifacts["checkpoint"]))
 
-    def predict(  # MLflow reads the model's signature from the hint of `model_input`
+    def predict(  # MLflow reads the signature of the model from the type hint of `model_input`
         self, context: Any, model_input: list[str], params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """Classify audio files.
 
         Args:
-            context: of MLflow, not used.
-            model_input: list of paths of audio files.
-            params: none are used.
+            context: of MLflow; not used.
+            model_input: paths of audio files.
+            params: not used.
 
         Returns:
-            A table: path, prediction, probability, one column per class, problem. Of tags there
-            is `tags` too: those of a probability of at least 0.5, the likeliest first; most of the
-            time that is none of the rare ones, whose columns say more.
+            A table with the columns `path`, `prediction`, `probability`, one per class, and
+            `problem`. A model of tags adds the column `tags`: the tags with a probability of at
+            least 0.5, the most probable first. Rare tags seldom reach 0.5, so compare their
+            columns instead.
         """
         from melgraph.ml.audio import BadAudio
         from melgraph.ml.inference.model_input import input_of_file
@@ -48,9 +49,9 @@ class GenreClassifier(PythonModel):
         for path in model_input:
             row: dict[str, Any] = {"path": path, "prediction": None, "probability": None}
             try:
-                given = input_of_file(Path(path), self.meta["input"])
+                array = input_of_file(Path(path), self.meta["input"])
                 (scores,) = predict_tracks(
-                    self.model, [given], aggregate=self.meta.get("aggregate", "mean")
+                    self.model, [array], aggregate=self.meta.get("aggregate", "mean")
                 )
                 by_class = dict(zip(self.meta["classes"], map(float, scores), strict=True))
                 best = max(by_class, key=by_class.__getitem__)

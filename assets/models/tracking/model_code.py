@@ -1,8 +1,8 @@
-"""The code that a registered model carries: what predicting needs of `ml`, under a name of its own.
+"""The code that a registered model carries: the modules of `ml` that a prediction needs.
 
-A registered model is loaded into programs that we do not know. They may hold a package `ml` or
-another version of melgraph, and they may load two models of different versions. So each model's
-code is a package named after its own content, and no two of them share a module.
+A registered model is loaded into unknown programs. These may have a package `ml` or another version
+of melgraph, and may load two models of different versions. Therefore the code of each model is a
+package that is named after a hash of its content, so that no two models share a module.
 """
 
 import hashlib
@@ -11,12 +11,12 @@ from pathlib import Path
 from melgraph import ml
 
 PREDICTS = Path(__file__).with_name("genre_classifier.py")
-NOT_NEEDED = ("sample_library", "plots", "collections", "generation")  # folders of `ml`
+NOT_NEEDED = ("sample_library", "plots", "collections", "generation")  # folders of `ml` left out
 _ROOM = "melgraph.ml"
 
 
 def write_model_code(folder: Path) -> tuple[Path, Path]:
-    """Write the model's module, and the package that it imports.
+    """Write the module of the model, and the package that it imports.
 
     Args:
         folder: an empty folder that receives both.

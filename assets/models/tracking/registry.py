@@ -1,7 +1,8 @@
-"""MLflow's registry: a registered model per experiment, and one per dataset with its champion.
+"""The MLflow registry: a registered model per experiment, and one per dataset with its champion.
 
-The versions of a dataset's model are the trainings of all experiments on it; the alias `champion`
-is where `ml.evaluation.champion` says, and moves at no other time than when a training is logged.
+The versions of the registered model of a dataset are the trainings of all experiments on it.
+`ml.evaluation.champion` chooses which of them has the alias `champion`. The alias moves only when a
+training is logged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,22 +11,28 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.models.tracking.model_code import write_model_code
-from melgraph.ml.evaluation.champion import RULE, Contender, Verdict, choose_champion
-from melgraph.storage.artifacts import Artifact, Work
+from melgraph.assets.models.trained_model import CHECKPOINT
+from melgraph.ml.evaluation.champion import RULE, ChampionChoice, Contender, choose_champion
+from melgraph.storage.artifacts import Work
 
 CHAMPION = "champion"
 EXAMPLE = ["song.mp3"]
-# What predicting from a file takes, beside MLflow; the last two, only some architectures.
-REQUIREMENTS = ("av", "mutagen", "numpy", "pydantic", "safetensors", "scipy", "soundfile", "soxr",
-                "torch", "torchaudio", "timm", "torchvision")  # fmt: skip
+# The packages that a prediction needs besides MLflow; some architectures need the last two.
+REQUIREMENTS = ("av", "mutagen", "numpy", "pydantic", "pydantic_core", "safetensors", "scipy",
+                "soundfile", "soxr", "torch", "torchaudio", "timm", "torchvision")  # fmt: skip
 _TAG = "melgraph."
 
 
 def log_model(work: Work) -> Any:
-    """Log the model of a training to the active run; what MLflow knows of it is returned.
+    """Log the model of a training to the active run.
 
-    Models from code: no pickle is written, and the code that predicts goes with it.
+    It is an MLflow model from code: no pickle is written, and the model carries the code that
+    predicts.
+
+    Returns:
+        MLflow's `ModelInfo`.
     """
     import mlflow
 
@@ -34,7 +41,7 @@ def log_model(work: Work) -> Any:
         return mlflow.pyfunc.log_model(
             name="model",
             python_model=str(module),
-            artifacts={"checkpoint": str(work.folder / "checkpoint")},
+            artifacts={"checkpoint": str(work.folder / CHECKPOINT)},
             code_paths=[str(package)],
             pip_requirements=[f"{name}=={_public_version(name)}" for name in REQUIREMENTS],
             input_example=EXAMPLE,
@@ -42,7 +49,11 @@ def log_model(work: Work) -> Any:
 
 
 def register(client: Any, name: str, logged: Any, run_id: str, tags: Mapping[str, str]) -> int:
-    """Make a logged model the next version of a registered model; its number."""
+    """Register a logged model as the next version of a registered model.
+
+    Returns:
+        The number of the version.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
@@ -50,24 +61,24 @@ def register(client: Any, name: str, logged: Any, run_id: str, tags: Mapping[str
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    made = client.create_model_version(
+    new_version = client.create_model_version(
         name, logged.model_uri, run_id, tags=dict(tags), model_id=logged.model_id
     )
-    return int(made.version)
+    return int(new_version.version)
 
 
 def contender_tags(
-    work: Work, snapshot: Artifact, curves: Sequence[Mapping[str, Any]]
+    work: Work, snapshot: Snapshot, curves: Sequence[Mapping[str, Any]]
 ) -> dict[str, str]:
-    """What a version says of its training: all that the champion is chosen by."""
-    kept = work.facts["best_epoch"]
-    (figures,) = [row for row in curves if row["epoch"] == kept]
+    """The MLflow tags of a version: all facts of its training that decide about the champion."""
+    best_epoch = work.facts["best_epoch"]
+    (figures,) = [row for row in curves if row["epoch"] == best_epoch]
     tags = {
-        "dataset": snapshot.reference.partition,
+        "dataset": snapshot.name,
         "experiment": work.spec.partition,
         "record": str(work.spec.reference),
         "snapshot": snapshot.reference.version,
-        "snapshot_at": snapshot.record.finished_at,
+        "snapshot_at": snapshot.artifact.record.finished_at,
         "trained_at": work.started_at,
     }
     for name in ("validation_accuracy", "validation_pr_auc", "validation_loss"):
@@ -77,17 +88,18 @@ def contender_tags(
 
 
 def contenders(client: Any, dataset: str) -> list[Contender]:
-    """All trainings on a dataset that its registered model has as versions."""
-    found = []
+    """All trainings on a dataset that are versions of its registered model."""
+    rows = []
     for version_ in _versions(client, dataset):
         tags = version_.tags
-        if tags.get(f"{_TAG}dataset") != dataset:  # an experiment of the same name, say
+        # An experiment on another dataset can have the name of this dataset.
+        if tags.get(f"{_TAG}dataset") != dataset:
             continue
         accuracy, pr_auc, loss = (
             tags.get(f"{_TAG}validation_{name}") for name in ("accuracy", "pr_auc", "loss")
         )
         score = pr_auc if accuracy is None else accuracy
-        found.append(
+        rows.append(
             Contender(
                 version=int(version_.version),
                 experiment=tags[f"{_TAG}experiment"],
@@ -99,14 +111,17 @@ def contenders(client: Any, dataset: str) -> list[Contender]:
                 measure="accuracy" if pr_auc is None else "macro PR-AUC",
             )
         )
-    return found
+    return rows
 
 
-def crown(client: Any, dataset: str) -> Verdict:
-    """Put the alias `champion` of a dataset's model where the rule says, and write down why."""
+def update_champion(client: Any, dataset: str) -> ChampionChoice:
+    """Move the alias `champion` of a dataset's model to the version that the rule chooses.
+
+    The reason is written into the descriptions of the registered model and of the versions.
+    """
     verdict = choose_champion(contenders(client, dataset))
     aliases = client.get_registered_model(dataset).aliases
-    before = str(aliases[CHAMPION]) if CHAMPION in aliases else None  # a number, from sqlite
+    before = str(aliases[CHAMPION]) if CHAMPION in aliases else None  # sqlite returns a number
     champion = str(verdict.champion.version) if verdict.champion is not None else None
     if champion != before:
         if before is not None:
@@ -126,16 +141,20 @@ def crown(client: Any, dataset: str) -> Verdict:
 
 
 def _versions(client: Any, name: str) -> list[Any]:
-    found: list[Any] = []
+    """All versions of a registered model; MLflow returns them in pages."""
+    versions: list[Any] = []
     token = None
     while True:
         page = client.search_model_versions(f"name = '{name}'", page_token=token)
-        found += page
+        versions += page
         token = page.token
         if not token:
-            return found
+            return versions
 
 
 def _public_version(name: str) -> str:
-    """Without the local part, which no index has: `2.11.0`, not `2.11.0+cpu`."""
+    """The version of a package without its local part, which no package index has.
+
+    For example `2.11.0` instead of `2.11.0+cpu`.
+    """
     return version(name).partition("+")[0]

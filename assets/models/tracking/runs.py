@@ -1,4 +1,4 @@
-"""What an MLflow run holds: recipe, curves, data, environment, and where it came from."""
+"""The contents of an MLflow run: settings, curves, dataset, environment and provenance."""
 
 import hashlib
 import json
@@ -8,54 +8,57 @@ from typing import Any
 
 import polars as pl
 
-from melgraph.assets.dataset.datasets import DATASETS, TABLE
-from melgraph.assets.settings import current_home, dagster_url
-from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
+from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.settings import dagster_url
+from melgraph.assets.stages import DATASETS
+from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.environment import environment
-from melgraph.storage.tables import read_table
 
 LONGEST = 500  # characters of a parameter
-BATCH = 1000  # metrics in one request, as the MLflow server allows
+BATCH = 1000  # metrics in one request: the limit of the MLflow server
 
 
 def write_run(
     client: Any,
     run_id: str,
+    store: ArtifactStore,
     work: Work,
     curves: Mapping[str, Sequence[Mapping[str, Any]]],
     figures: Mapping[str, float],
-    made_in: Mapping[str, Any] | None = None,
-) -> Artifact | None:
+    recorded_environment: Mapping[str, Any] | None = None,
+) -> Snapshot | None:
     """Log everything but the model.
 
     Args:
         client: an `MlflowClient`.
         run_id: of the run.
-        work: what was made, or is in the making.
+        store: of the artifacts that it was trained on.
+        work: of the trained model or trial.
         curves: prefix of the names -> one mapping of figures per epoch.
-        figures: of the whole.
-        made_in: the environment it was made in; None for this one.
+        figures: of the whole training or trial.
+        recorded_environment: the environment in which it was trained; None for the current one.
 
     Returns:
-        The snapshot of the dataset it learned from; None where its spec names none.
+        The dataset snapshot that it was trained on; None if its spec names none.
     """
     from mlflow.entities import Metric
 
-    made_in = made_in or environment()
-    snapshot = snapshot_of(work)
+    recorded_environment = recorded_environment or environment()
+    snapshot = snapshot_of(store, work)
     metrics = [m for prefix, rows in curves.items() for m in metrics_of(rows, prefix)]
     metrics += [Metric(name, float(value), 0, 0) for name, value in figures.items()]
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
-    client.log_batch(run_id, params=_parameters(work, made_in), tags=_tags(work, snapshot))
-    client.log_dict(run_id, {**made_in, **_machine(work)}, "environment.json")
+    parameters = _parameters(work, recorded_environment)
+    client.log_batch(run_id, params=parameters, tags=_tags(work, snapshot))
+    client.log_dict(run_id, {**recorded_environment, **_machine(work)}, "environment.json")
     if snapshot is not None:
         client.log_inputs(run_id, _dataset_inputs(snapshot))
     return snapshot
 
 
 def metrics_of(curves: Sequence[Mapping[str, Any]], prefix: str = "") -> list[Any]:
-    """The numbers of each epoch, as MLflow's metrics."""
+    """The figures of each epoch as MLflow metrics."""
     from mlflow.entities import Metric
 
     return [
@@ -66,64 +69,68 @@ def metrics_of(curves: Sequence[Mapping[str, Any]], prefix: str = "") -> list[An
     ]
 
 
-def snapshot_of(work: Work) -> Artifact | None:
-    """The snapshot of a dataset among the inputs."""
-    store = ArtifactStore(current_home())
-    found = (store.find(r) for r in work.spec.inputs if r.asset == DATASETS)
-    return next((snapshot for snapshot in found if snapshot is not None), None)
+def snapshot_of(store: ArtifactStore, work: Work) -> Snapshot | None:
+    """The dataset snapshot among the inputs; None if there is none or it was deleted."""
+    artifacts = (store.find(r) for r in work.spec.inputs if DATASETS.owns(r))
+    return next((Snapshot(store, artifact) for artifact in artifacts if artifact), None)
 
 
 def split_id(table: pl.DataFrame) -> str:
-    """Which track is in which split, in 16 hexadecimal digits: what figures to compare must share.
+    """A hash of the split of each track, in 16 hexadecimal digits.
+
+    Only figures with the same hash can be compared.
 
     Args:
-        table: with `track_id` and `split`; tracks without a split do not count.
+        table: with `track_id` and `split`; tracks without a split are ignored.
     """
-    sides = table.filter(pl.col("split").is_not_null()).select("track_id", "split").sort("track_id")
-    lines = "".join(f"{track_id} {split}\n" for track_id, split in sides.iter_rows())
+    rows = table.filter(pl.col("split").is_not_null()).select("track_id", "split").sort("track_id")
+    lines = "".join(f"{track_id} {split}\n" for track_id, split in rows.iter_rows())
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every setting by its path: `training.epochs`."""
-    found: dict[str, Any] = {}
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one mapping; the keys are paths such as `training.epochs`."""
+    settings: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
-            found.update(flat(value, f"{prefix}{key}."))
+            settings.update(flatten(value, f"{prefix}{key}."))
         else:
-            found[prefix + key] = list(value) if isinstance(value, tuple) else value
-    return found
+            settings[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return settings
 
 
-def _parameters(work: Work, made_in: Mapping[str, Any]) -> list[Any]:
+def _parameters(work: Work, recorded_environment: Mapping[str, Any]) -> list[Any]:
+    """The seed, all settings and the main facts of the environment as MLflow parameters."""
     from mlflow.entities import Param
 
-    packages = made_in.get("packages", {})
-    settings = {"seed": work.spec.seed, **flat(work.spec.config)}
+    packages = recorded_environment.get("packages", {})
+    settings = {"seed": work.spec.seed, **flatten(work.spec.config)}
     settings |= {f"environment.{name}": packages.get(name) for name in ("torch", "numpy")}
-    settings |= {f"environment.{k}": made_in.get(k) for k in ("python", "platform", "git_commit")}
+    names = ("python", "platform", "git_commit")
+    settings |= {f"environment.{name}": recorded_environment.get(name) for name in names}
     settings |= {f"environment.{name}": value for name, value in _machine(work).items()}
     return [Param(name, str(value)[:LONGEST]) for name, value in settings.items()]
 
 
 def _machine(work: Work) -> dict[str, Any]:
-    """The device, and the threads among which torch splits its sums."""
+    """The device, and the number of torch threads, which affects the last bits of a result."""
     threads = work.run.get("torch_threads")
     if threads is None and (torch := sys.modules.get("torch")):
         threads = str(torch.get_num_threads())
     return {"device": work.run.get("device"), "torch_threads": threads}
 
 
-def _tags(work: Work, snapshot: Artifact | None) -> list[Any]:
+def _tags(work: Work, snapshot: Snapshot | None) -> list[Any]:
+    """The MLflow tags of a run: its record, its inputs, its Dagster run and a note."""
     from mlflow.entities import RunTag
 
     run, record = work.run.get("dagster"), str(work.spec.reference)
     tags = {f"melgraph.input.{r.asset}": str(r) for r in work.spec.inputs}
     tags |= {"melgraph.record": record, "dagster.run_id": str(run)}
     title = str(work.spec.config.get("title", work.spec.partition))
-    note = [f"**{title}**", f"Record: `{record}` (`melgraph audit` tells where it came from)"]
+    note = [f"**{title}**", f"Record: `{record}` (`melgraph audit` shows its provenance)"]
     if snapshot is not None:
-        tags["melgraph.split"] = split_id(read_table(snapshot.folder / TABLE))
+        tags["melgraph.split"] = split_id(snapshot.table())
         note.append(f"Dataset: `{snapshot.reference}`, split `{tags['melgraph.split']}`")
     if run and (url := dagster_url()):
         tags["dagster.url"] = f"{url}/runs/{run}"
@@ -134,13 +141,16 @@ def _tags(work: Work, snapshot: Artifact | None) -> list[Any]:
     return [RunTag(name, value) for name, value in tags.items()]
 
 
-def _dataset_inputs(snapshot: Artifact) -> list[Any]:
-    """One per split that training sees: MLflow keeps one context of a name and digest."""
+def _dataset_inputs(snapshot: Snapshot) -> list[Any]:
+    """The training and the validation split as MLflow datasets.
+
+    Each split has a name of its own, because MLflow stores one context per name and digest.
+    """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    reference, facts = snapshot.reference, snapshot.facts
-    sizes = read_table(snapshot.folder / TABLE)["split"].value_counts()
-    found = []
+    reference = snapshot.reference
+    sizes = snapshot.table()["split"].value_counts()
+    inputs = []
     for part, tracks in sorted(sizes.drop_nulls().iter_rows()):
         if part not in ("train", "validation"):
             continue
@@ -148,10 +158,10 @@ def _dataset_inputs(snapshot: Artifact) -> list[Any]:
             name=f"{reference.partition}/{part}",
             digest=reference.version,
             source_type="melgraph",
-            source=json.dumps({"uri": snapshot.location, "record": str(reference)}),
+            source=json.dumps({"uri": snapshot.artifact.location, "record": str(reference)}),
             profile=json.dumps(
-                {"num_rows": tracks, "policy": facts["policy"], "classes": facts["classes"]}
+                {"num_rows": tracks, "policy": snapshot.policy, "classes": snapshot.classes}
             ),
         )
-        found.append(DatasetInput(dataset, [InputTag("mlflow.data.context", part)]))
-    return found
+        inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", part)]))
+    return inputs

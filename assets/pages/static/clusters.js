@@ -1,4 +1,4 @@
-// The maps of the encoders: which map, which colours, which tracks; and the track that was chosen.
+// The maps of the encoders, with their selection of method, colours and tracks; and the selected track.
 "use strict";
 
 const [ID, NAME, ARTIST, PATH, LABEL, SOURCE] = Array(6).keys();
@@ -7,7 +7,7 @@ const FIRST = "UMAP";
 const { tracks, parts, maps } = melgraph.data();
 const FIELDS = ["track", "label", "part", "kmeans", "mixture", "hdbscan", "tile", "p", "nearest"];
 
-// What points can be coloured by: field, title, names of the groups, and of what is in none.
+// What points can be coloured by: field, title, names of the groups, and name of the points in no group.
 function colourings(map) {
   const numbers = (field) => {
     const most = Math.max(-1, ...map.points.map((p) => p[FIELDS.indexOf(field)] ?? -1));
@@ -15,10 +15,10 @@ function colourings(map) {
   };
   return [
     ["label", "label", map.labels, "no label"],
-    ["kmeans", "cluster: k-means", numbers("kmeans"), "not clustered"],
-    ["mixture", "cluster: Gaussian mixture", numbers("mixture"), "not clustered"],
-    ["hdbscan", "cluster: by density", numbers("hdbscan"), "in none"],
-    ["part", "split, and whether unusual", parts, "not in the dataset"],
+    ["kmeans", "k-means cluster", numbers("kmeans"), "not clustered"],
+    ["mixture", "Gaussian mixture cluster", numbers("mixture"), "not clustered"],
+    ["hdbscan", "density cluster (HDBSCAN)", numbers("hdbscan"), "in no cluster"],
+    ["part", "split, or outside the dataset", parts, "no split"],
   ].filter(([, , names]) => names.length > 0);
 }
 
@@ -27,13 +27,13 @@ class ClusterMap {
     this.root = root;
     this.map = maps[root.dataset.map];
     this.colourings = colourings(this.map);
-    this.hidden = new Map(); // field -> groups that are not shown
+    this.hidden = new Map(); // field -> hidden groups
     this.words = [];
     this.points = this.map.points.map((row) => {
       const point = Object.fromEntries(FIELDS.map((name, n) => [name, row[n]]));
       for (const [field] of this.colourings) point[field] ??= -1;
-      const found = tracks[point.track];
-      point.text = melgraph.fold([found[NAME], found[ARTIST], found[PATH]].filter(Boolean).join(" "));
+      const track = tracks[point.track];
+      point.text = melgraph.fold([track[NAME], track[ARTIST], track[PATH]].filter(Boolean).join(" "));
       return { ...point, places: row.slice(FIELDS.length), shown: true };
     });
     this.find = (selector) => root.querySelector(selector);
@@ -52,7 +52,7 @@ class ClusterMap {
     this.find("[data-all]").addEventListener("click", () => this.showAll());
   }
 
-  // Fill a select, and act on the first choice and every later one.
+  // Fill a select element; call `act` for its first option and after every change.
   offer(select, names, first, act) {
     select.append(...names.map((name, n) => new Option(name, n, n === first, n === first)));
     select.disabled = names.length < 2;
@@ -124,8 +124,8 @@ class ClusterMap {
   }
 
   title({ track, label }) {
-    const found = tracks[track];
-    const parts = [found[NAME], found[ARTIST], label < 0 ? "" : this.map.labels[label]];
+    const row = tracks[track];
+    const parts = [row[NAME], row[ARTIST], label < 0 ? "" : this.map.labels[label]];
     return parts.filter(Boolean).join(" – ");
   }
 
@@ -133,15 +133,15 @@ class ClusterMap {
     this.show(point);
     const source = tracks[point.track][SOURCE];
     if (source === null) {
-      this.hint.textContent = `${this.title(point)}: no longer in the library`;
+      this.hint.textContent = `${this.title(point)}: this file is no longer in the library, so it cannot be played.`;
       return;
     }
     melgraph.play(document.body.dataset.library + source, this.title(point));
   }
 
-  // The chosen track beside the map: what it looks like, and what is known of it.
+  // The selected track beside the map: its spectrogram and its facts.
   show(point) {
-    const found = tracks[point.track];
+    const track = tracks[point.track];
     const cluster = (field) => (point[field] >= 0 ? `cluster ${point[field] + 1}` : null);
     const facts = [
       ["label", point.label < 0 ? null : this.map.labels[point.label]],
@@ -156,19 +156,19 @@ class ClusterMap {
       list.append(melgraph.element("dt", {}, name), melgraph.element("dd", {}, value));
     }
     const head = melgraph.element("div", { class: "with-play" });
-    const name = melgraph.element("p", {}, melgraph.element("b", {}, found[NAME]));
-    if (found[ARTIST]) name.append(` – ${found[ARTIST]}`);
-    name.append(melgraph.element("span", { class: "path" }, found[PATH] ?? ""));
-    head.append(melgraph.playButton(found[SOURCE], this.title(point)), name);
+    const name = melgraph.element("p", {}, melgraph.element("b", {}, track[NAME]));
+    if (track[ARTIST]) name.append(` – ${track[ARTIST]}`);
+    name.append(melgraph.element("span", { class: "path" }, track[PATH] ?? ""));
+    head.append(melgraph.playButton(track[SOURCE], this.title(point)), name);
     const card = this.find(".chosen");
     card.replaceChildren(this.spectrogram(point), head, list);
     card.hidden = false;
   }
 
-  // One thumbnail, cut out of its sheet.
+  // One spectrogram, cut out of its sheet.
   spectrogram({ tile, track }) {
     const { columns, rows, drawn, links, width, height } = this.map.sheets;
-    if (tile === null) return melgraph.element("p", { class: "muted" }, "There is no picture of its spectrogram.");
+    if (tile === null) return melgraph.element("p", { class: "muted" }, "There is no picture of the spectrogram of this track.");
     const [sheet, at] = [Math.floor(tile / (columns * rows)), tile % (columns * rows)];
     const onSheet = Math.min(columns * rows, drawn - sheet * columns * rows);
     const alt = `Mel spectrogram of ${tracks[track][NAME]}`;
@@ -179,12 +179,12 @@ class ClusterMap {
     picture.style.top = `${-100 * Math.floor(at / columns)}%`;
     const frame = melgraph.element("div", { class: "cut" }, picture);
     frame.style.aspectRatio = `${width} / ${height}`;
-    const caption = melgraph.element("figcaption", {}, "Mel spectrogram of the whole track: time across, pitch up.");
+    const caption = melgraph.element("figcaption", {}, "Mel spectrogram of the whole track. Horizontal axis: time. Vertical axis: frequency.");
     return melgraph.element("figure", {}, frame, caption);
   }
 }
 
-// A map is made when it comes near the screen: each may have thousands of points.
+// Draw a map only when it is near the visible part of the page: each may have thousands of points.
 const near = new IntersectionObserver(
   (entries) => {
     for (const { isIntersecting, target } of entries) {

@@ -1,25 +1,25 @@
-// The shared player, copy buttons, and small helpers. Plain scripts: modules do not load from disk.
+// The shared player, copy buttons, and small functions. No modules, because they do not load from disk.
 "use strict";
 
 const melgraph = {
-  // The JSON block of the page.
+  // The JSON data of the page.
   data() {
     return JSON.parse(document.getElementById("data").textContent);
   },
 
-  // An element with text: never HTML, so that no title can be markup.
+  // An element with text. Text is never parsed as HTML, so that no title can be markup.
   element(tag, attributes = {}, ...children) {
-    const made = document.createElement(tag);
+    const node = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
-      if (value !== null && value !== undefined) made.setAttribute(name, value);
+      if (value !== null && value !== undefined) node.setAttribute(name, value);
     }
-    made.append(...children);
-    return made;
+    node.append(...children);
+    return node;
   },
 
   playButton(source, title) {
     if (source === null) {
-      return melgraph.element("span", { class: "muted", title: "cannot be played" }, "–");
+      return melgraph.element("span", { class: "muted", title: "This file cannot be played." }, "–");
     }
     return melgraph.element("button", {
       type: "button",
@@ -30,7 +30,7 @@ const melgraph = {
     });
   },
 
-  // Plays a recording in the shared player; again on the same one pauses it.
+  // Plays a file in the shared player. A second call for the same file pauses it.
   play(url, title) {
     const audio = document.getElementById("player-audio");
     const same = audio.getAttribute("src") === url;
@@ -44,10 +44,10 @@ const melgraph = {
     document.getElementById("player-note").textContent = "";
     if (!same) audio.setAttribute("src", url);
     audio.play().catch((error) => {
-      if (error.name === "AbortError") return; // another track was chosen meanwhile
+      if (error.name === "AbortError") return; // another track was started meanwhile
       const note = document.getElementById("player-note");
       const link = melgraph.element("a", { href: url }, "open the file");
-      note.replaceChildren(" – this browser cannot play it: ", link);
+      note.replaceChildren(" – This browser cannot play the file. To use another player, ", link);
     });
   },
 
@@ -74,7 +74,7 @@ async function copyText(button) {
     await navigator.clipboard.writeText(button.dataset.copy);
     button.textContent = "copied";
   } catch {
-    // No clipboard here: select the command, so that the usual key copies it.
+    // The clipboard cannot be used: select the command, so that the user can copy it by key.
     const range = document.createRange();
     range.selectNodeContents(button.previousElementSibling);
     getSelection().removeAllRanges();
@@ -84,7 +84,7 @@ async function copyText(button) {
   setTimeout(() => (button.textContent = "copy"), 1500);
 }
 
-// One sound at a time; buttons show which of them is playing.
+// Only one sound plays at a time. The button of the playing file shows it.
 for (const name of ["play", "pause", "ended"]) {
   document.addEventListener(
     name,

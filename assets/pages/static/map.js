@@ -1,4 +1,4 @@
-// A map of points in SVG: drawn once, moved and coloured again; the nearest one under the pointer.
+// A map of points in SVG. Points are drawn once, and then moved and coloured; the pointer selects one.
 "use strict";
 
 const COLOURS = 7; // --c0 to --c6 of the style sheet
@@ -14,31 +14,31 @@ const SHAPES = [
   "M-5.6 0L4-5.4V5.4Z",
   "M5.6 0L-4-5.4V5.4Z",
 ];
-const REACH = 24; // pixels around the pointer in which a point is found
+const REACH = 24; // largest distance in pixels between the pointer and the point it selects
 const MARGIN = 16;
 const SVG = "http://www.w3.org/2000/svg";
 
 function svg(tag, attributes) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
 }
 
-// Shape and colour of a group; -1 is "none of them".
+// Shape and colour of a group; -1 means "in no group".
 function mark(group) {
   if (group < 0) return { d: SHAPES[0], style: "fill: var(--unlabelled)" };
   return { d: SHAPES[group % SHAPES.length], style: `fill: var(--c${group % COLOURS})` };
 }
 
-// Points `{x, y, group, shown}`, x and y from 0 to 1 with y up. `told` hears of two things:
-// `told.pointed(point)`, also null, and `told.chosen(point)`.
+// Points `{x, y, group, shown}`, x and y from 0 to 1 with y up. `listeners` has two
+// functions: `pointed(point)`, where the point may be null, and `chosen(point)`.
 class Plane {
-  constructor(root, points, told) {
+  constructor(root, points, listeners) {
     this.root = root;
     this.points = points;
-    this.told = told;
-    this.at = null; // the point that is pointed at
-    this.picked = null; // the one that was chosen last
+    this.listeners = listeners;
+    this.at = null; // the point under the pointer
+    this.picked = null; // the point that was selected last
     this.canvas = svg("svg", { "aria-hidden": "true" });
     for (const point of points) point.mark = svg("path", {});
     this.rings = ["ring picked", "ring"].map((name) => svg("circle", { r: 9, class: name, visibility: "hidden" }));
@@ -54,7 +54,7 @@ class Plane {
     root.addEventListener("keydown", (event) => this.key(event));
   }
 
-  // Colours and what is shown have changed.
+  // Call after colours or visibility changed.
   paint() {
     for (const { mark: path, group, shown } of this.points) {
       for (const [name, value] of Object.entries(mark(group))) path.setAttribute(name, value);
@@ -64,7 +64,7 @@ class Plane {
     this.ring(0, this.picked);
   }
 
-  // The coordinates have changed, or the room there is.
+  // Call after the coordinates or the size of the page changed.
   place() {
     const width = this.root.clientWidth;
     if (width <= 2 * MARGIN) return; // not laid out yet
@@ -114,17 +114,17 @@ class Plane {
     this.at = point;
     this.root.classList.toggle("pointing", point !== null);
     this.ring(1, point);
-    this.told.pointed(point);
+    this.listeners.pointed(point);
   }
 
   choose() {
     if (this.at === null) return;
     this.picked = this.at;
     this.ring(0, this.picked);
-    this.told.chosen(this.picked);
+    this.listeners.chosen(this.picked);
   }
 
-  // The nearest point in the direction of an arrow key.
+  // Keyboard: an arrow key moves to the nearest point in its direction, Enter selects.
   key(event) {
     if (event.key === "Enter" || event.key === " ") {
       event.preventDefault();

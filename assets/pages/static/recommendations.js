@@ -1,21 +1,21 @@
-// Choose a track, see and hear its neighbours. `#track_id` in the address chooses one.
+// Choose a track, and see and play the recommended tracks. `#track_id` in the address chooses a track.
 "use strict";
 
-const FOUND = 12; // matches listed while typing
+const MOST_MATCHES = 12; // matches shown while typing
 const [ID, NAME, ARTIST, PATH, LABEL, SOURCE] = Array(6).keys();
 
 const { tracks, encoders } = melgraph.data();
 const encoder = document.getElementById("encoder");
 const search = document.getElementById("search");
 const matches = document.getElementById("matches");
-const chosen = document.getElementById("chosen");
+const selection = document.getElementById("chosen");
 const searchable = tracks.map((t) => melgraph.fold([t[NAME], t[ARTIST], t[PATH], t[LABEL]].join("\n")));
 
 function name(track) {
   return track[ARTIST] ? `${track[NAME]} – ${track[ARTIST]}` : track[NAME];
 }
 
-// Numbers of the tracks that can be chosen with the encoder in hand, by path.
+// Numbers of the tracks that can be chosen for the selected encoder, by path.
 function choosable() {
   const numbers = Object.keys(encoders[encoder.value]).map(Number);
   return numbers.sort((a, b) => (tracks[a][PATH] < tracks[b][PATH] ? -1 : 1));
@@ -25,7 +25,7 @@ function show(number) {
   const track = tracks[number];
   const rows = (encoders[encoder.value][number] ?? []).map(([near, similarity]) => {
     const other = tracks[near];
-    const more = melgraph.element("a", { href: `#${other[ID]}`, title: "show its neighbours" }, other[NAME]);
+    const more = melgraph.element("a", { href: `#${other[ID]}`, title: "Show the recommendations for this track." }, other[NAME]);
     return melgraph.element(
       "tr",
       {},
@@ -54,21 +54,21 @@ function show(number) {
   const heading = melgraph.element("h2", { class: "with-play" });
   heading.append(melgraph.playButton(track[SOURCE], name(track)), ` ${name(track)}`);
   const facts = melgraph.element("p", { class: "muted" }, melgraph.element("code", { class: "path" }, track[PATH]));
-  if (track[LABEL]) facts.append(`, labelled ${track[LABEL]}`);
+  if (track[LABEL]) facts.append(`, label ${track[LABEL]}`);
   const scroll = melgraph.element("div", { class: "scroll" }, table);
-  chosen.replaceChildren(heading, facts, rows.length ? scroll : melgraph.element("p", {}, "No neighbours in this encoder's space."));
+  selection.replaceChildren(heading, facts, rows.length ? scroll : melgraph.element("p", {}, "This encoder has no recommendations for this track."));
   markPlaying();
 }
 
 function showMatches() {
   const words = melgraph.fold(search.value).split(/\s+/).filter(Boolean);
-  const found = choosable().filter((i) => words.every((word) => searchable[i].includes(word)));
-  const items = found.slice(0, FOUND).map((i) => {
+  const numbers = choosable().filter((i) => words.every((word) => searchable[i].includes(word)));
+  const items = numbers.slice(0, MOST_MATCHES).map((i) => {
     const label = tracks[i][LABEL] ? [" ", melgraph.element("small", {}, tracks[i][LABEL])] : [];
     return melgraph.element("li", {}, melgraph.element("a", { href: `#${tracks[i][ID]}`, role: "option" }, name(tracks[i]), ...label));
   });
-  if (found.length > FOUND) items.push(melgraph.element("li", { class: "muted" }, `and ${found.length - FOUND} more`));
-  if (!found.length) items.push(melgraph.element("li", { class: "muted" }, "no track found"));
+  if (numbers.length > MOST_MATCHES) items.push(melgraph.element("li", { class: "muted" }, `and ${numbers.length - MOST_MATCHES} more tracks`));
+  if (!numbers.length) items.push(melgraph.element("li", { class: "muted" }, "No track matches the search."));
   matches.replaceChildren(...items);
   setOpen(true);
 }
@@ -79,18 +79,18 @@ function setOpen(open) {
 }
 
 function follow() {
-  const wanted = decodeURIComponent(location.hash.slice(1));
-  const number = tracks.findIndex((t) => t[ID] === wanted);
+  const trackId = decodeURIComponent(location.hash.slice(1));
+  const number = tracks.findIndex((t) => t[ID] === trackId);
   const first = choosable()[0];
   setOpen(false);
   if (number >= 0) show(number);
-  else if (wanted) chosen.replaceChildren(melgraph.element("p", { class: "notice" }, "That track is not among the recommendations."));
+  else if (trackId) selection.replaceChildren(melgraph.element("p", { class: "notice" }, "There are no recommendations for the track in the address of this page. Choose another track."));
   else if (first !== undefined) show(first);
 }
 
 if (encoder) {
-  const wanted = new URLSearchParams(location.search).get("encoder");
-  if (wanted in encoders) encoder.value = wanted;
+  const encoderName = new URLSearchParams(location.search).get("encoder");
+  if (encoderName in encoders) encoder.value = encoderName;
   encoder.addEventListener("change", () => {
     history.replaceState(null, "", location.pathname + "?encoder=" + encodeURIComponent(encoder.value) + location.hash);
     follow();

@@ -1,4 +1,4 @@
-// The table of all files: filter, sort, a hundred rows at a time.
+// The table of all files: filter and sort it, a hundred rows on each page.
 "use strict";
 
 const PAGE = 100;
@@ -14,7 +14,7 @@ const columns = [
   { title: "status", at: STATUS },
 ];
 const searchable = rows.map((row) => melgraph.fold(row.filter((v) => typeof v === "string").join("\n")));
-let shown = rows.map((_, i) => i);
+let matches = rows.map((_, i) => i);
 let start = 0;
 let sorted = { at: null, down: false };
 
@@ -69,23 +69,23 @@ function statusCell(row) {
 
 function draw() {
   drawHead();
-  body.replaceChildren(...shown.slice(start, start + PAGE).map((i) => drawRow(rows[i])));
-  const end = Math.min(start + PAGE, shown.length);
+  body.replaceChildren(...matches.slice(start, start + PAGE).map((i) => drawRow(rows[i])));
+  const end = Math.min(start + PAGE, matches.length);
   document.getElementById("count").textContent =
-    shown.length === rows.length ? `${rows.length} files` : `${shown.length} of ${rows.length} files`;
-  document.getElementById("where").textContent = shown.length ? `${start + 1}–${end} of ${shown.length}` : "";
+    matches.length === rows.length ? `${rows.length} files` : `${matches.length} of ${rows.length} files`;
+  document.getElementById("where").textContent = matches.length ? `${start + 1}–${end} of ${matches.length}` : "";
   document.getElementById("previous").disabled = start === 0;
-  document.getElementById("next").disabled = end >= shown.length;
-  document.querySelector(".pager").hidden = shown.length <= PAGE;
+  document.getElementById("next").disabled = end >= matches.length;
+  document.querySelector(".pager").hidden = matches.length <= PAGE;
   markPlaying();
 }
 
 function update() {
   const words = melgraph.fold(filter.value).split(/\s+/).filter(Boolean);
-  shown = [...rows.keys()].filter((i) => words.every((word) => searchable[i].includes(word)));
+  matches = [...rows.keys()].filter((i) => words.every((word) => searchable[i].includes(word)));
   if (sorted.at !== null) {
     const sign = sorted.down ? -1 : 1;
-    shown.sort((a, b) => sign * compare(rows[a][sorted.at], rows[b][sorted.at]) || a - b);
+    matches.sort((a, b) => sign * compare(rows[a][sorted.at], rows[b][sorted.at]) || a - b);
   }
   start = 0;
   draw();

@@ -5,7 +5,7 @@ from melgraph.ml.sample_library.styles.acoustic import ACOUSTIC
 from melgraph.ml.sample_library.styles.groove import GROOVE
 from melgraph.ml.sample_library.styles.guitars import GUITARS
 
-# In alphabetical order: the place of a style is part of every random stream (`style_number`).
+# In alphabetical order: the number of a style is in the seed of its random generators.
 STYLES: dict[str, Style] = dict(sorted({**ACOUSTIC, **GROOVE, **GUITARS}.items()))
 
 __all__ = ["STYLES"]

@@ -1,4 +1,4 @@
-"""Styles carried by bass and drums: disco, hip hop, pop, reggae."""
+"""Styles dominated by bass and drums: disco, hip hop, pop, reggae."""
 
 from melgraph.ml.sample_library.grammar import Part, Style
 from melgraph.ml.sample_library.styles.patterns import (

@@ -1,4 +1,4 @@
-"""Datasets of real collections: labels and official splits of their lists, in a home."""
+"""Datasets of published collections: their labels and official splits, in a home."""
 
 import hashlib
 from collections import Counter
@@ -8,14 +8,14 @@ import polars as pl
 import pytest
 
 from melgraph.assets.dataset import datasets
-from melgraph.assets.dataset.datasets import dataset_spec, usable_dataset
-from melgraph.assets.kinds import remake
-from melgraph.assets.models.targets import has_tags, targets_of
-from melgraph.assets.partitions import SPECS
+from melgraph.assets.dataset.datasets import usable_snapshot
+from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.models.targets import targets_of
 from melgraph.assets.resources import HomeResource
+from melgraph.assets.stages import DATASETS, remake
 from melgraph.ml.errors import UserError
-from melgraph.ml.specs.dataset import DatasetSpec
 from tests.assets.dataset.test_datasets import Library, row, songs, table_of
+from tests.conftest import write_spec
 from tests.ml.collections.layouts import fma_row, write_fma, write_gtzan, write_jamendo
 
 
@@ -26,22 +26,22 @@ def library(tmp_path, monkeypatch) -> Library:
 
 
 @pytest.fixture
-def ask(monkeypatch):
-    """`ask(labels="table", ...)` makes that the dataset `genres`."""
+def specify(library):
+    """`specify(labels="table", ...)` writes the specification of the dataset `genres`."""
 
     def set_spec(**keys) -> None:
-        monkeypatch.setitem(SPECS.datasets, "genres", DatasetSpec(title="x", **keys))
+        write_spec(library.home, "datasets", "genres", title="x", **keys)
 
     return set_spec
 
 
 def files(*paths: str, artists: dict[str, str] | None = None) -> list[dict]:
-    """Rows of `tracks`, one for each path; ids follow the path."""
-    made = []
+    """Rows of `tracks`, one for each path. The path determines the track id."""
+    rows = []
     for path in paths:
         number = int(hashlib.sha256(path.encode()).hexdigest()[:12], 16)
-        made.append(row(number, "x", (artists or {}).get(path)) | {"path": path, "genre": None})
-    return made
+        rows.append(row(number, "x", (artists or {}).get(path)) | {"path": path, "genre": None})
+    return rows
 
 
 GTZAN = [f"genres/{g}/{g}.{n:05d}.wav" for g in ("blues", "rock") for n in range(6)]
@@ -53,16 +53,16 @@ LISTS = {
 
 
 @pytest.fixture
-def gtzan(library, ask) -> Library:
-    """Twelve clips, four of them in no list; the artist of one is in train and in test."""
+def gtzan(library, specify) -> Library:
+    """Twelve clips. Four are in no list; one artist is in train and in test."""
     write_gtzan(library.home.root / "metadata" / "gtzan", **LISTS)
-    ask(labels="gtzan", metadata="metadata/gtzan", split="official")
+    specify(labels="gtzan", metadata="metadata/gtzan", split="official")
     one = {"genres/blues/blues.00001.wav": "B. B.", "genres/blues/blues.00003.wav": "b. b."}
     library.add(files(*GTZAN, artists=one))
     return library
 
 
-def test_an_official_split_less_its_leaks(gtzan):
+def test_an_official_split_without_its_leaks(gtzan):
     snapshot = gtzan.snapshot()
     table = table_of(snapshot)
     assert Counter(table["split"]) == {None: 5, "train": 3, "validation": 2, "test": 2}
@@ -78,10 +78,10 @@ def test_an_official_split_less_its_leaks(gtzan):
     assert facts["collection"]["removed_for_that"] == 1
     assert (facts["collection"]["rows"], facts["collection"]["rows_without_a_file"]) == (9, 1)
     assert datasets.no_leakage(HomeResource()).passed
-    assert usable_dataset(gtzan.store, "genres").reference == snapshot.reference
-    shown = datasets._show(snapshot)
-    assert (shown["straddling groups"], shown["files with a row"]) == (1, 12)
-    assert "rock.00009" in shown["findings"].value
+    assert usable_snapshot(gtzan.store, "genres").reference == snapshot.reference
+    metadata = datasets.show(snapshot)
+    assert (metadata["straddling groups"], metadata["files with a row"]) == (1, 12)
+    assert "rock.00009" in metadata["findings"].value
 
 
 def test_a_changed_list_is_a_new_version_without_a_parent(gtzan):
@@ -96,14 +96,14 @@ def test_a_changed_list_is_a_new_version_without_a_parent(gtzan):
     assert gtzan.snapshot().reference == first.reference
 
 
-def test_the_place_of_the_lists_is_no_part_of_the_version(gtzan, ask, tmp_path):
+def test_the_location_of_the_lists_does_not_change_the_version(gtzan, specify, tmp_path):
     first = gtzan.snapshot()
     elsewhere = write_gtzan(tmp_path / "elsewhere", **LISTS)
-    ask(labels="gtzan", metadata=str(elsewhere), split="official")
+    specify(labels="gtzan", metadata=str(elsewhere), split="official")
     assert gtzan.snapshot().reference == first.reference
 
 
-def test_reproduce_needs_the_lists_that_were_used(gtzan, tmp_path):
+def test_reproduce_needs_the_recorded_lists(gtzan, tmp_path):
     snapshot = gtzan.snapshot()
     (tmp_path / "again").mkdir()
     assert remake(gtzan.store, snapshot, tmp_path / "again") == []
@@ -115,37 +115,37 @@ def test_reproduce_needs_the_lists_that_were_used(gtzan, tmp_path):
     assert str(changed) in caught.value.where
 
 
-def test_lists_that_are_missing_are_asked_for(gtzan):
+def test_missing_lists_are_an_error(gtzan):
     (gtzan.home.root / "metadata" / "gtzan" / "test_filtered.txt").unlink()
-    with pytest.raises(UserError, match=r"not there: test_filtered\.txt") as caught:
-        dataset_spec(gtzan.store, gtzan.catalogue, "genres")
+    with pytest.raises(UserError, match=r"missing: test_filtered\.txt") as caught:
+        DATASETS.plan(gtzan.context, "genres")
     assert "jongpillee/music_dataset_split" in caught.value.remedy
     assert str(gtzan.home.root / "metadata" / "gtzan") in caught.value.where
 
 
-def test_a_part_of_a_collection_says_what_it_lacks(library, ask):
+def test_a_split_without_test_tracks_is_unusable(library, specify):
     write_gtzan(library.home.root / "metadata", **LISTS)
-    ask(labels="gtzan", metadata="metadata", split="official")
+    specify(labels="gtzan", metadata="metadata", split="official")
     library.add(files(*[path for path in GTZAN if "00003" not in path]))
     assert library.snapshot().facts["unusable"] == "of the official split, no test track is here"
     with pytest.raises(UserError, match="no test track") as caught:
-        usable_dataset(library.store, "genres")
+        usable_snapshot(library.store, "genres")
     assert "melgraph validate" in caught.value.remedy
 
 
-def test_quarantined_files_are_not_missed(library, ask):
+def test_quarantined_files_do_not_count_as_missing(library, specify):
     write_gtzan(library.home.root / "metadata", **LISTS)
-    ask(labels="gtzan", metadata="metadata", split="official")
-    found = files(*GTZAN)
-    found[0] |= {"status": "quarantined", "code": "damaged", "reason": "no audio"}
-    library.add(found)
+    specify(labels="gtzan", metadata="metadata", split="official")
+    rows = files(*GTZAN)
+    rows[0] |= {"status": "quarantined", "code": "damaged", "reason": "no audio"}
+    library.add(rows)
     snapshot = library.snapshot()
     assert snapshot.facts["collection"]["rows_without_a_file"] == 1  # rock.00009, as before
     assert table_of(snapshot).height == len(GTZAN) - 1
 
 
-def test_a_row_of_any_path_of_a_recording_will_do(library, ask):
-    ask(labels="table", metadata="metadata/mine.csv")
+def test_a_row_may_name_any_path_of_a_track(library, specify):
+    specify(labels="table", metadata="metadata/mine.csv")
     (copy,) = files("downloads/copy.wav")
     original = songs()[0]
     copy |= {key: original[key] for key in ("sha256", "track_id", "artist")}
@@ -163,7 +163,7 @@ def test_a_row_of_any_path_of_a_recording_will_do(library, ask):
     assert f"{original['path']} and downloads/copy.wav" in finding
 
 
-# -- a table of one's own --------------------------------------------------------------------------
+# -- a table of the user ---------------------------------------------------------------------------
 
 
 def write_labels(library: Library, rows: list[dict], header="path,label,group") -> None:
@@ -178,8 +178,8 @@ def moods(rows: list[dict]) -> list[dict]:
     return [r | {"label": ("calm", "wild")[n // 2 % 2]} for n, r in enumerate(rows)]
 
 
-def test_a_table_grows_with_its_library_and_splits_stay(library, ask):
-    ask(labels="table", metadata="metadata/mine.csv")
+def test_splits_stay_when_a_table_grows(library, specify):
+    specify(labels="table", metadata="metadata/mine.csv")
     library.add(songs())
     write_labels(library, moods(songs()))
     first = library.snapshot()
@@ -188,44 +188,44 @@ def test_a_table_grows_with_its_library_and_splits_stay(library, ask):
     write_labels(library, moods(songs() + songs(100)))
     second = library.snapshot()
     assert first.reference in second.record.spec.inputs
-    sides = dict(table_of(first).select("track_id", "split").iter_rows())
+    before = dict(table_of(first).select("track_id", "split").iter_rows())
     after = dict(table_of(second).select("track_id", "split").iter_rows())
-    assert len(after) == 2 * len(sides)
-    assert {track: after[track] for track in sides} == sides
+    assert len(after) == 2 * len(before)
+    assert {track: after[track] for track in before} == before
     assert library.snapshot().reference == second.reference
     assert datasets.no_leakage(HomeResource()).passed
 
 
-def test_groups_and_artists_of_the_table_stay_together(library, ask):
-    ask(labels="table", metadata="metadata/mine.csv")
+def test_groups_and_artists_of_the_table_stay_together(library, specify):
+    specify(labels="table", metadata="metadata/mine.csv")
     alone = files(*(f"{n}.wav" for n in range(24)))
     library.add(alone)
     labelled = [r | {"label": "ab"[n % 2], "group": f"g{n // 4}"} for n, r in enumerate(alone)]
     write_labels(library, labelled)
     table = table_of(library.snapshot())
     by_path = {r["path"]: r["group"] for r in labelled}
-    sides: dict[str, set] = {}
+    splits: dict[str, set] = {}
     for path, split in table.select("path", "split").iter_rows():
-        sides.setdefault(by_path[path], set()).add(split)
-    assert len(sides) == 6
-    assert all(len(found) == 1 for found in sides.values())
-    assert set.union(*sides.values()) == {"train", "validation", "test"}
+        splits.setdefault(by_path[path], set()).add(split)
+    assert len(splits) == 6
+    assert all(len(names) == 1 for names in splits.values())
+    assert set.union(*splits.values()) == {"train", "validation", "test"}
 
 
-def test_an_official_split_of_a_table(library, ask):
-    ask(labels="table", metadata="metadata/mine.csv", split="official")
+def test_an_official_split_of_a_table(library, specify):
+    specify(labels="table", metadata="metadata/mine.csv", split="official")
     library.add(songs())
     split = ["train"] * 4 + ["test"] * 4 + ["val"] * 4
     rows = [r | {"split": side} for r, side in zip(moods(songs()), split, strict=True)]
     write_labels(library, rows, "path,label,split")
     snapshot = library.snapshot()
-    sides = dict(table_of(snapshot).select("path", "split").iter_rows())
-    assert [sides[r["path"]] for r in rows] == ["train"] * 4 + ["test"] * 4 + ["validation"] * 4
+    splits = dict(table_of(snapshot).select("path", "split").iter_rows())
+    assert [splits[r["path"]] for r in rows] == ["train"] * 4 + ["test"] * 4 + ["validation"] * 4
     assert snapshot.facts["collection"]["listed"] == {"train": 4, "test": 4, "validation": 4}
 
 
-def test_several_labels_are_kept_and_can_be_learned(library, ask):
-    ask(labels="mtg_jamendo", metadata="metadata", multi_label=True, split="grouped")
+def test_tracks_may_have_several_labels(library, specify):
+    specify(labels="mtg_jamendo", metadata="metadata", multi_label=True, split="grouped")
     tags = ("genre---rock", "genre---pop", "mood/theme---calm")
     recordings = [f"{n} {n // 2} {tags[n % 3]} {tags[(n + 1) % 3]}" for n in range(1000, 1030)]
     write_jamendo(library.home.root / "metadata", train=[*recordings, "7 7 genre---rare"])
@@ -237,23 +237,28 @@ def test_several_labels_are_kept_and_can_be_learned(library, ask):
     assert table["label"].null_count() == table.height
     assert set(table.filter(pl.col("split").is_not_null())["labels"].list.len()) == {2}
     assert "class 'genre---rare' has 1 tracks" in table["left_out"].drop_nulls()[0]
-    assert facts["groups"] == 15  # the artists of the list, not of the tags
+    assert facts["groups"] == 15  # the artists of the list, not of the file metadata
     per_label = {(c["label"], c["split"]) for c in facts["counts"]}
     assert per_label == {(t, s) for t in tags for s in ("train", "validation", "test")}
     assert datasets.no_leakage(HomeResource()).passed
-    assert usable_dataset(library.store, "genres").reference == snapshot.reference
+    assert usable_snapshot(library.store, "genres").reference == snapshot.reference
     used = table.filter(pl.col("split").is_not_null())
-    assert targets_of(used, sorted(tags), tags=has_tags(snapshot)).sum(axis=1).tolist() == [2] * 30
+    assert (
+        targets_of(used, sorted(tags), tags=Snapshot(library.store, snapshot).multi_label)
+        .sum(axis=1)
+        .tolist()
+        == [2] * 30
+    )
 
 
-def test_a_snapshot_of_the_time_when_tags_could_not_be_learned(library, ask):
-    """It says so of itself; a new one has another version, and can be."""
-    ask(labels="mtg_jamendo", metadata="metadata", multi_label=True, split="grouped")
+def test_an_old_snapshot_with_several_labels_is_unusable(library, specify):
+    """A new snapshot has another version, and can be used."""
+    specify(labels="mtg_jamendo", metadata="metadata", multi_label=True, split="grouped")
     tags = ("genre---rock", "genre---pop", "mood/theme---calm")
     recordings = [f"{n} {n // 2} {tags[n % 3]} {tags[(n + 1) % 3]}" for n in range(1000, 1030)]
     write_jamendo(library.home.root / "metadata", train=recordings)
     library.add(files(*(f"{n % 100:02d}/{n}.low.mp3" for n in range(1000, 1030))))
-    spec = dataset_spec(library.store, library.catalogue, "genres")
+    spec = DATASETS.plan(library.context, "genres")
     before = replace(spec, config={k: v for k, v in spec.config.items() if k != "learned_as"})
 
     def write(work) -> None:
@@ -262,34 +267,34 @@ def test_a_snapshot_of_the_time_when_tags_could_not_be_learned(library, ask):
 
     library.store.produce(before, write)
     with pytest.raises(UserError, match="several labels each") as caught:
-        usable_dataset(library.store, "genres")
+        usable_snapshot(library.store, "genres")
     assert "--refresh" in caught.value.remedy
     assert library.snapshot().reference != library.store.get(before.reference).reference
-    usable_dataset(library.store, "genres")
+    usable_snapshot(library.store, "genres")
 
 
-def test_fma_in_a_home(library, ask):
+def test_fma_in_a_home(library, specify):
     parts = ("training", "training", "validation", "test")
     rows = [
         fma_row(n, split=parts[n % 4], top=("Rock", "Hip-Hop")[n // 4 % 2], artist=str(n))
         for n in range(2, 26)
     ]
     write_fma(library.home.root / "metadata" / "fma_metadata", rows)
-    ask(labels="fma", metadata="metadata", split="official")
+    specify(labels="fma", metadata="metadata", split="official")
     library.add(files(*(f"fma_small/000/{n:06d}.mp3" for n in range(2, 26))))
     snapshot = library.snapshot()
     table = table_of(snapshot)
     assert table["official_split"].to_list() == table["split"].to_list()
     assert snapshot.facts["classes"] == ["Hip-Hop", "Rock"]
     assert snapshot.facts["artist_known"] == 24
-    usable_dataset(library.store, "genres")
+    usable_snapshot(library.store, "genres")
 
 
-def test_real_names_and_real_lists(library, ask, real_data):
-    """The part of GTZAN at hand, by name: what is left of 443, 197 and 290."""
+def test_real_names_and_real_lists(library, specify, real_data):
+    """Some files of GTZAN, with the published lists of 443, 197 and 290 tracks."""
     folder = real_data / "library" / "gtzan"
     paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
-    ask(labels="gtzan", metadata=str(real_data / "metadata" / "gtzan"), split="official")
+    specify(labels="gtzan", metadata=str(real_data / "metadata" / "gtzan"), split="official")
     library.add(files(*paths))
     snapshot = library.snapshot()
     facts = snapshot.facts["collection"]

@@ -1,4 +1,4 @@
-"""Snapshots: labels, artists, parents, and a check of leaks that finds one."""
+"""Snapshots: labels, artists, parent snapshots, and the check for leaks."""
 
 import json
 import shutil
@@ -8,22 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from melgraph.assets.context import Context
 from melgraph.assets.dataset import datasets
-from melgraph.assets.dataset.datasets import TABLE, dataset_spec, usable_dataset
+from melgraph.assets.dataset.datasets import usable_snapshot
 from melgraph.assets.dataset.labels import artist_key
+from melgraph.assets.dataset.snapshot import TABLE
 from melgraph.assets.embeddings import embeddings
-from melgraph.assets.library import ingest, representations
-from melgraph.assets.partitions import SPECS
+from melgraph.assets.library import representations
+from melgraph.assets.library.tracks import SCHEMA
+from melgraph.assets.library.tracks import TABLE as TRACKS_TABLE
 from melgraph.assets.resources import HomeResource
+from melgraph.assets.stages import DATASETS, TRACKS
 from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.catalogue import Catalogue, LibraryFile
 from melgraph.storage.home import Home
 from melgraph.storage.records import Spec
 from melgraph.storage.tables import read_table, write_table
+from tests.conftest import write_spec
 
 
-def test_nobody_is_no_artist():
+def test_placeholder_names_are_no_artists():
     for name in (None, "", "  ", "Unknown", "unknown  ARTIST", "Various Artists", "VA", "n/a"):
         assert artist_key(name) is None
     assert artist_key("The  Beatles ") == artist_key("the beatles") == "the beatles"
@@ -32,52 +37,56 @@ def test_nobody_is_no_artist():
 
 
 @given(st.text())
-def test_an_artist_is_spelled_one_way(name):
-    spelled = artist_key(name)
-    assert spelled is None or artist_key(spelled) == spelled
+def test_the_spelling_of_an_artist_is_stable(name):
+    key = artist_key(name)
+    assert key is None or artist_key(key) == key
 
 
-# -- snapshots of a library of names; no sound is needed ------------------------------------------
+# -- snapshots of a library without audio files ---------------------------------------------------
 
 
 def row(number: int, label: str, artist: str | None) -> dict:
-    made = dict.fromkeys(ingest.TRACKS_SCHEMA)
+    values = dict.fromkeys(SCHEMA)
     sha256 = f"{number:064x}"[::-1]
-    made.update(path=f"{label}/{number:03d}.wav", bytes=1, sha256=sha256, track_id=sha256[:32])
-    made.update(status="ok", duration_s=1.0, artist=artist, title=f"song {number}", genre="tagged")
-    return made
+    values.update(path=f"{label}/{number:03d}.wav", bytes=1, sha256=sha256, track_id=sha256[:32])
+    values.update(
+        status="ok", duration_s=1.0, artist=artist, title=f"song {number}", genre="tagged"
+    )
+    return values
 
 
 class Library:
-    """A home whose batches of `tracks` are written by hand."""
+    """A home with batches of `tracks` that a test writes."""
 
     def __init__(self, root) -> None:
         (root / "songs").mkdir()
         self.home = Home((root / "home").resolve(), (root / "songs").resolve()).create()
         self.store, self.catalogue = ArtifactStore(self.home), Catalogue(self.home.catalogue)
 
+    @property
+    def context(self) -> Context:
+        return Context.open(self.home)
+
     def add(self, rows: list[dict]) -> None:
         files = [LibraryFile(r["path"], r["bytes"], 1) for r in rows]
         batch = self.catalogue.register_batch(files)
 
         def write(work):
-            table = pl.DataFrame(rows, schema=ingest.TRACKS_SCHEMA)
-            write_table(table, work.folder / ingest.TRACKS_TABLE)
+            table = pl.DataFrame(rows, schema=SCHEMA)
+            write_table(table, work.folder / TRACKS_TABLE)
             quarantined = sum(r["status"] != "ok" for r in rows)
             work.facts.update(files=len(rows), ok=len(rows) - quarantined, duplicates=0)
             work.facts.update(quarantined=quarantined, codes={"silent": quarantined})
 
-        spec = ingest.tracks_spec(batch, self.catalogue.batch_files(batch))
-        self.store.produce(spec, write)
+        self.store.produce(TRACKS.plan(self.context, batch), write)
 
     def snapshot(self):
-        spec = dataset_spec(self.store, self.catalogue, "genres")
-        write = datasets.write_dataset
-        return self.store.produce(spec, lambda work: write(self.store, work))[0]
+        spec = DATASETS.plan(self.context, "genres")
+        return self.store.produce(spec, lambda work: DATASETS.write(self.store, work))[0]
 
 
 def songs(first: int = 0, artists: int = 6) -> list[dict]:
-    """Two songs of each artist, two genres."""
+    """Two songs of each artist, in two genres."""
     return [
         row(first + 2 * n + k, ("rock", "jazz")[n % 2], f"artist {first + n}")
         for n in range(artists)
@@ -88,9 +97,9 @@ def songs(first: int = 0, artists: int = 6) -> list[dict]:
 @pytest.fixture
 def library(tmp_path, monkeypatch) -> Library:
     monkeypatch.setenv("MELGRAPH_HOME", str(tmp_path / "home"))
-    made = Library(tmp_path)
-    made.add(songs())
-    return made
+    library = Library(tmp_path)
+    library.add(songs())
+    return library
 
 
 def table_of(artifact) -> pl.DataFrame:
@@ -101,7 +110,7 @@ def test_a_snapshot_of_the_same_library_is_the_same(library):
     first = library.snapshot()
     assert first.facts["classes"] == ["jazz", "rock"]
     assert library.snapshot().reference == first.reference
-    assert [r.asset for r in first.record.spec.inputs] == [ingest.TRACKS]
+    assert [r.asset for r in first.record.spec.inputs] == ["tracks"]
 
 
 def test_the_last_snapshot_is_the_parent_of_the_next(library):
@@ -109,18 +118,17 @@ def test_the_last_snapshot_is_the_parent_of_the_next(library):
     library.add(songs(100))
     second = library.snapshot()
     assert first.reference in second.record.spec.inputs
-    sides = dict(table_of(first).select("track_id", "split").iter_rows())
+    before = dict(table_of(first).select("track_id", "split").iter_rows())
     after = dict(table_of(second).select("track_id", "split").iter_rows())
-    assert len(after) == 2 * len(sides)
-    assert all(after[track_id] == side for track_id, side in sides.items())
+    assert len(after) == 2 * len(before)
+    assert all(after[track_id] == split for track_id, split in before.items())
     assert library.snapshot().reference == second.reference  # not its own child
 
 
-def test_another_question_starts_anew(library, monkeypatch):
+def test_another_seed_starts_without_a_parent(library):
     first = library.snapshot()
     library.add(songs(100))
-    other = SPECS.datasets["genres"].model_copy(update={"seed": 1})
-    monkeypatch.setitem(SPECS.datasets, "genres", other)
+    write_spec(library.home, "datasets", "genres", title="x", seed=1)
     assert first.reference not in library.snapshot().record.spec.inputs
 
 
@@ -134,30 +142,28 @@ def test_missing_files_are_left_out_and_make_a_new_snapshot(library):
     assert second.facts["tracks"] == first.facts["tracks"] - 1
 
 
-def test_the_labels_can_be_tags_or_none_at_all(library, monkeypatch):
-    spec = SPECS.datasets["genres"]
-    for labels, why in (("none", "no labels"), ("tag", "classes")):
-        changed = spec.model_copy(update={"labels": labels})
-        monkeypatch.setitem(SPECS.datasets, "genres", changed)
+def test_labels_can_come_from_file_metadata_or_be_absent(library):
+    for labels, reason in (("none", "no labels"), ("tag", "classes")):
+        write_spec(library.home, "datasets", "genres", title="x", labels=labels)
         snapshot = library.snapshot()
-        assert why in snapshot.facts["unusable"]
+        assert reason in snapshot.facts["unusable"]
         with pytest.raises(UserError, match="cannot be learned from") as caught:
-            usable_dataset(library.store, "genres")
+            usable_snapshot(library.store, "genres")
         assert str(snapshot.folder) in str(caught.value)
     assert set(table_of(snapshot)["label"]) == {"tagged"}
 
 
-def test_every_track_that_is_left_out_says_why(library):
+def test_every_track_that_is_left_out_has_a_reason(library):
     library.add([row(200, "polka", "one"), row(201, "polka", "two")])
     table = table_of(library.snapshot())
-    out = table.filter(pl.col("split").is_null())
-    assert out["left_out"].null_count() == 0
+    left_out = table.filter(pl.col("split").is_null())
+    assert left_out["left_out"].null_count() == 0
     assert table.filter(pl.col("split").is_not_null())["left_out"].null_count() == table.height - 2
-    assert "class 'polka' has 2 tracks" in out["left_out"][0]
+    assert "class 'polka' has 2 tracks" in left_out["left_out"][0]
 
 
 def plant(library: Library, artifact, change) -> None:
-    """Change a snapshot's table behind the back of the code that writes it."""
+    """Write a snapshot with a changed table, as no code of melgraph would."""
     spec = artifact.record.spec
     other = Spec(spec.asset, spec.partition, spec.stage, spec.inputs, spec.config, 12345)
 
@@ -177,15 +183,15 @@ def test_a_planted_leak_fails_the_check(library):
 
     def leak(table: pl.DataFrame) -> pl.DataFrame:
         first = (pl.col("group") == group).cum_sum() == 1
-        chosen = first & (pl.col("group") == group)
+        selected = first & (pl.col("group") == group)
         return table.with_columns(
-            split=pl.when(chosen).then(pl.lit("test")).otherwise(pl.col("split"))
+            split=pl.when(selected).then(pl.lit("test")).otherwise(pl.col("split"))
         )
 
     plant(library, snapshot, leak)
-    found = datasets.no_leakage(HomeResource())
-    assert not found.passed
-    assert found.metadata["leaking groups"].value == {"genres": 1}
+    check = datasets.no_leakage(HomeResource())
+    assert not check.passed
+    assert check.metadata["leaking groups"].value == {"genres": 1}
 
 
 def test_no_snapshot_ever_leaks(library):
@@ -199,34 +205,35 @@ def test_no_snapshot_ever_leaks(library):
 def test_the_quarantine_check_warns(library):
     assert representations.quarantine_rate(HomeResource()).passed
     library.add([row(300, "rock", "x") | {"status": "quarantined", "code": "silent"}])
-    found = representations.quarantine_rate(HomeResource())
-    assert not found.passed  # 1 of 13
-    assert found.severity.value == "WARN"
-    assert found.metadata["quarantined"].value == 1
-    assert found.metadata["codes"].value == {"silent": 1}
+    check = representations.quarantine_rate(HomeResource())
+    assert not check.passed  # 1 of 13
+    assert check.severity.value == "WARN"
+    assert check.metadata["quarantined"].value == 1
+    assert check.metadata["codes"].value == {"silent": 1}
 
 
-def test_serving_coverage_tells_what_the_model_never_saw(home_copy, monkeypatch):
+def test_serving_coverage_is_the_share_of_tracks_added_after_the_training(home_copy, monkeypatch):
     home = home_copy()
     monkeypatch.setenv("MELGRAPH_HOME", str(home.root))
-    name = "share of tracks the serving model never saw"
-    found = embeddings.serving_coverage(HomeResource())
-    assert found.passed
-    assert found.metadata[name].value == {"mel-statistics": 0.0, "small-cnn": 0.0}
-    seen = home.store.need(embeddings.EMBEDDINGS, "small-cnn+batch-000001")
+    name = "share of tracks added after the training"
+    check = embeddings.serving_coverage(HomeResource())
+    assert check.passed
+    nothing_new = dict.fromkeys(("audio-features", "mel-statistics", "small-cnn"), 0.0)
+    assert check.metadata[name].value == nothing_new  # without published taggers
+    embedded = home.store.need("embeddings", "small-cnn+batch-000001")
 
     def write(work):
-        shutil.copytree(seen.folder, work.folder, dirs_exist_ok=True)
+        shutil.copytree(embedded.folder, work.folder, dirs_exist_ok=True)
         (work.folder / "record.json").unlink()
-        work.facts.update(seen.facts | {"tracks": 3 * seen.facts["tracks"]})
+        work.facts.update(embedded.facts | {"tracks": 3 * embedded.facts["tracks"]})
 
-    home.store.produce(Spec(embeddings.EMBEDDINGS, "small-cnn+batch-000002", 1), write)
-    found = embeddings.serving_coverage(HomeResource())
-    assert not found.passed
-    assert found.metadata[name].value == {"mel-statistics": 0.0, "small-cnn": 0.75}
+    home.store.produce(Spec("embeddings", "small-cnn+batch-000002", 1), write)
+    check = embeddings.serving_coverage(HomeResource())
+    assert not check.passed
+    assert check.metadata[name].value == nothing_new | {"small-cnn": 0.75}
 
 
-def test_the_spec_is_kept_beside_the_snapshot(library):
+def test_a_snapshot_contains_its_configuration(library):
     snapshot = library.snapshot()
-    kept = json.loads((snapshot.folder / "spec.json").read_text())
-    assert kept == snapshot.record.spec.config
+    config = json.loads((snapshot.folder / "spec.json").read_text())
+    assert config == snapshot.record.spec.config

@@ -1,4 +1,4 @@
-"""Stand-ins for `ingest_pass.examine` whose decoder fails as the file's name says."""
+"""Replacements of `ingest_pass.examine` that fail in the way the name of the file says."""
 
 import errno
 import os
@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 from melgraph.assets.library import ingest_pass
-from melgraph.assets.library.ingest_pass import Examined, Job
+from melgraph.assets.library.ingest_pass import Examination, Job
 
 
-def examine(job: Job) -> Examined:
-    """As the original, but for files called crash, hang, slow, changes, disk."""
+def examine(job: Job) -> Examination:
+    """Examine a file, except that files named crash, hang, slow, changes and disk misbehave."""
     name = Path(job.path).stem
     if name == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -20,39 +20,39 @@ def examine(job: Job) -> Examined:
     if name == "slow":
         time.sleep(0.5)
     if name == "changes":
-        return _changing(job)
+        return _examine_while_it_changes(job)
     if name == "disk":
-        ingest_pass.file_sha256 = _broken  # in this process, for good
+        ingest_pass.file_sha256 = _raise_disk_error  # for the rest of this process
     return ingest_pass.examine(job)
 
 
-def _broken(path: Path) -> str:
+def _raise_disk_error(path: Path) -> str:
     raise OSError(errno.EIO, "Input/output error")
 
 
-def _changing(job: Job) -> Examined:
+def _examine_while_it_changes(job: Job) -> Examination:
     path = Path(job.library.location) / job.path
-    whole = ingest_pass.file_sha256
+    original = ingest_pass.file_sha256
 
     def hash_then_touch(path: Path) -> str:
-        found = whole(path)
+        digest = original(path)
         with path.open("ab") as file:
             file.write(b"more")
-        return found
+        return digest
 
     ingest_pass.file_sha256 = hash_then_touch
     try:
         return ingest_pass.examine(job)
     finally:
-        ingest_pass.file_sha256 = whole
+        ingest_pass.file_sha256 = original
         assert path.exists()
 
 
-def examine_onto_a_full_disk(job: Job) -> Examined:
-    """What is kept aside meets a full disk."""
-    whole = ingest_pass._Aside
-    ingest_pass._Aside = lambda path: whole("/dev/full")
+def examine_onto_a_full_disk(job: Job) -> Examination:
+    """The temporary arrays are written to a full disk."""
+    original = ingest_pass._TemporaryArrayWriter
+    ingest_pass._TemporaryArrayWriter = lambda path: original("/dev/full")
     try:
         return ingest_pass.examine(job)
     finally:
-        ingest_pass._Aside = whole
+        ingest_pass._TemporaryArrayWriter = original

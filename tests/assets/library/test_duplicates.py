@@ -1,13 +1,18 @@
-"""Duplicates of libraries written by hand: found once, whatever comes when; and what splits do."""
+"""Duplicates in libraries written by hand, in any order of arrival, and their splits."""
 
 import numpy as np
 import polars as pl
 import pytest
 
+from melgraph.assets.context import Context
 from melgraph.assets.dataset import datasets
 from melgraph.assets.dataset import one_recording as recordings
-from melgraph.assets.library import duplicates, fingerprints, ingest
+from melgraph.assets.library import duplicates, fingerprints
+from melgraph.assets.library.tracks import SCHEMA as TRACKS_SCHEMA
+from melgraph.assets.library.tracks import TABLE as TRACKS_TABLE
 from melgraph.assets.resources import HomeResource
+from melgraph.assets.stage import ONE
+from melgraph.assets.stages import DATASETS, DUPLICATES, TRACKS
 from melgraph.ml.recordings.fingerprints import FRAMES_PER_SECOND
 from melgraph.storage.artifacts import Artifact, ArtifactStore
 from melgraph.storage.catalogue import Catalogue, LibraryFile
@@ -26,7 +31,7 @@ def from_second(codes: np.ndarray, second: float) -> np.ndarray:
 
 
 class Library:
-    """A home whose `tracks` and `audio_fingerprints` are written by hand: path -> id and codes."""
+    """A home with `tracks` and `audio_fingerprints` that a test writes."""
 
     def __init__(self, root) -> None:
         (root / "songs").mkdir()
@@ -34,13 +39,13 @@ class Library:
         self.store, self.catalogue = ArtifactStore(self.home), Catalogue(self.home.catalogue)
 
     def add(self, songs: dict[str, tuple[int, np.ndarray]], *, prints: bool = True) -> None:
-        """Register a batch. The number is the track's identity: equal bytes, equal number."""
+        """Register a batch: path -> number and codes. Equal numbers stand for equal bytes."""
         rows = [self._row(path, *song) for path, song in songs.items()]
         batch = self.catalogue.register_batch([LibraryFile(path, 1, 1) for path in songs])
 
         def write_tracks(work):
-            table = pl.DataFrame(rows, schema=ingest.TRACKS_SCHEMA)
-            write_table(table, work.folder / ingest.TRACKS_TABLE)
+            table = pl.DataFrame(rows, schema=TRACKS_SCHEMA)
+            write_table(table, work.folder / TRACKS_TABLE)
             work.facts.update(files=len(rows), ok=len(rows), duplicates=0, quarantined=0, codes={})
 
         def write_prints(work):
@@ -49,29 +54,30 @@ class Library:
             write_table(table, work.folder / fingerprints.TABLE)
             work.facts.update(frames=sum(map(len, once.values())), unfit=None)
 
-        tracks = ingest.tracks_spec(batch, self.catalogue.batch_files(batch))
-        self.store.produce(tracks, write_tracks)
+        self.store.produce(TRACKS.plan(Context.open(self.home), batch), write_tracks)
         if prints:
-            self.store.produce(Spec(fingerprints.FINGERPRINTS, batch, 1), write_prints)
+            self.store.produce(Spec("audio_fingerprints", batch, 1), write_prints)
 
     def _row(self, path: str, number: int, codes: np.ndarray) -> dict:
-        row = dict.fromkeys(ingest.TRACKS_SCHEMA)
+        row = dict.fromkeys(TRACKS_SCHEMA)
         sha256 = f"{number:064x}"[::-1]
         row.update(path=path, bytes=1, sha256=sha256, track_id=sha256[:32], status="ok")
         row.update(duration_s=len(codes) / FRAMES_PER_SECOND)
         return row
 
     def duplicates(self) -> Artifact:
-        spec = duplicates.duplicates_spec(self.store, self.catalogue)
-        made, _ = self.store.produce(
+        spec = DUPLICATES.plan(Context.open(self.home), ONE)
+        artifact, _ = self.store.produce(
             spec, lambda work: duplicates.write_duplicates(self.store, work)
         )
-        return made
+        return artifact
 
     def snapshot(self, name: str = "genres") -> pl.DataFrame:
-        spec = datasets.dataset_spec(self.store, self.catalogue, name)
-        made, _ = self.store.produce(spec, lambda work: datasets.write_dataset(self.store, work))
-        return read_table(made.folder / datasets.TABLE)
+        spec = DATASETS.plan(Context.open(self.home), name)
+        artifact, _ = self.store.produce(
+            spec, lambda work: datasets.write_dataset(self.store, work)
+        )
+        return read_table(artifact.folder / datasets.TABLE)
 
 
 @pytest.fixture
@@ -95,29 +101,29 @@ WHOLE, OTHER = sound(1), sound(2)
 CUT = from_second(WHOLE, 3.0)
 
 
-def test_exact_and_near_with_their_evidence(library):
+def test_exact_and_near_duplicates_have_evidence(library):
     library.add({"a.wav": (5, WHOLE), "b again.wav": (5, WHOLE), "cut.mp3": (3, CUT)})
     library.add({"copies/a.wav": (5, WHOLE), "other.wav": (9, OTHER), "other 2.wav": (9, OTHER)})
     library.add({"alone.wav": (7, sound(3))})
-    made = library.duplicates()
-    found = members(made)
-    assert clusters(made) == {
+    artifact = library.duplicates()
+    rows = members(artifact)
+    assert clusters(artifact) == {
         frozenset({"a.wav", "b again.wav", "cut.mp3", "copies/a.wav"}),
         frozenset({"other.wav", "other 2.wav"}),
     }
-    assert {path: row["kind"] for path, row in found.items()} == {
+    assert {path: row["kind"] for path, row in rows.items()} == {
         "a.wav": "near", "cut.mp3": "near", "b again.wav": "exact", "copies/a.wav": "exact",
         "other.wav": "exact", "other 2.wav": "exact",
     }  # fmt: skip
-    cut, whole = found["cut.mp3"], found["a.wav"]
+    cut, whole = rows["cut.mp3"], rows["a.wav"]
     assert (cut["other_path"], whole["other_path"]) == ("a.wav", "cut.mp3")
     assert cut["offset_s"] == pytest.approx(3.0, abs=0.02)  # its beginning is 3 s into the other
     assert whole["offset_s"] == pytest.approx(-3.0, abs=0.02)
     assert cut["overlap_s"] == pytest.approx(9.0, abs=0.02)
     assert cut["bit_error_rate"] == 0
-    assert found["copies/a.wav"]["other_path"] == "a.wav"
-    assert {row["cluster"] for row in found.values()} <= {row["track_id"] for row in found.values()}
-    facts = made.facts
+    assert rows["copies/a.wav"]["other_path"] == "a.wav"
+    assert {row["cluster"] for row in rows.values()} <= {row["track_id"] for row in rows.values()}
+    facts = artifact.facts
     counted = ("files", "tracks", "compared", "clusters", "exact_copies", "near_duplicates")
     assert [facts[name] for name in counted] == [7, 4, 4, 2, 3, 2]
 
@@ -126,13 +132,13 @@ def test_a_chain_is_flagged(library):
     long = sound(1, 20)
     ends = {"start.wav": (1, long[:400]), "end.wav": (2, long[-400:])}
     library.add({"mix.wav": (3, long), **ends, "a.wav": (4, OTHER), "b.wav": (5, OTHER)})
-    found = members(library.duplicates())
-    assert {path for path, row in found.items() if row["chained"]} == {"mix.wav", *ends}
-    assert not found["a.wav"]["chained"]
+    rows = members(library.duplicates())
+    assert {path for path, row in rows.items() if row["chained"]} == {"mix.wav", *ends}
+    assert not rows["a.wav"]["chained"]
 
 
 @pytest.mark.parametrize("block", [1, 1000, 10**9])
-def test_it_does_not_matter_what_comes_when(library, monkeypatch, block):
+def test_the_block_size_does_not_matter(library, monkeypatch, block):
     monkeypatch.setattr(duplicates, "BLOCK_FRAMES", block)
     batches = [
         {"a.wav": (5, WHOLE), "b.wav": (6, OTHER)},
@@ -146,7 +152,7 @@ def test_it_does_not_matter_what_comes_when(library, monkeypatch, block):
     assert {len(cluster) for cluster in clusters(at_once)} == {3}
 
 
-def test_only_what_is_new_is_compared(library, monkeypatch):
+def test_only_new_tracks_are_compared(library, monkeypatch):
     library.add({"a.wav": (5, WHOLE), "b.wav": (6, OTHER), "b2.wav": (1, OTHER)})
     first = library.duplicates()
     assert library.duplicates().reference == first.reference
@@ -159,7 +165,7 @@ def test_only_what_is_new_is_compared(library, monkeypatch):
 
     monkeypatch.setattr(duplicates, "_fingerprints", counting)
     second = library.duplicates()
-    assert sizes == [1, 3]  # the new track itself, and those there were; never these among them
+    assert sizes == [1, 3]  # the new track with itself and with the old ones, never old ones
     assert first.reference in second.record.spec.inputs
     assert clusters(second) == {frozenset({"a.wav", "cut.wav"}),
                                 frozenset({"b.wav", "b2.wav", "b again.wav"})}  # fmt: skip
@@ -167,7 +173,7 @@ def test_only_what_is_new_is_compared(library, monkeypatch):
     assert library.duplicates().reference == second.reference  # not its own child
 
 
-def test_step_by_step_finds_what_all_at_once_does(tmp_path):
+def test_step_by_step_gives_the_same_as_all_at_once(tmp_path):
     songs = {f"{n}.wav": (n, from_second(sound(n % 4, 20), n % 3)) for n in range(1, 13)}
     (tmp_path / "x").mkdir(), (tmp_path / "y").mkdir()
     at_once, stepwise = Library(tmp_path / "x"), Library(tmp_path / "y")
@@ -192,27 +198,27 @@ def test_a_file_that_is_gone_leaves_its_cluster(library):
 
 def test_nothing_to_compare(library):
     library.add({"a.wav": (5, WHOLE)}, prints=False)
-    made = library.duplicates()
-    assert (made.facts["compared"], made.facts["clusters"]) == (0, 0)
-    assert read_table(made.folder / duplicates.MEMBERS).schema == pl.Schema(
+    artifact = library.duplicates()
+    assert (artifact.facts["compared"], artifact.facts["clusters"]) == (0, 0)
+    assert read_table(artifact.folder / duplicates.MEMBERS).schema == pl.Schema(
         duplicates.MEMBERS_SCHEMA
     )
 
 
-# -- what datasets make of them -------------------------------------------------------------------
+# -- splits ---------------------------------------------------------------------------------------
 
 
 def songs(first: int = 10, count: int = 16) -> dict[str, tuple[int, np.ndarray]]:
-    """Two genres; each recording is there twice, as a whole and as a part, under other names."""
-    made = {}
+    """Two genres. Each recording is there twice, as a whole and as a part, under other names."""
+    batch = {}
     for n in range(first, first + count):
         genre = ("rock", "jazz")[n % 2]
-        made[f"{genre}/{n}x.wav"] = (2 * n, sound(n))
-        made[f"{genre}/part of {n}.mp3"] = (2 * n + 1, from_second(sound(n), 2.0))
-    return made
+        batch[f"{genre}/{n}x.wav"] = (2 * n, sound(n))
+        batch[f"{genre}/part of {n}.mp3"] = (2 * n + 1, from_second(sound(n), 2.0))
+    return batch
 
 
-def test_a_recording_is_on_one_side_and_counts_once(library):
+def test_a_recording_is_in_one_split_and_counts_once(library):
     library.add(songs())
     library.duplicates()
     table = library.snapshot()
@@ -233,7 +239,7 @@ def test_a_recording_is_on_one_side_and_counts_once(library):
     assert again.facts["left_out"] == {"duplicate of another": table["split"].null_count()}
 
 
-def test_the_kept_member_stays_in_later_snapshots(library):
+def test_the_same_copy_stays_in_later_snapshots(library):
     library.add(songs())
     library.duplicates()
     before = library.snapshot()
@@ -244,26 +250,26 @@ def test_the_kept_member_stays_in_later_snapshots(library):
     library.add({f"{row['label']}/longer.wav": (900, longer)})
     library.duplicates()
     after = library.snapshot()
-    found = dict(after.select("path", "split").iter_rows())
-    assert found[row["path"]] == row["split"]
-    assert found[f"{row['label']}/longer.wav"] is None
+    splits = dict(after.select("path", "split").iter_rows())
+    assert splits[row["path"]] == row["split"]
+    assert splits[f"{row['label']}/longer.wav"] is None
 
 
-def test_a_recording_on_two_sides_fails_the_check(library):
+def test_a_recording_in_two_splits_fails_the_check(library):
     library.add(songs())
     library.duplicates()
     library.snapshot()
-    made = library.store.need("datasets", "genres")
-    spec = made.record.spec
+    snapshot = library.store.need("datasets", "genres")
+    spec = snapshot.record.spec
 
     def planted(work):
-        table = read_table(made.folder / datasets.TABLE)
+        table = read_table(snapshot.folder / datasets.TABLE)
         one = table.filter(pl.col("split") == "train")["track_id"][0]
-        chosen = pl.col("track_id") == one
-        split = pl.when(chosen).then(pl.lit("test")).otherwise(pl.col("split"))
+        selected = pl.col("track_id") == one
+        split = pl.when(selected).then(pl.lit("test")).otherwise(pl.col("split"))
         table = table.with_columns(split=split, group=pl.int_range(table.height))  # groups lost
         write_table(table, work.folder / datasets.TABLE)
-        work.facts.update(made.facts)
+        work.facts.update(snapshot.facts)
 
     library.store.produce(
         Spec(spec.asset, spec.partition, spec.stage, spec.inputs, spec.config, 12345), planted
@@ -274,17 +280,17 @@ def test_a_recording_on_two_sides_fails_the_check(library):
     assert check.metadata["leaking recordings"].value == {"genres": 1}
 
 
-def test_a_snapshot_tells_what_was_not_searched(library):
+def test_a_snapshot_counts_batches_that_were_not_searched(library):
     library.add(songs())
     library.snapshot()
     assert library.store.need("datasets", "genres").facts["batches_not_searched"] == 1
     library.duplicates()
     library.add(songs(40, 2))
     library.snapshot()
-    made = library.store.need("datasets", "genres")
-    assert made.facts["batches_not_searched"] == 1
-    assert recordings.known_clusters(library.store, made.record.spec)
-    assert datasets._show(made)["track batches not searched for duplicates"] == 1
+    snapshot = library.store.need("datasets", "genres")
+    assert snapshot.facts["batches_not_searched"] == 1
+    assert recordings.input_clusters(library.store, snapshot.record.spec)
+    assert datasets.show(snapshot)["track batches not searched for duplicates"] == 1
     library.duplicates()
     library.snapshot()
     assert library.store.need("datasets", "genres").facts["batches_not_searched"] == 0

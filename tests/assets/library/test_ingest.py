@@ -1,4 +1,4 @@
-"""One pass over a batch of files: bad audio never stops it, and nothing is taken on trust."""
+"""Ingest of a batch: files that cannot be used, duplicates, and files that changed."""
 
 import os
 import shutil
@@ -9,10 +9,16 @@ import polars as pl
 import pytest
 import soundfile
 
+from melgraph.assets.context import Context
 from melgraph.assets.library import ingest
+from melgraph.assets.library.features import FEATURES_TABLE
 from melgraph.assets.library.live import live_tracks
+from melgraph.assets.library.spectrograms import STORE
+from melgraph.assets.library.tracks import SCHEMA as TRACKS_SCHEMA
+from melgraph.assets.library.tracks import TABLE as TRACKS_TABLE
+from melgraph.assets.library.tracks import Tracks
+from melgraph.assets.stages import BY_DEFAULT, TRACKS
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Production, file_sha256
-from melgraph.storage.catalogue import LibraryFile
 from melgraph.storage.home import Home
 from melgraph.storage.spectrogram_store import SpectrogramStore
 from melgraph.storage.tables import read_table
@@ -33,30 +39,31 @@ def store(tmp_path: Path) -> ArtifactStore:
 
 
 def ingest_files(store: ArtifactStore, *paths: str, batch: str = "batch-000001"):
-    """The three artifacts of a batch, made in one pass. Files may be missing by now."""
-    files = [LibraryFile(path, 1000, 1) for path in sorted(paths)]
-    tracks = ingest.tracks_spec(batch, files)
-    specs = [tracks, *ingest.representation_specs(store, tracks.reference)]
+    """The three artifacts of a batch, from one pass. Some files may not exist."""
+    context = Context.open(store.home)
+    tracks = TRACKS.spec(batch, config={"files": [[path, 1000] for path in sorted(paths)]})
+    specs = [tracks]
+    specs += [ingest.representation_spec(s, context, tracks.reference) for s in BY_DEFAULT]
     with Production(store, specs) as production:
         ingest.write_batch(store, production.missing)
     return production.artifacts
 
 
 def rows_of(tracks: Artifact) -> dict[str, dict]:
-    table = read_table(tracks.folder / ingest.TRACKS_TABLE)
-    assert dict(table.schema) == ingest.TRACKS_SCHEMA
+    table = read_table(tracks.folder / TRACKS_TABLE)
+    assert dict(table.schema) == TRACKS_SCHEMA
     return {row["path"]: row for row in table.iter_rows(named=True)}
 
 
 def stored_in(mel: Artifact) -> list[str]:
-    return SpectrogramStore(mel.folder / ingest.STORE).track_ids
+    return SpectrogramStore(mel.folder / STORE).track_ids
 
 
-def test_one_pass_feeds_all_three(store):
+def test_one_pass_writes_all_three(store):
     tone(Path(store.home.library) / "a.wav", 440)
     tone(Path(store.home.library) / "b.flac", 880, seconds=2)
-    made = ingest_files(store, "a.wav", "b.flac")
-    rows = rows_of(made["tracks"])
+    artifacts = ingest_files(store, "a.wav", "b.flac")
+    rows = rows_of(artifacts["tracks"])
     assert {path: row["status"] for path, row in rows.items()} == {"a.wav": "ok", "b.flac": "ok"}
     for path, row in rows.items():
         assert row["sha256"] == file_sha256(Path(store.home.library) / path)
@@ -64,15 +71,15 @@ def test_one_pass_feeds_all_three(store):
         assert row["sample_rate_hz"] == RATE
     assert rows["b.flac"]["duration_s"] == pytest.approx(2.0)
     ids = [rows["a.wav"]["track_id"], rows["b.flac"]["track_id"]]
-    assert stored_in(made["mel_spectrograms"]) == ids
-    features = read_table(made["audio_features"].folder / ingest.FEATURES_TABLE)
+    assert stored_in(artifacts["mel_spectrograms"]) == ids
+    features = read_table(artifacts["audio_features"].folder / FEATURES_TABLE)
     assert features["track_id"].to_list() == ids
     assert features.null_count().sum_horizontal()[0] == 0
-    assert made["tracks"].facts["hours"] == pytest.approx(3 / 3600, abs=1e-4)
-    assert [r.path for r in made["tracks"].record.recordings] == ["a.wav", "b.flac"]
+    assert artifacts["tracks"].facts["hours"] == pytest.approx(3 / 3600, abs=1e-4)
+    assert [r.path for r in artifacts["tracks"].record.recordings] == ["a.wav", "b.flac"]
 
 
-def test_bad_audio_never_stops_a_batch(store):
+def test_unusable_files_do_not_stop_a_batch(store):
     library = Path(store.home.library)
     tone(library / "good.wav")
     (library / "text.mp3").write_text("no music at all")
@@ -84,24 +91,24 @@ def test_bad_audio_never_stops_a_batch(store):
     (library / "folder.wav").mkdir()
     names = ("good.wav", "text.mp3", "empty.wav", "cut.flac", "silent.wav", "folder.wav",
              "whole.flac", "vanished.wav")  # fmt: skip
-    made = ingest_files(store, *names)
-    rows = rows_of(made["tracks"])
+    artifacts = ingest_files(store, *names)
+    rows = rows_of(artifacts["tracks"])
     assert set(rows) == set(names)
-    bad = {path: row for path, row in rows.items() if row["status"] == "quarantined"}
-    assert set(rows) - set(bad) == {"good.wav", "whole.flac"}
-    assert all(row["code"] and row["reason"] for row in bad.values())
-    assert bad["vanished.wav"]["code"] == "vanished"
-    assert bad["vanished.wav"]["sha256"] is None
-    assert bad["folder.wav"]["code"] == "unreadable"
-    assert bad["silent.wav"]["sha256"] == file_sha256(library / "silent.wav")
-    facts = made["tracks"].facts
+    quarantined = {path: row for path, row in rows.items() if row["status"] == "quarantined"}
+    assert set(rows) - set(quarantined) == {"good.wav", "whole.flac"}
+    assert all(row["code"] and row["reason"] for row in quarantined.values())
+    assert quarantined["vanished.wav"]["code"] == "vanished"
+    assert quarantined["vanished.wav"]["sha256"] is None
+    assert quarantined["folder.wav"]["code"] == "unreadable"
+    assert quarantined["silent.wav"]["sha256"] == file_sha256(library / "silent.wav")
+    facts = artifacts["tracks"].facts
     assert (facts["files"], facts["ok"], facts["quarantined"]) == (8, 2, 6)
     assert sum(facts["codes"].values()) == 6
-    assert len(stored_in(made["mel_spectrograms"])) == 2
+    assert len(stored_in(artifacts["mel_spectrograms"])) == 2
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_one_may_not_read_is_quarantined(store):
+def test_a_file_without_read_permission_is_quarantined(store):
     tone(Path(store.home.library) / "locked.wav")
     (Path(store.home.library) / "locked.wav").chmod(0)
     row = rows_of(ingest_files(store, "locked.wav")["tracks"])["locked.wav"]
@@ -109,14 +116,14 @@ def test_a_file_one_may_not_read_is_quarantined(store):
     assert "Permission denied" in row["reason"]
 
 
-def test_nothing_but_bad_files_is_a_batch_too(store):
+def test_a_batch_may_have_no_usable_file(store):
     (Path(store.home.library) / "x.mp3").write_text("x")
-    made = ingest_files(store, "x.mp3")
-    assert made["tracks"].facts["ok"] == 0
-    assert stored_in(made["mel_spectrograms"]) == []
-    features = read_table(made["audio_features"].folder / ingest.FEATURES_TABLE)
+    artifacts = ingest_files(store, "x.mp3")
+    assert artifacts["tracks"].facts["ok"] == 0
+    assert stored_in(artifacts["mel_spectrograms"]) == []
+    features = read_table(artifacts["audio_features"].folder / FEATURES_TABLE)
     assert features.height == 0
-    assert features.width > 50  # it keeps its columns
+    assert features.width > 50  # the columns are there
 
 
 def test_a_duplicate_is_stored_once(store):
@@ -124,18 +131,18 @@ def test_a_duplicate_is_stored_once(store):
     tone(library / "a.wav")
     shutil.copy(library / "a.wav", library / "b.wav")
     tone(library / "c.wav", 880)
-    made = ingest_files(store, "a.wav", "b.wav", "c.wav")
-    rows = rows_of(made["tracks"])
+    artifacts = ingest_files(store, "a.wav", "b.wav", "c.wav")
+    rows = rows_of(artifacts["tracks"])
     assert rows["b.wav"]["duplicate_of"] == "a.wav"
     assert rows["a.wav"]["duplicate_of"] is None
     assert rows["b.wav"]["track_id"] == rows["a.wav"]["track_id"]
-    assert made["tracks"].facts["duplicates"] == 1
+    assert artifacts["tracks"].facts["duplicates"] == 1
     ids = [rows["a.wav"]["track_id"], rows["c.wav"]["track_id"]]
-    assert stored_in(made["mel_spectrograms"]) == ids
-    live = live_tracks([made["tracks"]])
+    assert stored_in(artifacts["mel_spectrograms"]) == ids
+    live = live_tracks([Tracks(store, artifacts["tracks"])])
     assert live["path"].to_list() == ["a.wav", "c.wav"]
-    gone = live_tracks([made["tracks"]], {"missing": ["a.wav"]})
-    assert gone["path"].to_list() == ["b.wav", "c.wav"]  # the copy stands for the track
+    gone = live_tracks([Tracks(store, artifacts["tracks"])], {"missing": ["a.wav"]})
+    assert gone["path"].to_list() == ["b.wav", "c.wav"]  # the copy replaces it
 
 
 def test_names_in_any_script(store):
@@ -153,34 +160,36 @@ def test_names_in_any_script(store):
     assert {row["status"] for row in rows.values()} == {"ok"}
 
 
-def test_a_file_that_changed_is_left_out_of_what_is_remade(store):
+def test_a_changed_file_is_left_out_when_an_artifact_is_computed_again(store):
     library = Path(store.home.library)
     for number, name in enumerate(("a.wav", "b.wav", "c.wav")):
         tone(library / name, 300 + 100 * number)
-    made = ingest_files(store, "a.wav", "b.wav", "c.wav")
-    shutil.rmtree(made["mel_spectrograms"].folder)
-    tone(library / "b.wav", 999)  # other bytes under the same name
+    artifacts = ingest_files(store, "a.wav", "b.wav", "c.wav")
+    shutil.rmtree(artifacts["mel_spectrograms"].folder)
+    tone(library / "b.wav", 999)  # other bytes at the same path
     (library / "c.wav").unlink()
-    spec = made["mel_spectrograms"].record.spec
+    spec = artifacts["mel_spectrograms"].record.spec
     again, _ = store.produce(spec, lambda work: ingest.write_one(store, work))
-    assert stored_in(again) == [rows_of(made["tracks"])["a.wav"]["track_id"]]
+    assert stored_in(again) == [rows_of(artifacts["tracks"])["a.wav"]["track_id"]]
     changed, gone = again.facts["left_out"]
     assert changed == "b.wav: its bytes are no longer those in tracks"
     assert gone == "c.wav: the file was registered and is no longer there"
 
 
-def test_a_changed_file_takes_the_place_of_the_old(store):
+def test_a_changed_file_replaces_its_earlier_track(store):
     tone(Path(store.home.library) / "a.wav", 300)
     tone(Path(store.home.library) / "b.wav", 400)
     first = ingest_files(store, "a.wav", "b.wav")["tracks"]
     tone(Path(store.home.library) / "a.wav", 500)
     second = ingest_files(store, "a.wav", batch="batch-000002")["tracks"]
-    live = live_tracks([first, second])
+    live = live_tracks([Tracks(store, a) for a in (first, second)])
     assert live.select("path", "batch").rows() == [
         ("b.wav", "batch-000001"),
         ("a.wav", "batch-000002"),
     ]
     (Path(store.home.library) / "a.wav").write_text("no longer audio")
     third = ingest_files(store, "a.wav", batch="batch-000003")["tracks"]
-    assert live_tracks([first, second, third])["path"].to_list() == ["b.wav"]
-    assert live_tracks([]).schema == pl.Schema({**ingest.TRACKS_SCHEMA, "batch": pl.String})
+    assert live_tracks([Tracks(store, a) for a in (first, second, third)])["path"].to_list() == [
+        "b.wav"
+    ]
+    assert live_tracks([]).schema == pl.Schema({**TRACKS_SCHEMA, "batch": pl.String})

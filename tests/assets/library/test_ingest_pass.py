@@ -1,4 +1,4 @@
-"""The pass over a batch: isolated, bounded, in order, the same however it is divided."""
+"""The pass over a batch: isolated, with bounded memory, in order, independent of the workers."""
 
 import shutil
 from pathlib import Path
@@ -14,10 +14,10 @@ from melgraph.storage.library import open_library
 from tests.assets.library import misbehaving
 from tests.assets.library.test_ingest import ingest_files, rows_of, store, stored_in, tone  # noqa: F401
 
-WANTED = {ingest.MEL: MelTransform()}
+REPRESENTATIONS = {"mel_spectrograms": MelTransform()}
 
 
-def test_a_crash_and_a_hang_cost_one_file_each(store, monkeypatch):  # noqa: F811
+def test_a_crash_and_a_hang_quarantine_one_file_each(store, monkeypatch):  # noqa: F811
     for number, name in enumerate(("a", "crash", "hang", "z")):
         tone(Path(store.home.library) / f"{name}.wav", 300 + 100 * number)
     monkeypatch.setattr(ingest_pass, "examine", misbehaving.examine)
@@ -25,17 +25,19 @@ def test_a_crash_and_a_hang_cost_one_file_each(store, monkeypatch):  # noqa: F81
     monkeypatch.setattr(
         ingest_pass, "time_limit", lambda job: 2.0 if "hang" in job.path else limit(job)
     )
-    made = ingest_files(store, "a.wav", "crash.wav", "hang.wav", "z.wav")
-    rows = rows_of(made["tracks"])
+    artifacts = ingest_files(store, "a.wav", "crash.wav", "hang.wav", "z.wav")
+    rows = rows_of(artifacts["tracks"])
     assert [row["status"] for row in rows.values()] == ["ok", "quarantined", "quarantined", "ok"]
     assert rows["crash.wav"]["code"] == "crashed"
     assert "SIGSEGV" in rows["crash.wav"]["reason"]
     assert rows["hang.wav"]["code"] == "hung"
-    # they are identified all the same: a person can look at the very bytes
+    # their SHA-256 is recorded, so that a user can find the bytes
     assert rows["crash.wav"]["sha256"] == ingest_pass.file_sha256(
         Path(store.home.library) / "crash.wav"
     )
-    assert stored_in(made[ingest.MEL]) == [rows[n]["track_id"] for n in ("a.wav", "z.wav")]
+    assert stored_in(artifacts["mel_spectrograms"]) == [
+        rows[n]["track_id"] for n in ("a.wav", "z.wav")
+    ]
 
 
 def test_a_file_that_changes_while_it_is_read_is_quarantined(store, monkeypatch):  # noqa: F811
@@ -45,7 +47,7 @@ def test_a_file_that_changes_while_it_is_read_is_quarantined(store, monkeypatch)
     assert (row["status"], row["code"]) == ("quarantined", "changed")
 
 
-def test_a_disk_error_costs_one_file(store, monkeypatch):  # noqa: F811
+def test_a_disk_error_quarantines_one_file(store, monkeypatch):  # noqa: F811
     tone(Path(store.home.library) / "a.wav")
     tone(Path(store.home.library) / "disk.wav", 880)
     monkeypatch.setenv("MELGRAPH_WORKERS", "1")
@@ -56,21 +58,21 @@ def test_a_disk_error_costs_one_file(store, monkeypatch):  # noqa: F811
     assert rows["a.wav"]["status"] == "ok"
 
 
-def test_the_same_bytes_however_the_work_is_divided(store, monkeypatch):  # noqa: F811
+def test_the_bytes_do_not_depend_on_workers_and_blocks(store, monkeypatch):  # noqa: F811
     names = [f"{number:02d}.wav" for number in range(8)]
     for number, name in enumerate(names):
         tone(Path(store.home.library) / name, 200 + 40 * number, seconds=0.5 + 0.7 * number)
-    found = []
+    files = []
     for workers, block_s in (("2", "60"), ("1", "1"), ("4", "2.3")):
         monkeypatch.setenv("MELGRAPH_WORKERS", workers)
         monkeypatch.setenv("MELGRAPH_BLOCK_SECONDS", block_s)
-        made = ingest_files(store, *names)
-        found.append({asset: artifact.record.files for asset, artifact in made.items()})
+        artifacts = ingest_files(store, *names)
+        files.append({asset: artifact.record.files for asset, artifact in artifacts.items()})
         shutil.rmtree(store.home.artifacts)
-    assert found[0] == found[1] == found[2]
+    assert files[0] == files[1] == files[2]
 
 
-def test_nothing_is_left_aside(store):  # noqa: F811
+def test_no_temporary_file_is_left(store):  # noqa: F811
     library = Path(store.home.library)
     tone(library / "a.wav")
     (library / "x.mp3").write_text("no music")
@@ -78,50 +80,53 @@ def test_nothing_is_left_aside(store):  # noqa: F811
     assert not [path for path in store.home.pending.rglob("*") if path.is_file()]
 
 
-def test_results_are_in_order_and_few_wait(tmp_path, monkeypatch):
+def test_results_are_in_order_and_few_are_stored(tmp_path, monkeypatch):
     names = [f"{number:02d}.wav" for number in range(20)]
     for name in names:
         tone(tmp_path / name, seconds=0.6)
-    aside, most = tmp_path / "work.aside", 0
-    seen = []
+    temporary, most = tmp_path / "work.aside", 0
+    paths = []
     for item in ingest_pass.examine_all(
-        open_library(str(tmp_path)), [(name, 100) for name in names], WANTED, tmp_path / "work"
+        open_library(str(tmp_path)),
+        [(name, 100) for name in names],
+        REPRESENTATIONS,
+        tmp_path / "work",
     ):
-        seen.append(item.row["path"])
-        most = max(most, len([path for path in aside.rglob("*") if path.is_file()]))
-        values = item.arrays(ingest.MEL)["values"]
+        paths.append(item.row["path"])
+        most = max(most, len([path for path in temporary.rglob("*") if path.is_file()]))
+        values = item.arrays("mel_spectrograms")["values"]
         assert values.dtype == np.float16
         assert values.shape == (26, 128)
-    assert seen == names
+    assert paths == names
     assert most <= 8 * ingest_pass.worker_count() + 1
-    assert not aside.exists()
+    assert not temporary.exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_is_not_the_files_fault(store, monkeypatch):  # noqa: F811
+def test_a_full_disk_quarantines_no_file(store, monkeypatch):  # noqa: F811
     tone(Path(store.home.library) / "a.wav", seconds=5.0)
     monkeypatch.setattr(ingest_pass, "examine", misbehaving.examine_onto_a_full_disk)
     with pytest.raises(StorageError, match="No space left on device"):
         ingest_files(store, "a.wav")
-    assert store.partitions(ingest.TRACKS) == []
+    assert store.partitions("tracks") == []
 
 
-def test_all_that_was_asked_for_comes_from_one_pass(store, monkeypatch):  # noqa: F811
+def test_three_artifacts_share_one_pass(store, monkeypatch):  # noqa: F811
     tone(Path(store.home.library) / "a.wav", seconds=2.0)
     soundfile.write(
         Path(store.home.library) / "b.wav", np.random.default_rng(0).normal(0, 0.1, 30000), 44100
     )
     calls = []
-    whole = ingest_pass.examine_all
+    original = ingest_pass.examine_all
 
-    def counted(*arguments):
+    def count_calls(*arguments):
         calls.append(arguments)
-        return whole(*arguments)
+        return original(*arguments)
 
-    monkeypatch.setattr(ingest, "examine_all", counted)
-    made = ingest_files(store, "a.wav", "b.wav")
+    monkeypatch.setattr(ingest, "examine_all", count_calls)
+    artifacts = ingest_files(store, "a.wav", "b.wav")
     assert len(calls) == 1
-    assert len(made) == 3
+    assert len(artifacts) == 3
 
 
 def test_settings_are_checked(monkeypatch):

@@ -11,11 +11,13 @@ import polars as pl
 import pytest
 import soundfile
 
-from melgraph.assets.dataset.datasets import dataset_spec, write_dataset
-from melgraph.assets.generation.dreams import _decode
+from melgraph.assets.context import Context
+from melgraph.assets.dataset.datasets import write_dataset
+from melgraph.assets.generation.sounds import _decode
 from melgraph.assets.library import ingest
 from melgraph.assets.library.live import library_files, library_state, live_tracks
-from melgraph.assets.materialize import current_references
+from melgraph.assets.library.tracks import Tracks
+from melgraph.assets.stages import DATASETS, TRACKS
 from melgraph.ml import workers
 from melgraph.pipelines.intake import cut_batches, scan_library
 from melgraph.storage.artifacts import ArtifactStore, Production, file_sha256
@@ -29,7 +31,7 @@ RATE = 22050
 
 
 class Music:
-    """A library of tones, its home, and what a run does with it."""
+    """A library of tones and its home."""
 
     def __init__(self, root: Path) -> None:
         (root / "songs").mkdir()
@@ -37,6 +39,10 @@ class Music:
         self.store, self.catalogue = ArtifactStore(self.home), Catalogue(self.home.catalogue)
         self.clock = time.time() - 1e6
         self.decoded: list[str] = []
+
+    @property
+    def context(self) -> Context:
+        return Context.open(self.home)
 
     @property
     def library(self) -> Path:
@@ -61,42 +67,42 @@ class Music:
         (self.library / path).unlink()
 
     def run(self) -> str:
-        """Scan, cut, ingest. Returns what the scan said, from `new` on."""
+        """Scan, cut batches and ingest them. Returns the summary of the scan, from `new` on."""
         scan = scan_library(self.home, self.catalogue, look_again_s=0.0)
         for batch in cut_batches(self.catalogue, scan):
-            spec = ingest.tracks_spec(batch, self.catalogue.batch_files(batch))
+            spec = TRACKS.plan(self.context, batch)
             with Production(self.store, [spec]) as production:
                 ingest.write_batch(self.store, production.missing)
-            found = production.artifacts[ingest.TRACKS].record.recordings
-            self.decoded += [recording.path for recording in found]
-            self.catalogue.identify(batch, {r.path: r.track_id for r in found if r.track_id})
+            recordings = production.artifacts["tracks"].record.recordings
+            self.decoded += [recording.path for recording in recordings]
+            self.catalogue.identify(batch, {r.path: r.track_id for r in recordings if r.track_id})
         return scan.sentence().split(", ", 1)[1]
 
     def batches(self):
-        return [self.store.get(r) for r in current_references(self.store, ingest.TRACKS)]
+        return Tracks.all_current(self.store)
 
     def live(self) -> dict[str, str]:
-        """Path -> SHA-256, as melgraph has it; checked against the folder."""
+        """Path -> SHA-256 of the live tracks, after a comparison with the files."""
         table = live_tracks(self.batches(), library_state(self.catalogue))
-        found = dict(table.select("path", "sha256").iter_rows())
-        for path, sha256 in found.items():
+        digests = dict(table.select("path", "sha256").iter_rows())
+        for path, sha256 in digests.items():
             assert file_sha256(self.library / path) == sha256
-        return found
+        return digests
 
 
 @pytest.fixture
 def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Music:
-    """Three tones, ingested. In this process: what a crash costs is tested elsewhere."""
+    """Three tones, ingested. Files are examined in this process, which is faster."""
     monkeypatch.setattr(
         workers, "isolated_map",
         lambda function, jobs, **_: (workers.Outcome(job, function(job)) for job in jobs),
     )  # fmt: skip
-    made = Music(tmp_path)
+    music = Music(tmp_path)
     for number, path in enumerate(("rock/a.wav", "rock/b.wav", "jazz/c.wav")):
-        made.tone(path, 300 + 100 * number)
-    assert made.run() == "3 new"
-    made.decoded.clear()
-    return made
+        music.tone(path, 300 + 100 * number)
+    assert music.run() == "3 new"
+    music.decoded.clear()
+    return music
 
 
 def swap(music: Music) -> None:
@@ -131,11 +137,13 @@ def push_aside(music: Music) -> None:
 
 REST = ["jazz/c.wav", "rock/b.wav"]
 CHANGES: dict[str, tuple[Callable[[Music], None], str, list[str], list[str]]] = {
-    # what happens; what the scan says; what is decoded; what is live then
+    # the change; the summary of the scan; the decoded files; the live tracks afterwards
     "new": (lambda m: m.tone("d.wav", 800), "1 new", ["d.wav"], ["d.wav", *REST, "rock/a.wav"]),
     "changed": (change, "0 new, 1 changed", ["rock/a.wav"], [*REST, "rock/a.wav"]),
     "spoilt": (spoil, "0 new, 1 changed", ["rock/a.wav"], REST),
-    "touched": (lambda m: m.date("rock/a.wav"), "0 new, 1 touched", [], [*REST, "rock/a.wav"]),
+    "touched": (
+        lambda m: m.date("rock/a.wav"), "0 new, 1 with a new date only", [], [*REST, "rock/a.wav"],
+    ),
     "gone": (lambda m: m.remove("rock/a.wav"), "0 new, 1 gone", [], REST),
     "moved": (
         lambda m: m.move("rock/a.wav", "jazz/z.wav"), "0 new, 1 moved", [], [*REST, "jazz/z.wav"],
@@ -164,29 +172,29 @@ CHANGES: dict[str, tuple[Callable[[Music], None], str, list[str], list[str]]] = 
 
 
 @pytest.mark.parametrize("kind", CHANGES)
-def test_what_is_live_is_what_is_there(music, kind):
-    happen, said, decoded, there = CHANGES[kind]
-    happen(music)
-    assert music.run() == said
+def test_live_tracks_follow_the_files(music, kind):
+    apply, summary, decoded, live = CHANGES[kind]
+    apply(music)
+    assert music.run() == summary
     assert music.decoded == decoded
-    assert sorted(music.live()) == sorted(there)
+    assert sorted(music.live()) == sorted(live)
     assert music.run() == "0 new"
-    assert sorted(music.live()) == sorted(there)
+    assert sorted(music.live()) == sorted(live)
 
 
 def test_deleted_and_restored(music):
     library = music.library
-    library.rename(library.with_name("kept"))
-    shutil.copytree(library.with_name("kept"), library)  # with its times
+    library.rename(library.with_name("backup"))
+    shutil.copytree(library.with_name("backup"), library)  # with the same modification times
     music.remove("rock/a.wav")
     music.run()
     assert "rock/a.wav" not in music.live()
-    shutil.copy2(library.with_name("kept") / "rock/a.wav", library / "rock/a.wav")
+    shutil.copy2(library.with_name("backup") / "rock/a.wav", library / "rock/a.wav")
     assert music.run() == "0 new, 1 returned"
     assert "rock/a.wav" in music.live()
     music.remove("rock/a.wav")
     music.run()
-    shutil.copy(library.with_name("kept") / "rock/a.wav", library / "rock/a.wav")
+    shutil.copy(library.with_name("backup") / "rock/a.wav", library / "rock/a.wav")
     music.date("rock/a.wav")  # restored with the time of today
     assert music.run() == "0 new, 1 returned"
     assert music.decoded == []
@@ -211,7 +219,7 @@ def test_moved_and_then_changed_gone_and_home_again(music):
     music.run()
     music.tone("z.wav", 777)
     assert music.run() == "0 new, 1 changed"
-    music.tone("rock/a.wav", 888)  # the place it left
+    music.tone("rock/a.wav", 888)  # at its earlier path
     assert music.run() == "1 new"
     assert sorted(music.live()) == sorted([*REST, "rock/a.wav", "z.wav"])
     music.move("z.wav", "y.wav")
@@ -234,16 +242,16 @@ def test_a_quarantined_file_that_moves_is_not_tried_again(music):
     assert (row["path"], row["gone"]) == ("bad/text.mp3", False)
 
 
-def test_what_is_made_again_is_read_where_it_is_now(music):
+def test_moved_files_are_read_at_their_present_path(music):
     swap(music)
     music.move("jazz/c.wav", "z.wav")
     music.run()
     before, live = music.batches()[0], music.live()
-    again = ingest.tracks_spec("batch-000001", music.catalogue.batch_files("batch-000001"))
-    shutil.rmtree(before.folder)
+    again = TRACKS.plan(music.context, "batch-000001")
+    shutil.rmtree(before.artifact.folder)
     with Production(music.store, [again]) as production:
         ingest.write_batch(music.store, production.missing)
-    assert music.batches()[0].record.files == before.record.files
+    assert music.batches()[0].artifact.record.files == before.artifact.record.files
     assert music.live() == live
 
 
@@ -264,7 +272,7 @@ def test_every_catalogued_file_is_listed_once(music):
 
 def test_a_snapshot_is_of_the_library_as_it_was(music):
     def snapshot():
-        spec = dataset_spec(music.store, music.catalogue, "genres")
+        spec = DATASETS.plan(music.context, "genres")
         return music.store.produce(spec, lambda work: write_dataset(music.store, work))[0]
 
     def labels(artifact) -> dict[str, str]:
@@ -283,19 +291,19 @@ def test_a_snapshot_is_of_the_library_as_it_was(music):
     third = snapshot()
     assert set(labels(third)) == {"jazz/c.wav", "rock/b.wav"}
     assert len({artifact.reference for artifact in (first, second, third)}) == 3
-    # From its record alone: the library has changed since, the snapshot has not.
+    # The library has changed since then, but the record alone determines the snapshot.
     shutil.rmtree(second.folder)
-    again, made = music.store.produce(
+    again, is_new = music.store.produce(
         second.record.spec, lambda work: write_dataset(music.store, work)
     )
-    assert made
+    assert is_new
     assert again.record.files == second.record.files
 
 
 def test_the_audit_finds_what_moved(music):
     music.move("rock", "Rock")
     music.run()
-    chain = trace(music.store, music.batches()[0], locate=music.catalogue.locations)
+    chain = trace(music.store, music.batches()[0].artifact, locate=music.catalogue.locations)
     assert chain.problems == []
     assert chain.moved == {"rock/a.wav": "Rock/a.wav", "rock/b.wav": "Rock/b.wav"}
 
@@ -304,7 +312,7 @@ def test_the_source_of_a_dream_is_found_where_it_is_now(music):
     batches = music.batches()
     (row,) = live_tracks(batches).filter(pl.col("path") == "rock/a.wav").to_dicts()
     music.move("rock/a.wav", "z.wav")
-    with pytest.raises(ArtifactCorrupt, match="gone"):
+    with pytest.raises(ArtifactCorrupt, match="missing"):
         _decode(music.home, row, row["sha256"])
     music.run()
     sound = _decode(music.home, row, row["sha256"]).samples

@@ -1,4 +1,4 @@
-"""Duplicates among real recordings: those that are known are found, and no others."""
+"""Among real recordings, exactly the known duplicates are found."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +15,8 @@ CROPPED = ("blues", "classical", "country", "disco", "hiphop")
 CROPPED += ("jazz", "metal", "pop", "reggae", "rock")
 # Established by cross-correlating the waveforms (benchmarks/duplicates.py), not by fingerprints.
 EMOTIFY = {
-    ("classical/54.mp3", "classical/80.mp3"),  # one track of one album, starting 2 s apart
-    ("rock/63.mp3", "rock/66.mp3"),  # on an album and on a "best of", mastered anew
+    ("classical/54.mp3", "classical/80.mp3"),  # the same track of an album, 2 s apart
+    ("rock/63.mp3", "rock/66.mp3"),  # from an album and from a compilation with another mastering
     ("rock/70.mp3", "rock/76.mp3"),
 }
 GTZAN = {(f"{g}/{g}.00000.crop.flac", f"{g}/{g}.00000.wav") for g in CROPPED} | {
@@ -26,7 +26,7 @@ GTZAN = {(f"{g}/{g}.00000.crop.flac", f"{g}/{g}.00000.wav") for g in CROPPED} | 
 }
 
 
-def found(library: Path, pattern: str) -> set[tuple[str, str]]:
+def duplicate_pairs(library: Path, pattern: str) -> set[tuple[str, str]]:
     paths = sorted(library.glob(pattern))
     assert paths
     prints, names = [], []
@@ -49,4 +49,4 @@ def found(library: Path, pattern: str) -> set[tuple[str, str]]:
     ],
 )
 def test_the_known_duplicates_and_no_others(real_data, library, pattern, pairs):
-    assert found(real_data / "library" / library, pattern) == pairs
+    assert duplicate_pairs(real_data / "library" / library, pattern) == pairs

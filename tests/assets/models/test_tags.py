@@ -1,30 +1,29 @@
-"""Tags from end to end: a table of tags, `melgraph run`, and what each asset makes of it."""
+"""Tags from end to end: a table of tags, `melgraph run`, and the artifacts of each asset."""
 
 import json
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 
-from melgraph.assets.kinds import remake
+from melgraph.assets.context import Context
+from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.library.tracks import GOOD, Tracks
 from melgraph.assets.models import (
     evaluations,
     leaderboard,
-    tag_board,
-    tag_evaluations,
     trained_models,
 )
+from melgraph.assets.models.evaluation import PREDICTIONS, REPORT, TAG_CHART
 from melgraph.assets.models.studies import trials
 from melgraph.assets.models.studies.reports import arm_trials
-from melgraph.assets.models.targets import has_tags, tag_matrix
-from melgraph.assets.models.trained_models import TRAINED, checkpoint_of, training_spec
-from melgraph.assets.partitions import SPECS
+from melgraph.assets.models.targets import tag_matrix
+from melgraph.assets.models.trained_model import CURVES, TrainedModel
+from melgraph.assets.stages import TRAINED_MODELS, remake
 from melgraph.ml.errors import UserError
-from melgraph.ml.specs import load_specs
 from melgraph.ml.specs.study import ArmSpec, StudySpec
 from melgraph.storage.tables import read_table
-from melgraph.storage.test_reads import known_reads
+from melgraph.storage.test_reads import list_test_reads
 from tests.conftest import MadeHome, copy_home
 
 DATASET = """\
@@ -68,15 +67,15 @@ TAGS = ["blues", "classical", "country", "music", "second", "third"]
 
 
 def write_tags(home: MadeHome) -> None:
-    """Each track has its style, its place among the artist's songs or not, and what all have."""
-    (batch,) = (home.store.need("tracks", name) for name in home.store.partitions("tracks"))
-    paths = read_table(batch.folder / "tracks.parquet").filter(pl.col("status") == "ok")["path"]
+    """Write a table of tags: the style and `music`, and for some tracks `second` or `third`."""
+    (batch,) = Tracks.all_current(home.store)
+    paths = batch.part(["path"], GOOD)["path"]
     lines = ["path,labels"]
     for path in sorted(paths):
-        named = [path.split("/")[0], "music"]
-        named += [tag for start, tag in (("02", "second"), ("01", "third")) if
+        tags = [path.split("/")[0], "music"]
+        tags += [tag for start, tag in (("02", "second"), ("01", "third")) if
                   Path(path).name.startswith(start)]  # fmt: skip
-        lines.append(f'"{path}",{";".join(named)}')
+        lines.append(f'"{path}",{";".join(tags)}')
     table = home.root / "metadata" / "tags.csv"
     table.parent.mkdir(exist_ok=True)
     table.write_text("\n".join(lines) + "\n")
@@ -96,44 +95,35 @@ def tagged(made_home: MadeHome, tmp_path_factory: pytest.TempPathFactory) -> Mad
         "--experiment", "tagger-mixed", "--experiment", "small-cnn",
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    (home.root / "said.txt").write_text(ran.stdout)
+    (home.root / "output.txt").write_text(ran.stdout)
     return home
 
 
 @pytest.fixture
-def own_specs(tagged, monkeypatch):
-    """The specs of that home, in this process too."""
-    own = load_specs(tagged.home.specs)
-    for kind in ("datasets", "experiments", "encoders"):
-        for name, spec in getattr(own, kind).items():
-            monkeypatch.setitem(getattr(SPECS, kind), name, spec)
-
-
-@pytest.fixture
 def model(tagged):
-    return tagged.store.need(TRAINED, "tagger")
+    return tagged.store.need("trained_models", "tagger")
 
 
 @pytest.fixture
 def evaluation(tagged):
-    return tagged.store.need(evaluations.EVALUATIONS, "tagger")
+    return tagged.store.need("evaluations", "tagger")
 
 
 def test_a_snapshot_of_tags_can_be_learned(tagged):
-    snapshot = tagged.store.need("datasets", "tagged")
-    assert has_tags(snapshot)
-    assert snapshot.facts["unusable"] is None
-    assert snapshot.facts["classes"] == TAGS
-    table = read_table(snapshot.folder / "tracks.parquet")
+    snapshot = Snapshot.current(tagged.store, "tagged")
+    assert snapshot.multi_label
+    assert snapshot.unusable is None
+    assert snapshot.classes == TAGS
+    table = snapshot.table()
     matrix = tag_matrix(table, TAGS)
     assert matrix.dtype == np.float32
     assert matrix.sum(axis=1).tolist() == table["labels"].list.len().to_list()
     for row, names in enumerate(table["labels"].to_list()):
         assert [TAGS[i] for i in np.flatnonzero(matrix[row])] == sorted(names)
-    assert not has_tags(tagged.store.need("datasets", "genres"))
+    assert not Snapshot.current(tagged.store, "genres").multi_label
 
 
-def test_the_model_answers_tags_and_its_record_says_what_was_done(model):
+def test_the_model_predicts_tags(tagged, model):
     facts, training = model.facts, model.record.spec.config["training"]
     assert facts["multi_label"] is True
     assert 0 <= facts["validation_pr_auc"] <= 1
@@ -141,24 +131,24 @@ def test_the_model_answers_tags_and_its_record_says_what_was_done(model):
     assert "validation_accuracy" not in facts
     assert (training["label_smoothing"], training["class_balance"]) == (0, 0)
     assert model.record.spec.config["folds"] == 0
-    curves = read_table(model.folder / trained_models.CURVES)
+    curves = read_table(model.folder / CURVES)
     assert {"validation_loss", "validation_pr_auc", "validation_roc_auc"} <= set(curves.columns)
     assert "validation_accuracy" not in curves.columns
-    network, meta = checkpoint_of(model)
+    network, meta = TrainedModel(tagged.store, model).load()
     assert network.multi_label
     assert meta["classes"] == TAGS
-    shown = trained_models._show(model)
-    assert shown["validation_pr_auc"] == facts["validation_pr_auc"]
+    metadata = trained_models.show(model)
+    assert metadata["validation_pr_auc"] == facts["validation_pr_auc"]
 
 
-def test_what_was_asked_for_is_done(tagged):
-    training = tagged.store.need(TRAINED, "tagger-mixed").record.spec.config["training"]
+def test_settings_of_the_experiment_override_the_defaults_for_tags(tagged):
+    training = tagged.store.need("trained_models", "tagger-mixed").record.spec.config["training"]
     assert (training["class_balance"], training["label_smoothing"]) == (0.5, 0)
 
 
-def test_single_labels_beside_it_stay_as_they_were(tagged, made_home):
-    """The experiment on genres was not trained again, and says nothing of tags."""
-    before, after = (home.store.need(TRAINED, "small-cnn") for home in (made_home, tagged))
+def test_experiments_on_single_labels_are_unchanged(tagged, made_home):
+    """The experiment on genres was not trained again, and its facts have no tags."""
+    before, after = (home.store.need("trained_models", "small-cnn") for home in (made_home, tagged))
     assert after.record == before.record
     assert "multi_label" not in after.facts
     assert "validation_accuracy" in after.facts
@@ -171,34 +161,34 @@ def test_the_evaluation_has_intervals_tags_and_a_picture(evaluation):
     assert facts["without_negatives"] == ["music"]  # which all tracks have
     assert facts["n_tags"] == len(TAGS) - 1 - len(facts["without_positives"])
     assert [row["name"] for row in facts["per_tag"]] == TAGS
-    assert (evaluation.folder / tag_evaluations.CHART).read_bytes().startswith(b"\x89PNG")
-    report = json.loads((evaluation.folder / tag_evaluations.REPORT).read_text())
+    assert (evaluation.folder / TAG_CHART).read_bytes().startswith(b"\x89PNG")
+    report = json.loads((evaluation.folder / REPORT).read_text())
     assert report["pr_auc"] == facts["pr_auc"]
-    predictions = read_table(evaluation.folder / tag_evaluations.PREDICTIONS)
+    predictions = read_table(evaluation.folder / PREDICTIONS)
     assert predictions.height == facts["n"]
     scores = predictions.select(f"p_{name}" for name in TAGS).to_numpy()
     assert ((scores >= 0) & (scores <= 1)).all()
     assert not np.allclose(scores.sum(axis=1), 1)
-    shown = evaluations._show(evaluation)
-    assert "macro PR-AUC" in shown["result"]
-    assert "as all test tracks have them: music" in shown["note"]
-    assert "| music | " in shown["per tag"].value
+    metadata = evaluations.show(evaluation)
+    assert "macro PR-AUC" in metadata["result"]
+    assert "because all test tracks have them: music" in metadata["note"]
+    assert "| music | " in metadata["per tag"].value
 
 
 def test_the_look_at_the_test_split_is_noted(tagged, evaluation):
-    looks = [read for read in known_reads(tagged.home) if read.kind == "evaluation"]
+    looks = [read for read in list_test_reads(tagged.home) if read.kind == "evaluation"]
     snapshot = str(tagged.store.need("datasets", "tagged").reference)
     assert sum(read.dataset == snapshot for read in looks) == 2
 
 
-def test_made_again_from_its_record_it_is_the_same(tagged, own_specs, model, evaluation, tmp_path):
+def test_artifacts_are_reproduced_from_their_records(tagged, model, evaluation, tmp_path):
     for artifact in (model, evaluation):
         folder = tmp_path / artifact.reference.asset
         folder.mkdir()
         assert remake(tagged.store, artifact, folder) == []
 
 
-def test_the_embedding_and_what_follows_work(tagged):
+def test_embeddings_and_recommendations_are_computed(tagged):
     encoder = tagged.store.need("encoders", "tagger")
     vectors = tagged.store.need("embeddings", "tagger+batch-000001")
     assert vectors.facts["dimension"] == encoder.facts["dimension"]
@@ -206,16 +196,16 @@ def test_the_embedding_and_what_follows_work(tagged):
     assert tagged.store.need("recommendations", "tagger").facts["recommendations"] > 0
 
 
-def test_it_dreams_and_is_heard_as_a_tag(tagged):
+def test_a_deep_dream_is_classified_with_tags(tagged):
     (sound,) = tagged.store.need("dreams", "tag-dream").facts["sounds"]
     assert sound["label"] is None
-    for heard in (sound["heard_before"], sound["heard_after"]):
-        assert heard["label"] in TAGS
-        assert 0 <= heard["probability"] <= 1
+    for prediction in (sound["heard_before"], sound["heard_after"]):
+        assert prediction["label"] in TAGS
+        assert 0 <= prediction["probability"] <= 1
 
 
 def test_the_leaderboard_has_a_table_for_tags(tagged):
-    board = tagged.store.need(leaderboard.LEADERBOARD, "all")
+    board = tagged.store.need("leaderboard", "all")
     assert [row["experiment"] for row in board.facts["rows"]] == ["small-cnn"]
     rows = board.facts["tag_rows"]
     assert {row["experiment"] for row in rows} == {"tagger", "tagger-mixed"}
@@ -226,16 +216,16 @@ def test_the_leaderboard_has_a_table_for_tags(tagged):
     assert second["behind"] == pytest.approx(second["pr_auc"] - first["pr_auc"])
     assert second["behind_low"] <= second["behind"] <= second["behind_high"]
     assert second["looks"]["evaluation"] == 2
-    assert read_table(board.folder / tag_board.TAG_TABLE).height == 2
-    shown = leaderboard._show(board)
-    assert "macro PR-AUC" in shown["leaderboard of tags"].value
-    assert "accuracy" not in shown["leaderboard of tags"].value
-    assert "PR-AUC" not in shown["leaderboard"].value
+    assert read_table(board.folder / leaderboard.TAG_TABLE).height == 2
+    metadata = leaderboard.show(board)
+    assert "macro PR-AUC" in metadata["leaderboard of tags"].value
+    assert "accuracy" not in metadata["leaderboard of tags"].value
+    assert "PR-AUC" not in metadata["leaderboard"].value
 
 
-def test_a_board_of_tags_alone(tagged, monkeypatch):
+def test_a_leaderboard_of_tags_alone(tagged, monkeypatch):
     """No experiment with one label a track was evaluated."""
-    spec = leaderboard.leaderboard_spec(tagged.store)
+    spec = leaderboard.plan_leaderboard(tagged.context)
     inputs = tuple(r for r in spec.inputs if r.partition != "small-cnn")
     alone = type(spec)(spec.asset, "tags", spec.stage, inputs, dict(spec.config), spec.seed)
     board, _ = tagged.store.produce(
@@ -243,31 +233,31 @@ def test_a_board_of_tags_alone(tagged, monkeypatch):
     )
     assert board.facts["rows"] == []
     assert len(board.facts["tag_rows"]) == 2
-    assert "leaderboard" not in leaderboard._show(board)
+    assert "leaderboard" not in leaderboard.show(board)
 
 
 def test_pages_show_the_tags(tagged):
     folder = tagged.store.need("pages", "all").folder
     models = (folder / "models.html").read_text(encoding="utf-8")
     section = models.split('id="model-tagger"')[1].split("<section")[0]
-    assert "Per tag" in section
-    assert "Per class" not in section
+    assert "Results of each tag" in section
+    assert "Results of each class" not in section
     assert all(f'<th scope="row">{name}</th>' in section for name in TAGS)
     assert "tags.png" in section
-    assert "Tags not in the means, as all test tracks have them: music." in section
+    assert "Tags excluded from the means, because all test tracks have them: music." in section
     index = (folder / "index.html").read_text(encoding="utf-8")
     assert "PR-AUC" in index
     board = (folder / "leaderboard.html").read_text(encoding="utf-8")
     assert "macro PR-AUC (95 %)" in board
 
 
-def test_the_run_tells_what_was_learned(tagged):
-    said = (tagged.root / "said.txt").read_text()
-    assert "tagger: macro ROC-AUC" in said
-    assert "small-cnn: accuracy" in said
+def test_the_run_prints_the_results(tagged):
+    output = (tagged.root / "output.txt").read_text()
+    assert "tagger: macro ROC-AUC" in output
+    assert "small-cnn: accuracy" in output
 
 
-def test_mlflow_has_runs_a_champion_and_a_model_that_hears_a_file(tagged, model, monkeypatch):
+def test_mlflow_has_a_run_a_champion_and_a_model_for_files(tagged, model, monkeypatch):
     import mlflow
     from mlflow import MlflowClient
 
@@ -278,7 +268,7 @@ def test_mlflow_has_runs_a_champion_and_a_model_that_hears_a_file(tagged, model,
     champion = client.get_model_version_by_alias("tagged", "champion")
     assert "validation macro PR-AUC" in champion.tags["melgraph.champion"]
     best = max(
-        (tagged.store.need(TRAINED, name) for name in ("tagger", "tagger-mixed")),
+        (tagged.store.need("trained_models", name) for name in ("tagger", "tagger-mixed")),
         key=lambda m: m.facts["validation_pr_auc"],
     )
     assert float(champion.tags["melgraph.validation_pr_auc"]) == best.facts["validation_pr_auc"]
@@ -286,7 +276,7 @@ def test_mlflow_has_runs_a_champion_and_a_model_that_hears_a_file(tagged, model,
     mlflow.set_tracking_uri(uri)
     try:
         predict = mlflow.pyfunc.load_model(f"models:/tagged/{champion.version}").predict
-        table = read_table(tagged.store.need("datasets", "tagged").folder / "tracks.parquet")
+        table = Snapshot.current(tagged.store, "tagged").table()
         song = tagged.library / table["path"][0]
         (row,) = predict([str(song), "gone.wav"]).head(1).to_dict("records")
     finally:
@@ -299,7 +289,6 @@ def test_mlflow_has_runs_a_champion_and_a_model_that_hears_a_file(tagged, model,
     )
 
 
-@pytest.mark.usefixtures("own_specs")
 class TestRefused:
     @pytest.mark.parametrize(
         ("change", "where"),
@@ -307,11 +296,12 @@ class TestRefused:
          ({"training": {"drop": 0.2}}, "experiment tagger: training.drop")],
     )  # fmt: skip
     def test_before_any_work(self, tagged, monkeypatch, change, where):
-        spec = SPECS.experiments["tagger"]
+        specs = tagged.context.specs
+        spec = specs.experiments["tagger"]
         changed = type(spec).model_validate(spec.model_dump() | change)
-        monkeypatch.setitem(SPECS.experiments, "tagger", changed)
+        monkeypatch.setitem(specs.experiments, "tagger", changed)
         with pytest.raises(UserError, match="several labels") as caught:
-            training_spec(tagged.store, "tagger")
+            TRAINED_MODELS.plan(Context.open(tagged.home, specs), "tagger")
         assert caught.value.where == where
 
     def test_a_study(self, tagged):
@@ -319,6 +309,7 @@ class TestRefused:
             title="x", question="y?", experiment="tagger", control="plain", folds=2,
             arms={"plain": ArmSpec()},
         )  # fmt: skip
-        ((trial, dataset),) = arm_trials(study).values()
+        context = tagged.context
+        ((trial, dataset),) = arm_trials(context.specs, study).values()
         with pytest.raises(UserError, match="a study compares accuracies"):
-            trials.trial_spec(tagged.store, trial, dataset, 0)
+            trials.trial_spec(context, trial, dataset, 0)

@@ -10,20 +10,24 @@ import numpy as np
 import polars as pl
 import soundfile
 
-from melgraph.assets.dataset.datasets import DATASETS, write_dataset
-from melgraph.assets.dataset.exploration.reports import exploration_spec, write_exploration_report
-from melgraph.assets.embeddings.clusters.reports import cluster_spec, write_cluster_report
-from melgraph.assets.embeddings.embeddings import EMBEDDINGS, TRACK_VECTORS
-from melgraph.assets.embeddings.encoders import ENCODERS
-from melgraph.assets.generation.dreams import DREAMS
+from melgraph.assets.context import Context
+from melgraph.assets.dataset.datasets import write_dataset
+from melgraph.assets.dataset.exploration.reports import (
+    plan_exploration_report,
+    write_exploration_report,
+)
+from melgraph.assets.embeddings.clusters.reports import plan_cluster_report, write_cluster_report
+from melgraph.assets.embeddings.embeddings import TRACK_VECTORS
 from melgraph.assets.library import ingest
+from melgraph.assets.library.tracks import SCHEMA as TRACKS_SCHEMA
+from melgraph.assets.library.tracks import TABLE as TRACKS_TABLE
 from melgraph.assets.materialize import inputs_of
 from melgraph.assets.models import evaluations
-from melgraph.assets.models.trained_models import CURVES_PICTURE, TRAINED
-from melgraph.assets.pages.asset import pages_spec
+from melgraph.assets.models.trained_model import CURVES_PICTURE, TrainedModel
+from melgraph.assets.pages.asset import plan_pages
 from melgraph.assets.pages.site import write_pages
-from melgraph.assets.recommendations.recommendations import RECOMMENDATIONS
 from melgraph.assets.recommendations.recommendations import TABLE as NEIGHBOURS
+from melgraph.assets.stages import EVALUATIONS, TRACKS
 from melgraph.ml import plots
 from melgraph.ml.features.track_features import FeatureOptions, feature_names
 from melgraph.ml.sample_library import MARKER
@@ -90,7 +94,7 @@ class SmallHome:
         (self.library / copy).write_bytes((self.library / self.paths[3]).read_bytes())
         rows.append(rows[3] | {"path": copy, "duplicate_of": self.paths[3]})
         (self.library / "rock/broken.mp3").write_bytes(b"no audio")
-        bad = dict.fromkeys(ingest.TRACKS_SCHEMA)
+        bad = dict.fromkeys(TRACKS_SCHEMA)
         bad.update(path="rock/broken.mp3", bytes=8, sha256="00" * 32, track_id="00" * 16)
         bad.update(status="quarantined", code="undecodable", reason="no known format <i>")
         rows.append(bad)
@@ -99,11 +103,11 @@ class SmallHome:
 
             def write(work, part=part):
                 write_table(
-                    pl.DataFrame(part, schema=ingest.TRACKS_SCHEMA),
-                    work.folder / ingest.TRACKS_TABLE,
+                    pl.DataFrame(part, schema=TRACKS_SCHEMA),
+                    work.folder / TRACKS_TABLE,
                 )
 
-            self.produce(ingest.TRACKS, batch, (), write)
+            self.produce("tracks", batch, (), write)
         return self
 
     def _row(self, number: int, path: str) -> dict:
@@ -114,7 +118,7 @@ class SmallHome:
         soundfile.write(file, tone, RATE, subtype="PCM_16")
         data = file.read_bytes()
         sha256 = hashlib.sha256(data).hexdigest()
-        row = dict.fromkeys(ingest.TRACKS_SCHEMA)
+        row = dict.fromkeys(TRACKS_SCHEMA)
         row.update(path=path, bytes=len(data), sha256=sha256, track_id=sha256[:32], status="ok")
         row.update(duration_s=2.0 + 31 * (number % 9), sample_rate_hz=RATE, channels=1)
         row.update(codec="flac", peak_dbfs=-14.0, rms_dbfs=-17.0, genre=path.split("/")[0])
@@ -125,22 +129,22 @@ class SmallHome:
     def add_dataset(self, *, labels: str = "folder") -> "SmallHome":
         config = load_specs().datasets["genres"].model_dump()
         config |= {"missing": [], "label_level": 1, "labels": labels, "min_tracks_per_class": 2}
-        inputs = self.references(ingest.TRACKS)
+        inputs = self.references("tracks")
         self.produce(
-            DATASETS, "genres", inputs, lambda work: write_dataset(self.store, work), config
+            "datasets", "genres", inputs, lambda work: write_dataset(self.store, work), config
         )
         return self
 
     @property
     def snapshot(self) -> pl.DataFrame:
-        return read_table(self.store.need(DATASETS, "genres").folder / "tracks.parquet")
+        return read_table(self.store.need("datasets", "genres").folder / "tracks.parquet")
 
     def add_representations(self) -> "SmallHome":
         """Noise for spectrograms and features, another of each class; made of the track's id."""
         transform = MelTransform()
         config = {"transform": transform.attributes(), "codec": "none"}
-        for tracks in self.references(ingest.TRACKS):
-            table = read_table(self.store.get(tracks).folder / ingest.TRACKS_TABLE)
+        for tracks in self.references("tracks"):
+            table = read_table(self.store.get(tracks).folder / TRACKS_TABLE)
             good = table.filter(pl.col("status") == "ok", pl.col("duplicate_of").is_null())
             rows = [
                 (i, np.random.default_rng(int(i[:8], 16)), len(path.split("/")[0]))
@@ -167,23 +171,23 @@ class SmallHome:
                 table = pl.DataFrame(found, schema=schema)
                 write_table(table, work.folder / ingest.FEATURES_TABLE)
 
-            self.produce(ingest.MEL, tracks.partition, (tracks,), write_mel, config)
+            self.produce("mel_spectrograms", tracks.partition, (tracks,), write_mel, config)
             made_with = {"options": asdict(FeatureOptions())}
-            self.produce(ingest.FEATURES, tracks.partition, (tracks,), write_features, made_with)
+            self.produce("audio_features", tracks.partition, (tracks,), write_features, made_with)
         return self
 
     def add_exploration(self) -> "SmallHome":
-        if not self.store.partitions(ingest.MEL):
+        if not self.store.partitions("mel_spectrograms"):
             self.add_representations()
-        spec = exploration_spec(self.store, "genres")
+        spec = plan_exploration_report(Context.open(self.home), "genres")
         spec = replace(spec, config={**spec.config, "excerpt_s": 0.5})
         self.store.produce(spec, lambda work: write_exploration_report(self.store, work))
         return self
 
     def add_model(self) -> "SmallHome":
-        if not self.store.partitions(ingest.MEL):
+        if not self.store.partitions("mel_spectrograms"):
             self.add_representations()
-        classes = self.store.need(DATASETS, "genres").facts["classes"]
+        classes = self.store.need("datasets", "genres").facts["classes"]
 
         def train(work):
             curves = [
@@ -196,7 +200,7 @@ class SmallHome:
             work.facts.update(best_epoch=18, epochs=20, validation_accuracy=0.86)
             work.run["mlflow"] = "5f" * 16
 
-        model = self.produce(TRAINED, "small-cnn", self.references(DATASETS), train)
+        model = self.produce("trained_models", "small-cnn", self.references("datasets"), train)
 
         def judge(work):
             table = self.snapshot.filter(pl.col("split") == "test")
@@ -204,24 +208,27 @@ class SmallHome:
             truth = np.array([classes.index(label) for label in table["label"]])
             scores = rng.random((len(truth), len(classes))) + np.eye(len(classes))[truth] * 0.7
             scores /= scores.sum(axis=1, keepdims=True)
-            given = mock.Mock()
-            given.track_set.side_effect = lambda rows, labels: mock.Mock(labels=labels)
+            inputs = mock.Mock()
+            inputs.track_set.side_effect = lambda rows, labels: mock.Mock(labels=labels)
             # The real one, with no network behind it: the files and facts are its own.
             with (
-                mock.patch.object(evaluations, "checkpoint_of") as checkpoint_of,
-                mock.patch.object(evaluations, "part_of", return_value=table),
-                mock.patch.object(evaluations, "inputs_for", return_value=given),
+                mock.patch.object(TrainedModel, "load") as load,
+                mock.patch.object(evaluations, "track_inputs", return_value=inputs),
                 mock.patch("melgraph.ml.inference.tracks.predict_tracks", return_value=scores),
             ):
-                checkpoint_of.return_value = None, {"classes": classes, "aggregate": "mean"}
+                load.return_value = None, {"classes": classes, "aggregate": "mean"}
                 evaluations.write_evaluation(self.store, work)
-            kept = {name: work.facts[name] for name in evaluations.KEPT}
+            kept = {name: work.facts[name] for name in evaluations.IN_FACTS}
             work.facts["cross_validation"] = {"folds": 5, **kept}
 
-        inputs = (model.reference, *self.references(DATASETS), *self.references(ingest.MEL))
+        inputs = (
+            model.reference,
+            *self.references("datasets"),
+            *self.references("mel_spectrograms"),
+        )
         config = {"part": "test", "folds": 0}
-        stage = evaluations.STAGE  # older ones are not shown
-        self.produce(evaluations.EVALUATIONS, "small-cnn", inputs, judge, config, stage)
+        stage = EVALUATIONS.number  # older ones are not shown
+        self.produce("evaluations", "small-cnn", inputs, judge, config, stage)
         return self
 
     def add_embeddings(self, *encoders: str) -> "SmallHome":
@@ -229,18 +236,18 @@ class SmallHome:
 
         The network has heard none of them; the vectors of folders outside the classes lie apart.
         """
-        if not self.store.partitions(ingest.MEL):
+        if not self.store.partitions("mel_spectrograms"):
             self.add_representations()
         for number, encoder in enumerate(encoders):
-            model = [r for r in self.references(TRAINED) if r.partition == encoder]
+            model = [r for r in self.references("trained_models") if r.partition == encoder]
             frozen = self.produce(
-                ENCODERS, encoder, [*model, *self.references(DATASETS)], lambda work: None
+                "encoders", encoder, [*model, *self.references("datasets")], lambda work: None
             )
-            for mel in self.references(ingest.MEL):
+            for mel in self.references("mel_spectrograms"):
 
                 def write(work, mel=mel, number=number):
-                    (tracks,) = inputs_of(self.store, self.store.get(mel).record.spec, "tracks")
-                    known = read_table(tracks.folder / ingest.TRACKS_TABLE)
+                    (tracks,) = inputs_of(self.store, self.store.get(mel).record.spec, TRACKS)
+                    known = read_table(tracks.folder / TRACKS_TABLE)
                     good = known.filter(pl.col("status") == "ok", pl.col("duplicate_of").is_null())
                     vectors = np.zeros((good.height, 8), np.float32)
                     for row, (i, path) in enumerate(good.select("track_id", "path").iter_rows()):
@@ -256,14 +263,14 @@ class SmallHome:
                     write_table(table, work.folder / TRACK_VECTORS)
 
                 partition = f"{encoder}+{mel.partition}"
-                self.produce(EMBEDDINGS, partition, (frozen.reference, mel), write)
+                self.produce("embeddings", partition, (frozen.reference, mel), write)
         return self
 
     def add_maps(self, *encoders: str, **config: int) -> "SmallHome":
         """The real reports, with fewer resamples."""
         self.add_embeddings(*encoders)
         for encoder in encoders:
-            spec = cluster_spec(self.store, encoder)
+            spec = plan_cluster_report(Context.open(self.home), encoder)
             few = {**spec.config, "bootstrap": 40, "shuffles": 10, **config}
             self.store.produce(
                 replace(spec, config=few), lambda work: write_cluster_report(self.store, work)
@@ -298,7 +305,7 @@ class SmallHome:
                 work.facts.update(tracks=len(tracks), recommendations=len(rows))
                 work.facts.update(same_label=0.62, same_label_by_chance=0.14)
 
-            self.produce(RECOMMENDATIONS, encoder, self.references(ingest.TRACKS), write)
+            self.produce("recommendations", encoder, self.references("tracks"), write)
         return self
 
     def add_dreams(self) -> "SmallHome":
@@ -338,7 +345,7 @@ class SmallHome:
             work.facts.update(sounds=sounds, recipe="Deep dream of three held-out tracks")
             (work.folder / "report.json").write_text(json.dumps(sounds))
 
-        self.produce(DREAMS, "deep-dream", self.references(DATASETS), write)
+        self.produce("dreams", "deep-dream", self.references("datasets"), write)
         return self
 
     def everything(self) -> "SmallHome":
@@ -347,5 +354,5 @@ class SmallHome:
         return self.add_maps(*encoders).add_recommendations(*encoders).add_dreams()
 
     def add_pages(self) -> Artifact:
-        spec = pages_spec(self.store)
+        spec = plan_pages(Context.open(self.home))
         return self.store.produce(spec, lambda work: write_pages(self.store, work))[0]

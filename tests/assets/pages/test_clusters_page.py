@@ -11,7 +11,7 @@ from selenium.webdriver.common.by import By
 
 from melgraph.assets.embeddings.clusters.agreement import CONTINGENCY
 from melgraph.assets.embeddings.clusters.outliers import OUTLIERS
-from melgraph.assets.embeddings.clusters.reports import CLUSTER_REPORTS, MAP
+from melgraph.assets.embeddings.clusters.reports import MAP
 from melgraph.assets.pages.clusters import PARTS
 from melgraph.storage.tables import read_table
 from tests.assets.pages.served import serving
@@ -19,7 +19,7 @@ from tests.assets.pages.small_home import SmallHome
 from tests.assets.pages.test_site import Page
 from tests.pipelines.person import CHROMIUM, DRIVER, Person, at_a_browser
 
-UNHEARD = ("world/raga.flac", "opera/aria 'n' #1.flac")
+OUTSIDE = ("world/raga.flac", "opera/aria 'n' #1.flac")
 FIELDS = ("track", "label", "part", "kmeans", "mixture", "hdbscan", "tile", "p", "nearest",
           "x_pca", "y_pca", "x_tsne", "y_tsne", "x_umap", "y_umap")  # fmt: skip
 ENCODERS = ("mel-statistics", "small-cnn")
@@ -28,7 +28,7 @@ ENCODERS = ("mel-statistics", "small-cnn")
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clusters")
-    made = SmallHome(folder, tracks=140, sample=False, others=UNHEARD).add_tracks().add_dataset()
+    made = SmallHome(folder, tracks=140, sample=False, others=OUTSIDE).add_tracks().add_dataset()
     return made.add_model().add_maps(*ENCODERS).add_recommendations(*ENCODERS)
 
 
@@ -55,7 +55,7 @@ def points_of(data, encoder):
 class TestContents:
     def test_every_point_is_its_row_of_the_report(self, home, data):
         for encoder in ENCODERS:
-            report = home.store.need(CLUSTER_REPORTS, encoder)
+            report = home.store.need("cluster_reports", encoder)
             table = read_table(report.folder / MAP)
             strange = read_table(report.folder / OUTLIERS)
             judged = {row["track_id"]: row for row in strange.iter_rows(named=True)}
@@ -90,20 +90,19 @@ class TestContents:
                         sheets["height"] * rows,
                     )
 
-    def test_unheard_music_is_named_and_can_be_played(self, home, page):
-        report = home.store.need(CLUSTER_REPORTS, "small-cnn")
+    def test_tracks_outside_the_dataset_are_named_and_can_be_played(self, home, page):
+        report = home.store.need("cluster_reports", "small-cnn")
         facts = report.facts["outliers"]
         assert (facts["outside"]["tracks"], facts["outside"]["flagged"]) == (2, 2)
-        assert "Music the network never heard" in page.text
-        assert "Music outside the dataset" in page.text  # of the encoder that learned nothing
+        assert page.text.count("Tracks outside the dataset") == 2  # a section for each encoder
         assert "2 of 2 tracks outside the dataset are flagged" in page.text
-        for path in UNHEARD:
+        for path in OUTSIDE:
             assert path in page.text
         played = {unquote(link) for link in page.links}
-        assert {f"../../../../library/{path}" for path in UNHEARD} <= played
+        assert {f"../../../../library/{path}" for path in OUTSIDE} <= played
 
     def test_contingency_is_that_of_the_report(self, home, page):
-        table = read_table(home.store.need(CLUSTER_REPORTS, "small-cnn").folder / CONTINGENCY)
+        table = read_table(home.store.need("cluster_reports", "small-cnn").folder / CONTINGENCY)
         held_out = table.filter(pl.col("tracks") == "held-out tracks")
         first = held_out.filter(pl.col("clusterer") == "kmeans")
         row = first.filter(pl.col("cluster") == first["cluster"][0])
@@ -111,14 +110,16 @@ class TestContents:
         shown = f"{row['cluster'][0] + 1} {row['matched_label'][0]} {counts}"
         assert " ".join(shown.split()) in page.text
         for clusterer in ("k-means", "Gaussian mixture"):
-            assert f"Clusters and labels: {clusterer}, held-out tracks" in page.text
+            assert f"Tracks by cluster and label: {clusterer}, held-out tracks" in page.text
 
     def test_encoders_are_compared_in_one_table(self, page):
         text = page.text
-        compared = text[text.index("All encoders side by side") : text.index("Clusters are made")]
+        compared = text[
+            text.index("Comparison of the encoders") : text.index("Clustering uses no labels")
+        ]
         for encoder in ENCODERS:
             assert compared.count(f" {encoder} ") == 2  # a row for each clusterer
-        for figure in ("Hungarian accuracy", "NMI", "ARI", "AUC of outside tracks", "shuffled"):
+        for figure in ("Hungarian accuracy", "NMI", "ARI", "ROC-AUC of outside tracks", "chance"):
             assert figure in compared
 
 
@@ -213,9 +214,9 @@ class TestPerson:
         assert len(seen) == 3
         legend = plane.find_element(By.XPATH, "ancestor::*[@data-map]//*[@class='legend']")
         for colour, group in (
-            ("cluster: k-means", "cluster 1"),
-            ("cluster: Gaussian mixture", "cluster 2"),
-            ("split, and whether unusual", "outside: flagged"),
+            ("k-means cluster", "cluster 1"),
+            ("Gaussian mixture cluster", "cluster 2"),
+            ("split, or outside the dataset", "outside the dataset, flagged"),
             ("label", "rock"),
         ):
             choose(person, plane, "[data-colour]", colour)
@@ -224,7 +225,7 @@ class TestPerson:
         count = int(rock.find_element(By.TAG_NAME, "small").text)
         rock.click()
         assert shown_points(plane) == everyone - count
-        choose(person, plane, "[data-colour]", "cluster: k-means")  # and they stay away
+        choose(person, plane, "[data-colour]", "k-means cluster")  # and they stay away
         assert shown_points(plane) == everyone - count
         person.press("Show all")
         assert shown_points(plane) == everyone
@@ -240,14 +241,14 @@ class TestPerson:
         hint = plane.find_element(By.XPATH, "following-sibling::*[@class='hint']")
         first = hint.text
         plane.send_keys(Keys.ARROW_LEFT, Keys.ARROW_DOWN, Keys.ARROW_RIGHT, Keys.ARROW_UP)
-        assert first not in ("", "Point at a track to see its name.")
+        assert first not in ("", "Point at a track to see its name. Click it to play it.")
         assert hint.text != ""
         plane.send_keys(Keys.ENTER)
         assert heard(person)
         assert person.wait("the spectrogram", lambda: person.driver.execute_script(SEEN))
 
-    def test_unheard_music_plays_from_its_table(self, person):
-        button = "//h3[starts-with(@id, 'unheard')]/following-sibling::*//button[@data-play]"
+    def test_tracks_outside_the_dataset_play_from_their_table(self, person):
+        button = "//h3[starts-with(@id, 'outside')]/following-sibling::*//button[@data-play]"
         element = person.driver.find_element(By.XPATH, button)
         person.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
         person.press_what(button, "a play button")

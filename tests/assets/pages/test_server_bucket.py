@@ -41,7 +41,7 @@ def test_pages_recordings_and_sounds(home, client, monkeypatch):
         answer = client.get(client.get(f"/pages/{name}.html").headers["location"])
         assert answer.status == 200
         assert answer.body == (pages.folder / f"{name}.html").read_bytes()
-    monkeypatch.setattr(server, "RECORDINGS_KEPT", 2)
+    monkeypatch.setattr(server, "CACHED_RECORDINGS", 2)
     for path in (*ODD_PATHS, ODD_PATHS[0]):  # more than are kept
         data = (home.library / path).read_bytes()
         url = urlsplit(urljoin(base, LIBRARY + quote_path(path))).path

@@ -7,10 +7,9 @@ from urllib.parse import unquote, urlsplit
 import polars as pl
 import pytest
 
-from melgraph.assets.dataset.datasets import DATASETS
+from melgraph.assets.context import Context
 from melgraph.assets.dataset.exploration.pictures import EXAMPLES
-from melgraph.assets.dataset.exploration.reports import EXPLORATION_REPORTS
-from melgraph.assets.pages.asset import pages_spec
+from melgraph.assets.pages.asset import plan_pages
 from melgraph.assets.pages.links import quote_path
 from melgraph.assets.pages.site import PAGES, write_pages
 from melgraph.assets.recommendations.recommendations import TABLE
@@ -151,13 +150,13 @@ class TestContents:
         text = pages["index"].text
         assert "library of songs" in text
         assert "24 tracks" in text
-        assert "1 file quarantined, 1 duplicate" in text
-        for reference in pages_spec(home.store).inputs:
+        assert "1 quarantined file, 1 duplicate file" in text
+        for reference in plan_pages(Context.open(home.home)).inputs:
             assert f"melgraph audit {reference}" in text
 
     def test_sample_label_is_on_every_page(self, pages):
         for page in pages.values():
-            assert "figures say nothing about real music" in page.text
+            assert "results say nothing about real music" in page.text
 
     def test_tracks_table(self, home, pages):
         data = json.loads(pages["tracks"].data)
@@ -180,12 +179,12 @@ class TestContents:
         assert wrong, "the fixture must hold a wrong answer"
         for path in table["path"].to_list():
             assert (path in text) == (path in wrong), path
-        assert "95 % interval" in text
+        assert "95 %" in text
         assert "5f" * 16 in text
         assert "grouped folds" in text
 
     def test_exploration_plays_what_it_shows(self, home, pages):
-        report = home.store.need(EXPLORATION_REPORTS, "genres")
+        report = home.store.need("exploration_reports", "genres")
         page, facts = pages["exploration"], report.facts
         examples = read_table(report.folder / EXAMPLES)
         assert sorted(examples["class"].to_list()) == facts["classes"]
@@ -227,7 +226,7 @@ class TestContents:
             assert [ids[n] for n, _ in found[track_id]] == near
 
     def test_dreams_without_a_change_say_so(self, pages):
-        assert "no change at all" in pages["dreams"].text
+        assert "no difference" in pages["dreams"].text
         assert "7.25" in pages["dreams"].text
 
 
@@ -240,7 +239,7 @@ class TestDeterminism:
             assert (tmp_path / name).read_bytes() == (artifact.folder / name).read_bytes(), name
 
     def test_nothing_new_is_the_same_version(self, home, artifact):
-        assert pages_spec(home.store).version == artifact.record.spec.version
+        assert plan_pages(Context.open(home.home)).version == artifact.record.spec.version
 
 
 class TestNotEverythingIsThere:
@@ -254,18 +253,21 @@ class TestNotEverythingIsThere:
         for kind in ("models", "clusters", "recommendations", "dreams"):
             assert artifact.facts["absent"][kind] in pages[kind].text
             assert artifact.facts["absent"][kind] in pages["index"].text
-        assert "figures say nothing" not in pages["index"].text
+        assert "results say nothing" not in pages["index"].text
 
     def test_a_library_without_labels(self, tmp_path):
         home = SmallHome(tmp_path, tracks=8).add_tracks().add_dataset(labels="none")
         home.add_exploration().add_maps("mel-statistics")
-        why = home.store.need(DATASETS, "genres").facts["unusable"]
+        why = home.store.need("datasets", "genres").facts["unusable"]
         pages = pages_of(home.add_pages())
         for kind in ("models", "dreams"):
             assert why in pages[kind].text
-            assert f"No {kind}: nothing could be learned" in pages["index"].text
-        assert "There are no labels to hold the clusters against." in pages["clusters"].text
-        assert "all are shown as one group" in pages["exploration"].text
+            assert f"There are no {kind}, because no model can be trained" in pages["index"].text
+        assert (
+            "The tracks have no labels with which the clusters could be compared."
+            in pages["clusters"].text
+        )
+        assert "all tracks are shown as one class" in pages["exploration"].text
         data = json.loads(pages["clusters"].data)["maps"]["mel-statistics"]
         assert data["labels"] == []
         assert {p[1] for p in data["points"]} == {-1}
@@ -273,13 +275,13 @@ class TestNotEverythingIsThere:
     def test_a_recording_that_is_gone_cannot_be_played(self, tmp_path):
         home = SmallHome(tmp_path, tracks=8).add_tracks().add_dataset()
         home.add_maps("mel-statistics").add_recommendations("mel-statistics")
-        before = pages_spec(home.store).version
+        before = plan_pages(Context.open(home.home)).version
         catalogue = Catalogue(home.home.catalogue)
         catalogue.register_batch([LibraryFile(path, 1, 1) for path in home.paths])
         gone = home.paths[0]
         catalogue.note_missing([gone])
         (home.library / gone).unlink()
-        assert pages_spec(home.store).version != before
+        assert plan_pages(Context.open(home.home)).version != before
         pages = pages_of(home.add_pages())
         row = {r[2]: r for r in json.loads(pages["tracks"].data)["rows"]}[gone]
         assert row[3] is None

@@ -15,7 +15,7 @@ from melgraph.ml.audio import (
     check_levels,
     decode,
     open_audio,
-    read_tags,
+    read_file_metadata,
 )
 from tests.ml.audio_files import RATE, code_of, cut, encode, tone, wav_bytes, with_zeros_inside
 
@@ -43,14 +43,14 @@ def test_a_few_lost_samples_are_not_a_truncation(tmp_path: Path) -> None:
     expected = {0.98: "None", 0.96: "the end is missing: the file promises 4.00 s, 3.84 s decode"}
     for share, warning in expected.items():  # 0.08 s, 0.16 s
         path.write_bytes(content)
-        found = decode(cut(path, share))
-        check(found)
-        assert str(found.warning) == warning
+        decoded = decode(cut(path, share))
+        check(decoded)
+        assert str(decoded.warning) == warning
     path.write_bytes(content)
     assert code_of(cut(path, 0.89)) == "truncated"
 
 
-def test_damage_inside_a_flac_is_told_from_a_cut(tmp_path: Path) -> None:
+def test_damage_inside_a_flac_is_distinguished_from_a_cut(tmp_path: Path) -> None:
     path = tmp_path / "tone.flac"
     sf.write(path, tone(), RATE)
     assert code_of(with_zeros_inside(path, 0.5, 0.625)) == "damaged"
@@ -159,7 +159,7 @@ def test_bytes_of_chance_are_audio_or_a_finding_and_nothing_else(tmp_path: Path)
                 outcomes.add("ok")
             except BadAudio as bad:
                 outcomes.add(bad.code)
-            assert set(read_tags(path)) == {"artist", "title", "album", "genre"}
+            assert set(read_file_metadata(path)) == {"artist", "title", "album", "genre"}
     assert {"ok", "undecodable"} < outcomes
     assert "unreadable" not in outcomes  # the disk was fine
 
@@ -205,9 +205,9 @@ EDGE_CASES = {  # what a code says is wrong, or else: samples, channels, rate, c
 
 
 def test_real_files_that_break_readers(real_data: Path) -> None:
-    """Every file is either audio or a finding, whole or as a stream."""
+    """Every file is decoded or refused, with the same result as a whole and as a stream."""
     root = real_data / "edge_cases"
-    found: dict[str, object] = {}
+    results: dict[str, object] = {}
     for path in (path for path in sorted(root.rglob("*")) if path.is_file()):
         name = path.relative_to(root).as_posix()
         try:
@@ -215,9 +215,9 @@ def test_real_files_that_break_readers(real_data: Path) -> None:
             check(decoded)
             count, channels = decoded.samples.shape
             form = decoded.sample_rate, decoded.codec, decoded.warning
-            found[name] = (count, channels, *form)
+            results[name] = (count, channels, *form)
         except BadAudio as bad:
-            found[name] = bad.code
+            results[name] = bad.code
         try:
             measured = Levels()
             with open_audio(path, block_s=0.7) as audio:
@@ -228,16 +228,17 @@ def test_real_files_that_break_readers(real_data: Path) -> None:
             streamed: object = (audio.samples_read, audio.channels, *form)
         except BadAudio as bad:
             streamed = bad.code
-        assert streamed == found[name], name
-    assert found == EDGE_CASES
+        assert streamed == results[name], name
+    assert results == EDGE_CASES
 
 
 def test_tags_of_real_files(real_data: Path) -> None:
     root = real_data / "edge_cases"
-    assert read_tags(root / "essentia/metadata/test.mp3") == {
+    assert read_file_metadata(root / "essentia/metadata/test.mp3") == {
         "artist": "mtg",
         "title": "test sound",
         "album": "essentia",
         "genre": "Reggae",
     }
-    assert set(read_tags(root / "essentia/metadata/test-unicode.flac").values()) == {None}  # broken
+    broken = read_file_metadata(root / "essentia/metadata/test-unicode.flac")
+    assert set(broken.values()) == {None}

@@ -69,7 +69,7 @@ def test_lossless_files_of_libsndfile(form: str, suffix: str, subtype: str, tmp_
         check(decoded, min_seconds=0.1)
 
 
-BY_FFMPEG = {  # encoder, container, suffix: codec and container as told, largest error
+BY_FFMPEG = {  # encoder, container, suffix: codec, container, largest error
     ("alac", "ipod", "m4a"): ("ALAC", "MOV", 2.0**-23),
     ("pcm_s16le", "mov", "m4a"): ("PCM_S16LE", "MOV", 2.0**-15),
     ("pcm_s24le", "matroska", "mka"): ("PCM_S24LE", "MATROSKA", 2.0**-23),
@@ -83,7 +83,7 @@ BY_FFMPEG = {  # encoder, container, suffix: codec and container as told, larges
 @pytest.mark.parametrize("kind", BY_FFMPEG, ids=" ".join)
 def test_lossless_files_of_ffmpeg(kind: tuple[str, str, str], tmp_path: Path) -> None:
     encoder, container, suffix = kind
-    codec, told, error = BY_FFMPEG[kind]
+    codec, container, error = BY_FFMPEG[kind]
     for rate, channels in SHAPES:
         if channels == 8 and encoder == "alac":
             continue  # another arrangement of eight loudspeakers than 7.1
@@ -92,7 +92,7 @@ def test_lossless_files_of_ffmpeg(kind: tuple[str, str, str], tmp_path: Path) ->
         form = "s16p" if encoder == "wavpack" else ""  # else 8 bit
         encode(path, encoder, container, rate=rate, samples=samples, form=form)
         decoded = decode(path)
-        assert (decoded.codec, decoded.container, decoded.warning) == (codec, told, None)
+        assert (decoded.codec, decoded.container, decoded.warning) == (codec, container, None)
         assert (decoded.sample_rate, decoded.samples.shape) == (rate, samples.shape)
         np.testing.assert_allclose(decoded.samples, samples, rtol=0, atol=error)
 
@@ -133,7 +133,7 @@ def test_lossy_files_sound_as_they_were_written(kind: tuple[str, str, str], tmp_
 
 
 def _snr_db(original: np.ndarray, decoded: np.ndarray) -> float:
-    """Of the median channel (5.1 has one for low sounds only), the encoder's delay taken out."""
+    """Error of the median channel (5.1 has one for bass only), without the encoder's delay."""
     margin = len(original) // 4
     inner = original[margin:-margin]
     ends = [margin + delay + len(inner) for delay in range(2200) if margin > delay]

@@ -10,7 +10,7 @@ from mutagen.easyid3 import EasyID3
 from mutagen.id3 import TIT2, TPE1
 from mutagen.wave import WAVE
 
-from melgraph.ml.audio import read_tags
+from melgraph.ml.audio import read_file_metadata
 from tests.ml.audio_files import RATE, encode, tone
 
 NOTHING = {"artist": None, "title": None, "album": None, "genre": None}
@@ -21,11 +21,11 @@ SHORT = tone(0.2)
 def test_tags_are_read_where_there_are_any(tmp_path: Path) -> None:
     nothing = {"artist": None, "title": None, "album": None, "genre": None}
     mp3 = encode(tmp_path / "a.mp3", "libmp3lame", "mp3", id3v2_version="0")
-    assert read_tags(mp3) == nothing
+    assert read_file_metadata(mp3) == nothing
     tags = EasyID3()
     tags["artist"], tags["genre"], tags["album"] = ["Ørsted", "Second"], "Jazz", "  "
     tags.save(mp3)
-    assert read_tags(mp3) == nothing | {"artist": "Ørsted", "genre": "Jazz"}
+    assert read_file_metadata(mp3) == nothing | {"artist": "Ørsted", "genre": "Jazz"}
 
     sf.write(tmp_path / "a.wav", tone(), RATE)
     wave = WAVE(tmp_path / "a.wav")
@@ -33,13 +33,13 @@ def test_tags_are_read_where_there_are_any(tmp_path: Path) -> None:
     wave.tags.add(TPE1(text=["A"]))
     wave.tags.add(TIT2(text=["B"]))
     wave.save()
-    assert read_tags(tmp_path / "a.wav") == nothing | {"artist": "A", "title": "B"}
+    assert read_file_metadata(tmp_path / "a.wav") == nothing | {"artist": "A", "title": "B"}
 
     broken = tmp_path / "broken.mp3"
     broken.write_bytes(b"ID3\x04\x00\x80\xff\xff\xff\xff" + mp3.read_bytes()[5:200])
-    assert read_tags(broken) == nothing
-    assert read_tags(tmp_path / "gone.mp3") == nothing
-    assert read_tags(tmp_path) == nothing
+    assert read_file_metadata(broken) == nothing
+    assert read_file_metadata(tmp_path / "gone.mp3") == nothing
+    assert read_file_metadata(tmp_path) == nothing
 
 
 @pytest.mark.parametrize("suffix", ["flac", "ogg", "opus", "m4a", "wv"])
@@ -53,13 +53,13 @@ def test_what_mutagen_writes_by_easy_names(suffix: str, tmp_path: Path) -> None:
         }[suffix]  # fmt: skip
         rate = 48000 if suffix == "opus" else RATE
         encode(path, codec, container, rate=rate, samples=SHORT)
-    assert read_tags(path) == NOTHING
+    assert read_file_metadata(path) == NOTHING
     file = mutagen.File(path, easy=True)
     if file.tags is None:
         file.add_tags()
     file.update({name: [value, "another"] for name, value in GIVEN.items()})
     file.save()
-    assert read_tags(path) == GIVEN
+    assert read_file_metadata(path) == GIVEN
 
 
 def test_the_names_of_wma(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_names_of_wma(tmp_path: Path) -> None:
     file = ASF(path)
     file.update({names[name]: value for name, value in GIVEN.items()})
     file.save()
-    assert read_tags(path) == GIVEN
+    assert read_file_metadata(path) == GIVEN
 
 
 @pytest.mark.parametrize("suffix", ["webm", "mka"])
@@ -83,9 +83,9 @@ def test_matroska_by_ffmpeg(suffix: str, tmp_path: Path) -> None:
         frame.sample_rate = 48000
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    assert read_tags(path) == GIVEN
+    assert read_file_metadata(path) == GIVEN
     path.write_bytes(path.read_bytes()[:60])
-    assert read_tags(path) == NOTHING
+    assert read_file_metadata(path) == NOTHING
 
 
 def test_the_artist_of_the_album_stands_in(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_the_artist_of_the_album_stands_in(tmp_path: Path) -> None:
     file = mutagen.File(path, easy=True)
     file["albumartist"] = "Several"
     file.save()
-    assert read_tags(path) == NOTHING | {"artist": "Several"}
+    assert read_file_metadata(path) == NOTHING | {"artist": "Several"}
     file["artist"] = "One"
     file.save()
-    assert read_tags(path) == NOTHING | {"artist": "One"}
+    assert read_file_metadata(path) == NOTHING | {"artist": "One"}

@@ -76,7 +76,7 @@ def test_a_complete_flac_with_a_wrong_length_is_accepted(claimed: int, tmp_path:
 
 
 def test_an_mp3_without_a_length_is_decoded_to_its_end(tmp_path: Path) -> None:
-    """Its length can only be guessed from the first frames' bit rate; this guess is too short."""
+    """Its length is estimated from the bit rate of the first frames, which is too short here."""
     noise = np.random.default_rng(1).standard_normal((2 * RATE, 2)) * 0.2
     loud, quiet = tmp_path / "loud.mp3", tmp_path / "quiet.mp3"
     for path, samples, bitrate in ((loud, noise, 320000), (quiet, 0.01 * noise, 32000)):
@@ -111,8 +111,8 @@ def test_a_name_in_no_encoding_is_no_obstacle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mp3", "ogg", "opus", "flac"])
-def test_joined_files_are_heard_to_their_end(suffix: str, tmp_path: Path) -> None:
-    """As `cat` joins them: the header of the first knows of its own length only."""
+def test_concatenated_files_are_decoded_to_their_end(suffix: str, tmp_path: Path) -> None:
+    """As `cat` concatenates them: the first header states the length of the first file only."""
     codec, rate = {"mp3": ("libmp3lame", RATE), "opus": ("libopus", 48000)}.get(
         suffix, ("soundfile", RATE)
     )
@@ -123,10 +123,10 @@ def test_joined_files_are_heard_to_their_end(suffix: str, tmp_path: Path) -> Non
     both = tmp_path / f"both.{suffix}"
     for tag in (b"", b"ID3\x04\0\0\0\0\x01\x00" + bytes(128)) if suffix == "mp3" else (b"",):
         both.write_bytes(tag + b"".join(path.read_bytes() for path in parts))
-        found = decode(both)
-        assert found.seconds == pytest.approx(5.0, abs=0.15)
-        assert found.warning is not None or suffix == "opus"
+        decoded = decode(both)
+        assert decoded.seconds == pytest.approx(5.0, abs=0.15)
+        assert decoded.warning is not None or suffix == "opus"
         first = decode(parts[0]).samples
-        np.testing.assert_allclose(found.samples[: len(first)], first, atol=1e-5)
+        np.testing.assert_allclose(decoded.samples[: len(first)], first, atol=1e-5)
     alone = decode(parts[0])
     assert (alone.seconds, alone.warning) == (3.0, None)

@@ -68,13 +68,13 @@ def test_the_last_push_may_be_empty() -> None:
 
 def test_resampling_keeps_the_music_and_drops_what_does_not_fit() -> None:
     t = np.arange(RATE) / RATE
-    kept = np.sin(2 * np.pi * 1000 * t).astype(np.float32)
+    low = np.sin(2 * np.pi * 1000 * t).astype(np.float32)
     lost = np.sin(2 * np.pi * 15000 * t).astype(np.float32)
-    half = resample(kept, RATE, RATE // 2)
+    half = resample(low, RATE, RATE // 2)
     assert (len(half), half.dtype) == (RATE // 2, np.float32)
-    np.testing.assert_allclose(half[500:-500], kept[::2][500:-500], atol=1e-4)
+    np.testing.assert_allclose(half[500:-500], low[::2][500:-500], atol=1e-4)
     assert np.abs(resample(lost, RATE, RATE // 2)[500:-500]).max() < 1e-5  # -100 dB
-    assert resample(kept, RATE, RATE) is kept
+    assert resample(low, RATE, RATE) is low
 
 
 @settings(max_examples=25, deadline=None)
@@ -103,23 +103,23 @@ def test_levels_of_a_stream_are_those_of_the_whole_to_the_bit(
     length: int, channels: int, cuts: list[int]
 ) -> None:
     signal = noise(length, channels=channels)
-    found = Levels()
+    measured = Levels()
     for block in cut_up(signal, cuts):
-        found.add(block)
-        assert found.rms_dbfs <= 0.0  # asking on the way changes nothing
-    assert (found.samples, found.not_finite) == (length, 0)
-    assert (found.peak_dbfs, found.rms_dbfs) == levels(signal)
+        measured.add(block)
+        assert measured.rms_dbfs <= 0.0  # asking on the way changes nothing
+    assert (measured.samples, measured.not_finite) == (length, 0)
+    assert (measured.peak_dbfs, measured.rms_dbfs) == levels(signal)
     if length:
-        assert found.peak == np.abs(signal).max()
+        assert measured.peak == np.abs(signal).max()
         expected = 10 * np.log10(np.mean(signal.astype(np.float64) ** 2))
-        assert found.rms_dbfs == pytest.approx(expected, abs=1e-4)
+        assert measured.rms_dbfs == pytest.approx(expected, abs=1e-4)
 
 
 def test_levels_count_what_is_no_number_and_never_forget_it() -> None:
-    found = Levels()
+    measured = Levels()
     bad = noise(10, channels=2)
     bad[3, 1], bad[4, 0] = np.nan, np.inf
     for block in (noise(10, channels=2), bad, noise(10, channels=2)):
-        found.add(block)
-    assert found.not_finite == 2
-    assert not np.isfinite(found.peak)
+        measured.add(block)
+    assert measured.not_finite == 2
+    assert not np.isfinite(measured.peak)

@@ -1,4 +1,4 @@
-"""Whatever bytes lie where a list should be: they are read, or refused in plain words."""
+"""A list with arbitrary bytes is read, or refused with a message for people."""
 
 import pytest
 from hypothesis import example, given
@@ -19,7 +19,7 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
-    """Pieces of real lists, to be cut and joined."""
+    """Pieces of real lists, to be cut and concatenated."""
     folder = tmp_path_factory.mktemp("real")
     write_fma(folder, [fma_row(2), fma_row(5, genres="[21]")])
     write_jamendo(folder, test=["215 14 genre---metal"])
@@ -39,13 +39,13 @@ def parts(tmp_path_factory):
 @example(data=b'"', cut=0, base="table")
 @example(data=b"x" * 140000, cut=12, base="table")
 def test_read_or_refused(labels, data, cut, base, parts, tmp_path_factory):
-    known = {
+    lists = {
         "genres": GENRES_CSV.encode(),
         "table": b"path,labels\na.mp3,calm\n",
         "gtzan": b"blues/blues.00029.wav\n",
         **parts,
     }
-    whole = known.get(base, b"")
+    whole = lists.get(base, b"")
     content = whole[:cut] + data + whole[cut:]
     folder = tmp_path_factory.mktemp("bytes")
     names = ["tracks.csv", "genres.csv", "mine.csv"]
@@ -58,8 +58,8 @@ def test_read_or_refused(labels, data, cut, base, parts, tmp_path_factory):
     files = find_metadata(spec, folder, where="x")
     refused = None
     try:
-        found = read(tracks("a.mp3", "blues/blues.00029.wav"), files, spec)
-        assert len(found.rows) == 2
+        annotations = read(tracks("a.mp3", "blues/blues.00029.wav"), files, spec)
+        assert len(annotations.rows) == 2
     except UserError as error:
         refused = error
     assert refused is None or str(folder) in refused.where

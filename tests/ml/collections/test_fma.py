@@ -53,13 +53,13 @@ def test_names_of_tracks(path, track):
     ("subset", "used"), [("small", 2), ("medium", 3), ("large", 3), ("full", 3)]
 )
 def test_subsets_are_nested(fma, subset, used):
-    found = read(*fma(fma={"subset": subset}))
-    assert sum(row.reason is None for row in found.rows) == used
-    assert found.listed == used
+    annotations = read(*fma(fma={"subset": subset}))
+    assert sum(row.reason is None for row in annotations.rows) == used
+    assert annotations.n_rows == used
     last = (
         "no single top genre" if subset in ("large", "full") else f"not in the subset fma_{subset}"
     )
-    assert found.rows[-1].reason == last
+    assert annotations.rows[-1].reason == last
 
 
 def test_a_row_has_label_split_artist_album_title(fma):
@@ -69,8 +69,8 @@ def test_a_row_has_label_split_artist_album_title(fma):
 
 
 def test_several_genres_by_title(fma):
-    found = read(*fma(multi_label=True, fma={"subset": "full"}))
-    assert [row.labels for row in found.rows] == [
+    annotations = read(*fma(multi_label=True, fma={"subset": "full"}))
+    assert [row.labels for row in annotations.rows] == [
         ("Rock",),
         ("Hip-Hop",),
         ("Rock", "Punk"),
@@ -79,13 +79,16 @@ def test_several_genres_by_title(fma):
 
 
 def test_files_and_rows_without_each_other(fma):
-    found = read(*fma(files=("fma_small/000/000002.mp3", "notes/intro.mp3")))
-    told = [finding.what for finding in found.findings]
-    assert told == ["1 file(s) without a row: notes/intro.mp3", "1 of 2 row(s) without a file: 5"]
-    assert (found.listed, found.absent) == (2, 1)
+    annotations = read(*fma(files=("fma_small/000/000002.mp3", "notes/intro.mp3")))
+    messages = [finding.what for finding in annotations.findings]
+    assert messages == [
+        "1 file(s) without a row: notes/intro.mp3",
+        "1 of 2 row(s) without a file: 5",
+    ]
+    assert (annotations.n_rows, annotations.n_rows_without_file) == (2, 1)
 
 
-def test_bad_rows_are_told_all_at_once(fma):
+def test_all_bad_rows_are_in_one_error(fma):
     rows = [*ROWS, fma_row(7, split="dev"), fma_row(8, genres="[99]")]
     with pytest.raises(UserError) as caught:
         read(*fma(rows, multi_label=True))
@@ -97,7 +100,7 @@ def test_bad_rows_are_told_all_at_once(fma):
 def test_a_file_that_is_no_tracks_csv(fma, tmp_path):
     library, files, spec = fma()
     files["tracks.csv"].write_text("track_id,genre\n2,Rock\n")
-    with pytest.raises(UserError, match="no FMA header") as caught:
+    with pytest.raises(UserError, match="not an FMA header") as caught:
         read(library, files, spec)
     assert str(files["tracks.csv"]) in caught.value.where
 
@@ -112,5 +115,5 @@ def test_a_missing_column_is_named(fma):
 
 def test_validation_knows_the_published_sizes(fma):
     _, findings = validate(*fma())
-    assert "the lists have 1 recordings in train, the published ones 6400" in str(findings)
-    assert any("no file is in test" in finding.what for finding in findings)
+    assert "the lists have 1 recordings in train, the published ones have 6400" in str(findings)
+    assert any("has no file in test" in finding.what for finding in findings)

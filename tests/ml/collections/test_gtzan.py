@@ -45,13 +45,13 @@ def test_names_of_clips(path, clip):
 
 
 def test_genre_by_name_without_lists():
-    found = read(tracks("genres/jazz/jazz.00054.wav", "genres/jazz/live.wav"), {}, BARE)
-    assert [row and (row.labels, row.split, row.reason) for row in found.rows] == [
+    annotations = read(tracks("genres/jazz/jazz.00054.wav", "genres/jazz/live.wav"), {}, BARE)
+    assert [row and (row.labels, row.split, row.reason) for row in annotations.rows] == [
         (("jazz",), None, None),
         None,
     ]
-    assert found.listed is None
-    assert "1 file(s) without a row: genres/jazz/live.wav" in found.findings[0].what
+    assert annotations.n_rows is None
+    assert "1 file(s) without a row: genres/jazz/live.wav" in annotations.findings[0].what
 
 
 def test_lists_give_the_split_and_leave_the_rest_out(official):
@@ -60,17 +60,17 @@ def test_lists_give_the_split_and_leave_the_rest_out(official):
         "blues/blues.00029.wav", "blues/blues.00000.au", "jazz/jazz.00012.crop.flac",
         "jazz/jazz.00013.wav",
     )  # fmt: skip
-    found = read(library, files, spec)
-    assert [(row.labels[0], row.split, row.reason) for row in found.rows] == [
+    annotations = read(library, files, spec)
+    assert [(row.labels[0], row.split, row.reason) for row in annotations.rows] == [
         ("blues", "train", None),
         ("blues", "validation", None),
         ("jazz", "test", None),
         ("jazz", None, LEFT_OUT),
     ]
-    assert (found.listed, found.absent) == (3, 0)
+    assert (annotations.n_rows, annotations.n_rows_without_file) == (3, 0)
 
 
-def test_every_bad_line_is_told_with_its_number(official):
+def test_every_bad_line_is_listed_with_its_number(official):
     spec, files = official(train=["blues.00029", "blues.00029", "polka.00001"])
     with pytest.raises(UserError) as caught:
         read(tracks("blues/blues.00029.wav"), files, spec)
@@ -91,7 +91,7 @@ def test_lists_that_are_not_there_name_the_project_and_the_place(official, tmp_p
     (tmp_path / "lists" / "valid_filtered.txt").unlink()
     with pytest.raises(UserError) as caught:
         find_metadata(spec, tmp_path, where="dataset x")
-    assert "not there: valid_filtered.txt" in caught.value.what
+    assert "missing: valid_filtered.txt" in caught.value.what
     assert str(tmp_path / "lists") in caught.value.where
     assert "jongpillee/music_dataset_split" in caught.value.remedy
 
@@ -99,12 +99,12 @@ def test_lists_that_are_not_there_name_the_project_and_the_place(official, tmp_p
 def test_validation_tells_faults_sizes_and_misplaced_files(official):
     spec, files = official(train=["blues.00029"], valid=["rock.00000"], test=["jazz.00012"])
     library = tracks("rock/blues.00029.wav", "rock/rock.00000.wav", "jazz/jazz.00012.wav")
-    found, findings = validate(library, files, spec)
-    told = "\n".join(map(str, findings))
-    assert "warning: train_filtered.txt is not the published list" in told
-    assert "the lists have 1 recordings in train, the published ones 443" in told
-    assert "1 file(s) in a folder of another genre" in told
-    assert found.rows[0].labels == ("blues",)
+    annotations, findings = validate(library, files, spec)
+    messages = "\n".join(map(str, findings))
+    assert "warning: train_filtered.txt is not the published list" in messages
+    assert "the lists have 1 recordings in train, the published ones have 443" in messages
+    assert "1 file(s) in a folder of another genre" in messages
+    assert annotations.rows[0].labels == ("blues",)
     assert not [finding for finding in findings if finding.severity == "error"]
 
 
@@ -115,15 +115,15 @@ def test_the_real_lists(real_data):
     spec = DatasetSpec(title="x", labels="gtzan", metadata=str(folder), split="official")
     files = find_metadata(spec, folder, where="x")
     whole = tracks(*(f"{g}/{g}.{n:05d}.wav" for g in GENRES for n in range(100)))
-    found, findings = validate(whole, files, spec)
+    annotations, findings = validate(whole, files, spec)
     assert findings == []
-    assert found.split_sizes == SPLIT_SIZES == {"train": 443, "validation": 197, "test": 290}
-    assert Counter(row.split for row in found.rows) == {None: 70, **SPLIT_SIZES}
-    assert {row.reason for row in found.rows if row.split is None} == {LEFT_OUT}
+    assert annotations.split_sizes == SPLIT_SIZES == {"train": 443, "validation": 197, "test": 290}
+    assert Counter(row.split for row in annotations.rows) == {None: 70, **SPLIT_SIZES}
+    assert {row.reason for row in annotations.rows if row.split is None} == {LEFT_OUT}
 
     common = [replace(t, fault="undecodable" if "jazz.00054" in t.path else None) for t in whole]
-    found, (finding,) = validate(common, files, spec)
+    annotations, (finding,) = validate(common, files, spec)
     assert str(finding) == ("warning: 1 file(s) cannot be used: jazz/jazz.00054.wav (undecodable)")
     assert "splits   train 442 of 443, validation 197 of 197, test 290 of 290 listed" in describe(
-        common, found, spec
+        common, annotations, spec
     )

@@ -40,14 +40,14 @@ def test_names_of_recordings(path, recording):
 
 @pytest.mark.parametrize("where", ["", "data/splits/split-0"])
 def test_tags_split_and_artist(jamendo, where):
-    found = read(*jamendo("15/215.mp3", "34/2634.low.mp3", "56/1376256.mp3", where=where))
-    assert [(row.labels, row.split, row.artist) for row in found.rows] == [
+    annotations = read(*jamendo("15/215.mp3", "34/2634.low.mp3", "56/1376256.mp3", where=where))
+    assert [(row.labels, row.split, row.artist) for row in annotations.rows] == [
         (("genre---metal",), "train", "artist_000014"),
         (("genre---folk", "mood/theme---calm"), "train", "artist_000379"),
         (("genre---metal", "genre---rock", "genre---folk"), "test", "artist_490499"),
     ]
-    assert (found.listed, found.absent) == (4, 1)
-    assert found.split_sizes == {"train": 2, "validation": 1, "test": 1}
+    assert (annotations.n_rows, annotations.n_rows_without_file) == (4, 1)
+    assert annotations.split_sizes == {"train": 2, "validation": 1, "test": 1}
 
 
 def test_a_recording_in_two_lists(jamendo):
@@ -56,7 +56,7 @@ def test_a_recording_in_two_lists(jamendo):
         read(*jamendo("15/215.mp3", lists=lists))
 
 
-def test_bad_lines_are_told_all_at_once(jamendo):
+def test_all_bad_lines_are_in_one_error(jamendo):
     library, files, spec = jamendo("15/215.mp3")
     path = files["autotagging_top50tags-test.tsv"]
     path.write_text(path.read_text() + "track_1\tartist_1\nx\ty\tz\t15/7.mp3\t1.0\tno-category\n")
@@ -72,7 +72,7 @@ def test_bad_lines_are_told_all_at_once(jamendo):
 def test_lists_that_are_not_there(jamendo, tmp_path):
     _, files, spec = jamendo("15/215.mp3")
     files["autotagging_top50tags-train.tsv"].unlink()
-    with pytest.raises(UserError, match=r"not there: autotagging_top50tags-train\.tsv") as caught:
+    with pytest.raises(UserError, match=r"missing: autotagging_top50tags-train\.tsv") as caught:
         find_metadata(spec, tmp_path, where="dataset x")
     assert "MTG/mtg-jamendo-dataset" in caught.value.remedy
 

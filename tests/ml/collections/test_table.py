@@ -28,8 +28,8 @@ def table(tmp_path):
     return annotate
 
 
-def labels_of(found):
-    return [row.labels if row else None for row in found.rows]
+def labels_of(annotations):
+    return [row.labels if row else None for row in annotations.rows]
 
 
 @pytest.mark.parametrize(
@@ -48,16 +48,16 @@ def test_the_ways_to_name_a_file(table, text):
 
 
 def test_split_artist_group_are_understood(table):
-    found = table(
+    annotations = table(
         "path,label,split,artist,group,album,title\n"
         "live/one.mp3,calm,Training,A,g1,B,One\nlive/two.flac,wild,val,,,,\n"
         "studio/three.wav,,TEST,,,,\n"
     )
-    first, second, third = found.rows
+    first, second, third = annotations.rows
     assert (first.split, first.artist, first.group, first.title) == ("train", "A", "g1", "One")
     assert (second.split, second.artist) == ("validation", None)
     assert (third.split, third.labels, third.reason) == ("test", (), "no label in the table")
-    assert found.split_sizes == {"train": 1, "validation": 1, "test": 1}
+    assert annotations.split_sizes == {"train": 1, "validation": 1, "test": 1}
 
 
 def test_several_labels(table):
@@ -77,7 +77,7 @@ def test_parquet_with_a_list(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("header", "said"),
+    ("header", "parts"),
     [
         ("file,genre", ["path, track_id, stem (found none", "label, labels (found none", "file"]),
         ("path,stem,label", ["path, track_id, stem (found path, stem"]),
@@ -85,10 +85,10 @@ def test_parquet_with_a_list(tmp_path):
         ("", ["path, track_id, stem (found none"]),
     ],
 )
-def test_missing_and_doubtful_columns(table, header, said):
+def test_missing_and_doubtful_columns(table, header, parts):
     with pytest.raises(UserError) as caught:
         table(f"{header}\na,b,c\n")
-    assert all(words in caught.value.what for words in said)
+    assert all(words in caught.value.what for words in parts)
     assert "docs/collections.md" in caught.value.remedy
 
 
@@ -99,13 +99,13 @@ def test_every_problem_with_its_row_number(table, tmp_path):
             "live/two.flac,calm,dev\n,calm,train\nstudio/three.wav,calm,hold out\n"
             "live/four.mp3,calm,train,surplus\n"
         )
-    said = caught.value.what
-    assert "4 problem(s) in mine.csv" in said
-    assert "contradicts another row: row 2 and row 3: live/one.mp3" in said
-    assert "2 row(s): unknown split" in said
-    assert "row 4 (dev), row 6 (hold out)" in said
-    assert "no path: row 5" in said
-    assert "more fields than columns: row 7" in said
+    message = caught.value.what
+    assert "4 problem(s) in mine.csv" in message
+    assert "contradicts another row: row 2 and row 3: live/one.mp3" in message
+    assert "2 row(s): unknown split" in message
+    assert "row 4 (dev), row 6 (hold out)" in message
+    assert "no path: row 5" in message
+    assert "more fields than columns: row 7" in message
     assert str(tmp_path / "mine.csv") in caught.value.where
 
 
@@ -116,12 +116,12 @@ def test_an_official_split_needs_its_column(table):
 
 def test_what_matches_nothing_is_counted(table):
     rows = "".join(f"gone/{n}.mp3,calm\n" for n in range(7))
-    found = table(f"path,label\nlive/one.mp3,calm\nlive/one.mp3,calm\n{rows}")
-    told = [finding.what for finding in found.findings]
-    assert told[0] == "2 file(s) without a row: live/two.flac, studio/three.wav"
-    assert told[1].startswith("7 of 8 row(s) without a file: gone/0.mp3, gone/1.mp3")
-    assert told[1].endswith("gone/4.mp3, ... and 2 more")
-    assert told[2] == "1 row(s) say again what another said"
+    annotations = table(f"path,label\nlive/one.mp3,calm\nlive/one.mp3,calm\n{rows}")
+    messages = [finding.what for finding in annotations.findings]
+    assert messages[0] == "2 file(s) without a row: live/two.flac, studio/three.wav"
+    assert messages[1].startswith("7 of 8 row(s) without a file: gone/0.mp3, gone/1.mp3")
+    assert messages[1].endswith("gone/4.mp3, ... and 2 more")
+    assert messages[2] == "1 row(s) say again what another said"
 
 
 def test_a_table_of_another_library_is_an_error(table):
@@ -132,13 +132,13 @@ def test_a_table_of_another_library_is_an_error(table):
 
 
 def test_one_stem_in_two_folders(table):
-    found = table("stem,label\none,calm\n", files=("a/one.mp3", "b/one.mp3"))
-    assert labels_of(found) == [("calm",), ("calm",)]
-    assert "files of several folders" in found.findings[0].what
+    annotations = table("stem,label\none,calm\n", files=("a/one.mp3", "b/one.mp3"))
+    assert labels_of(annotations) == [("calm",), ("calm",)]
+    assert "files of several folders" in annotations.findings[0].what
 
 
 def test_a_file_that_is_no_text_or_no_parquet(tmp_path):
-    for name, message in (("mine.csv", "not UTF-8"), ("mine.parquet", "no Parquet")):
+    for name, message in (("mine.csv", "not UTF-8"), ("mine.parquet", "not valid Parquet")):
         (tmp_path / name).write_bytes(b"path,label\n\xff\xfe,x\n")
         spec = SPEC.model_copy(update={"metadata": name})
         with pytest.raises(UserError, match=message):
@@ -156,7 +156,7 @@ cells = words.map(str.strip).filter(bool)
     delimiter=st.sampled_from(",;\t"),
 )  # fmt: skip
 def test_what_is_written_is_read(tmp_path_factory, rows, delimiter):
-    """Any text survives CSV and Parquet alike; nothing is invented, nothing is lost."""
+    """CSV and Parquet give back any text unchanged, without extra or missing rows."""
     import unicodedata
 
     def plain(text):
@@ -178,13 +178,13 @@ def test_what_is_written_is_read(tmp_path_factory, rows, delimiter):
     expected = {}
     for path, (labels, split) in rows.items():
         key = plain(path).removeprefix("./")
-        kept = tuple(dict.fromkeys(plain(label) for label in labels if plain(label)))
-        expected.setdefault(key, set()).add((kept, split or None))
+        spellings = tuple(dict.fromkeys(plain(label) for label in labels if plain(label)))
+        expected.setdefault(key, set()).add((spellings, split or None))
     for name in ("t.csv", "t.parquet"):
-        contradiction = any(len(said) > 1 for said in expected.values()) or "" in expected
+        contradiction = any(len(values) > 1 for values in expected.values()) or "" in expected
         if contradiction:
             with pytest.raises(UserError):
                 read_rows(folder / name, SEVERAL)
             continue
-        _, found, _ = read_rows(folder / name, SEVERAL)
-        assert {row.key: {(row.labels, row.split)} for row in found} == expected
+        _, rows, _ = read_rows(folder / name, SEVERAL)
+        assert {row.key: {(row.labels, row.split)} for row in rows} == expected

@@ -10,7 +10,7 @@ SPEC = DatasetSpec(title="x", labels="tag")
 
 
 @pytest.mark.parametrize(
-    ("tag", "found"),
+    ("tag", "expected"),
     [
         ("Rock", ["rock"]),
         ("  hip   HOP ", ["hip hop"]),
@@ -31,8 +31,8 @@ SPEC = DatasetSpec(title="x", labels="tag")
         (None, []),
     ],
 )
-def test_a_tag_becomes_genres(tag, found):
-    assert list(genres(tag, TagOptions())) == found
+def test_a_tag_becomes_genres(tag, expected):
+    assert list(genres(tag, TagOptions())) == expected
 
 
 def test_the_map_joins_and_drops():
@@ -58,8 +58,8 @@ def test_one_label_or_all():
 
 @given(st.text(max_size=20))
 def test_any_tag_is_read_and_a_genre_is_spelled_one_way(tag):
-    found = genres(tag, TagOptions())
-    assert len(set(found)) == len(found)
-    for genre in found:
+    names = genres(tag, TagOptions())
+    assert len(set(names)) == len(names)
+    for genre in names:
         if not genre.isdecimal() and genre not in ("rx", "cr") and "(" not in genre:
             assert genres(genre, TagOptions()) == (genre,)

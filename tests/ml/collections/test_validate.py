@@ -20,22 +20,22 @@ def test_every_kind_of_labels_has_an_adaptor():
 def test_a_row_for_every_file_in_order(labels):
     files = tracks("blues/blues.00001.wav", "one.mp3", "rock/rock.00001.wav")
     spec = FOLDER.model_copy(update={"labels": labels})
-    found = read(files, {}, spec)
-    assert len(found.rows) == len(files)
-    assert [row is None for row in found.rows] == [False, labels == "gtzan", False]
+    annotations = read(files, {}, spec)
+    assert len(annotations.rows) == len(files)
+    assert [row is None for row in annotations.rows] == [False, labels == "gtzan", False]
     assert read([], {}, spec).rows == ()
 
 
 def test_faults_classes_and_counts():
     paths = [f"rock/{n}.mp3" for n in range(5)] + [f"jazz/{n}.mp3" for n in range(2)] + ["x.mp3"]
     files = [*tracks(*paths), Track("rock/bad.mp3", fault="silent")]
-    found, findings = validate(files, {}, FOLDER)
-    told = [str(finding) for finding in findings]
-    assert told == [
+    annotations, findings = validate(files, {}, FOLDER)
+    messages = [str(finding) for finding in findings]
+    assert messages == [
         "warning: 1 file(s) cannot be used: rock/bad.mp3 (silent)",
         "warning: 1 class(es) with fewer than 4 tracks will be left out: jazz",
     ]
-    assert describe(files, found, FOLDER) == [
+    assert describe(files, annotations, FOLDER) == [
         "files    9 in the library, 1 of them unusable; 7 used",
         "classes  2: jazz 2, rock 5",
     ]

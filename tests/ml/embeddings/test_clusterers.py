@@ -26,18 +26,18 @@ class TestCluster:
     def test_finds_the_blobs_and_repeats_itself(self, method, scaling):
         vectors, labels = blobs(distance=4.0)
         how = {"n_clusters": 3, "seed": 1, "method": method, "scaling": scaling}
-        found = cluster(vectors, **how).labels
-        assert found.dtype == np.int64
-        assert found.tolist() == [int(label[-1]) for label in labels]
-        np.testing.assert_array_equal(found, cluster(vectors, **how).labels)
+        clusters = cluster(vectors, **how).labels
+        assert clusters.dtype == np.int64
+        assert clusters.tolist() == [int(label[-1]) for label in labels]
+        np.testing.assert_array_equal(clusters, cluster(vectors, **how).labels)
 
     @each_scaling
     def test_further_vectors_fall_where_their_like_are(self, method, scaling):
         vectors, labels = blobs(n=120, distance=4.0)
         truth = [int(label[-1]) for label in labels]
-        found = cluster(vectors[:90], n_clusters=3, seed=0, method=method, scaling=scaling)
-        assert found.assign(vectors[90:]).tolist() == truth[90:]
-        np.testing.assert_array_equal(found.assign(vectors[:90]), found.labels)
+        clusters = cluster(vectors[:90], n_clusters=3, seed=0, method=method, scaling=scaling)
+        assert clusters.assign(vectors[90:]).tolist() == truth[90:]
+        np.testing.assert_array_equal(clusters.assign(vectors[:90]), clusters.labels)
 
     def test_l2_ignores_length_and_standard_ignores_units(self, method):
         vectors, _ = blobs(distance=1.0)
@@ -50,8 +50,8 @@ class TestCluster:
             )
 
     def test_numbers_follow_the_first_track(self, method):
-        found = cluster(blobs(distance=0.0)[0], n_clusters=6, seed=3, method=method).labels
-        _, first = np.unique(found, return_index=True)
+        clusters = cluster(blobs(distance=0.0)[0], n_clusters=6, seed=3, method=method).labels
+        _, first = np.unique(clusters, return_index=True)
         assert len(first) == 6
         assert first.tolist() == sorted(first)
 
@@ -83,22 +83,22 @@ class TestCluster:
     def test_any_few_vectors(self, method, seed, n, d, n_clusters):
         rng = np.random.default_rng(seed)
         vectors = rng.integers(-1, 2, size=(n, d)).astype(float)
-        found = cluster(vectors, n_clusters=min(n, n_clusters), seed=seed % 100, method=method)
-        assert sorted(set(found.labels.tolist())) == list(range(found.labels.max() + 1))
-        assert found.labels.max() < n_clusters
-        further = found.assign(rng.normal(size=(7, d)))
+        clusters = cluster(vectors, n_clusters=min(n, n_clusters), seed=seed % 100, method=method)
+        assert sorted(set(clusters.labels.tolist())) == list(range(clusters.labels.max() + 1))
+        assert clusters.labels.max() < n_clusters
+        further = clusters.assign(rng.normal(size=(7, d)))
         assert ((further >= 0) & (further < n_clusters)).all()
 
 
-def test_a_mixture_finds_what_is_no_ball():
+def test_a_mixture_separates_elongated_clusters():
     """Two long thin clouds side by side: k-means cuts them across."""
     rng = np.random.default_rng(0)
     sides = np.arange(600) % 2
     vectors = rng.normal(size=(600, 2)) * [10.0, 0.2] + np.stack([0 * sides, 4.0 * sides], axis=1)
     agreed = {}
     for method in ("kmeans", "mixture"):
-        found = cluster(vectors, n_clusters=2, seed=0, method=method, scaling="standard").labels
-        agreed[method] = max((found == sides).mean(), (found != sides).mean())
+        clusters = cluster(vectors, n_clusters=2, seed=0, method=method, scaling="standard").labels
+        agreed[method] = max((clusters == sides).mean(), (clusters != sides).mean())
     assert agreed["mixture"] > 0.99
 
 
@@ -121,23 +121,23 @@ class TestMixtureShape:
 class TestDensity:
     def test_finds_the_number_by_itself(self):
         vectors, labels = blobs(n=300, n_labels=4, distance=4.0)
-        found = density_clusters(vectors, seed=0)
-        inside = found != NOISE
-        assert found.max() == 3
+        clusters = density_clusters(vectors, seed=0)
+        inside = clusters != NOISE
+        assert clusters.max() == 3
         assert inside.mean() > 0.8
         truth = np.array([int(label[-1]) for label in labels])
-        assert len(set(zip(found[inside], truth[inside], strict=True))) == 4
-        np.testing.assert_array_equal(found, density_clusters(vectors, seed=0))
+        assert len(set(zip(clusters[inside], truth[inside], strict=True))) == 4
+        np.testing.assert_array_equal(clusters, density_clusters(vectors, seed=0))
 
     @settings(max_examples=30, deadline=None)
     @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 5))
     def test_any_few_vectors(self, seed, n, d):
         vectors = np.random.default_rng(seed).integers(-1, 2, size=(n, d)).astype(float)
-        found = density_clusters(vectors, seed=0)
-        assert found.shape == (n,)
-        sizes = np.bincount(found[found != NOISE])
+        clusters = density_clusters(vectors, seed=0)
+        assert clusters.shape == (n,)
+        sizes = np.bincount(clusters[clusters != NOISE])
         assert (sizes >= DENSE_NEIGHBOURS).all()
-        firsts = [np.flatnonzero(found == number)[0] for number in range(len(sizes))]
+        firsts = [np.flatnonzero(clusters == number)[0] for number in range(len(sizes))]
         assert firsts == sorted(firsts)
 
     def test_nothing_to_find(self):

@@ -18,8 +18,10 @@ from tests.ml.blobs import blobs
 def figures_of(vectors, labels, *, n_clusters=None, seed, scaling="l2", **options):
     """The figures of k-means with as many clusters as labels, and the clusters."""
     count = n_clusters or len(set(labels))
-    found = cluster(vectors, n_clusters=count, seed=seed, scaling=scaling).labels
-    return cluster_figures(vectors, labels, found, seed=seed, scaling=scaling, **options), found
+    clusters = cluster(vectors, n_clusters=count, seed=seed, scaling=scaling).labels
+    return cluster_figures(
+        vectors, labels, clusters, seed=seed, scaling=scaling, **options
+    ), clusters
 
 
 class TestClusterFigures:
@@ -34,14 +36,14 @@ class TestClusterFigures:
 
     def test_values_are_those_of_scikit_learn(self):
         vectors, labels = blobs(distance=0.5)
-        f, found = figures_of(vectors, labels, n_clusters=5, seed=0, scaling="standard")
+        f, clusters = figures_of(vectors, labels, n_clusters=5, seed=0, scaling="standard")
         scaled = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
-        assert f.accuracy.value == hungarian_accuracy(found, labels)[0]
-        assert f.nmi.value == pytest.approx(normalized_mutual_info_score(labels, found))
-        assert f.ari.value == pytest.approx(adjusted_rand_score(labels, found))
+        assert f.accuracy.value == hungarian_accuracy(clusters, labels)[0]
+        assert f.nmi.value == pytest.approx(normalized_mutual_info_score(labels, clusters))
+        assert f.ari.value == pytest.approx(adjusted_rand_score(labels, clusters))
         for figure, groups in (
             (f.silhouette_by_label, labels),
-            (f.silhouette_by_cluster, found),
+            (f.silhouette_by_cluster, clusters),
         ):
             assert figure.value == pytest.approx(
                 silhouette_samples(scaled, groups).mean(), abs=1e-5
@@ -131,8 +133,8 @@ class TestClusterFigures:
 
 def test_separation_is_the_silhouette_of_the_clusters():
     vectors, labels = blobs(distance=2.0)
-    figures, found = figures_of(vectors, labels, seed=0, n_shuffles=20)
-    alone = separation(vectors, found, seed=0, n_shuffles=20)
+    figures, clusters = figures_of(vectors, labels, seed=0, n_shuffles=20)
+    alone = separation(vectors, clusters, seed=0, n_shuffles=20)
     assert alone.value == figures.silhouette_by_cluster.value
     assert alone.low < alone.value < alone.high
     assert alone.low > alone.chance_95

@@ -54,14 +54,14 @@ class TestProject:
         np.testing.assert_allclose(plane, (unit - unit.mean(axis=0)) @ axes, atol=1e-5)
 
     @curved
-    def test_what_was_near_stays_near(self, method):
+    def test_neighbours_stay_neighbours(self, method):
         vectors, labels = blobs(n=150, distance=4.0)
         plane = project(vectors, method=method, seed=0)
         assert silhouette_samples(plane, labels).mean() > 0.5
         unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         flat = project(vectors, method="pca", seed=0)
-        kept, by_pca = (trustworthiness(unit, each, n_neighbors=10) for each in (plane, flat))
-        assert kept > max(0.85, by_pca)
+        preserved, by_pca = (trustworthiness(unit, each, n_neighbors=10) for each in (plane, flat))
+        assert preserved > max(0.85, by_pca)
 
     @curved
     @settings(max_examples=15, deadline=None)
@@ -81,12 +81,12 @@ class TestProject:
 
     @curved
     def test_progress_goes_on_to_the_end(self, method):
-        told = []
-        project(blobs()[0], method=method, seed=0, progress=lambda *said: told.append(said))
-        done = [at for at, _ in told]
-        assert len({of for _, of in told}) == 1
+        reports = []
+        project(blobs()[0], method=method, seed=0, progress=lambda *report: reports.append(report))
+        done = [at for at, _ in reports]
+        assert len({of for _, of in reports}) == 1
         assert done == sorted(done)
-        assert done[-1] == told[-1][1] > 100
+        assert done[-1] == reports[-1][1] > 100
 
 
 ANOTHER_PROCESS = """\

@@ -6,13 +6,13 @@ from scipy.spatial.distance import cdist, mahalanobis
 
 from melgraph.ml.embeddings.outliers import (
     LEVEL,
+    calibration_p_values,
     conformal_p_values,
     fit_gaussians,
     knn_distances,
     mahalanobis_distances,
     nearest_labels,
-    own_knn_distances,
-    own_p_values,
+    training_knn_distances,
 )
 from melgraph.ml.errors import UserError
 from tests.ml.blobs import blobs
@@ -23,23 +23,23 @@ finite = st.lists(st.floats(-9, 9, width=16), min_size=1, max_size=30).map(np.ar
 class TestKnnDistances:
     def test_are_cosine_distances_to_the_kth_nearest(self):
         training, _ = blobs(n=40)
-        asked = np.random.default_rng(1).normal(size=(7, 16))
-        every = np.sort(cdist(asked, training, "cosine"), axis=1)
-        np.testing.assert_allclose(knn_distances(asked, training), every[:, 4], atol=1e-5)
-        np.testing.assert_allclose(knn_distances(asked, training, k=99), every[:, -1], atol=1e-5)
+        queries = np.random.default_rng(1).normal(size=(7, 16))
+        every = np.sort(cdist(queries, training, "cosine"), axis=1)
+        np.testing.assert_allclose(knn_distances(queries, training), every[:, 4], atol=1e-5)
+        np.testing.assert_allclose(knn_distances(queries, training, k=99), every[:, -1], atol=1e-5)
 
     def test_no_training_track_is_its_own_neighbour(self):
         training, _ = blobs(n=40)
         every = np.sort(cdist(training, training, "cosine"), axis=1)
-        np.testing.assert_allclose(own_knn_distances(training, k=1), every[:, 1], atol=1e-5)
-        np.testing.assert_allclose(own_knn_distances(training), every[:, 5], atol=1e-5)
+        np.testing.assert_allclose(training_knn_distances(training, k=1), every[:, 1], atol=1e-5)
+        np.testing.assert_allclose(training_knn_distances(training), every[:, 5], atol=1e-5)
 
     def test_errors(self):
         for training in (np.zeros((0, 2)), np.full((3, 2), np.nan)):
             with pytest.raises(UserError):
                 knn_distances(np.eye(2), training)
         with pytest.raises(UserError, match="training distribution of 1 tracks"):
-            own_knn_distances(np.ones((1, 2)))
+            training_knn_distances(np.ones((1, 2)))
 
 
 class TestMahalanobis:
@@ -52,9 +52,9 @@ class TestMahalanobis:
         # Of vectors of length 1, the length itself hardly varies: the floor is most of that axis.
         covariance = np.cov(unit.T)
         inverse = np.linalg.inv(covariance + 1e-3 * np.trace(covariance) / 3 * np.eye(3))
-        asked = np.eye(3)
-        wanted = [mahalanobis(row, unit.mean(axis=0), inverse) for row in asked]
-        np.testing.assert_allclose(mahalanobis_distances(asked, gaussians), wanted, rtol=0.05)
+        queries = np.eye(3)
+        expected = [mahalanobis(row, unit.mean(axis=0), inverse) for row in queries]
+        np.testing.assert_allclose(mahalanobis_distances(queries, gaussians), expected, rtol=0.05)
 
     def test_the_nearest_class_counts(self):
         training, labels = blobs(n=90, distance=4.0)
@@ -73,10 +73,12 @@ class TestMahalanobis:
         rng = np.random.default_rng(seed)
         training = rng.integers(-1, 2, size=(n, d)).astype(float)
         labels = [f"{i}" for i in rng.integers(3, size=n)]
-        for known in (None, labels):
-            found = mahalanobis_distances(rng.normal(size=(4, d)), fit_gaussians(training, known))
-            assert np.isfinite(found).all()
-            assert (found >= 0).all()
+        for classes in (None, labels):
+            result = mahalanobis_distances(
+                rng.normal(size=(4, d)), fit_gaussians(training, classes)
+            )
+            assert np.isfinite(result).all()
+            assert (result >= 0).all()
 
     def test_errors(self):
         with pytest.raises(UserError, match="training distribution of 1 tracks"):
@@ -90,15 +92,15 @@ class TestMahalanobis:
 class TestPValues:
     @given(finite, finite)
     def test_are_ranks_among_the_calibration_scores(self, scores, calibration):
-        found = conformal_p_values(scores, calibration)
-        for score, p in zip(scores, found, strict=True):
+        result = conformal_p_values(scores, calibration)
+        for score, p in zip(scores, result, strict=True):
             assert p == (1 + (calibration >= score).sum()) / (1 + len(calibration))
         order = np.argsort(scores)
-        assert (np.diff(found[order]) <= 0).all()
+        assert (np.diff(result[order]) <= 0).all()
 
     @given(finite)
     def test_of_a_calibration_track_are_those_among_the_others(self, calibration):
-        for index, p in enumerate(own_p_values(calibration)):
+        for index, p in enumerate(calibration_p_values(calibration)):
             others = np.delete(calibration, index)
             assert p == pytest.approx(conformal_p_values(calibration[[index]], others)[0])
 
@@ -113,7 +115,7 @@ class TestPValues:
 
     def test_without_calibration_nothing_is_said(self):
         assert conformal_p_values(np.arange(3.0), np.zeros(0)).tolist() == [1, 1, 1]
-        assert own_p_values(np.zeros(0)).size == 0
+        assert calibration_p_values(np.zeros(0)).size == 0
         eighteen = conformal_p_values(np.array([99.0]), np.arange(18.0))
         nineteen = conformal_p_values(np.array([99.0]), np.arange(19.0))
         assert eighteen > LEVEL >= nineteen
@@ -123,23 +125,23 @@ class TestNearestLabels:
     def test_the_nearest_vote(self):
         training = np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [0.0, 1.0], [-1.0, 0.0]])
         labels = [["a"], ["b"], ["b"], ["c"], ["d"]]
-        (found,) = nearest_labels(np.array([[2.0, 0.0]]), training, labels, voters=3)
-        assert found == [("b", pytest.approx(2 / 3)), ("a", pytest.approx(1 / 3))]
+        (result,) = nearest_labels(np.array([[2.0, 0.0]]), training, labels, voters=3)
+        assert result == [("b", pytest.approx(2 / 3)), ("a", pytest.approx(1 / 3))]
         (every,) = nearest_labels(np.array([[2.0, 0.0]]), training, labels)
         assert [name for name, _ in every] == ["b", "a", "c"]  # equal votes: the nearer first
         (nearest,) = nearest_labels(np.array([[0.0, 1.0]]), training, labels, voters=1, most=1)
         assert nearest == [("c", 1.0)]
 
     def test_several_labels_share_a_vote(self):
-        (found,) = nearest_labels(np.eye(2)[:1], np.eye(2)[:1], [["x", "y"]])
-        assert found == [("x", 0.5), ("y", 0.5)]
+        (result,) = nearest_labels(np.eye(2)[:1], np.eye(2)[:1], [["x", "y"]])
+        assert result == [("x", 0.5), ("y", 0.5)]
 
     def test_lengths(self):
         with pytest.raises(ValueError, match="2 training vectors, labels of 1"):
             nearest_labels(np.eye(2), np.eye(2), [["a"]])
 
 
-def test_music_of_another_kind_is_told_apart():
+def test_music_of_another_kind_is_flagged():
     vectors, labels = blobs(n=300, distance=3.0)
     rng = np.random.default_rng(5)
     outside = 3.0 * rng.normal(size=(1, 16)) + rng.normal(size=(40, 16))
@@ -149,5 +151,5 @@ def test_music_of_another_kind_is_told_apart():
         lambda some: knn_distances(some, training),
         lambda some: mahalanobis_distances(some, gaussians),
     ):
-        found = conformal_p_values(score(outside), score(held_out))
-        assert (found <= LEVEL).mean() > 0.9
+        result = conformal_p_values(score(outside), score(held_out))
+        assert (result <= LEVEL).mean() > 0.9

@@ -19,17 +19,17 @@ def contender(version, accuracy, loss=1.0, snapshot=NEW, trained_at=None, experi
 @pytest.mark.parametrize(
     ("contenders", "version", "words"),
     [
-        ([], None, "nothing has been trained"),
-        ([contender(1, 0.5)], 1, "the only one"),
-        ([contender(1, 0.5), contender(2, 0.6)], 2, "the best of 2"),
-        ([contender(1, 0.5, 1.0), contender(2, 0.5, 0.9)], 2, "decided by the lower loss"),
-        ([contender(1, 0.5), contender(2, 0.5)], 1, "decided by the older training"),
+        ([], None, "no model has been trained"),
+        ([contender(1, 0.5)], 1, "the only training"),
+        ([contender(1, 0.5), contender(2, 0.6)], 2, "the best of 2 trainings"),
+        ([contender(1, 0.5, 1.0), contender(2, 0.5, 0.9)], 2, "and the lower loss decided"),
+        ([contender(1, 0.5), contender(2, 0.5)], 1, "and the older training decided"),
         ([contender(1, 0.5, trained_at="2026-03-02"), contender(2, 0.5, trained_at="2026-03-01")],
          2, "the older training"),
-        ([contender(1, 0.9, snapshot=OLD), contender(2, 0.4)], 2, "the only one on the newest"),
-        ([contender(1, 0.9), contender(2, 1.0, snapshot=OLD)], 1, "the only one on the newest"),
+        ([contender(1, 0.9, snapshot=OLD), contender(2, 0.4)], 2, "training on the newest"),
+        ([contender(1, 0.9), contender(2, 1.0, snapshot=OLD)], 1, "training on the newest"),
         ([contender(1, 0.9, snapshot=OLD), contender(2, None, None)], None, "no validation split"),
-        ([contender(1, None, None), contender(2, 0.1)], 2, "the only one"),
+        ([contender(1, None, None), contender(2, 0.1)], 2, "the only training"),
         ([contender(1, 0.5, None), contender(2, 0.5, 3.0)], 2, "the lower loss"),
         ([contender(1, 0.0), contender(2, None)], 1, "accuracy 0.0000"),
     ],
@@ -80,11 +80,11 @@ def test_of_tags_the_area_decides_and_is_named():
     assert choose_champion([first, second]).champion == second
     assert "validation macro PR-AUC 0.3000" in choose_champion([first, second]).reason
     equal = replace(second, accuracy=0.2, loss=0.5)
-    assert "equal macro PR-AUC of version 1" in choose_champion([first, equal]).reason
+    assert "version 1 has the same macro PR-AUC" in choose_champion([first, equal]).reason
     assert "macro PR-AUC" in RULE
 
 
 def test_the_test_split_cannot_decide():
-    """The rule is given nothing that was measured on it."""
+    """The rule has no argument that was measured on the test split."""
     assert "never the test split" in RULE
     assert not [f.name for f in fields(Contender) if "test" in f.name]

@@ -161,7 +161,7 @@ def test_same_seed_same_result():
     assert one == two
 
 
-def test_what_cannot_be_scored_is_refused():
+def test_inputs_that_cannot_be_scored_are_refused():
     with pytest.raises(UserError, match="no track"):
         scores(np.array([], dtype=int), np.array([], dtype=int))
     good = answers(np.array([0, 1]))

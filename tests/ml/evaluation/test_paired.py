@@ -1,4 +1,4 @@
-"""Intervals and tests of studies: known answers, and simulated collections."""
+"""Intervals and tests of studies: known results, and simulated collections."""
 
 import numpy as np
 import pytest
@@ -21,14 +21,14 @@ def answers(rng, sizes, repeats, gain=0.0):
 def test_the_difference_is_the_mean_of_paired_answers():
     control = np.array([[0, 0, 1, 1, 0, 1]] * 2, float)
     arm = np.array([[1, 1, 1, 1, 0, 1], [1, 0, 1, 1, 0, 1]], float)
-    found = compare(arm, control, np.array([0, 0, 1, 1, 2, 2]))
-    assert found.difference == pytest.approx(3 / 12)
-    assert (found.n, found.n_groups, found.n_repeats) == (6, 3, 2)
-    assert (found.wins, found.losses) == (1, 0)
-    assert found.low <= found.difference <= found.high
+    result = compare(arm, control, np.array([0, 0, 1, 1, 2, 2]))
+    assert result.difference == pytest.approx(3 / 12)
+    assert (result.n, result.n_groups, result.n_repeats) == (6, 3, 2)
+    assert (result.wins, result.losses) == (1, 0)
+    assert result.low <= result.difference <= result.high
 
 
-def test_a_clear_gain_is_found_and_no_gain_is_not():
+def test_a_clear_gain_is_detected_and_no_gain_is_not():
     sizes = [3] * 30
     arm, control, groups = answers(np.random.default_rng(0), sizes, 3, gain=1.5)
     better = compare(arm, control, groups)
@@ -48,17 +48,17 @@ def test_p_and_interval_never_contradict_each_other(seed, repeats, n_groups):
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 9, n_groups).tolist()
     arm, control, groups = answers(rng, sizes, repeats, gain=float(rng.normal()))
-    found = compare(arm, control, groups, n_bootstrap=300)
-    assert -1 <= found.low <= found.difference <= found.high <= 1
-    assert 0 < found.p_value <= 1
-    assert (found.p_value < 0.05) <= (found.low > 0 or found.high < 0)
-    assert 0 < found.smallest <= 1
+    result = compare(arm, control, groups, n_bootstrap=300)
+    assert -1 <= result.low <= result.difference <= result.high <= 1
+    assert 0 < result.p_value <= 1
+    assert (result.p_value < 0.05) <= (result.low > 0 or result.high < 0)
+    assert 0 < result.smallest <= 1
 
 
 def test_one_group_alone_says_nothing():
-    found = compare(np.ones((2, 9)), np.zeros((2, 9)), np.zeros(9))
-    assert (found.low, found.high, found.smallest) == (-1, 1, 1)
-    assert found.p_value >= 0.05
+    result = compare(np.ones((2, 9)), np.zeros((2, 9)), np.zeros(9))
+    assert (result.low, result.high, result.smallest) == (-1, 1, 1)
+    assert result.p_value >= 0.05
 
 
 def test_one_prolific_artist_is_no_crowd():
@@ -72,10 +72,10 @@ def test_one_prolific_artist_is_no_crowd():
 def test_only_tracks_that_both_answered_count():
     control = np.array([[0, 1, np.nan, 1.0]])
     arm = np.array([[1, np.nan, 1, 1.0]])
-    found = compare(arm, control, np.arange(4))
-    assert found.n == 2
-    assert found.difference == 0.5
-    with pytest.raises(ValueError, match="no track was asked"):
+    result = compare(arm, control, np.arange(4))
+    assert result.n == 2
+    assert result.difference == 0.5
+    with pytest.raises(ValueError, match="no track was predicted"):
         compare(np.array([[np.nan, 1]]), np.array([[1, np.nan]]), np.arange(2))
     with pytest.raises(ValueError, match="other tracks"):
         compare(np.ones((1, 3)), np.ones((1, 4)), np.arange(3))
@@ -83,11 +83,11 @@ def test_only_tracks_that_both_answered_count():
 
 def test_an_estimate_holds_its_repeats():
     right = np.array([[1, 1, 0, 1], [1, 0, 0, np.nan]], float)
-    found = estimate(right, np.array([0, 0, 1, 2]))
-    assert found.accuracy == pytest.approx(4 / 7)
-    assert found.by_repeat == (0.75, pytest.approx(1 / 3))
-    assert found.spread == pytest.approx(np.std([0.75, 1 / 3], ddof=1))
-    assert 0 <= found.low <= found.accuracy <= found.high <= 1
+    result = estimate(right, np.array([0, 0, 1, 2]))
+    assert result.accuracy == pytest.approx(4 / 7)
+    assert result.by_repeat == (0.75, pytest.approx(1 / 3))
+    assert result.spread == pytest.approx(np.std([0.75, 1 / 3], ddof=1))
+    assert 0 <= result.low <= result.accuracy <= result.high <= 1
     assert estimate(right[:1], np.arange(4)).spread == 0.0
 
 
@@ -102,14 +102,14 @@ def test_intervals_hold_and_false_alarms_are_rare(repeats):
     """120 simulated studies; `benchmarks/paired.py` does it at length."""
     rng = np.random.default_rng(repeats)
     sizes = [12, 9, 6, 5, 4, 4, 3, 3, 3, 2, 2, 2, 1, 1, 1, 1, 1, 1]
-    held = alarms = covered = 0
+    covered = alarms = covered = 0
     for _ in range(120):
         arm, control, groups = answers(rng, sizes, repeats)
-        found = compare(arm, control, groups, n_bootstrap=400)
-        held += found.low <= 0 <= found.high
-        alarms += found.p_value < 0.05
+        result = compare(arm, control, groups, n_bootstrap=400)
+        covered += result.low <= 0 <= result.high
+        alarms += result.p_value < 0.05
         level = estimate(control, groups, n_bootstrap=400)
         covered += level.low <= 0.5 <= level.high
-    assert held >= 110  # of 95 % or more, fewer would be seen once in a hundred times
+    assert covered >= 110  # of 95 % or more, fewer would be seen once in a hundred times
     assert covered >= 108
     assert alarms <= 10

@@ -14,23 +14,25 @@ def against(difference, reach=0.03):
     )
 
 
-def told(comparisons, adjusted, not_measured=None, chance=0.3):
+def verdict_on(comparisons, adjusted, not_measured=None, chance=0.3):
     estimates = {"none": level(), **{arm: level() for arm in comparisons}}
     return verdict("none", estimates, comparisons, adjusted, not_measured or {}, chance=chance)
 
 
-def test_undetermined_is_an_answer_with_what_could_have_been_shown():
-    text = told({"mixup": against(0.01), "image": against(-0.02)}, {"mixup": 0.9, "image": 0.4})
+def test_an_undetermined_answer_has_the_detectable_difference():
+    text = verdict_on(
+        {"mixup": against(0.01), "image": against(-0.02)}, {"mixup": 0.9, "image": 0.4}
+    )
     assert text == (
         "Undetermined at this size: no arm differs from none by more than chance would have it. "
         "The smallest difference this data could show is 7 points (131 tracks in 31 groups, "
         "2 seeds)."
     )
-    assert "mixup does not differ from none" in told({"mixup": against(0.0)}, {"mixup": 1.0})
+    assert "mixup does not differ from none" in verdict_on({"mixup": against(0.0)}, {"mixup": 1.0})
 
 
-def test_what_differs_is_told_with_direction_interval_and_p():
-    text = told(
+def test_a_difference_has_direction_interval_and_p():
+    text = verdict_on(
         {"mixup": against(0.041), "image": against(-0.1), "both": against(0.01)},
         {"mixup": 0.02, "image": 0.0004, "both": 0.7},
     )
@@ -41,11 +43,11 @@ def test_what_differs_is_told_with_direction_interval_and_p():
 
 
 def test_one_arm_alone_is_held_against_chance():
-    assert "above the 30% of always giving" in told({}, {})
-    assert "not shown to be above the 90%" in told({}, {}, chance=0.9)
+    assert "above the 30% of always giving" in verdict_on({}, {})
+    assert "not shown to be above the 90%" in verdict_on({}, {}, chance=0.9)
 
 
 @pytest.mark.parametrize("comparisons", [{}, {"mixup": against(0.0)}])
-def test_what_was_not_measured_is_said(comparisons):
-    text = told(comparisons, dict.fromkeys(comparisons, 1.0), {"imagenet": "no such file"})
+def test_arms_without_results_are_listed(comparisons):
+    text = verdict_on(comparisons, dict.fromkeys(comparisons, 1.0), {"imagenet": "no such file"})
     assert text.endswith("Not measured: imagenet.")

@@ -31,18 +31,18 @@ def test_is_librosas(frames, librosa):
     samples = (frames - 1) * HOP + 3
     mono = sum(tone_and_clicks(samples))
     mono += 0.01 * np.random.default_rng(frames).standard_normal(samples).astype(np.float32)
-    found = of(mono)
+    moments = of(mono)
     spectrum = stft(mono, n_fft=2048, hop=HOP).numpy()
     expected = []
     for part in librosa.decompose.hpss(spectrum):
         samples_of_part = librosa.istft(part, n_fft=2048, hop_length=HOP, length=samples)
         expected += [samples_of_part.mean(dtype=np.float64), samples_of_part.var(dtype=np.float64)]
     scale = float(np.sqrt(mono.var()))
-    np.testing.assert_allclose(found[0::2], expected[0::2], atol=1e-6 * scale)
-    np.testing.assert_allclose(found[1::2], expected[1::2], rtol=1e-4)
+    np.testing.assert_allclose(moments[0::2], expected[0::2], atol=1e-6 * scale)
+    np.testing.assert_allclose(moments[1::2], expected[1::2], rtol=1e-4)
 
 
-def test_what_is_held_is_harmonic_and_what_is_struck_is_percussive():
+def test_a_steady_tone_is_harmonic_and_a_click_is_percussive():
     tone, clicks = tone_and_clicks(4 * RATE)
     _, harmonic, _, percussive = of(tone)
     assert harmonic > 100 * percussive

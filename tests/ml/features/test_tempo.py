@@ -22,7 +22,7 @@ def tempo(*windows: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("bpm", [75.0, 100.0, 120.0, 150.0])
-def test_the_beat_is_found(bpm):
+def test_the_tempo_of_clicks_is_estimated(bpm):
     assert tempo(decibels(bpm)) == pytest.approx(bpm, rel=0.04)  # lags are whole frames
 
 

@@ -88,7 +88,7 @@ def test_the_features_are_librosas(name: str, librosa) -> None:
 
 
 @pytest.mark.parametrize("cents", [-37, -10, 0, 23, 45])
-def test_the_tuning_is_found_and_is_librosas(cents: int, librosa) -> None:
+def test_the_tuning_is_correct_and_is_librosas(cents: int, librosa) -> None:
     t = np.arange(3 * RATE) / RATE
     notes = 440.0 * 2 ** ((np.array([-9, -5, 0, 3]) + cents / 100) / 12)
     mono = 0.1 * np.sin(2 * np.pi * notes[:, None] * t).sum(axis=0).astype(np.float32)
@@ -150,7 +150,7 @@ def test_a_spectrum_on_other_strides_gives_the_same() -> None:
 
 
 class TestStream:
-    """However a track is cut, a stream gives the bits of the whole."""
+    """For any block sizes, a stream gives the same bits as the whole track."""
 
     @settings(max_examples=15, deadline=None)
     @given(
@@ -173,7 +173,7 @@ class TestStream:
         assert ours(mono, FeatureOptions(window_s=seconds)) == ours(mono)
 
     def test_windows_are_pooled_by_the_law_of_total_variance(self):
-        """Two windows, each a whole number of tiles, with tunings and levels of their own."""
+        """Two windows of whole tiles, with different tunings and levels."""
         frames = FeatureOptions(window_s=2.0).window_frames(RATE)
         assert frames == TILE
         at = np.arange(2 * frames * features.HOP - 1)
@@ -208,17 +208,15 @@ class TestStream:
         most = 0
         for _ in range(20 * window // TILE):
             stream.push(np.zeros(TILE * 512, np.float32), tile)
-            kept = [*stream._powers, *stream._decibels]
-            held = sum(part.nbytes for part in kept)
-            held += sum(part.nbytes for part in stream._peaks._heights + stream._peaks._frequencies)
-            held += sum(part.nbytes for part in stream._padded._held)
-            most = max(most, held)
+            arrays = [*stream._powers, *stream._decibels, *stream._padded._pending]
+            arrays += stream._peaks._heights + stream._peaks._frequencies
+            most = max(most, sum(array.nbytes for array in arrays))
         assert most <= window * 5200 + TILE * 512 * 4 * 2
 
     def test_frames_after_an_incomplete_tile_are_refused(self):
         stream = FeatureStream(RATE)
         stream.push(np.zeros(0, np.float32), torch.zeros(1025, 5, dtype=torch.complex64))
-        with pytest.raises(ValueError, match="5 frames came before"):
+        with pytest.raises(ValueError, match="5 frames were added before"):
             stream.push(np.zeros(0, np.float32), torch.zeros(1025, 5, dtype=torch.complex64))
 
     def test_samples_and_frames_must_be_of_one_signal(self):
@@ -237,7 +235,7 @@ class TestOptions:
         assert list(got) == features.feature_names(ALL)
         assert got["perceptr_var"] > 5 * got["harmony_var"]
 
-    def test_what_is_not_asked_for_changes_nothing(self):
+    def test_optional_features_do_not_change_the_others(self):
         mono = signals()["melody"]
         with_all = ours(mono, ALL)
         assert {name: with_all[name] for name in features.feature_names()} == ours(mono)
@@ -256,7 +254,7 @@ class TestOptions:
 
 
 def test_the_published_gtzan_table_is_reproduced(real_data: Path) -> None:
-    """Ten rows of the table everyone downloads, from the untouched clips."""
+    """Ten rows of the table published with GTZAN, from the original clips."""
     with (real_data / "metadata/gtzan/features_30_sec.csv").open() as file:
         table = {row["filename"]: row for row in csv.DictReader(file)}
     clips = sorted(real_data.glob("library/gtzan/*/*.00000.wav"))

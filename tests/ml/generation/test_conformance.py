@@ -1,11 +1,12 @@
-"""What every generation method must do; a new one joins by one line in METHODS.
+"""What every generation method must do. A new method joins by one entry in METHODS.
 
-A method takes a model, a log-mel spectrogram `[frame, mel]` in dB and a seed, and gives the edit
-`[frame, mel]` in dB.
+An entry is a function from a model, a log-mel spectrogram `[frame, mel]` in dB and a seed to the
+edit `[frame, mel]` in dB. Its key starts with the name of the method in the recipes.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,13 +16,14 @@ from melgraph.ml.generation.deep_dream import dream
 from melgraph.ml.models import build
 from melgraph.ml.models.base import Classifier, InputShape
 from melgraph.ml.specs.dream import DreamConfig
+from melgraph.ml.specs.recipe import RecipeSpec, method_of
 
 Method = Callable[[Classifier, np.ndarray, int], np.ndarray]
 LIMIT_DB = 2.0
 N_MELS = 128
 
 
-def _dreamt(model: Classifier, mel: np.ndarray, seed: int, *, objective: str) -> np.ndarray:
+def _deep_dream(model: Classifier, mel: np.ndarray, seed: int, *, objective: str) -> np.ndarray:
     config = DreamConfig(
         objective=objective,
         class_index=1 if objective == "class" else None,
@@ -35,15 +37,21 @@ def _dreamt(model: Classifier, mel: np.ndarray, seed: int, *, objective: str) ->
 
 
 METHODS: dict[str, Method] = {
-    "deep_dream, layer": partial(_dreamt, objective="layer"),
-    "deep_dream, guide": partial(_dreamt, objective="guide"),
-    "deep_dream, class": partial(_dreamt, objective="class"),
+    "deep_dream, layer": partial(_deep_dream, objective="layer"),
+    "deep_dream, guide": partial(_deep_dream, objective="guide"),
+    "deep_dream, class": partial(_deep_dream, objective="class"),
 }
 
 
 def spectrogram(frames: int = 96, *, seed: int = 0) -> np.ndarray:
     noise = np.random.default_rng(seed).standard_normal((frames, N_MELS))
     return (noise * 10 + np.linspace(0, -40, N_MELS)).astype(np.float32)
+
+
+def test_every_method_of_the_recipes_has_an_entry():
+    members = get_args(RecipeSpec)[0]
+    names = {method_of(member) for member in (get_args(members) or (members,))}
+    assert {key.split(",")[0] for key in METHODS} == names
 
 
 @pytest.fixture(params=METHODS)
@@ -69,9 +77,9 @@ def test_an_edit_of_the_same_shape_finite_bounded_and_not_empty(method, model, f
 
 def test_the_same_bytes_again_and_the_input_is_left_alone(method, model):
     mel = spectrogram()
-    given = mel.tobytes()
+    before = mel.tobytes()
     assert method(model, mel, 4).tobytes() == method(model, mel, 4).tobytes()
-    assert mel.tobytes() == given
+    assert mel.tobytes() == before
 
 
 def test_no_global_state_is_used_or_changed(method, model):

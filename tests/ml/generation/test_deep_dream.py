@@ -63,20 +63,20 @@ def test_the_layer_answers_more_strongly(model, layer):
     )
 
 
-def test_every_octave_climbs_and_tells_its_history(model):
-    seen: list[tuple[int, int]] = []
+def test_every_octave_raises_the_objective_and_has_its_history(model):
+    reports: list[tuple[int, int]] = []
     result = dream(
         model,
         spectrogram(),
         layer="conv2",
         config=QUICK,
         seed=0,
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda done, total: reports.append((done, total)),
     )
     assert [(o.mels, o.frames) for o in result.octaves] == [(33, 61), (46, 86), (64, 120)]
     assert all(len(o.objective) == QUICK.steps + 1 for o in result.octaves)
     assert all(o.objective[-1] > o.objective[0] for o in result.octaves)
-    assert seen == [(done, 18) for done in range(1, 19)]
+    assert reports == [(done, 18) for done in range(1, 19)]
 
 
 def test_a_class_gets_a_higher_logit(model):
@@ -164,18 +164,18 @@ def test_no_octave_is_smaller_than_configured(model):
     assert [o.mels for o in result.octaves] == [46, 64]
 
 
-def test_too_short_for_the_network_is_told(model):
+def test_a_spectrogram_that_is_too_short_is_refused(model):
     with pytest.raises(UserError, match="5 frames of 64 mel bands"):
         dream(model, spectrogram(5), layer="conv2", config=QUICK, seed=0)
 
 
-def test_an_unknown_layer_is_told_with_the_known_ones(model):
+def test_an_unknown_layer_is_refused_with_a_list_of_the_layers(model):
     with pytest.raises(UserError, match=r"no layer 'conv9'[\s\S]*conv1, conv2"):
         dream(model, spectrogram(), layer="conv9", config=QUICK, seed=0)
 
 
 @pytest.mark.parametrize("objective", ["layer", "guide", "class"])
-def test_what_an_objective_needs_is_asked_for(model, objective):
+def test_a_missing_argument_of_an_objective_is_reported(model, objective):
     config = DreamConfig(objective=objective)
     layer = "conv1" if objective == "guide" else None
     missing = {"layer": "layer", "guide": "guide", "class": "class_index"}[objective]
@@ -183,13 +183,13 @@ def test_what_an_objective_needs_is_asked_for(model, objective):
         dream(model, spectrogram(), layer=layer, config=config, seed=0)
 
 
-def test_an_unknown_class_is_told(model):
+def test_an_unknown_class_is_reported(model):
     config = DreamConfig(objective="class", class_index=3)
     with pytest.raises(UserError, match=r"no class 3[\s\S]*choose 0 to 2"):
         dream(model, spectrogram(), config=config, seed=0)
 
 
-def test_a_dead_layer_is_told(model):
+def test_a_dead_layer_is_reported(model):
     with torch.no_grad():
         model.conv2.weight.zero_()
         model.conv2.bias.zero_()
@@ -197,7 +197,7 @@ def test_a_dead_layer_is_told(model):
         dream(model, spectrogram(), layer="conv2", config=QUICK, seed=0)
 
 
-def test_a_layer_that_does_not_depend_on_the_input_is_told(model):
+def test_a_layer_that_does_not_depend_on_the_input_is_reported(model):
     with torch.no_grad():
         model.conv2.weight.zero_()
         model.conv2.bias.fill_(1.0)
@@ -205,14 +205,14 @@ def test_a_layer_that_does_not_depend_on_the_input_is_told(model):
         dream(model, spectrogram(), layer="conv2", config=QUICK, seed=0)
 
 
-def test_broken_weights_are_told(model):
+def test_broken_weights_are_reported(model):
     with torch.no_grad():
         model.conv1.weight[0] = float("nan")
     with pytest.raises(UserError, match="the objective is nan"):
         dream(model, spectrogram(), layer="conv2", config=QUICK, seed=0)
 
 
-def test_a_gradient_that_is_not_finite_is_told(model):
+def test_a_gradient_that_is_not_finite_is_reported(model):
     class Root(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.sqrt(0.0 * x)  # a finite value with an infinite slope
@@ -224,7 +224,7 @@ def test_a_gradient_that_is_not_finite_is_told(model):
 
 
 @pytest.mark.parametrize(
-    ("log_mel", "said"),
+    ("log_mel", "message"),
     [
         (np.zeros((0, 64)), r"give \[at least 1 frame, 64 mel\]"),
         (np.zeros(64), r"give \[at least 1 frame, 64 mel\]"),
@@ -232,8 +232,8 @@ def test_a_gradient_that_is_not_finite_is_told(model):
         (np.full((120, 64), np.inf), "7680 values that are not finite"),
     ],
 )
-def test_spectrograms_that_do_not_fit_are_refused(model, log_mel, said):
-    with pytest.raises(UserError, match=said):
+def test_spectrograms_that_do_not_fit_are_refused(model, log_mel, message):
+    with pytest.raises(UserError, match=message):
         dream(model, log_mel.astype(np.float32), layer="conv1", config=QUICK, seed=0)
 
 
@@ -244,7 +244,9 @@ def test_an_octave_looks_to_the_network_like_the_music_it_was_shrunk_from(model)
     shrunk = np.tile(np.interp(half, range(64), typical[0]), (61, 1)).astype(np.float32)
     dreamer = Dreamer(model)
     inputs: list[torch.Tensor] = []
-    dreamer._network.conv1.register_forward_pre_hook(lambda _m, given: inputs.append(given[0]))
+    dreamer._network.conv1.register_forward_pre_hook(
+        lambda _m, arguments: inputs.append(arguments[0])
+    )
     for log_mel in (typical, shrunk):
         dreamer.logits(torch.from_numpy(log_mel.T.copy())[None, None])
     assert [tuple(x.shape[2:]) for x in inputs] == [(64, 120), (33, 61)]

@@ -85,7 +85,7 @@ def test_an_unknown_layer_lists_the_known(model):
         dream(model, spectrogram(), layer="conv5", config=QUICK, seed=0)
 
 
-def test_a_dead_layer_is_told(model):
+def test_a_dead_layer_is_reported(model):
     with torch.no_grad():
         model.layers()["conv3"].weight.zero_()
     with pytest.raises(UserError, match="the layer is dead"):

@@ -84,7 +84,7 @@ def test_six_decibels_in_a_band_raise_that_band_only(rate):
         assert rise[4] == pytest.approx(0.0, abs=0.02)
 
 
-def test_the_edit_is_where_it_was_asked_for_in_the_mel_spectrogram():
+def test_the_edit_is_at_its_place_in_the_mel_spectrogram():
     """At the transform's own rate the new log-mel minus the old one is the delta."""
     original = noise(4 * TRANSFORM.sample_rate, 1)
     rng = np.random.default_rng(1)
@@ -131,7 +131,7 @@ def test_the_edit_follows_the_seconds_at_another_rate():
     assert late == pytest.approx(6.0, abs=0.1)
 
 
-def test_a_peak_above_one_is_brought_down_by_one_factor_that_is_told():
+def test_a_peak_above_one_is_scaled_down_by_one_reported_factor():
     original = noise(22050, 2, level=0.2)
     delta = zeros_for(original, 22050) + 20.0
     result = apply(original, 22050, delta)
@@ -166,7 +166,7 @@ def test_the_window_lasts_as_long_at_every_rate():
 
 
 @pytest.mark.parametrize(
-    ("samples", "delta", "said"),
+    ("samples", "delta", "message"),
     [
         (noise(22050, 1)[:, 0], np.zeros((44, 128), np.float32), "shape (22050,)"),
         (noise(0, 1), np.zeros((44, 128), np.float32), "shape (0, 1)"),
@@ -175,10 +175,10 @@ def test_the_window_lasts_as_long_at_every_rate():
         (noise(22050, 1), np.full((44, 128), np.nan, np.float32), "5632 values"),
     ],
 )
-def test_what_does_not_belong_together_is_refused(samples, delta, said):
+def test_inputs_that_do_not_fit_together_are_refused(samples, delta, message):
     with pytest.raises(UserError) as refused:
         apply(samples, 22050, delta)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_snr_of_equal_scaled_and_silent_sounds():

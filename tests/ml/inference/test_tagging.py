@@ -89,7 +89,7 @@ def test_another_layer_gives_its_pooled_channels(folder, pooling):
 
 
 def test_what_is_wrong_with_the_weights_is_told(folder):
-    with pytest.raises(UserError, match=r"'gone\.pth' are not there") as caught:
+    with pytest.raises(UserError, match=r"'gone\.pth' are missing") as caught:
         load_tagger(spec(file="gone.pth"), folder)
     assert str(folder / "gone.pth") == caught.value.where
     with pytest.raises(UserError, match=r"tiny\.pth is damaged: its [0-9,]+ bytes"):
@@ -97,7 +97,7 @@ def test_what_is_wrong_with_the_weights_is_told(folder):
     with pytest.raises(UserError, match="cannot be fetched") as caught:
         load_tagger(spec(file="x.pth", weights="http://127.0.0.1:9/x.pth"), folder)
     assert str(folder / "x.pth") in caught.value.remedy
-    with pytest.raises(UserError, match="answers 3 tags, the spec names 2"):
+    with pytest.raises(UserError, match="has 3 outputs, the spec names 2 tags"):
         load_tagger(spec(tags=TAGS[:2]), folder)
     whole = check_digest(folder / "tiny.pth")
     _, meta = load_tagger(spec(tags=(), sha256=whole), folder)

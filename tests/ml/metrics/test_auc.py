@@ -11,30 +11,30 @@ scores = st.lists(st.integers(-5, 5), min_size=1, max_size=12)
 @settings(deadline=None)
 @given(scores, scores)
 def test_value_is_the_share_of_pairs_in_order(inside, outside):
-    found = auc(np.array(inside, float), np.array(outside, float))
+    area = auc(np.array(inside, float), np.array(outside, float))
     pairs = [(o > i) + 0.5 * (o == i) for o in outside for i in inside]
-    assert found.value == pytest.approx(np.mean(pairs))
-    assert 0 <= found.low <= found.value + 1e-9
-    assert found.value - 1e-9 <= found.high <= 1
-    assert found.high - found.low > 0.05  # so few tracks are never sure
+    assert area.value == pytest.approx(np.mean(pairs))
+    assert 0 <= area.low <= area.value + 1e-9
+    assert area.value - 1e-9 <= area.high <= 1
+    assert area.high - area.low > 0.05  # few tracks give a wide interval
     mirrored = auc(np.array(outside, float), np.array(inside, float))
-    assert mirrored.low == pytest.approx(1 - found.high, abs=1e-6)
+    assert mirrored.low == pytest.approx(1 - area.high, abs=1e-6)
 
 
 def test_the_interval_holds_the_truth():
-    """Of 400 pairs of normal samples, 95 % of the intervals hold the AUC they were drawn with."""
+    """For 400 pairs of normal samples, 95 % of the intervals contain the true AUC."""
     from scipy.stats import norm
 
     rng, shift = np.random.default_rng(0), 1.2
     truth = norm.cdf(shift / np.sqrt(2))
-    held = 0
+    covered = 0
     for _ in range(400):
-        found = auc(rng.normal(size=25), shift + rng.normal(size=18))
-        held += found.low <= truth <= found.high
-    assert 0.92 <= held / 400 <= 0.99
+        area = auc(rng.normal(size=25), shift + rng.normal(size=18))
+        covered += area.low <= truth <= area.high
+    assert 0.92 <= covered / 400 <= 0.99
 
 
-def test_told_apart_always_is_not_certain():
+def test_perfect_separation_has_a_wide_interval():
     few, many = (auc(np.zeros(n), np.ones(n)) for n in (5, 500))
     assert few.value == few.high == many.value == many.high == 1
     assert few.low < 0.8 < 0.99 < many.low

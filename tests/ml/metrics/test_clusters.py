@@ -40,7 +40,7 @@ class TestHungarianAccuracy:
 
 
 class TestFormulas:
-    """The vectorised figures against scikit-learn's."""
+    """The vectorised metrics, compared with scikit-learn's."""
 
     @settings(deadline=None)
     @given(partitions)
@@ -59,9 +59,9 @@ class TestFormulas:
         codes = np.array(case[0])
         vectors = np.random.default_rng(0).normal(size=(len(codes), 3)) * (not equal)
         distances = np.linalg.norm(vectors[:, None] - vectors, axis=2)
-        found = silhouettes(distances.astype(np.float32), codes)
+        values = silhouettes(distances.astype(np.float32), codes)
         if 2 <= len(set(case[0])) < len(codes):
             expected = silhouette_samples(distances, codes, metric="precomputed")
-            np.testing.assert_allclose(found, expected, atol=1e-5)
+            np.testing.assert_allclose(values, expected, atol=1e-5)
         else:
-            assert np.isnan(found).all()
+            assert np.isnan(values).all()

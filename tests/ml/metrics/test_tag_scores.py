@@ -1,4 +1,4 @@
-"""Areas under the curves, held against scikit-learn and against brute force."""
+"""Areas under the curves, compared with scikit-learn and with brute force."""
 
 import numpy as np
 import pytest
@@ -40,14 +40,14 @@ def test_areas_are_those_of_scikit_learn_and_undefined_where_nothing_can_be_rank
 @given(ranked())
 def test_a_weighted_version_is_the_repeated_tracks(drawn):
     scores, truth, weights = drawn
-    found = np.stack(weighted_macro(scores, truth, weights), axis=1)
+    averages = np.stack(weighted_macro(scores, truth, weights), axis=1)
     for version, times in enumerate(weights.astype(int)):
         rows = np.repeat(np.arange(len(times)), times)
         expected = macro(scores[rows], truth[rows]) if len(rows) else (None, None)
         if expected[0] is None:
-            assert np.isnan(found[version]).all()
+            assert np.isnan(averages[version]).all()
         else:
-            np.testing.assert_allclose(found[version], expected, atol=1e-12)
+            np.testing.assert_allclose(averages[version], expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(("n", "positives"), [(1, 1), (5, 5), (8, 3), (20, 1), (50, 10)])

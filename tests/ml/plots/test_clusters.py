@@ -12,13 +12,13 @@ class TestContingency:
     table = np.array([[5, 1, 0], [0, 7, 2], [1, 0, 3], [2, 2, 0]])
 
     def test_is_a_picture_and_the_same_again(self):
-        given = (self.table, [f"cluster {n}" for n in range(4)], ["a", "b", "c"], "title")
-        data = plots.contingency_matrix(*given)
+        arguments = (self.table, [f"cluster {n}" for n in range(4)], ["a", "b", "c"], "title")
+        data = plots.contingency_matrix(*arguments)
         with Image.open(io.BytesIO(data)) as picture:
             assert (picture.format, picture.mode, picture.size[0]) == ("PNG", "P", 840)
-        assert data == plots.contingency_matrix(*given)
+        assert data == plots.contingency_matrix(*arguments)
 
-    def test_what_does_not_fit_is_refused(self):
+    def test_inputs_that_do_not_fit_are_refused(self):
         with pytest.raises(ValueError, match=r"shape \(4, 3\) for 3 clusters, 4 labels"):
             plots.contingency_matrix(self.table, ["1", "2", "3"], ["a", "b", "c", "d"], "")
 
@@ -26,8 +26,10 @@ class TestContingency:
 class TestDistances:
     def test_a_row_for_each_kind_that_there_is(self):
         rng = np.random.default_rng(0)
-        given = {"train": rng.random(50), "none": np.zeros(0), "outside": 2 * rng.random(9)}
-        with_line, without = (plots.distance_histograms(given, at, "title") for at in (0.5, None))
+        arguments = {"train": rng.random(50), "none": np.zeros(0), "outside": 2 * rng.random(9)}
+        with_line, without = (
+            plots.distance_histograms(arguments, at, "title") for at in (0.5, None)
+        )
         heights = []
         for data in (with_line, without, plots.distance_histograms({"a": np.ones(3)}, 9.0, "")):
             with Image.open(io.BytesIO(data)) as picture:
@@ -44,10 +46,10 @@ class TestThumbnails:
     def test_time_goes_across_and_pitch_up(self):
         values = np.full((500, 128), -90.0, np.float16)
         values[400:, :32] = -10  # late and low
-        found = plots.thumbnail(values)
-        assert (found.shape, found.dtype) == ((HEIGHT, WIDTH), np.uint8)
-        assert found[-1, -1] == 255
-        assert found[0, -1] == found[-1, 0] == found[0, 0] == 0
+        picture = plots.thumbnail(values)
+        assert (picture.shape, picture.dtype) == ((HEIGHT, WIDTH), np.uint8)
+        assert picture[-1, -1] == 255
+        assert picture[0, -1] == picture[-1, 0] == picture[0, 0] == 0
 
     @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (90_000, 128), (1536, 200)])
     def test_any_length_and_any_bands(self, shape):

@@ -15,8 +15,8 @@ PARTS = ("train", "test", "left out")
 
 
 def correlations(n: int) -> np.ndarray:
-    found = np.corrcoef(np.random.default_rng(n).normal(size=(n, 50)))
-    return np.atleast_2d(found)
+    matrix = np.corrcoef(np.random.default_rng(n).normal(size=(n, 50)))
+    return np.atleast_2d(matrix)
 
 
 def names(n: int) -> list[str]:
@@ -51,7 +51,7 @@ def test_every_picture_is_a_palette_png_of_the_common_width_and_repeats(name):
         assert PICTURES[name]() == data
 
 
-def test_what_does_not_fit_is_refused():
+def test_inputs_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="nothing to draw"):
         plots.class_balance({}, PARTS)
     with pytest.raises(ValueError, match="nothing to draw"):
@@ -77,4 +77,4 @@ def test_panels_fill_their_rows(count):
     [(0, "0"), (0.25, "0.25"), (-750, "-750"), (9000, "9000"), (3e4, "30k"), (-1.5e6, "-1.5M")],
 )
 def test_axes_have_no_exponents(value, text):
-    assert plots._plainly(value) == text
+    assert plots._plain_number(value) == text

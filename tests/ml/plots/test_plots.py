@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from melgraph.ml import plots
-from melgraph.ml.plots.spectrograms import averaged, readable_ticks
+from melgraph.ml.plots.spectrograms import average_frames, readable_ticks
 from melgraph.ml.spectral import MelTransform, mel_frequencies
 
 TRANSFORM = MelTransform()
@@ -66,7 +66,7 @@ def test_the_same_inputs_give_the_same_bytes(name):
     assert PICTURES[name]() == PICTURES[name]()
 
 
-def test_what_does_not_fit_is_refused():
+def test_inputs_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"shape \(2, 2\) for 3 classes"):
         plots.confusion_matrix(counts(2), ["a", "b", "c"], "t")
     with pytest.raises(ValueError, match="no epoch"):
@@ -97,15 +97,15 @@ def test_pictures_of_thirty_seconds_are_light_enough_for_a_page():
 def test_the_palette_keeps_the_colours_of_both_maps():
     """No edit is white, up is red and down is blue, also beside the colours of the sound."""
     ramp = np.tile(np.linspace(-6, 6, 128), (100, 1))
-    shown = pixels(plots.spectrogram_triptych(SOUND, ramp, SOUND, TRANSFORM))
-    assert any(r > 90 and g < 20 and b < 50 for r, g, b in shown)  # the red end of the map
-    assert any(r < 20 and 30 < g < 60 and b > 80 for r, g, b in shown)  # the blue end
+    colours = pixels(plots.spectrogram_triptych(SOUND, ramp, SOUND, TRANSFORM))
+    assert any(r > 90 and g < 20 and b < 50 for r, g, b in colours)  # the red end of the map
+    assert any(r < 20 and 30 < g < 60 and b > 80 for r, g, b in colours)  # the blue end
 
 
 @pytest.mark.parametrize("frames", [350, 351, 1292, 20000])
 def test_a_long_sound_is_averaged_and_no_frame_is_left_out(frames):
     ramp = np.tile(np.arange(frames, dtype=np.float32)[:, None], (1, 2))
-    columns = averaged(ramp, most=350)
+    columns = average_frames(ramp, most=350)
     assert columns.shape == (350, 2)
     assert (np.diff(columns[:, 0]) > 0).all()
     ends = np.append(np.arange(350) * frames // 350, frames)  # of the stretches
@@ -113,7 +113,7 @@ def test_a_long_sound_is_averaged_and_no_frame_is_left_out(frames):
 
 
 def test_a_short_sound_is_drawn_as_it_is():
-    assert np.array_equal(averaged(SOUND, most=100), SOUND)
+    assert np.array_equal(average_frames(SOUND, most=100), SOUND)
 
 
 def test_ticks_do_not_overlap():

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from melgraph.ml.recordings.components import components, edges_from_keys, name_edges
 
 
-def joined(paths):
+def groups_by_name(paths):
     """The components of the file names, as sets of paths."""
-    found = components(len(paths), name_edges(paths))
-    return {frozenset(p for p, c in zip(paths, found, strict=True) if c == n) for n in found}
+    groups = components(len(paths), name_edges(paths))
+    return {frozenset(p for p, c in zip(paths, groups, strict=True) if c == n) for n in groups}
 
 
 class TestComponents:
@@ -41,9 +41,9 @@ class TestComponents:
             reach[i, j] = reach[j, i] = True
         for middle in range(n):
             reach |= np.outer(reach[:, middle], reach[middle])
-        found = components(n, edges)
-        assert ((found[:, None] == found[None]) == reach).all()
-        first = [found.tolist().index(number) for number in range(found.max() + 1)]
+        groups = components(n, edges)
+        assert ((groups[:, None] == groups[None]) == reach).all()
+        first = [groups.tolist().index(number) for number in range(groups.max() + 1)]
         assert first == sorted(first)
 
 
@@ -64,9 +64,9 @@ class TestEdges:
             ("Cafe\u0301.mp3", "Caf\u00e9 - demo.mp3"),
         ],
     )
-    def test_versions_are_joined(self, one, other):
-        assert len(joined([one, other])) == 1
-        assert len(joined([other, one])) == 1
+    def test_versions_are_connected(self, one, other):
+        assert len(groups_by_name([one, other])) == 1
+        assert len(groups_by_name([other, one])) == 1
 
     @pytest.mark.parametrize(
         ("one", "other"),
@@ -81,8 +81,8 @@ class TestEdges:
         ],
     )
     def test_others_are_not(self, one, other):
-        assert len(joined([one, other])) == 2
+        assert len(groups_by_name([one, other])) == 2
 
     def test_chain_of_versions(self):
         paths = ["x/b.mp3", "x/a (live) 2.mp3", "x/a.mp3", "x/a (live).mp3"]
-        assert joined(paths) == {frozenset(paths[:1]), frozenset(paths[1:])}
+        assert groups_by_name(paths) == {frozenset(paths[:1]), frozenset(paths[1:])}

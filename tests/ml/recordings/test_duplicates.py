@@ -1,12 +1,12 @@
-"""Clusters of one recording, and counting it once."""
+"""Clusters of tracks of the same recording, and which of them is counted."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melgraph.ml.recordings.duplicates import chained_clusters, cluster_names, counted_once
+from melgraph.ml.recordings.duplicates import chained_clusters, cluster_names, find_redundant_copies
 
 
-def test_a_chain_is_one_cluster_and_is_told():
+def test_a_chain_is_one_cluster_and_is_reported():
     links = [("b", "a"), ("b", "c"), ("d", "e"), ("f", "f"), ("g", "gone")]
     clusters = cluster_names(list("gfedcba"), links)
     assert clusters == {"a": "a", "b": "a", "c": "a", "d": "d", "e": "d"}
@@ -27,7 +27,9 @@ def test_a_link_never_joins_two_clusters(links):
 
 def left_out(splits, clusters, durations, parent=None):
     ids = [f"id{row}" for row in range(len(splits))]
-    return counted_once(splits, clusters, track_ids=ids, durations_s=durations, parent=parent or {})
+    return find_redundant_copies(
+        splits, clusters, track_ids=ids, durations_s=durations, parent=parent or {}
+    )
 
 
 def test_the_longest_is_counted():
@@ -61,4 +63,4 @@ def test_each_recording_counts_once_and_none_is_lost(rows):
         for name in ("a", "b"):
             members = [n for n, row in enumerate(rows) if row[:2] == (split, name)]
             assert len([n for n in members if n not in gone]) == min(1, len(members))
-    assert all(splits[n] == splits[kept] and kept not in gone for n, kept in gone.items())
+    assert all(splits[n] == splits[staying] and staying not in gone for n, staying in gone.items())

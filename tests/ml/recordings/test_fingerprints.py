@@ -1,4 +1,4 @@
-"""Fingerprints: what the bits are, and what leaves them as they are."""
+"""Fingerprints: their definition, and the changes to which they are robust."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Matching: copies are found where they lie; what merely shares something is not merged."""
+"""Matching: copies match at the right offset; recordings that only share a part do not match."""
 
 import numpy as np
 import pytest
@@ -21,18 +21,18 @@ def sound(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def damaged(codes: np.ndarray, share: float, seed: int = 99) -> np.ndarray:
-    """The same with a share of the bits wrong."""
+    """The same codes with a share of wrong bits."""
     wrong = np.random.default_rng(seed).random((len(codes), N_BITS)) < share
     return codes ^ (wrong << np.arange(N_BITS, dtype=np.uint32)).sum(axis=1, dtype=np.uint32)
 
 
 def matched(*tracks: np.ndarray) -> dict[tuple[int, int], matching.Match]:
-    """All pairs found among the tracks."""
+    """All matches among the tracks, by pair."""
     prints = Fingerprints.of(list(tracks))
-    found = list(Index(prints).matches(prints, within=True))
-    assert all(match.query < match.reference for match in found)
-    pairs = {(match.query, match.reference): match for match in found}
-    assert len(pairs) == len(found)
+    matches = list(Index(prints).matches(prints, within=True))
+    assert all(match.query < match.reference for match in matches)
+    pairs = {(match.query, match.reference): match for match in matches}
+    assert len(pairs) == len(matches)
     return pairs
 
 
@@ -44,7 +44,7 @@ def matched(*tracks: np.ndarray) -> dict[tuple[int, int], matching.Match]:
     seed=st.integers(0, 2**31),
     turned=st.booleans(),
 )
-def test_a_damaged_part_is_found_where_it_lies(start, seconds, wrong, seed, turned):
+def test_a_damaged_part_matches_at_its_offset(start, seconds, wrong, seed, turned):
     whole = sound(30, seed)
     part = damaged(whole[start : start + frames(seconds)], wrong, seed + 1)
     tracks = [sound(20, seed + 2), whole, part]
@@ -54,12 +54,14 @@ def test_a_damaged_part_is_found_where_it_lies(start, seconds, wrong, seed, turn
     assert match.bit_error_rate == pytest.approx(wrong, abs=0.01)
 
 
-@pytest.mark.parametrize(("wrong", "found"), [(0.0, 1), (0.1, 1), (0.14, 1), (0.16, 0), (0.3, 0)])
-def test_the_threshold(wrong, found):
+@pytest.mark.parametrize(
+    ("wrong", "n_matches"), [(0.0, 1), (0.1, 1), (0.14, 1), (0.16, 0), (0.3, 0)]
+)
+def test_the_threshold(wrong, n_matches):
     whole = sound(30)
     copy = damaged(whole, wrong)
     copy[:: frames(1)] = whole[:: frames(1)]  # some codes survive: it is a candidate
-    assert len(matched(whole, copy)) == found
+    assert len(matched(whole, copy)) == n_matches
 
 
 def test_other_music_is_never_merged():
@@ -106,7 +108,7 @@ def test_one_bar_for_ever_proves_nothing():
 
 
 def test_a_loop_under_other_music_is_another_song():
-    """Songs built on one loop share a part of their bits all the time."""
+    """Songs over the same loop have a part of their bits in common everywhere."""
     loop = np.tile(sound(4), 8)
     songs = [
         np.where(np.arange(len(loop)) % 3 == 0, sound(33, s)[: len(loop)], loop) for s in (1, 2)
@@ -131,8 +133,8 @@ def test_codes_that_are_everywhere_are_not_looked_up(monkeypatch):
     index = Index(Fingerprints.of(tracks))
     assert not np.isin(common[common != SILENT], index.codes).any()
     assert len(index.codes) > 12 * frames(19) // matching.STEP
-    (found,) = index.matches(Fingerprints.of([damaged(tracks[3], 0.05)]))
-    assert found.reference == 3
+    (match,) = index.matches(Fingerprints.of([damaged(tracks[3], 0.05)]))
+    assert match.reference == 3
 
 
 def test_a_code_repeated_in_one_track_is_a_stop_word_there_only():
@@ -151,7 +153,7 @@ def test_a_code_repeated_in_one_track_is_a_stop_word_there_only():
     st.integers(1, 6),
 )
 def test_how_tracks_are_divided_does_not_matter(excerpts, cut):
-    """An index of the later tracks, with the earlier ones passing by, finds the same pairs."""
+    """An index of the later tracks and queries with the earlier ones give the same pairs."""
     tracks = [sound(20, seed)[start : start + frames(s)] for seed, start, s in excerpts]
     together = matched(*tracks)
     first, second = tracks[:cut], tracks[cut:]

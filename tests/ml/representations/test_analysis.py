@@ -37,8 +37,8 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_everything_of_one_file(song):
-    found = analyse(song, ALL)
-    assert found.info == {
+    result = analyse(song, ALL)
+    assert result.info == {
         "duration_s": 7.0,
         "sample_rate_hz": 44100,
         "channels": 2,
@@ -59,13 +59,13 @@ def test_everything_of_one_file(song):
         MFCC: {"values": mfcc_from_log_mel(expected_mel, ALL[MFCC])},
         WAVEFORMS: {"values": quantise(resample(mono, 44100, 16000))[0]},
     }
-    assert found.arrays.keys() == expected.keys() == KINDS.keys()
+    assert result.arrays.keys() == expected.keys() == KINDS.keys()
     for name, arrays in expected.items():
-        assert found.arrays[name].keys() == arrays.keys() == KINDS[name].arrays.keys()
+        assert result.arrays[name].keys() == arrays.keys() == KINDS[name].arrays.keys()
         for array, values in arrays.items():
             assert values.dtype == KINDS[name].arrays[array]
-            np.testing.assert_array_equal(found.arrays[name][array], values, strict=True)
-    assert found.features == track_features(at_22k, spectrum, sample_rate=22050)
+            np.testing.assert_array_equal(result.arrays[name][array], values, strict=True)
+    assert result.features == track_features(at_22k, spectrum, sample_rate=22050)
 
 
 @pytest.mark.parametrize("block_s", [0.01, 0.7, 3.0])
@@ -79,19 +79,19 @@ def test_blocks_change_no_bit(song, block_s):
 
 
 @pytest.mark.parametrize("names", [(MEL,), (FEATURES,), (WAVEFORMS, MFCC), ()])
-def test_only_what_is_wanted_in_one_decode(song, names, monkeypatch):
+def test_requested_representations_come_from_one_decode(song, names, monkeypatch):
     whole = analyse(song, ALL)
     opened = []
     monkeypatch.setattr(
         analysis, "open_audio", lambda path, **how: opened.append(path) or open_audio(path, **how)
     )
-    found = analyse(song, {name: ALL[name] for name in names})
+    result = analyse(song, {name: ALL[name] for name in names})
     assert opened == [song]
-    assert found.info == whole.info
-    assert found.features == (whole.features if FEATURES in names else None)
-    assert set(found.arrays) == {name for name in names if name != FEATURES}
-    for name in found.arrays:
-        np.testing.assert_array_equal(found.arrays[name]["values"], whole.arrays[name]["values"])
+    assert result.info == whole.info
+    assert result.features == (whole.features if FEATURES in names else None)
+    assert set(result.arrays) == {name for name in names if name != FEATURES}
+    for name in result.arrays:
+        np.testing.assert_array_equal(result.arrays[name]["values"], whole.arrays[name]["values"])
 
 
 def test_the_transform_decides_the_shape(song):
@@ -104,7 +104,7 @@ def test_the_transform_decides_the_shape(song):
 @pytest.mark.parametrize(
     ("samples", "code"), [(np.zeros(44100), "silent"), (np.full(4410, 0.1), "too-short")]
 )
-def test_bad_audio_is_told(samples, code, tmp_path):
+def test_bad_audio_is_refused(samples, code, tmp_path):
     path = tmp_path / "bad.wav"
     sf.write(path, samples, 44100)
     with pytest.raises(BadAudio) as caught:

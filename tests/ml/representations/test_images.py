@@ -69,7 +69,7 @@ def test_rows_are_bins_and_columns_are_frames():
     np.testing.assert_allclose(image[-30:], 0.0, atol=1e-6)
 
 
-def test_clipping_is_told():
+def test_the_clipped_share_is_counted():
     amplitude = np.array([[-60.0, -50.0, 0.0, 56.0]])
     assert clipped_share(amplitude, MAPPING) == (0.25, 0.25)
 
@@ -85,7 +85,7 @@ def test_no_edit_changes_nothing():
 
 
 def test_an_edit_arrives_where_it_was_made():
-    """A brighter square is as many dB more there, and none elsewhere; detail stays."""
+    """A brighter square raises the level there and nowhere else, and the detail stays."""
     amplitude = amplitudes()
     before = amplitude_image(amplitude, MAPPING)
     after = before.copy()
@@ -107,7 +107,7 @@ def test_a_phase_edit_turns_the_phase():
 
 def test_images_of_two_sizes_are_refused():
     image = amplitude_image(amplitudes(), MAPPING)
-    with pytest.raises(ValueError, match=r"\(64, 64\), \(63, 64\)"):
+    with pytest.raises(ValueError, match=r"\(64, 64\) and \(63, 64\)"):
         apply_amplitude_edit(amplitudes(), image, image[1:], MAPPING)
 
 

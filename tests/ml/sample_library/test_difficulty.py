@@ -1,4 +1,4 @@
-"""A fair exercise: styles can be learned, not perfectly, and known artists make it easier."""
+"""A fair exercise: styles can be learned, but not perfectly, and known artists make it easier."""
 
 import numpy as np
 import pytest

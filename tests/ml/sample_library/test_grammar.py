@@ -1,7 +1,7 @@
 import pytest
 
 from melgraph.ml.sample_library.drums import DRUM_LEVELS_DB, KITS
-from melgraph.ml.sample_library.grammar import SCALES, STEPS, Chord, held_steps, parse_chord
+from melgraph.ml.sample_library.grammar import SCALES, STEPS, Chord, parse_chord, parse_steps
 from melgraph.ml.sample_library.instruments import INSTRUMENTS
 from melgraph.ml.sample_library.styles import STYLES
 
@@ -23,13 +23,13 @@ def test_chord_symbols(symbol: str, root: int, intervals: tuple[int, ...]) -> No
 
 
 @pytest.mark.parametrize("symbol", ["", "IIII", "H", "I77", "#IV", "iV"])
-def test_what_is_no_chord_symbol_is_refused(symbol: str) -> None:
+def test_an_invalid_chord_symbol_is_refused(symbol: str) -> None:
     with pytest.raises(ValueError, match="no chord symbol"):
         parse_chord(symbol)
 
 
-def test_held_steps() -> None:
-    assert held_steps("R--.5-3-........") == [(0, 3, "R"), (4, 2, "5"), (6, 2, "3")]
+def test_parse_steps() -> None:
+    assert parse_steps("R--.5-3-........") == [(0, 3, "R"), (4, 2, "5"), (6, 2, "3")]
 
 
 @pytest.mark.parametrize("name", STYLES)
@@ -47,7 +47,7 @@ def test_a_style_is_written_in_words_that_exist(name: str) -> None:
         for pattern in part.patterns:
             assert len(pattern) == STEPS
             assert set(pattern) <= set(allowed[part.role])
-            assert held_steps(pattern)
+            assert parse_steps(pattern)
     for pattern in (p for kit in style.drums for p in kit.items()):
         assert pattern[0] in DRUM_LEVELS_DB
         assert len(pattern[1]) == STEPS

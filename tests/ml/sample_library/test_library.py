@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from melgraph.ml.audio import AUDIO_SUFFIXES, BadAudio, check, decode, read_tags
+from melgraph.ml.audio import AUDIO_SUFFIXES, BadAudio, check, decode, read_file_metadata
 from melgraph.ml.errors import UserError
 from melgraph.ml.sample_library import MARKER, STYLES, library, write_sample_library
 from melgraph.ml.sample_library.artists import draw_artist
@@ -65,13 +65,18 @@ def test_a_library_that_is_there_is_not_written_again(
     monkeypatch.setattr(library, "render_track", lambda *a, **k: pytest.fail("rendered again"))
     everything = [small_library, *small_library.rglob("*"), small_library.parent]
     before = {path: path.stat().st_mtime_ns for path in everything}
-    found = write_small(small_library)
+    result = write_small(small_library)
     assert {path: path.stat().st_mtime_ns for path in everything} == before
-    assert (found.folder, found.n_tracks, found.n_faulty, found.seed) == (small_library, 8, 3, 7)
+    assert (result.folder, result.n_tracks, result.n_faulty, result.seed) == (
+        small_library,
+        8,
+        3,
+        7,
+    )
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"seed": 8}, "another sample library: seed 7, not 8"),
         ({"duration_s": 2.0}, "another sample library: duration_s 1.0, not 2.0"),
@@ -79,10 +84,10 @@ def test_a_library_that_is_there_is_not_written_again(
     ],
 )
 def test_another_sample_library_is_left_alone(
-    small_library: Path, changes: dict[str, object], said: str
+    small_library: Path, changes: dict[str, object], message: str
 ) -> None:
     before = hashes(small_library)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         write_small(small_library, **changes)
     assert hashes(small_library) == before
 
@@ -111,7 +116,7 @@ def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path: Path) -> None
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError, match="something other than a sample library"):
         write_small(tmp_path / "file")
-    with pytest.raises(UserError, match="no folder can be made there"):
+    with pytest.raises(UserError, match="the folder cannot be created"):
         write_small(tmp_path / "file" / "library")
     assert hashes(tmp_path).keys() == {"file"}
     assert (tmp_path / "file").read_text() == "mine"
@@ -185,7 +190,7 @@ def test_an_empty_folder_survives_an_exception(
     assert [p.name for p in tmp_path.rglob("*")] == ["library"]
 
 
-def test_a_library_that_somebody_else_finished_meanwhile_is_kept(tmp_path: Path) -> None:
+def test_a_library_that_another_process_finished_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     def somebody_else(done: int, total: int) -> None:
         write_small(tmp_path / "library", **TINY)
         os.utime(tmp_path / "library" / MARKER, ns=(1, 1))
@@ -196,16 +201,16 @@ def test_a_library_that_somebody_else_finished_meanwhile_is_kept(tmp_path: Path)
 
 
 def test_progress_counts_every_track(tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    write_small(tmp_path / "library", **TINY, progress=lambda *at: seen.append(at))
-    assert seen == [(1, 1)]
+    reports: list[tuple[int, int]] = []
+    write_small(tmp_path / "library", **TINY, progress=lambda *at: reports.append(at))
+    assert reports == [(1, 1)]
 
 
 # arguments
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"seed": -1}, "seed is -1"),
         ({"artists_per_style": 0}, "artists_per_style is 0"),
@@ -221,10 +226,10 @@ def test_progress_counts_every_track(tmp_path: Path) -> None:
         ({"styles": ["jazz", "blues", "jazz"]}, "the style 'jazz' is named more than once"),
     ],
 )
-def test_what_cannot_be_written_is_refused(
-    tmp_path: Path, changes: dict[str, object], said: str
+def test_arguments_out_of_range_are_refused(
+    tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         write_small(tmp_path / "new" / "library", **changes)
     assert list(tmp_path.iterdir()) == []
 
@@ -233,10 +238,10 @@ def test_what_cannot_be_written_is_refused(
 
 
 def test_every_good_track_decodes_and_carries_its_tags(small_library: Path) -> None:
-    found = good_tracks(small_library)
-    assert len(found) == 8
-    assert {path.suffix for path in found} == {".flac", ".wav"}
-    for path in found:
+    result = good_tracks(small_library)
+    assert len(result) == 8
+    assert {path.suffix for path in result} == {".flac", ".wav"}
+    for path in result:
         style, name, file = path.relative_to(small_library).parts
         decoded = decode(path)
         check(decoded)
@@ -246,7 +251,7 @@ def test_every_good_track_decodes_and_carries_its_tags(small_library: Path) -> N
         title = file.removesuffix(path.suffix)[3:]
         assert name == artist.name
         tags = {"artist": artist.name, "title": title, "album": artist.album, "genre": style}
-        assert read_tags(path) == tags
+        assert read_file_metadata(path) == tags
 
 
 def test_one_track_has_another_rate_than_the_rest(small_library: Path) -> None:
@@ -254,7 +259,7 @@ def test_one_track_has_another_rate_than_the_rest(small_library: Path) -> None:
     assert sorted(rates) == [22050] * 7 + [44100]
 
 
-def test_names_are_told_apart_and_some_are_beyond_ascii() -> None:
+def test_names_are_different_and_some_are_beyond_ascii() -> None:
     names = [draw_artist(style, n, seed=7).name for style in STYLES for n in range(20)]
     assert len(set(names)) == len(names)
     assert 0 < sum(not name.isascii() for name in names) < len(names) / 2
@@ -292,14 +297,14 @@ def test_it_holds_files_that_are_no_audio(small_library: Path) -> None:
 
 
 def test_without_faults_it_holds_nothing_but_tracks(tmp_path: Path) -> None:
-    made = write_small(tmp_path / "library", **TINY, with_faults=False)
-    files = [path for path in made.folder.rglob("*") if path.is_file()]
-    assert sorted(files) == sorted([*good_tracks(made.folder), made.folder / MARKER])
-    assert made.n_faulty == 0
+    written = write_small(tmp_path / "library", **TINY, with_faults=False)
+    files = [path for path in written.folder.rglob("*") if path.is_file()]
+    assert sorted(files) == sorted([*good_tracks(written.folder), written.folder / MARKER])
+    assert written.n_faulty == 0
 
 
 def test_all_ten_styles_by_default(tmp_path: Path) -> None:
-    made = write_sample_library(
+    written = write_sample_library(
         tmp_path / "library",
         artists_per_style=1,
         tracks_per_artist=1,
@@ -307,4 +312,4 @@ def test_all_ten_styles_by_default(tmp_path: Path) -> None:
         with_faults=False,
         workers=1,
     )
-    assert sorted(p.name for p in made.folder.iterdir() if p.is_dir()) == sorted(STYLES)
+    assert sorted(p.name for p in written.folder.iterdir() if p.is_dir()) == sorted(STYLES)

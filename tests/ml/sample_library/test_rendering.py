@@ -42,7 +42,7 @@ def test_the_rate_changes_the_number_of_samples_and_not_the_level(sample_rate: i
     assert levels(track)[1] == pytest.approx(levels(usual)[1], abs=1.0)
 
 
-def test_the_beat_of_the_score_is_heard() -> None:
+def test_the_beat_of_the_score_is_in_the_sound() -> None:
     """Onsets return after one beat: among the strongest tenth of all periods in nearly all styles.
 
     Measured over two tracks of each style: all 20. A period that is no beat passes by chance.

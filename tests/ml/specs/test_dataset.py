@@ -11,7 +11,7 @@ GUIDE = (Path(__file__).parents[3] / "docs" / "collections.md").read_text(encodi
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         ({"split": "official"}, "split: labels = 'folder' has no official split"),
         ({"labels": "tag", "split": "official"}, "split: labels = 'tag' has no official split"),
@@ -22,18 +22,21 @@ GUIDE = (Path(__file__).parents[3] / "docs" / "collections.md").read_text(encodi
         ({"multi_label": True}, "multi_label: labels = 'folder' gives one label"),
         (
             {"labels": "mtg_jamendo", "metadata": "x"},
-            "multi_label: its tracks have several tags: set multi_label = true",
+            "multi_label: the tracks of MTG-Jamendo have several tags: set multi_label = true",
         ),
-        ({"fma": {"subset": "large"}}, "fma: options of labels = 'fma', and labels is 'folder'"),
+        (
+            {"fma": {"subset": "large"}},
+            "fma: these options are for labels = 'fma', but labels is 'folder'",
+        ),
         ({"train": 0.9}, "train + validation + test must be 1 (got 1.3)"),
     ],
 )
-def test_what_cannot_stand_together(table, said):
+def test_contradictions_are_reported(table, message):
     (problem,) = contradictions(table)
-    assert problem.startswith(said)
+    assert problem.startswith(message)
 
 
-def test_all_at_once_and_wrong_types_are_told_elsewhere():
+def test_all_contradictions_at_once_without_values_of_a_wrong_type():
     table = {"labels": "fma", "train": "much", "multi_label": "yes", "tag": 3, "seed": None}
     assert [problem.split(":")[0] for problem in contradictions(table)] == ["metadata", "tag"]
 

@@ -3,14 +3,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
 
 from melgraph.ml import models
 from melgraph.ml.errors import UserError
-from melgraph.ml.specs import KINDS, SHIPPED, choose, load_specs
+from melgraph.ml.specs import KINDS, SHIPPED, Specs, choose, load_specs
 
 README = (SHIPPED.parent / "README.md").read_text(encoding="utf-8")
 
@@ -96,13 +96,13 @@ class TestUserSpecs:
                 "[model.options]\nchannels = [8, 16]\n",
             }
         )
-        found = load_specs(root).experiments
-        assert found["longer"].title == "e"
-        wide = found["wide"]
+        experiments = load_specs(root).experiments
+        assert experiments["longer"].title == "e"
+        wide = experiments["wide"]
         assert (wide.title, wide.seed, wide.dataset) == ("wide", 4, "genres")
         assert (wide.training.epochs, wide.training.batch_size) == (9, 5)
         assert wide.model.options == {"dropout": 0.1, "channels": [8, 16]}
-        assert found["base"].training.epochs == 3
+        assert experiments["base"].training.epochs == 3
 
     def test_a_shipped_spec_can_be_extended(self, home):
         root = home({"experiments/short": 'extends = "small-cnn"\ntraining = {epochs = 1}'})
@@ -131,9 +131,10 @@ class TestProblems:
                 "experiments/nothing": "[training]\nepochs = 0\npace = 1",
                 "encoders/lost": 'title = "x"\nkind = "experiment"\ndataset = "jazz"',
                 "recipes/idle": 'title = "x"\nexperiment = "gone"\ndream = {steps = -1}',
+                "recipes/magic": 'title = "x"\nexperiment = "gone"\nmethod = "magic"',
             }
         )
-        found = problems_of(root)
+        problems = problems_of(root)
         expected = [
             ("datasets/broken", "not readable as TOML: Invalid value"),
             ("datasets/typo", r"lable: Extra inputs are not permitted \(got 'tag'\)"),
@@ -149,11 +150,20 @@ class TestProblems:
             ("encoders/lost", "experiment: an encoder of this kind must name one"),
             ("recipes/idle", r"dream\.steps: .*greater than or equal to 0 \(got -1\)"),
             ("recipes/idle", "experiment: 'gone' is not one of the experiments"),
+            (
+                "recipes/magic",
+                r"method: must be one of the methods: .*deep_dream.* \(got 'magic'\)",
+            ),
+            ("recipes/magic", "experiment: 'gone' is not one of the experiments"),
         ]
         for name, message in expected:
             line = re.escape(f"{root / name}.toml: ") + message
-            assert [problem for problem in found if re.match(line, problem)], (name, message, found)
-        assert len(found) == len(expected)
+            assert [problem for problem in problems if re.match(line, problem)], (
+                name,
+                message,
+                problems,
+            )
+        assert len(problems) == len(expected)
 
     @pytest.mark.parametrize(
         ("kind", "body"),
@@ -168,7 +178,7 @@ class TestProblems:
             "x.toml: experiment: 'gone' is not one of the experiments: conv-lstm, dense" in problem
         )
 
-    def test_what_names_a_broken_file_is_not_blamed_for_it(self, home):
+    def test_a_file_that_names_a_broken_one_is_not_reported(self, home):
         root = home({"datasets/bad": "labels = 3", "experiments/x": EXPERIMENT})
         root = home({"experiments/y": EXPERIMENT.replace("genres", "bad")}, root)
         assert all(problem.startswith(str(root / "datasets/bad")) for problem in problems_of(root))
@@ -186,7 +196,7 @@ class TestProblems:
     @pytest.mark.parametrize("chain", ["a", "ab", "abc"])
     def test_cycles_end(self, home, chain):
         following = chain[1:] + chain[:1]
-        found = problems_of(
+        problems = problems_of(
             home(
                 {
                     f"datasets/{name}": f'title = "x"\nextends = "{base}"'
@@ -194,7 +204,7 @@ class TestProblems:
                 }
             )
         )
-        assert all(re.search(rf"[{chain}]\.toml: extends: extends itself$", p) for p in found)
+        assert all(re.search(rf"[{chain}]\.toml: extends: extends itself$", p) for p in problems)
 
     def test_bytes_that_are_no_text(self, home):
         root = home({"datasets/x": ""})
@@ -217,8 +227,16 @@ class TestChoose:
         assert caught.value.remedy == "choose one of: one, two; or add three.toml"
 
 
+def classes_of(kind: str) -> list[type[BaseModel]]:
+    """The classes of a kind of specifications: one, or a recipe's for each method."""
+    annotation = get_args(Specs.model_fields[kind].annotation)[1]
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return list(get_args(annotation)) or [annotation]
+
+
 def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Every key of a spec as (name, type, default), as ml/README.md writes them."""
+    """Every key of a specification as (name, type, default), as ml/README.md writes them."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from keys_of(field.annotation, f"{prefix}{name}.")
@@ -260,5 +278,6 @@ def type_of(annotation: Any) -> str:
 def test_the_readme_has_every_key_with_its_type_and_default(kind):
     section = README.split(f"\n### `{kind}/*.toml`", 1)[1].split("\n### ", 1)[0].split("\n## ")[0]
     rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \| (.+?) \| (.+?) \|$", section, re.M)
-    assert [row[:3] for row in rows] == list(keys_of(KINDS[kind]))
+    expected = {key for model in classes_of(kind) for key in keys_of(model)}
+    assert sorted(row[:3] for row in rows) == sorted(expected)
     assert all(len(meaning.split()) >= 2 for *_, meaning in rows)

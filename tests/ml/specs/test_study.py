@@ -1,4 +1,4 @@
-"""Studies: how an arm becomes a complete recipe, and what is told of those that make no sense."""
+"""Studies: how an arm becomes a complete recipe, and the problems of impossible studies."""
 
 import pytest
 
@@ -24,11 +24,11 @@ def recipe(arm: dict, **study: object) -> dict:
 
 
 def test_an_arm_overrides_the_study_which_overrides_the_base():
-    found = recipe({"training": {"batch_size": 4}, "input": {"crop_s": 9.0}})
-    assert (found["training"]["epochs"], found["training"]["batch_size"]) == (3, 4)
-    assert found["input"]["crop_s"] == 9.0
-    assert found["model"] == BASE["model"]
-    assert ExperimentSpec.model_validate(found)
+    merged = recipe({"training": {"batch_size": 4}, "input": {"crop_s": 9.0}})
+    assert (merged["training"]["epochs"], merged["training"]["batch_size"]) == (3, 4)
+    assert merged["input"]["crop_s"] == 9.0
+    assert merged["model"] == BASE["model"]
+    assert ExperimentSpec.model_validate(merged)
     assert recipe({"training": {"epochs": 1}})["training"]["epochs"] == 1
     assert BASE["training"]["epochs"] == 7  # nothing is changed in place
 
@@ -46,7 +46,7 @@ def test_the_nearest_dataset_counts():
     assert recipe({"dataset": "mine"}, dataset="other")["dataset"] == "mine"
 
 
-def test_a_trial_holds_what_decides_answers_and_nothing_else():
+def test_a_trial_has_only_what_decides_the_predictions():
     spec = StudySpec.model_validate(STUDY)
     one = trial_of(spec, spec.arms["a"], recipe({}))
     renamed = trial_of(spec, spec.arms["a"], recipe({"title": "another"}) | {"title": "x"})
@@ -81,13 +81,13 @@ def test_all_problems_at_once_each_with_its_key(tmp_path):
     )
     with pytest.raises(UserError) as caught:
         load_specs(tmp_path)
-    told = caught.value.what
-    assert "control: 'gone' is not one of the arms: a, b, c" in told
-    assert "arms.a: training.epochs" in told
-    assert "arms.a: training.colour" in told
-    assert "arms.b.experiment: 'nobody' is not one of" in told
-    assert "arms.c: input" in told
-    assert "only stft_spectrograms have channels" in told
+    message = caught.value.what
+    assert "control: 'gone' is not one of the arms: a, b, c" in message
+    assert "arms.a: training.epochs" in message
+    assert "arms.a: training.colour" in message
+    assert "arms.b.experiment: 'nobody' is not one of" in message
+    assert "arms.c: input" in message
+    assert "only stft_spectrograms have channels" in message
 
 
 def test_a_study_of_an_experiment_that_does_not_exist(tmp_path):

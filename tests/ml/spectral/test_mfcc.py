@@ -16,10 +16,10 @@ def log_mel(frames: int = 50, *, seed: int = 0) -> np.ndarray:
 
 
 def test_is_librosas_of_the_same_log_mel(librosa):
-    found = mfcc_from_log_mel(log_mel(), TRANSFORM)
-    assert found.dtype == np.float16
+    mfcc = mfcc_from_log_mel(log_mel(), TRANSFORM)
+    assert mfcc.dtype == np.float16
     expected = librosa.feature.mfcc(S=log_mel().T, n_mfcc=20).T
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=0.01)
+    np.testing.assert_allclose(mfcc, expected, rtol=1e-3, atol=0.01)
 
 
 def test_all_coefficients_are_the_whole_spectrogram():
@@ -40,7 +40,7 @@ def test_what_is_smooth_over_bands_comes_back():
 
 
 def test_the_way_back_is_the_nearest_of_its_kind():
-    """Least squares: what is lost is orthogonal to what is kept, so a second time loses nothing."""
+    """Least squares is a projection, so a second round trip changes nothing."""
     once = log_mel_from_mfcc(mfcc_from_log_mel(log_mel(), TRANSFORM), TRANSFORM)
     twice = log_mel_from_mfcc(mfcc_from_log_mel(once, TRANSFORM), TRANSFORM)
     np.testing.assert_allclose(twice, once, atol=0.2)
@@ -57,8 +57,8 @@ def test_silence_stays_at_the_floor():
 def test_blocks_give_the_bits_of_the_whole():
     whole = log_mel(3 * TILE + 5)
     parts = np.split(whole, [TILE, 3 * TILE])
-    found = np.concatenate([mfcc_from_log_mel(part, TRANSFORM) for part in parts])
-    np.testing.assert_array_equal(found, mfcc_from_log_mel(whole, TRANSFORM))
+    mfcc = np.concatenate([mfcc_from_log_mel(part, TRANSFORM) for part in parts])
+    np.testing.assert_array_equal(mfcc, mfcc_from_log_mel(whole, TRANSFORM))
 
 
 def test_the_mel_transform_is_its_own():

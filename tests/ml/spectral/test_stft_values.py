@@ -86,7 +86,7 @@ def test_shapes_that_do_not_belong_together_are_refused():
         waveform_from_stft(amplitude, phase, StftTransform(n_fft=1024), length=5000)
 
 
-def test_the_spectrum_given_stays_as_it_is():
+def test_the_input_spectrum_is_not_changed():
     spectrum = stft(music(5000), n_fft=2048, hop=512)
     before = spectrum.clone()
     amplitude_and_phase(spectrum, TRANSFORM)

@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.recordings.components import components, edges_from_keys
-from melgraph.ml.splits.assignment import (
-    Leak,
-    grouped_split,
-    leakage,
-    min_groups_per_class,
-    random_split,
-)
+from melgraph.ml.splits.assignment import Leak, grouped_split, leakage, random_split
+from melgraph.ml.splits.label_classes import explain_small_classes
 
 FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
@@ -46,14 +41,14 @@ class TestClassRules:
     def test_small_classes_are_left_out_with_reason(self):
         labels = ["a"] * 3 + ["b"] * 4 + ["c"] * 9
         groups = np.array([0, 1, 2, 3, 4, 5, 5, *[6, 7] * 4, 6])
-        reasons = min_groups_per_class(labels, groups)
+        reasons = explain_small_classes(labels, groups)
         assert reasons[:7] == [None] * 7
         assert set(reasons[7:]) == {"class 'c' has 2 independent groups, 3 are needed"}
 
     @pytest.mark.parametrize("labels", [["a"] * 4, ["a", "a", "a", "b"], []])
     def test_one_class_is_no_task(self, labels):
         with pytest.raises(UserError, match="can be split") as caught:
-            min_groups_per_class(labels, np.arange(len(labels)), where="genre.toml")
+            explain_small_classes(labels, np.arange(len(labels)), where="genre.toml")
         assert caught.value.where == "genre.toml"
 
 
@@ -80,9 +75,9 @@ class TestGroupedSplit:
     def test_three_components_reach_three_splits(self, rows, seed):
         labels, groups, ids = unpack(rows)
         result = grouped_split(labels, groups, track_ids=ids, fractions=FRACTIONS, seed=seed)
-        for label, held in result.counts(labels).items():
+        for label, counts in result.counts(labels).items():
             available = len({group for name, group in rows if name == label})
-            assert len(held) == min(3, available)
+            assert len(counts) == min(3, available)
 
     @settings(deadline=None)
     @given(libraries, st.integers(0, 3), st.randoms(use_true_random=False))
@@ -157,7 +152,7 @@ class TestGroupedSplit:
         placed = {label for label, s in zip(labels, second.splits, strict=True) if s}
         assert placed == trained
 
-    def test_bridge_is_left_out_and_the_parent_leak_is_told(self):
+    def test_bridge_is_left_out_and_the_parent_leak_is_reported(self):
         result = grouped_split(
             ["a"] * 5,
             np.array([0, 0, 0, 1, 2]),
@@ -205,10 +200,10 @@ class TestGroupedSplit:
         ]
         labels, groups, ids = unpack(rows)
         result = grouped_split(labels, groups, track_ids=ids, fractions=FRACTIONS, seed=0)
-        for held in result.counts(labels).values():
+        for sizes in result.counts(labels).values():
             for split, share in FRACTIONS.items():
                 # Off by less than the smallest component of the class.
-                assert abs(held[split] - 100 * share) < 5
+                assert abs(sizes[split] - 100 * share) < 5
 
     def test_seed_decides_between_equals(self):
         labels, groups, ids = ["a", "b"] * 20, np.arange(40), [f"t{i}" for i in range(40)]
@@ -230,7 +225,7 @@ class TestGroupedSplit:
         [{"train": 0.5, "test": 0.4}, {"train": 1.2, "test": -0.2}, {"a": 0.5, "test": 0.5}, {}],
     )
     def test_fractions_that_are_no_split(self, fractions):
-        with pytest.raises(UserError, match="are no split"):
+        with pytest.raises(UserError, match="are invalid"):
             grouped_split(["a"], np.array([0]), track_ids=["t"], fractions=fractions, seed=0)
 
     def test_parent_with_an_unknown_split(self):
@@ -301,11 +296,11 @@ class TestSeveralLabels:
         rng = np.random.default_rng(0)
         labels = [tuple(rng.choice(list("abc"), 2, replace=False)) for _ in range(200)]
         ids = [f"t{i}" for i in range(200)]
-        found = grouped_split(
+        result = grouped_split(
             labels, np.arange(200) // 2, track_ids=ids, fractions=FRACTIONS, seed=0
         )
         for label in "abc":
-            sides = Counter(s for one, s in zip(labels, found.splits, strict=True) if label in one)
+            sides = Counter(s for one, s in zip(labels, result.splits, strict=True) if label in one)
             for split, share in FRACTIONS.items():
                 assert abs(sides[split] / sides.total() - share) < 0.03
 
@@ -346,6 +341,6 @@ def test_real_library_of_31_artists():
     for seed in range(10):
         result = grouped_split(labels, groups, track_ids=ids, fractions=FRACTIONS, seed=seed)
         assert result.leaks == ()
-        assert all(len(held) == 3 for held in result.counts(labels).values())
+        assert all(len(sizes) == 3 for sizes in result.counts(labels).values())
         shares = {split: n / len(rows) for split, n in Counter(result.splits).items()}
         assert shares == pytest.approx(FRACTIONS, abs=0.05)

@@ -24,11 +24,11 @@ def expecting(parts):
 
 
 def distance(state):
-    """What placing lowers: the squared distance to the quotas, in shares of the class."""
+    """Squared distance to the quotas, relative to the size of the class; placing reduces it."""
     return sum(
-        (held - share * total) ** 2 / total
-        for share, row in zip(state.shares, state.held, strict=True)
-        for held, total in zip(row, state.totals, strict=True)
+        (counts - share * total) ** 2 / total
+        for share, row in zip(state.shares, state.counts, strict=True)
+        for counts, total in zip(row, state.totals, strict=True)
         if total
     )
 
@@ -58,12 +58,12 @@ class TestQuotas:
         state.shift(one, 0, sign=1)
         assert [state.gaps(two, split) for split in range(3)] == [(1, 1), (0, 2), (0, 2)]
         state.shift(one, 0, sign=-1)
-        assert state.held == [[0, 0, 0]] * 3
+        assert state.counts == [[0, 0, 0]] * 3
 
     def test_what_the_parent_froze_counts(self):
         state = Quotas(2, [0.5, 0.5], train=0)
         state.put([(0, 4), (1, 2)], 1)
-        assert (state.held, state.totals, state.parts) == ([[0, 0], [4, 2]], [4, 2], [1, 1])
+        assert (state.counts, state.totals, state.parts) == ([[0, 0], [4, 2]], [4, 2], [1, 1])
 
 
 class TestPlace:
@@ -72,13 +72,13 @@ class TestPlace:
     def test_everything_is_placed_and_counted_once(self, rows, seed):
         parts, state = library(rows), Quotas(3, SHARES, train=0)
         place(parts, state, seed)
-        held = [[0] * 3 for _ in SHARES]
+        counts = [[0] * 3 for _ in SHARES]
         for part in parts:
             for kind, size in part.sizes:
-                held[part.split][kind] += size
-        assert state.held == held
-        assert [sum(column) for column in zip(*held, strict=True)] == state.totals
-        assert all(held[0][kind] for kind in range(3) if state.totals[kind])
+                counts[part.split][kind] += size
+        assert state.counts == counts
+        assert [sum(column) for column in zip(*counts, strict=True)] == state.totals
+        assert all(counts[0][kind] for kind in range(3) if state.totals[kind])
 
     @settings(deadline=None)
     @given(libraries, st.randoms(use_true_random=False))

@@ -154,7 +154,7 @@ def test_what_makes_no_sense_of_a_representation_is_refused_with_both_names(tmp_
         'extends = "small-cnn"\ninput = { representation = "waveforms" }\n'
         'training = { augment = ["mixup", "transpose"] }\n'
     )
-    with pytest.raises(UserError, match="transpose makes no sense of waveforms"):
+    with pytest.raises(UserError, match="transpose cannot be applied to waveforms"):
         load_specs(tmp_path)
     assert ExperimentSpec(
         title="t", dataset="d", model={"architecture": "x"},

@@ -12,6 +12,7 @@ from melgraph.ml.specs.training import TrainingConfig
 from melgraph.ml.splits.folds import grouped_folds
 from melgraph.ml.training import cross_validation
 from melgraph.ml.training.cross_validation import cross_validate
+from melgraph.ml.training.setup import TrainingSetup
 
 N_MELS = 16
 CONFIG = TrainingConfig(
@@ -50,12 +51,10 @@ def library(n=24, n_groups=8, seed=0):
 def by_folds(n_folds=3, seed=0, progress=None):
     tracks, labels, groups = library()
     return cross_validate(
-        TrackSet(tracks, labels),
+        TrainingSetup(TrackSet(tracks, labels), CONFIG, seed),
         groups,
         build=build_tiny,
-        config=CONFIG,
         n_folds=n_folds,
-        seed=seed,
         progress=progress,
     )
 
@@ -111,12 +110,13 @@ class TestCrossValidate:
         row_of = {id(track): row for row, track in enumerate(tracks)}
         trained, predicted = [], []
 
-        def fit(build, inside, validation, **options):
-            assert validation is None
+        def fit(build, setup, progress):
+            assert setup.validation is None
+            inside = setup.training
             rows = [row_of[id(track)] for track in inside.arrays]
             np.testing.assert_array_equal(inside.labels, labels[rows])
             model = build()
-            trained.append((model, options["seed"], {int(groups[row]) for row in rows}))
+            trained.append((model, setup.seed, {int(groups[row]) for row in rows}))
             return model, None
 
         def predict_tracks(model, views, **_):
@@ -127,7 +127,7 @@ class TestCrossValidate:
         monkeypatch.setattr(cross_validation, "fit", fit)
         monkeypatch.setattr(cross_validation, "predict_tracks", predict_tracks)
         found = cross_validate(
-            TrackSet(tracks, labels), groups, build=object, config=CONFIG, n_folds=4, seed=7
+            TrainingSetup(TrackSet(tracks, labels), CONFIG, 7), groups, build=object, n_folds=4
         )
         assert [seed for _, seed, _ in trained] == [7, 8, 9, 10]
         assert len({id(model) for model, _, _ in trained}) == 4  # each fold starts afresh

@@ -14,6 +14,7 @@ from melgraph.ml.inference.track_set import TrackSet
 from melgraph.ml.models import InputShape, build
 from melgraph.ml.specs.training import TrainingConfig
 from melgraph.ml.training.distributed import train_in_parallel
+from melgraph.ml.training.setup import TrainingSetup
 from melgraph.ml.training.train import train
 
 CONFIG = TrainingConfig(epochs=3, batch_size=8, crops_per_track=2, augment=(), patience=None)
@@ -33,7 +34,8 @@ def features(seed=0):
 
 def in_parallel():
     return train_in_parallel(
-        build_dense, features(), features(1), config=CONFIG, seed=5, processes=2, device="cpu"
+        build_dense,
+        TrainingSetup(features(), CONFIG, 5, validation=features(1), device="cpu", processes=2),
     )
 
 
@@ -44,10 +46,11 @@ def tags_in_parallel():
 
     plain = CONFIG.for_tags()
     model, _ = train_in_parallel(
-        build_dense, tagged(), tagged(1), config=plain, seed=5, processes=2, device="cpu"
+        build_dense,
+        TrainingSetup(tagged(), plain, 5, validation=tagged(1), device="cpu", processes=2),
     )
     alone = build_dense()
-    train(alone, tagged(), tagged(1), config=plain, seed=5)
+    train(alone, TrainingSetup(tagged(), plain, 5, validation=tagged(1)))
     return model, alone
 
 
@@ -91,7 +94,7 @@ def test_two_processes_end_where_one_does(tmp_path):
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
     alone = build_dense()
-    result = train(alone, features(), features(1), config=CONFIG, seed=5)
+    result = train(alone, TrainingSetup(features(), CONFIG, 5, validation=features(1)))
     together = torch.load(tmp_path / "model.pt", weights_only=True)
     for name, value in alone.state_dict().items():
         torch.testing.assert_close(together[name], value, rtol=1e-3, atol=1e-4)
@@ -106,9 +109,9 @@ def test_two_processes_end_where_one_does(tmp_path):
 def test_what_cannot_be_shared_is_told():
     few = CONFIG.model_copy(update={"batch_size": 2})
     with pytest.raises(UserError, match="a batch of 2 crops cannot be shared by 2"):
-        train_in_parallel(build_dense, features(), None, config=few, seed=0, processes=2,
-                          device="cpu")  # fmt: skip
+        train_in_parallel(build_dense, TrainingSetup(features(), few, 0, device="cpu", processes=2))
     many = torch.cuda.device_count() + 1
     with pytest.raises(UserError, match=f"on {many} devices, and there are {many - 1}"):
-        train_in_parallel(build_dense, features(), None, config=CONFIG, seed=0, processes=many,
-                          device="cuda")  # fmt: skip
+        train_in_parallel(
+            build_dense, TrainingSetup(features(), CONFIG, 0, device="cuda", processes=many)
+        )

@@ -8,6 +8,7 @@ from melgraph.ml.errors import UserError
 from melgraph.ml.inference.track_set import TrackSet
 from melgraph.ml.training.dynamics import Dynamics, DynamicsRecorder, at_random, easiest, hardness
 from melgraph.ml.training.fitting import fit
+from melgraph.ml.training.setup import TrainingSetup
 from tests.ml.training.test_train import QUICK, make_model, tones
 
 
@@ -77,11 +78,12 @@ def test_wrong_labels_are_found_and_left_out(how):
         return model
 
     mislabelled = TrackSet(tracks.arrays, wrong)
-    _, result = fit(watching, mislabelled, None, config=config, seed=0)
+    _, result = fit(watching, TrainingSetup(mislabelled, config, 0))
     assert len(seen) == 2
     assert "learned from 22 of 24 tracks" in result.notes
-    _, first = fit(make_model, mislabelled, None,
-                   config=config.model_copy(update={"drop": 0.0}), seed=0)  # fmt: skip
+    _, first = fit(
+        make_model, TrainingSetup(mislabelled, config.model_copy(update={"drop": 0.0}), 0)
+    )
     if how != "forgetting":  # what is never learned ties with what is hard
         left_out = np.setdiff1d(np.arange(24), easiest(hardness(first.dynamics, how), wrong,
                                                        drop=2 / 24))  # fmt: skip
@@ -91,5 +93,5 @@ def test_wrong_labels_are_found_and_left_out(how):
 def test_dropped_at_random_needs_no_first_training():
     built = []
     config = QUICK.model_copy(update={"epochs": 1, "drop": 0.25, "drop_by": "random"})
-    fit(lambda: built.append(1) or make_model(), tones(), None, config=config, seed=0)
+    fit(lambda: built.append(1) or make_model(), TrainingSetup(tones(), config, 0))
     assert built == [1]

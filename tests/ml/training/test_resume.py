@@ -15,6 +15,7 @@ from melgraph.ml.inference.track_set import TrackSet
 from melgraph.ml.models import InputShape, build
 from melgraph.ml.specs.training import TrainingConfig
 from melgraph.ml.training import loop as training_loop
+from melgraph.ml.training.setup import TrainingSetup
 from melgraph.ml.training.train import train
 from tests.ml.training.test_train import QUICK, bits_of, make_model, tones
 
@@ -32,7 +33,10 @@ def trained(state=None, config=EVERYTHING, seed=3, validation=True, **options):
     model = make_model()
     held_out = tones(seed=1) if validation else None
     result = train(
-        model, tones(), held_out, config=config, seed=seed, state=state, save_every_s=0, **options
+        model,
+        TrainingSetup(
+            tones(), config, seed, validation=held_out, state=state, save_every_s=0, **options
+        ),
     )
     return model, result
 
@@ -140,7 +144,7 @@ class TestOutOfMemory:
 
         monkeypatch.setattr(model, "forward", small)
         config = QUICK.model_copy(update={"epochs": 2})
-        result = train(model, tones(), None, config=config, seed=0)
+        result = train(model, TrainingSetup(tones(), config, 0))
         assert [note.split(" in pieces of ")[1].split()[0] for note in result.notes] == ["4", "2"]
         assert "out of memory in epoch 1" in caplog.text
         assert len(result.curves) == 2
@@ -161,7 +165,7 @@ class TestOutOfMemory:
                 return real(x)
 
             model.forward = small
-            train(model, features, None, config=config, seed=0)
+            train(model, TrainingSetup(features, config, 0))
             weights.append({k: v.numpy().copy() for k, v in model.state_dict().items()})
         for name, value in weights[0].items():
             np.testing.assert_allclose(weights[1][name], value, rtol=1e-3, atol=1e-4)
@@ -174,7 +178,7 @@ class TestOutOfMemory:
 
         monkeypatch.setattr(model, "forward", none)
         with pytest.raises(UserError, match="a single crop does not fit") as caught:
-            train(model, tones(), None, config=QUICK, seed=0)
+            train(model, TrainingSetup(tones(), QUICK, 0))
         assert "crop_s" in caught.value.remedy
 
     def test_other_errors_are_not_taken_for_it(self, monkeypatch):
@@ -185,21 +189,21 @@ class TestOutOfMemory:
 
         monkeypatch.setattr(model, "forward", broken)
         with pytest.raises(RuntimeError, match="cannot be multiplied"):
-            train(model, tones(), None, config=QUICK, seed=0)
+            train(model, TrainingSetup(tones(), QUICK, 0))
 
 
 def test_a_track_that_is_not_finite_is_named():
     tracks = tones()
     tracks.arrays[5][3, 2] = np.nan
     with pytest.raises(UserError, match="track 5"):
-        train(make_model(), tracks, None, config=QUICK, seed=0)
+        train(make_model(), TrainingSetup(tracks, QUICK, 0))
     with pytest.raises(UserError, match="track 5 of the validation tracks"):
-        train(make_model(), tones(), tracks, config=QUICK, seed=0)
+        train(make_model(), TrainingSetup(tones(), QUICK, 0, validation=tracks))
 
 
 def test_a_config_says_what_the_loop_needs():
     config = TrainingConfig(precision="bfloat16", epochs=1)
-    result = train(make_model(), tones(), None, config=config, seed=0)
+    result = train(make_model(), TrainingSetup(tones(), config, 0))
     assert np.isfinite(result.curves[0]["train_loss"])
     assert result.curves[0]["crops_per_second"] > 0
     assert result.peak_memory_bytes > 50e6

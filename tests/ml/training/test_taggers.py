@@ -9,6 +9,7 @@ from melgraph.ml.models import build
 from melgraph.ml.models.tagger import FULL_SCALE
 from melgraph.ml.specs.training import TrainingConfig
 from melgraph.ml.training.fitting import fit
+from melgraph.ml.training.setup import TrainingSetup
 from melgraph.ml.weights import checkpoints
 from melgraph.ml.weights.published_taggers import PUBLISHED
 from tests.ml.models.test_conformance import TAKES
@@ -44,7 +45,7 @@ def test_a_tagger_learns_on_our_data(architecture, several, tmp_path):
     def fresh():
         return build(architecture, shape, n_classes=len(classes), seed=0, **options, dropout=0.0)
 
-    model, result = fit(fresh, tracks, tracks, config=CONFIG, seed=0)
+    model, result = fit(fresh, TrainingSetup(tracks, CONFIG, 0, validation=tracks))
     losses = [epoch["train_loss"] for epoch in result.curves]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0]

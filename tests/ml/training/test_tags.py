@@ -15,6 +15,7 @@ from melgraph.ml.specs.training import TrainingConfig
 from melgraph.ml.training.cross_validation import cross_validate
 from melgraph.ml.training.fitting import fit
 from melgraph.ml.training.optimisation import positive_weights, tagging_loss
+from melgraph.ml.training.setup import TrainingSetup
 from melgraph.ml.training.train import train
 from melgraph.ml.weights import checkpoints
 from tests.ml.training.test_resume import Killed, kill_at
@@ -43,7 +44,7 @@ def model_of_tags(seed=0):
 
 def test_learns_what_can_be_learned_and_says_so_by_epoch():
     model = model_of_tags()
-    result = train(model, tagged(), tagged(seed=1), config=PLAIN, seed=0)
+    result = train(model, TrainingSetup(tagged(), PLAIN, 0, validation=tagged(seed=1)))
     unseen = tagged(40, seed=2)
     probabilities = predict_tracks(model, unseen.arrays)
     roc_auc, pr_auc = macro(probabilities, unseen.labels.astype(bool))
@@ -62,7 +63,7 @@ def test_learns_what_can_be_learned_and_says_so_by_epoch():
 
 def test_each_tag_is_answered_for_itself():
     model = model_of_tags()
-    train(model, tagged(), None, config=PLAIN, seed=0)
+    train(model, TrainingSetup(tagged(), PLAIN, 0))
     both = tagged(60, seed=3)
     several = predict_tracks(model, both.arrays)[both.labels.sum(axis=1) >= 2]
     assert several.sum(axis=1).max() > 1.5  # a softmax cannot
@@ -75,7 +76,7 @@ def test_each_tag_is_answered_for_itself():
 def test_same_seed_same_bits():
     models = [model_of_tags() for _ in range(3)]
     for model, seed in zip(models, (7, 7, 8), strict=True):
-        train(model, tagged(), tagged(seed=1), config=PLAIN, seed=seed)
+        train(model, TrainingSetup(tagged(), PLAIN, seed, validation=tagged(seed=1)))
     assert bits_of(models[0]) == bits_of(models[1])
     assert bits_of(models[0]) != bits_of(models[2])
 
@@ -83,8 +84,8 @@ def test_same_seed_same_bits():
 def test_bools_are_tags_too():
     floats, bools = model_of_tags(), model_of_tags()
     tracks = tagged()
-    train(floats, tracks, None, config=PLAIN, seed=0)
-    train(bools, TrackSet(tracks.arrays, tracks.labels > 0), None, config=PLAIN, seed=0)
+    train(floats, TrainingSetup(tracks, PLAIN, 0))
+    train(bools, TrainingSetup(TrackSet(tracks.arrays, tracks.labels > 0), PLAIN, 0))
     assert bits_of(floats) == bits_of(bools)
 
 
@@ -94,8 +95,12 @@ def test_killed_and_taken_up_again(step, monkeypatch, tmp_path):
 
     def trained(state=None):
         model = model_of_tags()
-        result = train(model, tagged(12), tagged(12, seed=1), config=config, seed=3, state=state,
-                       save_every_s=0)  # fmt: skip
+        result = train(
+            model,
+            TrainingSetup(
+                tagged(12), config, 3, validation=tagged(12, seed=1), state=state, save_every_s=0
+            ),
+        )
         return model, [{k: v for k, v in c.items() if "second" not in k} for c in result.curves]
 
     whole, curves = trained()
@@ -127,7 +132,7 @@ def test_pieces_of_a_batch_give_the_gradient_of_the_whole(monkeypatch):
             return real(x)
 
         model.forward = small
-        train(model, features, None, config=config, seed=0)
+        train(model, TrainingSetup(features, config, 0))
         weights.append({k: v.numpy().copy() for k, v in model.state_dict().items()})
     for name, value in weights[0].items():
         np.testing.assert_allclose(weights[1][name], value, rtol=1e-3, atol=1e-4)
@@ -164,7 +169,7 @@ class TestTheLoss:
         for balance in (0.0, 1.0):
             model = make_model()
             config = PLAIN.model_copy(update={"class_balance": balance})
-            train(model, TrackSet(noise, labels), None, config=config, seed=0)
+            train(model, TrainingSetup(TrackSet(noise, labels), config, 0))
             fresh = [rng.normal(-50, 8, (20, N_MELS)).astype(np.float32) for _ in range(40)]
             rare[balance] = predict_tracks(model, fresh)[:, 0].mean()
         assert rare[0.0] < 0.3
@@ -183,9 +188,13 @@ class TestTheRecipe:
     def test_a_training_without_words_is_that_of_the_papers(self):
         quick = {"epochs": 1, "batch_size": 8, "crops_per_track": 1}
         plain, silent = model_of_tags(), model_of_tags()
-        train(plain, tagged(), None, seed=0,
-              config=TrainingConfig(**quick, label_smoothing=0.0, class_balance=0.0))  # fmt: skip
-        train(silent, tagged(), None, seed=0, config=TrainingConfig(**quick))
+        train(
+            plain,
+            TrainingSetup(
+                tagged(), TrainingConfig(**quick, label_smoothing=0.0, class_balance=0.0), 0
+            ),
+        )
+        train(silent, TrainingSetup(tagged(), TrainingConfig(**quick), 0))
         assert bits_of(plain) == bits_of(silent)
 
     @pytest.mark.parametrize(
@@ -208,18 +217,18 @@ class TestBadInput:
         tracks.labels[:, 1] = 0
         model = model_of_tags()
         config = PLAIN.model_copy(update={"class_balance": 1.0})
-        result = train(model, tracks, tagged(seed=1), config=config, seed=0)
+        result = train(model, TrainingSetup(tracks, config, 0, validation=tagged(seed=1)))
         assert all(math.isfinite(c["train_loss"]) for c in result.curves)
         assert predict_tracks(model, tagged(seed=2).arrays)[:, 1].max() < 0.5
 
     def test_all_tracks_with_all_tags(self):
         everything = TrackSet(tagged().arrays, np.ones((24, TAGS), np.float32))
         with pytest.raises(UserError, match="the same tags: there is nothing to tell apart"):
-            train(model_of_tags(), everything, None, config=PLAIN, seed=0)
+            train(model_of_tags(), TrainingSetup(everything, PLAIN, 0))
 
     def test_validation_that_cannot_be_ranked_has_a_loss_and_no_area(self):
         held_out = TrackSet(tagged(4).arrays, np.ones((4, TAGS), np.float32))
-        result = train(model_of_tags(), tagged(), held_out, config=PLAIN, seed=0)
+        result = train(model_of_tags(), TrainingSetup(tagged(), PLAIN, 0, validation=held_out))
         assert result.curves[0]["validation_pr_auc"] is None
         assert math.isfinite(result.curves[0]["validation_loss"])
 
@@ -229,9 +238,11 @@ class TestBadInput:
 
     def test_another_number_of_tags_and_another_kind_of_labels(self):
         with pytest.raises(UserError, match="3 tags, the model has 2 classes"):
-            train(make_model(), tagged(), None, config=PLAIN, seed=0)
-        with pytest.raises(UserError, match="only some have tags"):
-            train(make_model(n_classes=TAGS), tagged(), tones(), config=PLAIN, seed=0)
+            train(make_model(), TrainingSetup(tagged(), PLAIN, 0))
+        with pytest.raises(
+            UserError, match="only one of the training and the validation set has tags"
+        ):
+            train(make_model(n_classes=TAGS), TrainingSetup(tagged(), PLAIN, 0, validation=tones()))
 
     @pytest.mark.parametrize(
         "labels",
@@ -247,10 +258,11 @@ class TestBadInput:
     def test_hard_tracks_folds_and_votes_are_refused(self):
         drop = PLAIN.model_copy(update={"drop": 0.2})
         with pytest.raises(UserError, match=r"hardest tracks .* not defined"):
-            fit(model_of_tags, tagged(), None, config=drop, seed=0)
+            fit(model_of_tags, TrainingSetup(tagged(), drop, 0))
         with pytest.raises(UserError, match="cross-validation is not defined"):
-            cross_validate(tagged(), np.arange(24), build=model_of_tags, config=PLAIN, n_folds=2,
-                           seed=0)  # fmt: skip
+            cross_validate(
+                TrainingSetup(tagged(), PLAIN, 0), np.arange(24), build=model_of_tags, n_folds=2
+            )
         model = model_of_tags()
         model.multi_label = True
         with pytest.raises(UserError, match="vote"):
@@ -259,7 +271,7 @@ class TestBadInput:
 
 def test_the_dynamics_of_tags_are_their_loss_alone():
     config = PLAIN.model_copy(update={"epochs": 2, "augment": ()})
-    dynamics = train(model_of_tags(), tagged(), None, config=config, seed=0).dynamics
+    dynamics = train(model_of_tags(), TrainingSetup(tagged(), config, 0)).dynamics
     assert np.isfinite(dynamics.loss).all()
     assert np.isnan(dynamics.margin).all()
     assert np.isnan(dynamics.correct).all()
@@ -268,7 +280,7 @@ def test_the_dynamics_of_tags_are_their_loss_alone():
 def test_a_checkpoint_knows_that_it_answers_tags(tmp_path):
     """And a reader of single labels alone refuses it: its format is another."""
     model = model_of_tags()
-    train(model, tagged(), None, config=PLAIN, seed=0)
+    train(model, TrainingSetup(tagged(), PLAIN, 0))
     given = {"representation": "mel_spectrograms", "channels": ["amplitude"], "transform": {}}
     checkpoints.save(tmp_path, model, {"classes": ["a", "b", "c"], "input": given})
     loaded, _ = checkpoints.load(tmp_path)

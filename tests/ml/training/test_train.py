@@ -10,6 +10,7 @@ from melgraph.ml.inference.tracks import predict_tracks
 from melgraph.ml.models import InputShape, build
 from melgraph.ml.specs.training import TrainingConfig
 from melgraph.ml.training.optimisation import class_weights
+from melgraph.ml.training.setup import TrainingSetup
 from melgraph.ml.training.train import train
 
 N_MELS = 16
@@ -52,7 +53,7 @@ def bits_of(model):
 
 def test_learns_what_can_be_learned():
     model = make_model()
-    result = train(model, tones(), tones(seed=1), config=QUICK, seed=0)
+    result = train(model, TrainingSetup(tones(), QUICK, 0, validation=tones(seed=1)))
     unseen = tones(20, seed=2)
     probabilities = predict_tracks(model, unseen.arrays)
     assert (probabilities.argmax(axis=1) == unseen.labels).mean() >= 0.9
@@ -69,7 +70,7 @@ def test_same_seed_same_bits_and_global_state_untouched():
     for model, seed in zip(models, (7, 7, 8), strict=True):
         torch.rand(int(seed))  # whatever the caller did before must not matter
         state = torch.get_rng_state()
-        train(model, tones(), tones(seed=1), config=QUICK, seed=seed)
+        train(model, TrainingSetup(tones(), QUICK, seed, validation=tones(seed=1)))
         assert torch.equal(torch.get_rng_state(), state)
     assert bits_of(models[0]) == bits_of(models[1])
     assert bits_of(models[0]) != bits_of(models[2])
@@ -82,7 +83,9 @@ def test_best_epoch_has_the_lowest_validation_loss_and_its_weights_are_kept():
     validation = TrackSet(contrary.arrays, 1 - contrary.labels)  # learning makes it worse
     config = QUICK.model_copy(update={"epochs": 9, "patience": 2})
     model, reports = make_model(), []
-    result = train(model, tones(), validation, config=config, seed=0, progress=reports.append)
+    result = train(
+        model, TrainingSetup(tones(), config, 0, validation=validation), progress=reports.append
+    )
     losses = [curve["validation_loss"] for curve in result.curves]
     assert result.best_epoch == 1 + int(np.argmin(losses))
     assert len(losses) == result.best_epoch + 2 < 9  # stopped early
@@ -93,14 +96,14 @@ def test_best_epoch_has_the_lowest_validation_loss_and_its_weights_are_kept():
 
 
 def test_without_validation_the_last_epoch_stands():
-    result = train(make_model(), tones(), None, config=QUICK, seed=0)
+    result = train(make_model(), TrainingSetup(tones(), QUICK, 0))
     assert result.best_epoch == QUICK.epochs == len(result.curves)
     assert result.curves[0]["validation_loss"] is None
 
 
 def test_the_normalisation_is_of_the_training_tracks():
     model, tracks = make_model(), tones()
-    train(model, tracks, None, config=QUICK.model_copy(update={"epochs": 1}), seed=0)
+    train(model, TrainingSetup(tracks, QUICK.model_copy(update={"epochs": 1}), 0))
     frames = np.concatenate(tracks.arrays).astype(np.float64)
     np.testing.assert_allclose(model.mean[0], frames.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(model.std[0], frames.std(axis=0), rtol=1e-5)
@@ -109,7 +112,7 @@ def test_the_normalisation_is_of_the_training_tracks():
 def test_one_crop_and_one_step_are_enough():
     config = QUICK.model_copy(update={"epochs": 1, "crops_per_track": 1, "warmup": 0.0})
     one = TrackSet(tones().arrays[:1], np.array([1]))
-    result = train(make_model(), one, None, config=config, seed=0)
+    result = train(make_model(), TrainingSetup(one, config, 0))
     assert math.isfinite(result.curves[0]["train_loss"])
 
 
@@ -131,7 +134,7 @@ def test_balance_makes_a_rare_class_be_answered():
     for balance in (0.0, 1.0):
         model = make_model()
         config = QUICK.model_copy(update={"class_balance": balance, "label_smoothing": 0.0})
-        train(model, tracks, None, config=config, seed=0)
+        train(model, TrainingSetup(tracks, config, 0))
         fresh = [rng.normal(-50, 8, (20, N_MELS)).astype(np.float32) for _ in range(40)]
         rare[balance] = predict_tracks(model, fresh)[:, 1].mean()
     assert rare[0.0] < 0.3
@@ -141,12 +144,15 @@ def test_balance_makes_a_rare_class_be_answered():
 def test_sets_that_do_not_fit_the_model_are_told():
     track = np.zeros((9, N_MELS), dtype=np.float32)
     with pytest.raises(UserError, match="2 classes"):
-        train(make_model(), TrackSet([track], np.array([2])), None, config=QUICK, seed=0)
+        train(make_model(), TrainingSetup(TrackSet([track], np.array([2])), QUICK, 0))
     with pytest.raises(UserError, match="validation"):
-        train(make_model(), tones(), TrackSet([track[:, :5]], np.array([1])), config=QUICK, seed=0)
+        train(
+            make_model(),
+            TrainingSetup(tones(), QUICK, 0, validation=TrackSet([track[:, :5]], np.array([1]))),
+        )
 
 
 def test_divergence_is_told():
     config = QUICK.model_copy(update={"learning_rate": 1e30, "warmup": 0.0})
     with pytest.raises(UserError, match="diverged"):
-        train(make_model(), tones(), None, config=config, seed=0)
+        train(make_model(), TrainingSetup(tones(), config, 0))

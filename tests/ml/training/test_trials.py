@@ -7,6 +7,7 @@ from melgraph.ml.errors import UserError
 from melgraph.ml.inference.track_set import TrackSet
 from melgraph.ml.specs.study import Trial
 from melgraph.ml.training import trials
+from melgraph.ml.training.setup import TrainingSetup
 from melgraph.ml.training.trials import cut_into_chunks, plan_folds, run_trial, same_crops
 from tests.ml.training.test_train import QUICK, make_model, tones
 
@@ -22,11 +23,11 @@ def trial(split, **options):
     return Trial(recipe=recipe, split=split, **folds | options)
 
 
-def run(which, seed=0, **options):
+def run(which, seed=0, state=None, parts=PARTS, **options):
+    setup = TrainingSetup(TRACKS, QUICK, seed, state=state)
     return run_trial(
-        TRACKS, groups=GROUPS, parts=PARTS, trial=which, build=make_model, n_classes=2, seed=seed,
-        **options,
-    )  # fmt: skip
+        setup, trial=which, groups=GROUPS, parts=parts, build=make_model, n_classes=2, **options
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,8 +96,7 @@ def test_chunks_leak_on_purpose_and_cost_no_more_crops():
 
 def test_a_split_that_the_dataset_lacks():
     with pytest.raises(UserError, match="no test part"):
-        run_trial(TRACKS, groups=GROUPS, parts=["train"] * N, trial=trial("dataset"),
-                  build=make_model, n_classes=2, seed=0)  # fmt: skip
+        run(trial("dataset"), parts=["train"] * N)
     with pytest.raises(UserError, match="cannot be held apart"):
         plan_folds(tones(3), np.arange(3), np.arange(3), [None] * 3,
                    trial("holdout", train=0.9), 0)  # fmt: skip
@@ -106,11 +106,11 @@ def test_a_stopped_trial_goes_on(tmp_path, monkeypatch):
     whole = run(trial("group")).probabilities
     real, calls = trials.fit, []
 
-    def dying(*arguments, **options):
+    def dying(build, setup, progress):
         if len(calls) == 2:
             raise KeyboardInterrupt
-        calls.append(options["state"])
-        return real(*arguments, **options)
+        calls.append(setup.state)
+        return real(build, setup, progress=progress)
 
     with monkeypatch.context() as patch:
         patch.setattr(trials, "fit", dying)

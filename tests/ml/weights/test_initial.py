@@ -4,7 +4,10 @@ that published ones have.
 
 import hashlib
 import pickle
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import safetensors.torch
@@ -141,14 +144,14 @@ def test_what_is_no_state_dict(tmp_path):
     assert list(weight_files.read_weights(wrapped)) == ["a"]
 
 
-def no_network(url):
+def no_network(url, path):
     raise OSError("Name or service not known")
 
 
 class TestOffline:
     @pytest.fixture(autouse=True)
     def _offline(self, monkeypatch):
-        monkeypatch.setattr(weight_files, "_fetched", no_network)
+        monkeypatch.setattr(weight_files, "_download", no_network)
 
     def test_imagenet_says_which_file_to_put_where(self, tmp_path):
         with pytest.raises(UserError, match="are not here, and cannot be fetched") as caught:
@@ -178,19 +181,58 @@ class TestOffline:
             locate_weights("gone.pth", "resnet18", {}, tmp_path)
 
 
-def test_a_url_is_fetched_once_and_checked(tmp_path, monkeypatch):
-    path = with_hash(published(tmp_path))
-    content, fetched = path.read_bytes(), []
-    monkeypatch.setattr(weight_files, "_fetched", lambda url: fetched.append(url) or content)
-    folder = tmp_path / "weights"
-    for _ in range(2):
-        found = locate_weights(f"https://example.org/w/{path.name}", "resnet18", {}, folder)
-        assert found.read_bytes() == content
-    assert len(fetched) == 1
-    cut = tmp_path / "cut"
-    monkeypatch.setattr(weight_files, "_fetched", lambda url: content[:-9])
-    with pytest.raises(UserError, match="is damaged"):
-        locate_weights(f"https://example.org/w/{path.name}", "resnet18", {}, cut)
+class Site(BaseHTTPRequestHandler):
+    """Serves `files`, and counts the requests; of `/short/`, less than it announces."""
+
+    files: ClassVar[dict[str, bytes]] = {}
+    requests: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        self.requests.append(self.path)
+        content = self.files.get(self.path.rsplit("/", 1)[1])
+        self.send_response(404 if content is None else 200)
+        self.send_header("Content-Length", str(len(content or b"")))
+        self.end_headers()
+        self.wfile.write((content or b"")[: -9 if "short" in self.path else None])
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def site(monkeypatch):
+    monkeypatch.setattr(Site, "files", {})
+    monkeypatch.setattr(Site, "requests", [])
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class TestFetching:
+    def test_a_url_is_fetched_once(self, tmp_path, site):
+        path = with_hash(published(tmp_path))
+        Site.files[path.name] = path.read_bytes()
+        for _ in range(2):
+            copy = locate_weights(f"{site}/{path.name}", "resnet18", {}, tmp_path / "weights")
+            assert copy.read_bytes() == path.read_bytes()
+        assert len(Site.requests) == 1
+        assert [file.name for file in (tmp_path / "weights").iterdir()] == [path.name]
+
+    @pytest.mark.parametrize(
+        ("place", "message"),
+        [
+            ("a-00000000.pth", "is damaged"),
+            ("a.pth#sha256=" + "0" * 64, "is damaged"),
+            ("short/a.pth", "cannot be fetched"),
+            ("gone.pth", "cannot be fetched"),
+        ],
+    )
+    def test_what_is_not_as_published_leaves_no_file(self, tmp_path, site, place, message):
+        Site.files.update({"a-00000000.pth": b"x" * 5000, "a.pth": b"x" * 5000})
+        with pytest.raises(UserError, match=message):
+            locate_weights(f"{site}/{place}", "resnet18", {}, tmp_path / "weights")
+        assert list((tmp_path / "weights").iterdir()) == []
 
 
 @pytest.mark.parametrize(

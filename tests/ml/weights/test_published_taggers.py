@@ -14,7 +14,12 @@ import torch
 from melgraph.ml.errors import UserError
 from melgraph.ml.models import InputShape, build
 from melgraph.ml.models.harmonic_cnn import HarmonicDecibels
-from melgraph.ml.weights.published_taggers import DUST, PUBLISHED, load_published_tagger, our_names
+from melgraph.ml.weights.published_taggers import (
+    NEGLIGIBLE,
+    PUBLISHED,
+    load_published_tagger,
+    our_names,
+)
 from tests.ml.public_taggers import (
     crnn,
     fcn,
@@ -115,7 +120,7 @@ def test_numbers_next_to_nothing_are_nothing(tmp_path):
     model = load_published_tagger("musicnn", written(tmp_path, state))
     assert not model.get_submodule("blocks.1.conv").weight[0].any()
     least = min(p.detach().abs()[p != 0].min().item() for p in model.parameters())
-    assert least >= DUST
+    assert least >= NEGLIGIBLE
 
 
 def without(state, name):

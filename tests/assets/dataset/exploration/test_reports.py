@@ -1,4 +1,4 @@
-"""The exploration report on libraries as they come: no labels, one class, one track, none."""
+"""Exploration reports on unusual datasets: without labels, with one class, one track, no track."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from melgraph.assets.dataset.datasets import DATASETS
-from melgraph.assets.dataset.exploration import pictures as pictures
-from melgraph.assets.dataset.exploration import reports as reports
-from melgraph.assets.dataset.exploration import tables as tables
+from melgraph.assets.context import Context
+from melgraph.assets.dataset import snapshot
+from melgraph.assets.dataset.exploration import pictures, reports, tables
 from melgraph.assets.dataset.exploration.cautions import cautions
-from melgraph.assets.library import ingest
+from melgraph.assets.library import features, tracks
+from melgraph.assets.library.recording_clusters import MEMBERS
+from melgraph.assets.library.tracks import SCHEMA as TRACKS_SCHEMA
+from melgraph.assets.library.tracks import TABLE as TRACKS_TABLE
+from melgraph.assets.stages import EXPLORATION_REPORTS
 from melgraph.ml.features.track_features import feature_names
 from melgraph.storage.artifacts import Artifact, Work
 from melgraph.storage.tables import read_part, read_table, write_table
@@ -20,36 +23,34 @@ from tests.assets.pages.small_home import SmallHome
 
 
 def library(tmp_path: Path, paths: list[str], *, labels: str = "folder") -> SmallHome:
-    """A home whose tracks are only rows: no file is behind them."""
+    """A home whose tracks are only rows, without audio files."""
     home = SmallHome(tmp_path, tracks=0)
     rows = []
     for number, path in enumerate(paths):
-        row = dict.fromkeys(ingest.TRACKS_SCHEMA)
+        row = dict.fromkeys(TRACKS_SCHEMA)
         row.update(path=path, track_id=f"{number * 2654435761 % 2**32:08x}{number:024x}")
         row.update(status="ok", duration_s=30.0 + number, sample_rate_hz=44100, channels=2)
         row.update(codec="MP3", peak_dbfs=-1.0, rms_dbfs=-15.0 - number, artist=f"artist {number}")
         rows.append(row)
-    bad = dict.fromkeys(ingest.TRACKS_SCHEMA)
-    bad.update(path="z/bad.mp3", track_id="ff" * 16, status="quarantined", code="silent")
-    for batch, part in (("batch-000001", rows), ("batch-000002", [bad])):
+    quarantined = dict.fromkeys(TRACKS_SCHEMA)
+    quarantined.update(path="z/bad.mp3", track_id="ff" * 16, status="quarantined", code="silent")
+    for batch, part in (("batch-000001", rows), ("batch-000002", [quarantined])):
 
         def write(work, part=part):
-            table = pl.DataFrame(part, schema=ingest.TRACKS_SCHEMA)
-            write_table(table, work.folder / ingest.TRACKS_TABLE)
+            table = pl.DataFrame(part, schema=TRACKS_SCHEMA)
+            write_table(table, work.folder / TRACKS_TABLE)
 
-        home.produce(ingest.TRACKS, batch, (), write)
+        home.produce("tracks", batch, (), write)
     return home.add_dataset(labels=labels).add_representations()
 
 
 def report(home: SmallHome) -> Artifact:
     home.add_exploration()
-    artifact = home.store.need(reports.EXPLORATION_REPORTS, "genres")
+    artifact = home.store.need("exploration_reports", "genres")
     assert json.loads((artifact.folder / reports.FACTS).read_text()) == artifact.facts
-    assert {"open", "artists", "features", "formats", "quarantine"} <= reports._show(
-        artifact
-    ).keys()
-    told = [artifact.facts, reports.artist_rows(artifact), reports.feature_rows(artifact)]
-    assert "nan" not in str(told).casefold()
+    assert {"open", "artists", "features", "formats", "quarantine"} <= reports.show(artifact).keys()
+    texts = [artifact.facts, reports.artist_rows(artifact), reports.feature_rows(artifact)]
+    assert "nan" not in str(texts).casefold()
     assert artifact.facts["quarantined"] == 1
     assert reports.code_rows(artifact) == [{"code": "silent", "files": 1}]
     return artifact
@@ -64,7 +65,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_report_is_made_of_whatever_there_is(tmp_path, case):
+def test_a_report_can_be_written_for_unusual_datasets(tmp_path, case):
     paths, labels, classes = CASES[case]
     artifact = report(library(tmp_path, paths, labels=labels))
     facts = artifact.facts
@@ -88,28 +89,30 @@ def labelled(tmp_path_factory) -> tuple[SmallHome, Artifact]:
     return home, report(home)
 
 
-def test_counts_are_of_all_and_sounds_of_heard_tracks(labelled):
+def test_counts_include_test_tracks_and_medians_do_not(labelled):
     home, artifact = labelled
     snapshot = home.snapshot
-    heard = snapshot.filter(pl.col("split").is_in(["train", "validation"]))
-    assert 0 < heard.height < snapshot.height
-    assert artifact.facts["heard"] == artifact.facts["measured"] == heard.height
+    usable = snapshot.filter(pl.col("split").is_in(["train", "validation"]))
+    assert 0 < usable.height < snapshot.height
+    assert artifact.facts["heard"] == artifact.facts["measured"] == usable.height
     classes = read_table(artifact.folder / reports.CLASSES)
     assert classes.select("class", "tracks", "test").rows() == [
         (name, 12, snapshot.filter(pl.col("label") == name, pl.col("split") == "test").height)
         for name in ("aa", "bbbb", "cccccc")
     ]
-    medians = heard.group_by("label").agg(pl.col("duration_s").median()).sort("label")
+    medians = usable.group_by("label").agg(pl.col("duration_s").median()).sort("label")
     assert classes["duration_s"].to_list() == medians["duration_s"].to_list()
-    features = read_table(artifact.folder / reports.FEATURES)
-    assert set(features["tracks"]) == {heard.height}
+    quantities = read_table(artifact.folder / reports.FEATURES)
+    assert set(quantities["tracks"]) == {usable.height}
 
 
 def test_the_example_is_the_medoid_of_its_class(labelled):
     home, artifact = labelled
-    folder = home.store.need(ingest.FEATURES, "batch-000001").folder
-    heard = home.snapshot.filter(pl.col("split").is_in(["train", "validation"]))
-    table = heard.join(read_table(folder / ingest.FEATURES_TABLE), on="track_id").sort("track_id")
+    folder = home.store.need("audio_features", "batch-000001").folder
+    usable = home.snapshot.filter(pl.col("split").is_in(["train", "validation"]))
+    table = usable.join(read_table(folder / features.FEATURES_TABLE), on="track_id").sort(
+        "track_id"
+    )
     values = table.select(feature_names()).to_numpy()
     values = (values - values.mean(axis=0)) / values.std(axis=0)
     examples = read_table(artifact.folder / pictures.EXAMPLES)
@@ -119,65 +122,70 @@ def test_the_example_is_the_medoid_of_its_class(labelled):
         assert table["track_id"][int(rows[distances.argmin()])] == track_id
 
 
-def test_nothing_of_the_test_split_but_counts_reaches_the_report(labelled, tmp_path, monkeypatch):
-    """Every value of every test track is turned into something else: no figure changes."""
+def test_only_counts_of_the_test_split_reach_the_report(labelled, tmp_path, monkeypatch):
+    """If every number of every test track is replaced, the report does not change."""
     home, artifact = labelled
     test = home.snapshot.filter(pl.col("split") == "test")["track_id"].to_list()
-    seen = []
+    counts = []
 
-    def spoiled(table):
+    def replace_numbers(table):
         if "track_id" not in table.columns:
             return table
         numbers = [name for name in table.columns if table[name].dtype == pl.Float64]
         of_test = pl.col("track_id").is_in(test)
-        seen.append(table.filter(of_test).height)
+        counts.append(table.filter(of_test).height)
         return table.with_columns(pl.when(of_test).then(1e9).otherwise(pl.col(numbers)).name.keep())
 
-    monkeypatch.setattr(tables, "read_part", lambda *asked: spoiled(read_part(*asked)))
-    monkeypatch.setattr(tables, "read_table", lambda path: spoiled(read_table(path)))
+    for module in (features, tracks):
+        monkeypatch.setattr(
+            module, "read_part", lambda *arguments: replace_numbers(read_part(*arguments))
+        )
+    monkeypatch.setattr(snapshot, "read_table", lambda path: replace_numbers(read_table(path)))
     reports.write_exploration_report(home.store, Work(artifact.record.spec, tmp_path))
-    assert max(seen) == len(test)
+    assert max(counts) == len(test)
     files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert files == {name: (artifact.folder / name).read_bytes() for name in artifact.record.files}
 
 
-def test_a_sample_takes_as_many_of_each_class_and_stays_when_more_come():
+def test_a_sample_takes_equally_many_of_each_class():
     rows = [(f"{i * 7919 % 1000:03d}", "ab"[i % 5 == 0]) for i in range(1000)]
     table = pl.DataFrame(rows, schema=["track_id", "class"], orient="row").sort("track_id")
-    found = tables.sample(table, 100)
-    assert dict(found["class"].value_counts().iter_rows()) == {"a": 50, "b": 50}
+    sample = tables.sample(table, 100)
+    assert dict(sample["class"].value_counts().iter_rows()) == {"a": 50, "b": 50}
     for name in "ab":
         ids = table.filter(pl.col("class") == name)["track_id"].to_list()
-        assert found.filter(pl.col("class") == name)["track_id"].to_list() == ids[:50]
+        assert sample.filter(pl.col("class") == name)["track_id"].to_list() == ids[:50]
     assert tables.sample(table, 1000) is table
     assert tables.sample(table.head(0), 10).height == 0
 
 
 def test_only_the_largest_classes_are_drawn():
     table = pl.DataFrame({"class": ["b", "b", "a", "c", "c", None, "d"]})
-    assert tables.shown_classes(table, 3) == ["a", "b", "c"]
+    assert tables.largest_classes(table, 3) == ["a", "b", "c"]
 
 
 def collection(counts: dict[str, int], artists: list[str | None], **columns) -> pl.DataFrame:
     labels = [name for name, count in counts.items() for _ in range(count)]
     n = len(labels)
-    given = {"sample_rate_hz": [44100] * n, "duration_s": [30.0] * n} | columns
-    given |= {"rms_dbfs": [-9.0] * n, "peak_dbfs": [0.0] * n, "channels": [2] * n}
-    heard = [i % 2 == 0 for i in range(n)]
-    part = ["train" if h else "test" for h in heard]
-    return pl.DataFrame({"class": labels, "artist": artists, "heard": heard, "part": part} | given)
+    values = {"sample_rate_hz": [44100] * n, "duration_s": [30.0] * n} | columns
+    values |= {"rms_dbfs": [-9.0] * n, "peak_dbfs": [0.0] * n, "channels": [2] * n}
+    usable = [i % 2 == 0 for i in range(n)]
+    part = ["train" if h else "test" for h in usable]
+    return pl.DataFrame(
+        {"class": labels, "artist": artists, "heard": usable, "part": part} | values
+    )
 
 
 def cautions_on(table: pl.DataFrame) -> list[str]:
-    features = tables.feature_table(table, dict.fromkeys(tables.RECORDING, "recording"))
-    return cautions(table, tables.class_table(table), features, sample_rate=22050)
+    quantities = tables.feature_table(table, dict.fromkeys(tables.RECORDING, "recording"))
+    return cautions(table, tables.class_table(table), quantities, sample_rate=22050)
 
 
-def test_a_well_made_dataset_needs_no_caution():
+def test_a_balanced_dataset_has_no_caution():
     assert cautions_on(collection({"a": 6, "b": 6}, [f"artist {i}" for i in range(12)])) == []
 
 
-def test_cautions_name_what_is_the_matter():
+def test_every_problem_has_a_caution():
     artists = ["One", "one ", "ONE", "Two", *["Three", "Four"] * 10]
     table = collection(
         {"a": 4, "b": 20}, artists, duration_s=[10.0] * 4 + [30.0] * 20,
@@ -185,7 +193,7 @@ def test_cautions_name_what_is_the_matter():
     )  # fmt: skip
     first, second, third, fourth, fifth = cautions_on(table)
     assert first.startswith("'b' has 20 tracks, 'a' 4: ")
-    # Of those to learn from, every other track, `b` has one artist alone: 'Three'.
+    # Every other track may be used; among these, `b` has only the artist 'Three'.
     assert second == "100% of what is learned 'b' from is one artist, 'Three'"
     assert third == "75% of 'a' is one artist, 'ONE'"
     assert fourth.startswith("the length differs between the classes")
@@ -193,51 +201,51 @@ def test_cautions_name_what_is_the_matter():
     assert fifth.startswith("1 of 24 tracks are sampled at less than 22,050 Hz")
 
 
-def test_unknown_artists_are_told():
-    (told,) = cautions_on(collection({"a": 2, "b": 2}, [None, "Various", "", "unknown"]))
-    assert told == "the artist of 4 of 4 tracks is not known"
+def test_unknown_artists_are_counted():
+    (caution,) = cautions_on(collection({"a": 2, "b": 2}, [None, "Various", "", "unknown"]))
+    assert caution == "the artist of 4 of 4 tracks is not known"
 
 
-def test_duplicates_are_told_where_the_snapshot_knows_them(labelled, tmp_path):
+def test_duplicates_are_counted_if_they_were_searched_for(labelled, tmp_path):
     home, artifact = labelled
     ids = home.snapshot.sort("path").select("track_id", "path").rows()
 
     def write(work):
-        rows = [(ids[0][0], "x"), (ids[3][0], "x"), (ids[5][0], "y"), ("00" * 16, "y")]
+        rows = [(ids[0][0], "x"), (ids[3][0], "x"), (ids[5][0], "y"), ("ee" * 16, "y")]
         table = pl.DataFrame(rows, schema=["track_id", "cluster"], orient="row")
-        write_table(table, work.folder / tables.DUPLICATES_TABLE)
+        write_table(table, work.folder / MEMBERS)
 
-    made = home.produce(tables.DUPLICATES, "all", (), write)
+    duplicates = home.produce("duplicates", "all", (), write)
     spec = artifact.record.spec
-    known = type(spec)(
-        spec.asset, spec.partition, spec.stage, (*spec.inputs, made.reference), spec.config
+    searched = type(spec)(
+        spec.asset, spec.partition, spec.stage, (*spec.inputs, duplicates.reference), spec.config
     )
-    found = tables.duplicate_clusters(home.store, known, home.snapshot)
-    assert found == {"clusters": 1, "tracks": 2, "first": [sorted([ids[0][1], ids[3][1]])]}
+    clusters = tables.duplicate_clusters(home.store, searched, home.snapshot)
+    assert clusters == {"clusters": 1, "tracks": 2, "first": [sorted([ids[0][1], ids[3][1]])]}
     assert tables.duplicate_clusters(home.store, spec, home.snapshot) is None
 
 
-def test_a_newer_batch_makes_no_new_report(labelled):
+def test_a_newer_batch_does_not_change_the_report(labelled):
     home, _ = labelled
 
     def write(work):
-        table = pl.DataFrame([], schema=ingest.TRACKS_SCHEMA)
-        write_table(table, work.folder / ingest.TRACKS_TABLE)
+        table = pl.DataFrame([], schema=TRACKS_SCHEMA)
+        write_table(table, work.folder / TRACKS_TABLE)
 
-    before = reports.exploration_spec(home.store, "genres")
-    home.produce(ingest.TRACKS, "batch-000003", (), write)
-    assert reports.exploration_spec(home.store, "genres") == before
-    assert home.store.need(DATASETS, "genres").reference in before.inputs
+    before = EXPLORATION_REPORTS.plan(Context.open(home.home), "genres")
+    home.produce("tracks", "batch-000003", (), write)
+    assert EXPLORATION_REPORTS.plan(Context.open(home.home), "genres") == before
+    assert home.store.need("datasets", "genres").reference in before.inputs
 
 
-def test_features_that_only_some_batches_have_are_left_out(labelled):
+def test_only_features_of_all_batches_are_used(labelled):
     home, artifact = labelled
     options = {"harmonic_percussive": False, "tempo": True, "window_s": 600.0}
     more = home.produce(
-        ingest.FEATURES, "batch-000009", (), lambda work: None, {"options": options}
+        "audio_features", "batch-000009", (), lambda work: None, {"options": options}
     )
     spec = artifact.record.spec
-    inputs = [r for r in spec.inputs if r.asset != ingest.FEATURES]
+    inputs = [r for r in spec.inputs if r.asset != "audio_features"]
     alone = type(spec)(spec.asset, spec.partition, 1, (*inputs, more.reference))
     both = type(spec)(spec.asset, spec.partition, 1, (*spec.inputs, more.reference))
     assert tables.feature_columns(home.store, alone) == [*feature_names(), "tempo_bpm"]
@@ -245,12 +253,12 @@ def test_features_that_only_some_batches_have_are_left_out(labelled):
 
 
 @pytest.mark.parametrize("labels", [["a", "a", "b", "b"], [None] * 4])
-def test_test_tracks_are_never_heard_with_labels_or_without(labels):
+def test_test_tracks_are_never_used(labels):
     table = pl.DataFrame(
         {"label": labels, "split": ["train", "test", "validation", None]},
         schema={"label": pl.String, "split": pl.String},
     )
-    found = tables._with_parts(table)
-    assert found["heard"].to_list() == [True, False, True, False]
-    assert found["part"].to_list() == ["train", "test", "validation", "left out"]
-    assert found["class"].to_list() == [label or tables.ALL_TRACKS for label in labels]
+    parts = tables._with_parts(table)
+    assert parts["heard"].to_list() == [True, False, True, False]
+    assert parts["part"].to_list() == ["train", "test", "validation", "left out"]
+    assert parts["class"].to_list() == [label or tables.ALL_TRACKS for label in labels]

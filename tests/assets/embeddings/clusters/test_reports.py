@@ -1,4 +1,4 @@
-"""Cluster reports on small homes: what they hold, and what they say where little can be said."""
+"""Cluster reports of small homes: figures, outliers, and reports on too few tracks or labels."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melgraph.assets.dataset.datasets import DATASETS
+from melgraph.assets.context import Context
 from melgraph.assets.embeddings.clusters.agreement import (
     ALL_TRACKS,
     CLUSTERERS,
@@ -18,48 +18,47 @@ from melgraph.assets.embeddings.clusters.agreement import (
 from melgraph.assets.embeddings.clusters.maps import rows_shown
 from melgraph.assets.embeddings.clusters.outliers import OUTLIERS, outlier_sentences, strangest
 from melgraph.assets.embeddings.clusters.reports import (
-    CLUSTER_REPORTS,
     MAP,
-    cluster_spec,
     density_sentence,
     figure_rows,
+    plan_cluster_report,
     write_cluster_report,
 )
 from melgraph.assets.embeddings.clusters.tracks import (
     HELD_OUT,
-    heard_tracks,
-    is_trained,
+    is_trained_on_dataset,
     report_tracks,
+    training_track_ids,
 )
-from melgraph.assets.embeddings.embeddings import EMBEDDINGS, TRACK_VECTORS
+from melgraph.assets.embeddings.embeddings import TRACK_VECTORS
 from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import Work
 from melgraph.storage.tables import read_table, write_table
 from tests.assets.pages.small_home import SmallHome
 
 ENCODER = "small-cnn"
-UNHEARD = ("world/a.flac", "world/b.flac", "opera/c.flac", "solo/d.flac")
+OUTSIDE = ("world/a.flac", "world/b.flac", "opera/c.flac", "solo/d.flac")
 
 
-def home_at(folder, tracks=60, *, labels="folder", others=UNHEARD):
-    made = SmallHome(folder, tracks=tracks, sample=False, others=others)
-    return made.add_tracks().add_dataset(labels=labels)
+def home_at(folder, tracks=60, *, labels="folder", others=OUTSIDE):
+    home = SmallHome(folder, tracks=tracks, sample=False, others=others)
+    return home.add_tracks().add_dataset(labels=labels)
 
 
 def report_of(home, encoder=ENCODER, **config):
     home.add_maps(encoder, **config)
-    return home.store.need(CLUSTER_REPORTS, encoder)
+    return home.store.need("cluster_reports", encoder)
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    made = home_at(tmp_path_factory.mktemp("reports")).add_model()
-    return made.add_maps(ENCODER, "mel-statistics")
+    home = home_at(tmp_path_factory.mktemp("reports")).add_model()
+    return home.add_maps(ENCODER, "mel-statistics")
 
 
 @pytest.fixture(scope="module")
 def report(home):
-    return home.store.need(CLUSTER_REPORTS, ENCODER)
+    return home.store.need("cluster_reports", ENCODER)
 
 
 class TestTracks:
@@ -69,33 +68,32 @@ class TestTracks:
         places = [f"{axis}_{method}" for method in ("pca", "tsne", "umap") for axis in "xy"]
         assert table.select(places).null_count().sum_horizontal().item() == 0
         assert sorted(table["tile"]) == list(range(64))
-        known = dict(home.snapshot.select("track_id", "split").iter_rows())
+        splits = dict(home.snapshot.select("track_id", "split").iter_rows())
         for row in table.iter_rows(named=True):
             assert row["path"]
             outside = row["path"].split("/")[0] not in home.classes
-            assert row["split"] == known[row["track_id"]]
+            assert row["split"] == splits[row["track_id"]]
             assert row["part"] == ("outside" if outside else row["split"])
 
-    def test_outside_is_what_is_neither_split_nor_of_a_class_nor_heard(self, home, report):
+    def test_a_track_without_split_class_and_training_is_outside(self, home, report):
         spec = report.record.spec
         ids = read_table(report.folder / MAP)["track_id"].to_list()
-        heard = heard_tracks(home.store, spec)
         train = home.snapshot.filter(pl.col("split") == "train")["track_id"]
-        assert heard == set(train)
-        assert is_trained(home.store, spec)
-        untrained = home.store.need(CLUSTER_REPORTS, "mel-statistics").record.spec
-        assert heard_tracks(home.store, untrained) == set()
-        assert not is_trained(home.store, untrained)
-        table = report_tracks(home.store, spec, [*ids, "ff" * 16])  # the last is not known at all
+        assert training_track_ids(home.store, spec) == set(train)
+        assert is_trained_on_dataset(home.store, spec)
+        untrained = home.store.need("cluster_reports", "mel-statistics").record.spec
+        assert training_track_ids(home.store, untrained) == set()
+        assert not is_trained_on_dataset(home.store, untrained)
+        table = report_tracks(home.store, spec, [*ids, "ff" * 16])  # the last is no track
         assert table["track_id"].to_list() == [*ids, "ff" * 16]
         assert table["part"][-1] == "outside"
         assert table["path"][-1] is None
 
-    def test_a_track_left_out_with_a_label_of_the_dataset_is_no_outsider(self, tmp_path):
+    def test_a_track_without_split_but_with_a_class_is_left_out(self, tmp_path):
         home = home_at(tmp_path, tracks=12, others=())
         home.add_embeddings(ENCODER)
-        spec = cluster_spec(home.store, ENCODER)
-        snapshot = home.store.need(DATASETS, "genres")
+        spec = plan_cluster_report(Context.open(home.home), ENCODER)
+        snapshot = home.store.need("datasets", "genres")
         one = home.snapshot.filter(pl.col("split") == "test")["track_id"][0]
         changed = home.snapshot.with_columns(
             split=pl.when(pl.col("track_id") == one).then(None).otherwise("split")
@@ -108,22 +106,22 @@ class TestTracks:
 
 
 class TestFigures:
-    def test_each_clusterer_is_judged_on_both_selections(self, report):
+    def test_each_clusterer_is_evaluated_on_both_selections(self, report):
         rows = report.facts["figures"]
-        judged = [(row["tracks"], row["clusterer"]) for row in rows]
+        evaluated = [(row["tracks"], row["clusterer"]) for row in rows]
         selections = ("held-out tracks", ALL_TRACKS)
-        assert judged == [(s, c) for s in selections for c in CLUSTERERS]
+        assert evaluated == [(s, c) for s in selections for c in CLUSTERERS]
         for row in rows:
             assert row["clusters"] == row["classes"] == 3
             for name in FIGURE_NAMES:
                 figure = row[name]
                 assert figure["low"] <= figure["value"] <= figure["high"]
         assert rows[0]["accuracy"]["value"] > rows[0]["accuracy"]["chance_95"]
-        shown = figure_rows(report.facts)
-        assert shown[0]["clusters by"] == "k-means"
-        assert "shuffled" in str(shown[0]["Hungarian accuracy"])
+        cells = figure_rows(report.facts)[0]
+        assert cells["clusters by"] == "k-means"
+        assert "with shuffled labels" in str(cells["Hungarian accuracy"])
 
-    def test_contingency_counts_every_judged_track(self, report):
+    def test_contingency_counts_every_evaluated_track(self, report):
         table = read_table(report.folder / CONTINGENCY)
         for row in report.facts["figures"]:
             part = table.filter(
@@ -138,17 +136,17 @@ class TestFigures:
         used = table.filter(pl.col("split").is_not_null())
         counted = read_table(report.folder / CONTINGENCY).filter(pl.col("tracks") == ALL_TRACKS)
         for clusterer in CLUSTERERS:
-            assert table[clusterer].null_count() == 0  # outsiders are where they would fall
-            found = used.group_by(clusterer, "label").len().rows()
+            assert table[clusterer].null_count() == 0  # tracks outside the dataset are assigned too
+            counts = used.group_by(clusterer, "label").len().rows()
             written = counted.filter(pl.col("clusterer") == clusterer, pl.col("count") > 0)
-            wanted = written.select("cluster", "label", "count").rows()
-            assert sorted(found) == sorted(wanted)
+            expected = written.select("cluster", "label", "count").rows()
+            assert sorted(counts) == sorted(expected)
         assert table.filter(pl.col("split").is_null())["hdbscan"].null_count() == 4
         assert f"of {used.height} tracks" in density_sentence(report.facts)
 
 
 class TestOutliers:
-    def test_what_is_far_is_flagged_and_the_rest_is_not_often(self, report):
+    def test_distant_tracks_are_flagged_and_held_out_tracks_are_rarely(self, report):
         facts = report.facts["outliers"]
         assert facts["trained"]
         assert facts["outside"]["tracks"] == facts["outside"]["flagged"] == 4
@@ -158,7 +156,7 @@ class TestOutliers:
         assert [part["folder"] for part in facts["by_folder"]] == ["opera", "solo", "world"]
         assert [part["tracks"] for part in facts["by_folder"]] == [1, 1, 2]
 
-    def test_the_table_says_of_each_track_how_rare_it_is(self, report):
+    def test_the_table_has_a_p_value_of_each_track(self, report):
         table = read_table(report.folder / OUTLIERS)
         calibration = table.filter(pl.col("part").is_in(HELD_OUT))
         trained = table.filter(pl.col("part") == "train")
@@ -174,24 +172,25 @@ class TestOutliers:
         facts = report.facts["outliers"]
         assert facts["calibration"] < 19
         assert facts["outside"]["flagged"] == 0
-        assert any("nothing can be flagged at 5%" in s for s in outlier_sentences(facts))
+        sentences = outlier_sentences(facts)
+        assert any("no track can be flagged at the level of 5%" in s for s in sentences)
 
-    def test_without_outsiders_there_is_no_auc(self, tmp_path):
+    def test_without_tracks_outside_there_is_no_auc(self, tmp_path):
         report = report_of(home_at(tmp_path, tracks=24, others=()))
         facts = report.facts["outliers"]
         assert facts["outside"]["auc"] == {}
-        assert "there is none outside to judge" in outlier_sentences(facts)[-1]
+        assert "no track is outside it" in outlier_sentences(facts)[-1]
         assert facts["by_folder"] == []
 
 
-class TestLittleToSay:
+class TestFewTracksOrLabels:
     def test_no_labels(self, tmp_path):
         report = report_of(home_at(tmp_path, tracks=24, labels="none", others=()))
         rows = report.facts["figures"]
         assert [row["clusterer"] for row in rows] == list(CLUSTERERS)
         for row in rows:
             assert (row["tracks"], row["n"], row["classes"]) == ("all tracks", 24, 0)
-            assert row["clusters"] == 3  # the folders, which it was not told
+            assert row["clusters"] == 3  # as many as folders, although these are no labels here
             assert row["accuracy"] is row["nmi"] is row["silhouette_by_label"] is None
             assert row["silhouette_by_cluster"]["low"] > row["silhouette_by_cluster"]["chance_95"]
         assert read_table(report.folder / CONTINGENCY).height == 0
@@ -203,10 +202,10 @@ class TestLittleToSay:
 
     def test_one_track(self, tmp_path):
         home = home_at(tmp_path, tracks=8, labels="none", others=()).add_embeddings(ENCODER)
-        for left, reference in enumerate(reversed(home.references(EMBEDDINGS))):
+        for left, reference in enumerate(reversed(home.references("embeddings"))):
             file = home.store.get(reference).folder / TRACK_VECTORS
             write_table(read_table(file).head(left), file)
-        work = Work(cluster_spec(home.store, ENCODER), tmp_path)
+        work = Work(plan_cluster_report(Context.open(home.home), ENCODER), tmp_path)
         write_cluster_report(home.store, work)
         assert work.facts["figures"] == []
         assert work.facts["skipped"] == ["all tracks: 1 tracks, and clusters need three"]
@@ -216,8 +215,8 @@ class TestLittleToSay:
     def test_fewer_held_out_tracks_than_classes(self, tmp_path):
         home = home_at(tmp_path, tracks=24, others=())
         home.add_embeddings(ENCODER)
-        spec = cluster_spec(home.store, ENCODER)
-        snapshot = home.store.need(DATASETS, "genres")
+        spec = plan_cluster_report(Context.open(home.home), ENCODER)
+        snapshot = home.store.need("datasets", "genres")
         test = home.snapshot.filter(pl.col("split") == "test")["track_id"][:2].to_list()
         few = home.snapshot.with_columns(
             split=pl.when(pl.col("track_id").is_in(test)).then("split").otherwise(pl.lit("train"))
@@ -229,10 +228,10 @@ class TestLittleToSay:
         assert work.facts["skipped"][0].startswith("held-out tracks: 2 tracks of ")
         assert {row["tracks"] for row in work.facts["figures"]} == {ALL_TRACKS}
 
-    def test_values_that_are_no_numbers(self, tmp_path):
+    def test_vectors_with_nan_are_refused(self, tmp_path):
         home = home_at(tmp_path, tracks=8, others=()).add_embeddings(ENCODER)
-        spec = cluster_spec(home.store, ENCODER)
-        first = home.references(EMBEDDINGS)[0]
+        spec = plan_cluster_report(Context.open(home.home), ENCODER)
+        first = home.references("embeddings")[0]
         file = home.store.get(first).folder / TRACK_VECTORS
         table = read_table(file)
         vectors = table["vector"].to_numpy().copy()
@@ -250,7 +249,7 @@ class TestLittleToSay:
         assert table["tile"].drop_nulls().to_list() == [0, 1, 2, 3]
         assert table.filter(pl.col("tile").is_not_null())["x_umap"].null_count() == 0
         assert table["kmeans"].null_count() == 0
-        outside = table.filter(pl.col("part") == "outside")  # four, of which half the places are
+        outside = table.filter(pl.col("part") == "outside")  # 4 tracks; half of the rows are theirs
         assert outside["x_umap"].null_count() == 0
         assert outside["tile"].count() == 2
         assert report.facts["density"]["tracks"] == 12
@@ -265,7 +264,7 @@ def test_the_same_bytes_again(home, report, tmp_path):
 
 
 @given(st.lists(st.sampled_from(["train", "outside", None]), max_size=40), st.integers(1, 45))
-def test_rows_shown_are_so_many_and_outsiders_are_among_them(parts, most):
+def test_rows_shown_has_the_right_size_and_prefers_tracks_outside(parts, most):
     table = pl.DataFrame({"part": parts}, schema={"part": pl.String})
     rows = rows_shown(table, most).tolist()
     assert len(rows) == min(len(parts), most)

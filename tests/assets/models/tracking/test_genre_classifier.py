@@ -1,4 +1,4 @@
-"""The registered model hears a file as the store holds it, whatever representation it was given."""
+"""The registered model predicts the same from an audio file as from the stored representation."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +9,7 @@ import soundfile
 
 from melgraph.assets.library.inputs import TrackInputs
 from melgraph.assets.library.live import live_tracks
+from melgraph.assets.library.tracks import Tracks
 from melgraph.ml import models
 from melgraph.ml.inference.tracks import predict_tracks
 from melgraph.ml.models.base import bin_statistics
@@ -18,7 +19,7 @@ from tests.conftest import MadeHome
 
 CLASSES = ["blues", "classical", "country"]
 STFT = {"representation": "stft_spectrograms"}
-GIVEN = {
+INPUTS = {
     "mel": {},
     "mfcc": {"representation": "mfcc"},
     "amplitude": {**STFT, "channels": ("amplitude",)},
@@ -29,8 +30,8 @@ GIVEN = {
 }
 
 
-def hears(folder: Path):
-    """The registered model of a checkpoint, as MLflow makes it."""
+def predictor(folder: Path):
+    """The function `predict` of the registered model of a checkpoint, as MLflow loads it."""
     from melgraph.assets.models.tracking.genre_classifier import GenreClassifier
 
     classifier = GenreClassifier()
@@ -38,11 +39,12 @@ def hears(folder: Path):
     return lambda *paths: classifier.predict(None, [str(path) for path in paths])
 
 
-@pytest.fixture(params=GIVEN)
+@pytest.fixture(params=INPUTS)
 def trained(request, made_home: MadeHome, tmp_path: Path):
-    """A checkpoint with weights of chance, and the inputs it takes."""
-    how = InputSpec(**{"crop_s": 1.0, **GIVEN[request.param]})
-    inputs = TrackInputs([made_home.store.need(how.representation, "batch-000001")], how)
+    """A checkpoint with random weights, and the inputs of its network."""
+    input_spec = InputSpec(**{"crop_s": 1.0, **INPUTS[request.param]})
+    artifact = made_home.store.need(input_spec.representation, "batch-000001")
+    inputs = TrackInputs([artifact], input_spec)
     model = models.build("small_cnn", inputs.shape, n_classes=3, seed=5, channels=[8])
     arrays = inputs.tracks(["batch-000001"] * 4, inputs.track_ids("batch-000001")[:4])
     model.set_normalisation(*bin_statistics(arrays, least_std=1e-9))
@@ -50,24 +52,25 @@ def trained(request, made_home: MadeHome, tmp_path: Path):
     return inputs, tmp_path / "model"
 
 
-def test_it_says_of_a_file_what_it_says_of_the_store(trained, made_home):
+def test_predictions_from_files_equal_those_from_the_store(trained, made_home):
     inputs, folder = trained
-    tracks = live_tracks([made_home.store.need("tracks", "batch-000001")]).head(3)
+    tracks = live_tracks([Tracks.current(made_home.store, "batch-000001")]).head(3)
     paths = [made_home.library / path for path in tracks["path"]]
     stored = inputs.tracks(tracks["batch"].to_list(), tracks["track_id"].to_list())
     model, _ = checkpoints.load(folder)
     expected = predict_tracks(model, stored)
-    table = hears(folder)(*paths)
+    table = predictor(folder)(*paths)
     assert table["problem"].isna().all()
     np.testing.assert_allclose(table[CLASSES].to_numpy(float), expected, atol=2e-3)
     assert table["prediction"].to_list() == [CLASSES[i] for i in expected.argmax(axis=1)]
-    assert np.ptp(expected, axis=0).max() > 1e-3  # it does hear a difference
+    assert np.ptp(expected, axis=0).max() > 1e-3  # the tracks differ
 
 
-def test_a_file_it_cannot_use_has_its_reason_and_costs_no_other(trained, made_home, tmp_path):
+def test_an_unusable_file_gets_a_reason_and_does_not_affect_others(trained, made_home, tmp_path):
     _, folder = trained
     good = (
-        made_home.library / live_tracks([made_home.store.need("tracks", "batch-000001")])["path"][0]
+        made_home.library
+        / live_tracks([Tracks.current(made_home.store, "batch-000001")])["path"][0]
     )
     rate = 22050
     (tmp_path / "text.mp3").write_text("no music")
@@ -76,7 +79,7 @@ def test_a_file_it_cannot_use_has_its_reason_and_costs_no_other(trained, made_ho
     soundfile.write(tmp_path / "click.wav", np.full(40, 0.5), rate)
     names = ("text.mp3", "silent.wav", "empty.wav", "click.wav", "gone.flac", ".")
     bad = [tmp_path / name for name in names]
-    table = hears(folder)(bad[0], good, *bad[1:])
+    table = predictor(folder)(bad[0], good, *bad[1:])
     assert table["path"].to_list() == [str(p) for p in (bad[0], good, *bad[1:])]
     for row in table.to_dict("records"):
         if row["path"] == str(good):

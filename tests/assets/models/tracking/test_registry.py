@@ -1,8 +1,8 @@
-"""The alias `champion` in a real registry: where it goes, when it leaves, what is written down."""
+"""The alias `champion` in a real registry: when it moves, and the reasons that are written."""
 
 import pytest
 
-from melgraph.assets.models.tracking.registry import CHAMPION, contenders, crown
+from melgraph.assets.models.tracking.registry import CHAMPION, contenders, update_champion
 
 OLD, NEW = ("a" * 32, "2026-01-01T00:00:00+00:00"), ("b" * 32, "2026-02-01T00:00:00+00:00")
 
@@ -25,46 +25,46 @@ def add(client, name, accuracy, loss=1.0, snapshot=OLD, dataset=None) -> str:
     }
     if accuracy is not None:
         tags |= {"validation_accuracy": str(accuracy), "validation_loss": str(loss)}
-    tagged = {f"melgraph.{key}": value for key, value in tags.items()}
-    return str(client.create_model_version(name, "/nowhere", tags=tagged).version)
+    mlflow_tags = {f"melgraph.{key}": value for key, value in tags.items()}
+    return str(client.create_model_version(name, "/nowhere", tags=mlflow_tags).version)
 
 
 def champion(client, name) -> str | None:
-    found = client.get_registered_model(name).aliases.get(CHAMPION)
-    return None if found is None else str(found)
+    version = client.get_registered_model(name).aliases.get(CHAMPION)
+    return None if version is None else str(version)
 
 
 def test_the_champion_moves_by_the_rule_and_says_why(client):
     client.create_registered_model("genres")
     first = add(client, "genres", 0.5)
-    crown(client, "genres")
+    update_champion(client, "genres")
     assert champion(client, "genres") == first
-    said = client.get_model_version("genres", first).description
-    assert said.startswith("Champion: small-cnn (version 1): validation accuracy 0.5000")
+    description = client.get_model_version("genres", first).description
+    assert description.startswith("Champion: small-cnn (version 1): validation accuracy 0.5000")
 
     add(client, "genres", 0.4)
-    crown(client, "genres")
+    update_champion(client, "genres")
     assert champion(client, "genres") == first
-    assert client.get_model_version("genres", first).description == said  # not moved, not rewritten
+    assert client.get_model_version("genres", first).description == description  # not moved
 
     better = add(client, "genres", 0.7)
-    crown(client, "genres")
+    update_champion(client, "genres")
     assert champion(client, "genres") == better
     assert client.get_model_version("genres", first).description.startswith("Champion until: ")
     assert "0.7000" in client.get_model_version("genres", better).tags["melgraph.champion"]
 
-    newer = add(client, "genres", 0.1, snapshot=NEW)  # the data has moved on
-    crown(client, "genres")
+    newer = add(client, "genres", 0.1, snapshot=NEW)  # trained on a newer snapshot
+    update_champion(client, "genres")
     assert champion(client, "genres") == newer
 
 
-def test_without_a_validation_split_there_is_none(client):
+def test_without_a_validation_split_there_is_no_champion(client):
     client.create_registered_model("moods")
     add(client, "moods", 0.9)
-    crown(client, "moods")
+    update_champion(client, "moods")
     assert champion(client, "moods") == "1"
     add(client, "moods", None, snapshot=NEW)
-    verdict = crown(client, "moods")
+    verdict = update_champion(client, "moods")
     assert verdict.champion is None
     assert champion(client, "moods") is None
     assert "no validation split" in client.get_registered_model("moods").description
@@ -75,12 +75,12 @@ def test_only_trainings_on_the_dataset_contend(client):
     client.create_registered_model("small-cnn")
     add(client, "small-cnn", 0.99, dataset="genres")
     mine = add(client, "small-cnn", 0.5)
-    crown(client, "small-cnn")
+    update_champion(client, "small-cnn")
     assert [str(c.version) for c in contenders(client, "small-cnn")] == [mine]
     assert champion(client, "small-cnn") == mine
 
 
-def test_every_version_is_asked_however_many_there_are(client, monkeypatch):
+def test_all_pages_of_versions_are_read(client, monkeypatch):
     pages = client.search_model_versions
     monkeypatch.setattr(
         client, "search_model_versions",
@@ -90,5 +90,5 @@ def test_every_version_is_asked_however_many_there_are(client, monkeypatch):
     for accuracy in (0.1, 0.9, 0.3):
         add(client, "many", accuracy)
     assert len(contenders(client, "many")) == 3
-    crown(client, "many")
+    update_champion(client, "many")
     assert champion(client, "many") == "2"

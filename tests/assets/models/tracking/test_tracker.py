@@ -1,4 +1,4 @@
-"""MLflow: what a run and a registered model hold; and that MLflow never loses a training."""
+"""MLflow: the contents of runs and registered models; and failures of MLflow lose no training."""
 
 import ast
 import json
@@ -14,20 +14,23 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from melgraph.assets.dataset.datasets import DATASETS
-from melgraph.assets.library.ingest import MEL, STORE, TRACKS
+from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.library.ingest import STORE
 from melgraph.assets.library.live import live_tracks
+from melgraph.assets.library.tracks import Tracks
 from melgraph.assets.models import trained_models
-from melgraph.assets.models.tracking.runs import flat, split_id
+from melgraph.assets.models.tracking.runs import flatten, split_id
 from melgraph.assets.models.tracking.tracker import Tracker
-from melgraph.ml.weights import checkpoints
+from melgraph.assets.models.trained_model import CURVES, TrainedModel
+from melgraph.assets.stages import MEL_SPECTROGRAMS
 from melgraph.storage.artifacts import Work
 from melgraph.storage.spectrogram_store import SpectrogramStore
 from melgraph.storage.tables import read_table
 from tests.conftest import MadeHome
 
-# In a process of its own, as a user's: importing MLflow takes seconds, and loading a model puts the
-# model's own copy of the code on the path.
+# The scripts run in processes of their own, as those of users do: importing MLflow takes seconds,
+# and loading a model puts its copy of the code on the path.
+
 ASK = """
 import json, sys
 import mlflow
@@ -46,8 +49,10 @@ by_experiment = mlflow.pyfunc.load_model(f"models:/small-cnn/{version.version}")
 environment = mlflow.artifacts.load_dict(f"runs:/{run_id}/environment.json")
 from pathlib import Path
 from melgraph.assets.models.tracking.tracker import Tracker
-from melgraph.storage.artifacts import Work
+from melgraph.assets.settings import current_home
+from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.records import Spec
+store = ArtifactStore(current_home())
 closed = Tracker(tracking_uri="sqlite:////dev/null/mlflow.db")
 work = Work(Spec("trained_models", "small-cnn", 1), Path("nowhere"))
 print(json.dumps({
@@ -72,58 +77,61 @@ print(json.dumps({
     "modules": [m.__file__ for name, m in sys.modules.items()
                 if name.startswith("melgraph_model_")],
     "requirements": mlflow.pyfunc.get_model_dependencies(f"models:/small-cnn/{version.version}"),
-    "untracked": closed.log_training(work, [{"epoch": 1, "train_loss": 1.0}], seconds=1.0),
+    "untracked": closed.log_training(store, work, [{"epoch": 1, "train_loss": 1.0}], seconds=1.0),
 }))
 """
-# A training that MLflow did not take is logged later, once; and one that fails half-way is none.
+# A training that MLflow failed to log is logged later, once. An incomplete run does not count.
 AGAIN = """
 import json, os, sys
 from dataclasses import replace
 from pathlib import Path
 from mlflow import MlflowClient
 from melgraph.assets.models.tracking import registry
-from melgraph.assets.settings import current_home
 from melgraph.assets.models.tracking.tracker import Tracker
+from melgraph.assets.models.trained_model import TrainedModel
+from melgraph.assets.settings import current_home
 from melgraph.storage.artifacts import ArtifactStore
 
-artifact = ArtifactStore(current_home()).need("trained_models", "small-cnn")
-logged = dict(artifact.record.run)
-untold = replace(artifact, record=replace(artifact.record, run={**logged, "mlflow": None}))
-home, other = Tracker(), Tracker(tracking_uri="sqlite:///" + str(Path("other.db").resolve()))
-said = {"logged": logged["mlflow"], "known": home.log_again(artifact)["mlflow"],
-        "found": home.log_again(untold)["mlflow"]}
+home = current_home()
+model = TrainedModel.current(ArtifactStore(home), "small-cnn")
+run, record = dict(model.artifact.record.run), model.artifact.record
+without_run = replace(record, run={**run, "mlflow": None})
+unlogged = TrainedModel(model.store, replace(model.artifact, record=without_run))
+default, other = Tracker(), Tracker(tracking_uri="sqlite:///" + str(Path("other.db").resolve()))
+answer = {"logged": run["mlflow"], "recorded": default.log_again(model)["mlflow"],
+          "existing": default.log_again(unlogged)["mlflow"]}
 
 def full(work):
     raise OSError(28, "No space left on device")
 
 really, registry.log_model = registry.log_model, full
-os.environ["MLFLOW_TRACKING_URI"] = other.uri()
+os.environ["MLFLOW_TRACKING_URI"] = other.uri(home)
 other = Tracker()  # as a user names a server
-said["full"] = other.log_again(untold)
+answer["full"] = other.log_again(unlogged)
 registry.log_model = really
-client = MlflowClient(other.uri())
-said["versions_after_full"] = len(client.search_model_versions())
-first, second = other.log_again(untold), other.log_again(untold)
-said["uri"] = [os.environ["MLFLOW_TRACKING_URI"], other.uri(), home.uri()]
+client = MlflowClient(other.uri(home))
+answer["versions_after_full"] = len(client.search_model_versions())
+first, second = other.log_again(unlogged), other.log_again(unlogged)
+answer["uri"] = [os.environ["MLFLOW_TRACKING_URI"], other.uri(home), default.uri(home)]
 runs = client.search_runs([first["mlflow_experiment"]])
-said |= {
+answer |= {
     "first": first["mlflow"], "second": second["mlflow"],
     "experiments": [first["mlflow_experiment"], second["mlflow_experiment"]],
     "runs": sorted(run.info.status for run in runs),
-    "made_in": client.get_run(first["mlflow"]).data.params["environment.git_commit"],
+    "git_commit": client.get_run(first["mlflow"]).data.params["environment.git_commit"],
     "seconds": client.get_run(first["mlflow"]).data.metrics["training_seconds"],
     "champion": client.get_model_version_by_alias("genres", "champion").run_id,
     "versions": sorted(v.name for v in client.search_model_versions()),
 }
-print(json.dumps(said))
+print(json.dumps(answer))
 """
-# Trials are runs without a model; a server that never answers holds nothing up.
+# Trials are runs without a model. A server that never answers does not block a trial.
 TRIALS = """
 import json, os, socket, time
 from pathlib import Path
 from mlflow import MlflowClient
-from melgraph.assets.settings import current_home
 from melgraph.assets.models.tracking.tracker import Tracker
+from melgraph.assets.settings import current_home
 from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.records import Spec
 
@@ -132,32 +140,32 @@ spec = Spec("trials", "arm-1", 1, (store.need("datasets", "genres").reference,),
 work = Work(spec, Path("nowhere"), run={"peak_memory_bytes": "2000000"})
 curves = [(0, [{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.0}]),
           (1, [{"epoch": 1, "train_loss": 3.0, "is_best": True, "validation_loss": None}])]
-run_id = Tracker().log_trial(work, curves, {"accuracy": 0.5}, seconds=3.0)
-client = MlflowClient(Tracker().uri())
+run_id = Tracker().log_trial(store, work, curves, {"accuracy": 0.5}, seconds=3.0)
+client = MlflowClient(Tracker().uri(store.home))
 run = client.get_run(run_id)
 before = len(client.search_model_versions())
 silent = socket.socket()
 silent.bind(("127.0.0.1", 0))
 silent.listen(8)
-os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "1"  # a user's own patience is kept
-held = Work(spec, Path("nowhere"))
+os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "1"  # the setting of a user is respected
+blocked = Work(spec, Path("nowhere"))
 url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-began = time.monotonic()
-lost = Tracker(tracking_uri=url).log_trial(held, curves, {"accuracy": 0.5}, seconds=3.0)
+started_at = time.monotonic()
+lost = Tracker(tracking_uri=url).log_trial(store, blocked, curves, {"accuracy": 0.5}, seconds=3.0)
 print(json.dumps({
     "name": run.info.run_name, "metrics": run.data.metrics, "params": run.data.params,
     "tags": run.data.tags, "datasets": [d.dataset.digest for d in run.inputs.dataset_inputs],
     "curve": [m.value for m in client.get_metric_history(run_id, "fold0/train_loss")],
     "models": [v.run_id for v in client.search_model_versions()],
     "uri": os.environ.get("MLFLOW_TRACKING_URI"), "lost": lost,
-    "run": held.run, "seconds": time.monotonic() - began,
+    "run": blocked.run, "seconds": time.monotonic() - started_at,
     "retries": os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"],
 }))
 """
 
 
 def ask(script: str, *arguments: str, folder: Path, **environment: str) -> dict:
-    """What a script prints, run as a user runs one; with what it told on stderr."""
+    """Run a script in a process of its own; the JSON that it prints, and its stderr."""
     ran = subprocess.run(
         [sys.executable, "-c", script, *arguments], cwd=folder, capture_output=True, text=True,
         env={**os.environ, **environment}, timeout=120,
@@ -168,39 +176,40 @@ def ask(script: str, *arguments: str, folder: Path, **environment: str) -> dict:
 
 @pytest.fixture(scope="module")
 def model(made_home: MadeHome):
-    return made_home.store.need(trained_models.TRAINED, "small-cnn")
+    return made_home.store.need("trained_models", "small-cnn")
 
 
 @pytest.fixture(scope="module")
 def answer(made_home: MadeHome, model, tmp_path_factory) -> dict:
-    """What MLflow says of the run, and what the registered model says of three files."""
-    good = live_tracks([made_home.store.need(TRACKS, "batch-000001")])
+    """The contents of the MLflow run, and predictions of the registered model on three files."""
+    good = live_tracks([Tracks.current(made_home.store, "batch-000001")])
     song = made_home.library / good["path"][0]
     text = tmp_path_factory.mktemp("files") / "text.mp3"
     text.write_text("no music")
     uri = f"sqlite:///{made_home.home.mlflow / 'mlflow.db'}"
     paths = (str(song), str(text), "gone.wav")
-    return ask(ASK, uri, model.record.run["mlflow"], *paths, folder=text.parent)
+    run_id, home = model.record.run["mlflow"], str(made_home.root)
+    return ask(ASK, uri, run_id, *paths, folder=text.parent, MELGRAPH_HOME=home)
 
 
-def test_the_run_holds_the_recipe_and_where_it_came_from(answer, model, made_home):
+def test_the_run_holds_the_settings_and_the_provenance(answer, model, made_home):
     record = model.record
     assert answer["run"] == "small-cnn"
     assert answer["status"] == "FINISHED"
     assert answer["experiment"] == "melgraph"
-    recipe = {k: str(v) for k, v in flat(record.spec.config).items()}
+    recipe = {k: str(v) for k, v in flatten(record.spec.config).items()}
     assert recipe.items() <= answer["params"].items()
     assert answer["params"]["seed"] == str(record.spec.seed)
     assert answer["params"]["training.epochs"] == "2"
     tags = answer["tags"]
     assert tags["melgraph.record"] == str(model.reference)
     assert tags["dagster.run_id"] == record.run["dagster"]
-    snapshot = made_home.store.need(DATASETS, "genres")
+    snapshot = made_home.store.need("datasets", "genres")
     assert tags["melgraph.input.datasets"] == str(snapshot.reference)
 
 
-def test_the_run_holds_the_data_it_learned_from(answer, model, made_home):
-    snapshot = made_home.store.need(DATASETS, "genres")
+def test_the_run_holds_the_dataset(answer, model, made_home):
+    snapshot = made_home.store.need("datasets", "genres")
     version, record = snapshot.reference.version, str(snapshot.reference)
     facts = model.facts
     assert sorted(answer["datasets"]) == [
@@ -208,16 +217,16 @@ def test_the_run_holds_the_data_it_learned_from(answer, model, made_home):
         ["genres/validation", version, record, facts["n_validation"],
          {"mlflow.data.context": "validation"}],
     ]  # fmt: skip
-    table = read_table(snapshot.folder / "tracks.parquet")
+    table = Snapshot(made_home.store, snapshot).table()
     assert answer["tags"]["melgraph.split"] == split_id(table) == split_id(table.reverse())
     moved = table.with_columns(split=pl.lit("train"))
     assert split_id(moved) != split_id(table)
 
 
-def test_the_run_says_where_it_was_made(answer, model):
+def test_the_run_holds_the_environment(answer, model):
     record = model.record
-    made_in = {k: v for k, v in answer["environment"].items() if k in record.environment}
-    assert made_in == record.environment
+    logged = {k: v for k, v in answer["environment"].items() if k in record.environment}
+    assert logged == record.environment
     assert answer["environment"]["device"] == record.run["device"]
     assert answer["params"]["environment.torch"] == record.environment["packages"]["torch"]
     assert answer["params"]["environment.torch_threads"] == record.run["torch_threads"]
@@ -226,14 +235,14 @@ def test_the_run_says_where_it_was_made(answer, model):
 
 
 def test_the_run_holds_the_curves(answer, model):
-    curves = read_table(model.folder / trained_models.CURVES)
+    curves = read_table(model.folder / CURVES)
     assert answer["history"]["train_loss"] == curves.height == 2
     assert answer["metrics"]["train_loss"] == pytest.approx(curves["train_loss"][-1])
     assert answer["metrics"]["training_seconds"] > 0
     assert "epoch" not in answer["metrics"]
 
 
-def test_the_registered_model_hears_files(answer, model):
+def test_the_registered_model_predicts_from_files(answer, model):
     classes = model.facts["classes"]
     assert answer["version_run"] == model.record.run["mlflow"]
     assert answer["columns"] == ["path", "prediction", "probability", *classes, "problem"]
@@ -242,7 +251,7 @@ def test_the_registered_model_hears_files(answer, model):
     assert song["problem"] is None
     assert song["probability"] == max(song[name] for name in classes)
     assert sum(song[name] for name in classes) == pytest.approx(1, abs=1e-4)
-    for row in (text, gone):  # a bad file has its reason, and costs no other
+    for row in (text, gone):  # an unusable file has a reason, and does not affect the others
         assert row["prediction"] is None
         assert row["problem"]
 
@@ -259,16 +268,16 @@ def holds_pickle(path: Path) -> bool:
 
 
 def test_the_registered_model_carries_its_code_and_no_pickle(answer, made_home, tmp_path):
-    (code,) = answer["code"]  # a package of the model's own, whatever else is installed
+    (code,) = answer["code"]  # the package that the model carries
     assert Path(code).is_relative_to(made_home.home.mlflow)
-    kept = [path for path in made_home.home.mlflow.rglob("*") if path.is_file()]
-    assert ".safetensors" in {path.suffix for path in kept}
-    assert [path for path in kept if holds_pickle(path)] == []
+    files = [path for path in made_home.home.mlflow.rglob("*") if path.is_file()]
+    assert ".safetensors" in {path.suffix for path in files}
+    assert [path for path in files if holds_pickle(path)] == []
     (tmp_path / "disguised.bin").write_bytes(pickle.dumps([1]))
     assert holds_pickle(tmp_path / "disguised.bin")
 
 
-def test_the_registered_model_asks_for_all_it_needs(answer):
+def test_the_registered_model_lists_all_requirements(answer):
     """Every library that its code imports is a requirement, so that it can be served elsewhere."""
     needed = {"mlflow"}
     for module in filter(None, answer["modules"]):
@@ -290,9 +299,9 @@ def test_the_dataset_has_a_champion(answer, model):
     assert answer["same"]  # the model of the experiment and of the dataset are one
     facts = model.facts
     assert float(tags["melgraph.validation_accuracy"]) == facts["validation_accuracy"]
-    curves = read_table(model.folder / trained_models.CURVES)
-    kept = curves.filter(pl.col("epoch") == facts["best_epoch"])
-    assert float(tags["melgraph.validation_loss"]) == kept["validation_loss"][0]
+    curves = read_table(model.folder / CURVES)
+    best = curves.filter(pl.col("epoch") == facts["best_epoch"])
+    assert float(tags["melgraph.validation_loss"]) == best["validation_loss"][0]
     for text in (tags["melgraph.champion"], description, answer["dataset_model"]):
         assert f"validation accuracy {facts['validation_accuracy']:.4f}" in text
     assert "never the test split" in answer["dataset_model"]
@@ -304,54 +313,56 @@ def test_the_model_has_a_signature_and_an_example(answer):
 
 
 def test_a_training_is_logged_again_where_mlflow_lacks_it(model, home_copy, tmp_path):
-    said = ask(AGAIN, folder=tmp_path, MELGRAPH_HOME=str(home_copy().root))
-    assert said["known"] == said["found"] == said["logged"] == model.record.run["mlflow"]
-    assert len(set(said["uri"])) == 1
-    assert said["uri"][0].endswith("/other.db")
-    assert said["full"]["mlflow"] is None
-    assert "mlflow_experiment" not in said["full"] or said["full"]["mlflow_experiment"] is None
-    assert "No space left" in said["stderr"]
-    assert said["versions_after_full"] == 0  # no half a model is registered
-    assert said["first"] == said["second"] == said["champion"] not in (None, said["logged"])
-    assert len(set(said["experiments"])) == 1
-    assert said["runs"] == ["FAILED", "FINISHED"]
-    assert said["versions"] == ["genres", "small-cnn"]
-    assert said["made_in"] == str(model.record.environment["git_commit"])
-    assert said["seconds"] == float(model.record.run["seconds"])
+    answer = ask(AGAIN, folder=tmp_path, MELGRAPH_HOME=str(home_copy().root))
+    run_id = model.record.run["mlflow"]
+    assert answer["recorded"] == answer["existing"] == answer["logged"] == run_id
+    assert len(set(answer["uri"])) == 1
+    assert answer["uri"][0].endswith("/other.db")
+    assert answer["full"]["mlflow"] is None
+    assert "mlflow_experiment" not in answer["full"] or answer["full"]["mlflow_experiment"] is None
+    assert "No space left" in answer["stderr"]
+    assert answer["versions_after_full"] == 0  # no model is registered when logging it failed
+    assert answer["first"] == answer["second"] == answer["champion"] not in (None, answer["logged"])
+    assert len(set(answer["experiments"])) == 1
+    assert answer["runs"] == ["FAILED", "FINISHED"]
+    assert answer["versions"] == ["genres", "small-cnn"]
+    assert answer["git_commit"] == str(model.record.environment["git_commit"])
+    assert answer["seconds"] == float(model.record.run["seconds"])
 
 
 def test_a_trial_is_a_run_with_a_curve_per_fold_and_no_model(made_home, home_copy, tmp_path):
     root = home_copy().root
-    said = ask(TRIALS, folder=tmp_path, MELGRAPH_HOME=str(root), MELGRAPH_DAGSTER_URL="http://d/")
-    assert said["name"] == "arm-1"
-    assert said["metrics"] == {
+    url = "http://d/"
+    answer = ask(TRIALS, folder=tmp_path, MELGRAPH_HOME=str(root), MELGRAPH_DAGSTER_URL=url)
+    assert answer["name"] == "arm-1"
+    assert answer["metrics"] == {
         "fold0/train_loss": 1.0, "fold1/train_loss": 3.0, "accuracy": 0.5,
         "training_seconds": 3.0, "peak_memory_mb": 2.0,
     }  # fmt: skip
-    assert said["curve"] == [2.0, 1.0]
-    assert (said["params"]["a.b"], said["params"]["seed"]) == ("1", "7")
-    assert said["tags"]["melgraph.record"].startswith("trials/arm-1/")
-    snapshot = made_home.store.need(DATASETS, "genres").reference
-    assert set(said["datasets"]) == {snapshot.version}
-    assert len(set(said["models"])) == 1  # of the training in the home; none of the trial
-    assert said["uri"] is None  # a user's setting, which MLflow would write itself
-    assert said["lost"] is None
-    assert said["run"] == {}
-    assert said["seconds"] < 20
-    assert said["retries"] == "1"
-    assert said["stderr"].count("\n") == 1, said["stderr"]  # told once
+    assert answer["curve"] == [2.0, 1.0]
+    assert (answer["params"]["a.b"], answer["params"]["seed"]) == ("1", "7")
+    assert answer["tags"]["melgraph.record"].startswith("trials/arm-1/")
+    snapshot = made_home.store.need("datasets", "genres").reference
+    assert set(answer["datasets"]) == {snapshot.version}
+    assert len(set(answer["models"])) == 1  # of the training in the home; none of the trial
+    assert answer["uri"] is None  # a user's setting, which MLflow would write itself
+    assert answer["lost"] is None
+    assert answer["run"] == {}
+    assert answer["seconds"] < 20
+    assert answer["retries"] == "1"
+    assert answer["stderr"].count("\n") == 1, answer["stderr"]  # one warning
 
 
-def test_the_registered_model_says_what_evaluation_says(answer, made_home, model):
+def test_the_registered_model_predicts_as_the_evaluation_does(answer, made_home, model):
     """The audio file and the stored spectrogram give the same prediction."""
     from melgraph.ml.inference.tracks import predict_tracks
 
     path = Path(answer["rows"][0]["path"]).relative_to(made_home.library).as_posix()
-    tracks = live_tracks([made_home.store.need(TRACKS, "batch-000001")])
+    tracks = live_tracks([Tracks.current(made_home.store, "batch-000001")])
     track_id = dict(tracks.select("path", "track_id").iter_rows())[path]
-    mel = made_home.store.need(MEL, "batch-000001")
+    mel = made_home.store.need(MEL_SPECTROGRAMS.name, "batch-000001")
     view = SpectrogramStore(mel.folder / STORE).track(track_id)
-    network, meta = checkpoints.load(model.folder / trained_models.CHECKPOINT)
+    network, meta = TrainedModel(made_home.store, model).load()
     (scores,) = predict_tracks(network, [view])
     for name, score in zip(meta["classes"], scores, strict=True):
         assert answer["rows"][0][name] == pytest.approx(float(score), abs=2e-3)
@@ -360,24 +371,23 @@ def test_the_registered_model_says_what_evaluation_says(answer, made_home, model
 def test_a_failing_mlflow_loses_no_training(home_copy, monkeypatch, caplog):
     home = home_copy()
     monkeypatch.setenv("MELGRAPH_HOME", str(home.root))
-    before = home.store.need(trained_models.TRAINED, "small-cnn").record
+    before = home.store.need("trained_models", "small-cnn").record
     config = dict(before.spec.config) | {"title": "the same once more"}
     spec = replace(before.spec, config=config)
 
-    def full(self, work: Work, *_) -> str:
+    def full(self, store, work: Work, *_) -> str:
         work.run["mlflow_experiment"] = "7"
         raise ConnectionError("no MLflow here")
 
     monkeypatch.setattr(Tracker, "_log_training", full)
     with caplog.at_level(logging.WARNING, logger="melgraph"):
         write = partial(trained_models.write_trained_model, home.store, tracker=Tracker())
-        artifact, made = home.store.produce(spec, write)
-    assert made
+        artifact, is_new = home.store.produce(spec, write)
+    assert is_new
     assert artifact.record.run["mlflow"] is None
     assert "mlflow_experiment" not in artifact.record.run
-    assert caplog.text.count("MLflow did not take the run") == 1
+    assert caplog.text.count("committed without an MLflow run") == 1
     assert "no MLflow here" in caplog.text
-    assert "the model is kept" in caplog.text
     assert home.store.verify(artifact) == []
     weights = "checkpoint/model.safetensors"
     assert artifact.record.files[weights] == before.files[weights]  # a title trains nothing else
@@ -385,8 +395,12 @@ def test_a_failing_mlflow_loses_no_training(home_copy, monkeypatch, caplog):
 
 def test_a_database_that_cannot_be_opened_is_only_a_warning(answer):
     assert answer["untracked"] is None
-    assert "MLflow did not take the run" in answer["stderr"]
+    assert "committed without an MLflow run" in answer["stderr"]
 
 
-def test_flat_names_every_setting_by_its_path():
-    assert flat({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {"a.b": 1, "a.c.d": [2], "e": None}
+def test_flatten_names_every_setting_by_its_path():
+    assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {
+        "a.b": 1,
+        "a.c.d": [2],
+        "e": None,
+    }

@@ -1,4 +1,4 @@
-"""`melgraph ui`: Dagster, MLflow and the pages on loopback, stopped together by one Ctrl-C."""
+"""The servers of `melgraph ui`: Dagster, MLflow and the pages, started and stopped together."""
 
 import os
 import signal
@@ -16,18 +16,20 @@ from melgraph.pipelines.instance import prepare
 from melgraph.storage.home import Home
 
 LOOPBACK = "127.0.0.1"
-WAIT_S = 300.0  # a bound for a machine with much else to do; a server that died is seen at once
+WAIT_S = 300.0  # long enough for a busy machine; the death of a server ends the waiting at once
 
 
 def serve(first_port: int) -> int:
     """Start the three servers, print their addresses when they answer, and wait for Ctrl-C.
 
     Args:
-        first_port: of Dagster; the pages and MLflow get the next free ones. A taken port is passed
-            over.
+        first_port: port of Dagster, or the next free one; the pages and MLflow get those after it.
 
     Returns:
-        1 when a server stopped by itself, else 0.
+        1 if a server did not start or stopped by itself, else 0.
+
+    Raises:
+        StorageError: the library or the home cannot be used.
     """
     current_home().open_library().check()
     home = current_home().create()
@@ -37,16 +39,16 @@ def serve(first_port: int) -> int:
     os.environ["MELGRAPH_PAGES_URL"] = f"http://{LOOPBACK}:{pages_port}"
     os.environ["MELGRAPH_DAGSTER_URL"] = f"http://{LOOPBACK}:{dagster_port}"
     os.environ["MELGRAPH_MLFLOW_URL"] = f"http://{LOOPBACK}:{mlflow_port}"
-    # Tracking and registry are all we use; MLflow's job workers would idle at 10 % of a core.
+    # We use only tracking and the registry; MLflow's idle job workers would take 10 % of a core.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    signal.signal(signal.SIGTERM, _interrupt)  # so that a killed `melgraph ui` stops its servers
+    signal.signal(signal.SIGTERM, _interrupt)  # so that a terminated `melgraph ui` stops them
     logs = home.root / "logs"
     logs.mkdir(exist_ok=True)
     print(f"library: {home.library}\nhome:    {home.root}\nstarting (logs in {logs}) ...")
     with (
-        _pages_server(home, pages_port),
-        _process(_dagster(dagster_port), logs / "dagster.log") as dagster,
-        _process(_mlflow(home, mlflow_port), logs / "mlflow.log") as mlflow,
+        _serving_pages(home, pages_port),
+        _running(_dagster_command(dagster_port), logs / "dagster.log") as dagster,
+        _running(_mlflow_command(home, mlflow_port), logs / "mlflow.log") as mlflow,
     ):
         servers = {
             "Dagster": (dagster_port, dagster),
@@ -62,10 +64,11 @@ def serve(first_port: int) -> int:
             print("Ctrl-C stops all three", flush=True)
             while dagster.poll() is None and mlflow.poll() is None:
                 time.sleep(0.5)
+            stopped_server = "Dagster" if dagster.poll() is not None else "MLflow"
         except KeyboardInterrupt:
             print("\nstopping", flush=True)
             return 0
-    print(f"a server stopped by itself; see {logs}")
+    print(f"{stopped_server} stopped by itself; see the last lines of its log in {logs}")
     return 1
 
 
@@ -73,14 +76,14 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _dagster(port: int) -> list[str]:
+def _dagster_command(port: int) -> list[str]:
     return [
         sys.executable, "-m", "dagster", "dev", "-m", "melgraph.pipelines.definitions",
         "-h", LOOPBACK, "-p", str(port),
     ]  # fmt: skip
 
 
-def _mlflow(home: Home, port: int) -> list[str]:
+def _mlflow_command(home: Home, port: int) -> list[str]:
     return [
         sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--port", str(port),
         "--workers", "1",
@@ -90,7 +93,7 @@ def _mlflow(home: Home, port: int) -> list[str]:
 
 
 @contextmanager
-def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen]:
+def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("ab") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -101,19 +104,20 @@ def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen]:
             _stop(process)
 
 
-def _stop(process: subprocess.Popen) -> None:
-    for number, patience in ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process and its children to stop, ever more firmly."""
+    for number, patience_s in ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
         if process.poll() is not None:
             return
         os.killpg(process.pid, number)
         try:
-            process.wait(patience)
+            process.wait(patience_s)
         except subprocess.TimeoutExpired:
             continue
 
 
 @contextmanager
-def _pages_server(home: Home, port: int) -> Iterator[None]:
+def _serving_pages(home: Home, port: int) -> Iterator[None]:
     import uvicorn
 
     from melgraph.assets.pages.server import build_app
@@ -130,21 +134,22 @@ def _pages_server(home: Home, port: int) -> Iterator[None]:
 
 
 def _free_ports(first: int, count: int) -> list[int]:
-    found: list[int] = []
+    ports: list[int] = []
     port = first
-    while len(found) < count:
+    while len(ports) < count:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((LOOPBACK, port))
-                found.append(port)
+                ports.append(port)
             except OSError:
                 pass
         port += 1
-    return found
+    return ports
 
 
 def _wait_until_answering(port: int, process: subprocess.Popen | None) -> bool:
+    """Whether a server answers, within WAIT_S and before its process ends."""
     end = time.monotonic() + WAIT_S
     while time.monotonic() < end and (process is None or process.poll() is None):
         try:

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melgraph.ml.features.moments import Moments
+from melgraph.ml.moments import Moments, PowerSums
 
 
 @given(
@@ -33,5 +33,28 @@ def test_the_law_of_total_variance():
 
 
 def test_nothing_at_all_is_zero():
-    assert Moments().mean == 0
-    assert Moments().variance == 0
+    for moments in (Moments(), PowerSums()):
+        assert moments.mean == 0
+        assert moments.variance == 0
+
+
+def test_both_agree_to_the_bit_of_a_float32_on_stored_spectrograms():
+    rng = np.random.default_rng(0)
+    pooled, summed = Moments(), PowerSums()
+    for _ in range(20):
+        track = rng.normal(-60, 15, (1292, 128)).astype(np.float16)
+        pooled.add(track)
+        summed.add(track)
+    for name in ("mean", "variance"):
+        one, other = getattr(pooled, name), getattr(summed, name)
+        np.testing.assert_array_equal(one.astype(np.float32), other.astype(np.float32))
+
+
+def test_power_sums_lose_a_deviation_far_below_the_mean():
+    """Which is why features are computed by `Moments`."""
+    values = 1e7 + np.random.default_rng(0).standard_normal((1000, 1))
+    pooled, summed = Moments(), PowerSums()
+    pooled.add(values)
+    summed.add(values)
+    assert abs(pooled.variance / values.var(axis=0) - 1) < 1e-6
+    assert abs(summed.variance / values.var(axis=0) - 1) > 1e-3

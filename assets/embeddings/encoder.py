@@ -1,0 +1,98 @@
+"""The reader of a committed encoder: its input, its vectors and its network."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.models.trained_model import TrainedModel, device
+from melgraph.assets.readers import Reader
+from melgraph.assets.stage import Stage
+from melgraph.assets.stages import ENCODERS
+from melgraph.ml.specs.model_input import InputSpec
+
+DESCRIPTION, CHECKPOINT, STATISTICS = "encoder.json", "checkpoint", "statistics.npz"
+
+
+class Encoder(Reader):
+    """A committed `encoders`: a name, frozen to one version of a model, weights or statistics."""
+
+    stage: ClassVar[Stage] = ENCODERS
+
+    @property
+    def kind(self) -> str:
+        """`experiment`, `tagger`, `mel_statistics` or `audio_features`."""
+        kind: str = self.spec.config["kind"]
+        return kind
+
+    @property
+    def input(self) -> InputSpec:
+        """The representation, channels and crop length that it reads of each track."""
+        names = ("representation", "channels", "crop_s")
+        return InputSpec.model_validate({name: self.facts["input"][name] for name in names})
+
+    @property
+    def transform(self) -> dict[str, Any]:
+        """The settings of the representation at the time when the encoder was frozen."""
+        transform: dict[str, Any] = self.facts["input"]["transform"]
+        return transform
+
+    @property
+    def crop_s(self) -> float:
+        """Length of a segment in seconds; 0 if the encoder defines none."""
+        return float(self.facts["input"]["crop_s"])
+
+    @property
+    def segment_frames(self) -> int:
+        """Length of a segment in frames."""
+        return int(self.facts["segment_frames"])
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return int(self.facts["dimension"])
+
+    @property
+    def layer(self) -> str | None:
+        """The layer of the network whose output is the vector; None without a network."""
+        layer: str | None = self.facts.get("layer")
+        return layer
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes or tags that its network predicts.
+
+        The list is empty without a network, and for encoders that an older melgraph wrote.
+        """
+        classes: list[str] = self.facts.get("classes", [])
+        return classes
+
+    @property
+    def statistics(self) -> Path:
+        """The `.npz` file with the mean and the standard deviation over a dataset."""
+        return self.artifact.folder / STATISTICS
+
+    @property
+    def seconds_per_audio_minute(self) -> float | None:
+        """Seconds per minute of audio on the machine that froze the encoder; None if not timed."""
+        seconds = self.artifact.record.run.get("seconds_per_audio_minute")
+        return None if seconds is None else float(seconds)
+
+    @property
+    def training_batches(self) -> set[str]:
+        """The track batches of the dataset snapshots among its inputs."""
+        snapshots = Snapshot.inputs_of(self.store, self.spec)
+        return {batch for snapshot in snapshots for batch in snapshot.batches}
+
+    def network(self) -> Any:
+        """The network, on the device of this machine; None if the encoder has no network.
+
+        Raises:
+            UserError: the checkpoint is missing or was altered.
+        """
+        from melgraph.ml.weights import checkpoints
+
+        if self.kind == "tagger":
+            return checkpoints.load(self.artifact.folder / CHECKPOINT, device())[0]
+        if self.kind == "experiment":
+            return TrainedModel.input_of(self.store, self.spec).load()[0]
+        return None

@@ -1,0 +1,325 @@
+"""Every asset of the pipeline, as a table of stages.
+
+The jobs, the Dagster definitions, the planner, `melgraph reproduce` and the conformance tests all
+iterate over this table. A stage holds the names of its functions, which are imported at first use.
+This module therefore imports no asset, and every asset can import this module.
+"""
+
+from pathlib import Path
+
+from melgraph.assets.stage import DATASET, ENCODER, EXPERIMENT, RECIPE, STUDY, TRACK_BATCH, Stage
+from melgraph.storage.artifacts import Artifact, ArtifactStore, Work, file_digests
+
+# The stages are listed in the order in which data flows.
+
+TRACKS = Stage(
+    "tracks",
+    2,
+    "library.representations",
+    "tracks",
+    definition="ingest_batch",
+    files=("tracks.parquet",),
+    partitioned_by=(TRACK_BATCH,),
+    job="ingest",
+    kinds=("polars",),
+    on_pages=True,
+)
+
+
+def _representation(name: str, number: int, job: str, *files: str, kind: str = "zarr") -> Stage:
+    return Stage(
+        name,
+        number,
+        "library.representations",
+        name,
+        definition="ingest_batch",
+        files=files or ("spectrograms.zarr/*",),
+        partitioned_by=(TRACK_BATCH,),
+        reads=("tracks",),
+        job=job,
+        kinds=(kind,),
+    )
+
+
+MEL_SPECTROGRAMS = _representation("mel_spectrograms", 2, "ingest")
+AUDIO_FEATURES = _representation(
+    "audio_features", 2, "ingest", "audio_features.parquet", kind="polars"
+)
+STFT_SPECTROGRAMS = _representation("stft_spectrograms", 1, "representing")
+MFCC = _representation("mfcc", 1, "representing")
+WAVEFORMS = _representation("waveforms", 1, "representing")
+
+BY_DEFAULT = (MEL_SPECTROGRAMS, AUDIO_FEATURES)  # representations computed for every batch
+ON_DEMAND = (STFT_SPECTROGRAMS, MFCC, WAVEFORMS)  # representations computed only on request
+REPRESENTATIONS = {stage.name: stage for stage in (*BY_DEFAULT, *ON_DEMAND)}
+
+AUDIO_FINGERPRINTS = Stage(
+    "audio_fingerprints",
+    1,
+    "library.fingerprints",
+    "fingerprints",
+    files=("audio_fingerprints.parquet",),
+    partitioned_by=(TRACK_BATCH,),
+    reads=("mel_spectrograms",),
+    job="ingest",
+    kinds=("polars",),
+)
+DUPLICATES = Stage(
+    "duplicates",
+    1,
+    "library.duplicates",
+    "duplicates",
+    files=("duplicates.parquet", "links.parquet"),
+    reads=("audio_fingerprints", "tracks"),
+    job="deduplication",
+    kinds=("polars",),
+)
+DATASETS = Stage(
+    "datasets",
+    2,
+    "dataset.datasets",
+    "dataset",
+    files=("tracks.parquet", "spec.json"),
+    partitioned_by=(DATASET,),
+    reads=("tracks", "duplicates"),
+    job="dataset",
+    kinds=("polars",),
+    on_pages=True,
+)
+EXPLORATION_REPORTS = Stage(
+    "exploration_reports",
+    1,
+    "dataset.exploration.reports",
+    "exploration_report",
+    files=("*.parquet", "*.png", "figures.json"),
+    partitioned_by=(DATASET,),
+    reads=("datasets", "tracks", "mel_spectrograms", "audio_features"),
+    job="exploration",
+    kinds=("polars",),
+    on_pages=True,
+)
+TRAINED_MODELS = Stage(
+    "trained_models",
+    2,
+    "models.trained_models",
+    "trained_model",
+    files=("checkpoint/*", "curves.parquet", "curves.png"),
+    partitioned_by=(EXPERIMENT,),
+    reads=("datasets", *REPRESENTATIONS),
+    job="training",
+    kinds=("pytorch", "mlflow"),
+    gpu=True,
+    pool="gpu",
+    on_pages=True,
+)
+EVALUATIONS = Stage(
+    "evaluations",
+    2,
+    "models.evaluations",
+    "evaluation",
+    files=("*predictions.parquet", "*report.json", "*.png"),
+    partitioned_by=(EXPERIMENT,),
+    reads=("trained_models", "datasets", *REPRESENTATIONS),
+    job="training",
+    kinds=("pytorch",),
+    gpu=True,
+    pool="gpu",
+    on_pages=True,
+    oldest_readable=2,
+)
+TRIALS = Stage(
+    "trials",
+    1,
+    "models.studies.trials",
+    "trial",
+    is_planned=False,
+    has_show=False,
+    files=("predictions.parquet", "curves.parquet"),
+)
+STUDY_REPORTS = Stage(
+    "study_reports",
+    1,
+    "models.studies.reports",
+    "study_report",
+    is_planned=False,
+    files=("arms.parquet", "report.json", "*.png"),
+    partitioned_by=(STUDY,),
+    reads=("datasets", *REPRESENTATIONS),
+    job="studying",
+    kinds=("pytorch", "mlflow"),
+    gpu=True,
+    pool="gpu",
+    on_pages=True,
+)
+ENCODERS = Stage(
+    "encoders",
+    3,
+    "embeddings.encoders",
+    "encoder",
+    files=("encoder.json", "checkpoint/*", "statistics.npz"),
+    partitioned_by=(ENCODER,),
+    reads=("trained_models", "datasets", "mel_spectrograms", "audio_features"),
+    job="encoding",
+    kinds=("pytorch",),
+)
+EMBEDDINGS = Stage(
+    "embeddings",
+    3,
+    "embeddings.embeddings",
+    "embeddings",
+    has_show=False,
+    files=("tracks.parquet", "segments.parquet"),
+    partitioned_by=(ENCODER, TRACK_BATCH),
+    reads=(*REPRESENTATIONS, "encoders"),
+    job="embedding",
+    kinds=("pytorch", "polars"),
+    gpu=True,
+    pool="gpu",
+)
+TAGS = Stage(
+    "tags",
+    1,
+    "embeddings.tags",
+    "tags",
+    files=("tags.parquet",),
+    partitioned_by=(ENCODER, TRACK_BATCH),
+    reads=("embeddings", "encoders"),
+    job="embedding",
+    kinds=("pytorch", "polars"),
+)
+CLUSTER_REPORTS = Stage(
+    "cluster_reports",
+    2,
+    "embeddings.clusters.reports",
+    "cluster_report",
+    files=("*.parquet", "figures.json", "*.png", "spectrograms-*.webp"),
+    partitioned_by=(ENCODER,),
+    reads=("embeddings", "datasets", "mel_spectrograms"),
+    job="clustering",
+    kinds=("scikitlearn",),
+    on_pages=True,
+    oldest_readable=2,
+)
+LEADERBOARD = Stage(
+    "leaderboard",
+    1,
+    "models.leaderboard",
+    "leaderboard",
+    files=("leaderboard.parquet", "leaderboard.json", "tags.parquet", "tags.json"),
+    reads=("evaluations", "trained_models"),
+    job="ranking",
+    kinds=("polars",),
+    on_pages=True,
+)
+INDEX_SEGMENTS = Stage(
+    "index_segments",
+    1,
+    "recommendations.indexes",
+    "index_segment",
+    has_show=False,
+    files=("track_id.npy", "vectors.usearch"),
+)
+RECOMMENDATION_INDEXES = Stage(
+    "recommendation_indexes",
+    1,
+    "recommendations.indexes",
+    "index",
+    has_show=False,
+    files=("manifest.json",),
+    partitioned_by=(ENCODER,),
+    reads=("embeddings",),
+    job="recommending",
+)
+RECOMMENDATIONS = Stage(
+    "recommendations",
+    1,
+    "recommendations.recommendations",
+    "recommendations",
+    files=("recommendations.parquet",),
+    partitioned_by=(ENCODER,),
+    reads=("recommendation_indexes", "embeddings", "tracks"),
+    job="recommending",
+    kinds=("polars",),
+    on_pages=True,
+)
+DREAMS = Stage(
+    "dreams",
+    1,
+    "generation.dreams",
+    "dreams",
+    files=("*.flac", "*.png", "report.json"),
+    partitioned_by=(RECIPE,),
+    method="deep_dream",
+    reads=("trained_models", "datasets", "tracks"),
+    job="dreaming",
+    kinds=("pytorch",),
+    gpu=True,
+    pool="gpu",
+    on_pages=True,
+)
+_BEFORE_PAGES = (
+    TRACKS,
+    *BY_DEFAULT,
+    *ON_DEMAND,
+    AUDIO_FINGERPRINTS,
+    DUPLICATES,
+    DATASETS,
+    EXPLORATION_REPORTS,
+    TRAINED_MODELS,
+    EVALUATIONS,
+    TRIALS,
+    STUDY_REPORTS,
+    LEADERBOARD,
+    ENCODERS,
+    EMBEDDINGS,
+    TAGS,
+    CLUSTER_REPORTS,
+    INDEX_SEGMENTS,
+    RECOMMENDATION_INDEXES,
+    RECOMMENDATIONS,
+    DREAMS,
+)
+SHOWN_STAGES = {stage.name: stage for stage in _BEFORE_PAGES if stage.on_pages}
+PAGES = Stage(
+    "pages",
+    3,
+    "pages.asset",
+    "pages",
+    files=("*.html", "*.js", "*.css", "*.svg"),
+    reads=tuple(SHOWN_STAGES),
+    job="publishing",
+    pool="pages",  # if two runs start at once, the second waits and finds the pages of the first
+)
+
+STAGES: dict[str, Stage] = {stage.name: stage for stage in (*_BEFORE_PAGES, PAGES)}
+GENERATORS = [stage for stage in STAGES.values() if stage.method]
+
+
+def stages_of(job: str) -> list[Stage]:
+    """The stages that a job materializes, in the order in which data flows."""
+    return [stage for stage in STAGES.values() if stage.job == job]
+
+
+def remake(store: ArtifactStore, artifact: Artifact, folder: Path) -> list[str]:
+    """Compute an artifact again from its record alone, in another folder, and compare the bytes.
+
+    Torch uses the number of threads given in the record, because another number can change the
+    last bit of a sum.
+
+    Args:
+        store: the store that holds the inputs.
+        artifact: the artifact to compute again; it stays unchanged.
+        folder: an empty folder for the new files.
+
+    Returns:
+        The files that differ, are new or are missing; empty if every byte is equal.
+    """
+    spec = artifact.record.spec
+    if threads := artifact.record.run.get("torch_threads"):
+        import torch
+
+        torch.set_num_threads(int(threads))
+    STAGES[spec.asset].write(store, Work(spec, folder))
+    remade, recorded = file_digests(folder), dict(artifact.record.files)
+    names = remade.keys() | recorded
+    return sorted(name for name in names if remade.get(name) != recorded.get(name))

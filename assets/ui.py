@@ -1,0 +1,70 @@
+"""Progress bars, and metadata for the Dagster UI: tables, pictures and links."""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dagster import MetadataValue
+from tqdm import tqdm
+
+from melgraph.assets.settings import mlflow_url, pages_url
+
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>|~$]")
+
+
+def progress_bar(total: int, unit: str, description: str = "") -> Any:
+    """A tqdm bar on stderr, which is erased at the end. Use it as a context manager.
+
+    It is only shown on a terminal. The Dagster UI already shows that a step is running, and bars
+    would clutter a log file.
+    """
+    return tqdm(
+        total=total, unit=f" {unit}", desc=description, leave=False, disable=None, mininterval=0.5
+    )
+
+
+def picture(path: Path) -> Any:
+    """A PNG file as Dagster metadata. The UI removes `<img>` but renders `data:` images."""
+    return png(path.read_bytes(), path.stem)
+
+
+def png(data: bytes, name: str) -> Any:
+    """PNG data as Dagster metadata."""
+    return MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(data).decode()})")
+
+
+def markdown_table(rows: Sequence[Mapping[str, object]]) -> Any:
+    """A table as Dagster metadata. The keys of the first row are the header."""
+    if not rows:
+        return MetadataValue.md("(none)")
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
+    return MetadataValue.md("\n".join(lines))
+
+
+def rounded(value: Any) -> Any:
+    """A float rounded to four decimals, for display. The artifact holds the exact value."""
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def mlflow_link(run: Mapping[str, str | None]) -> Any:
+    """A link to the MLflow run; None if the address of MLflow is not known."""
+    experiment, url = run.get("mlflow_experiment"), mlflow_url()
+    if experiment is None or url is None:
+        return None
+    return MetadataValue.url(f"{url}/#/experiments/{experiment}/runs/{run['mlflow']}")
+
+
+def page_link(page: str) -> Any:
+    """A link to one of the pages that `melgraph ui` serves."""
+    return MetadataValue.url(f"{pages_url()}/pages/{page}")
+
+
+def _cell(value: object) -> str:
+    """A value as a table cell: a dash for None, and Markdown characters in names are escaped."""
+    if value is None:
+        return "-"
+    return _MARKDOWN.sub(r"\\\g<0>", " ".join(str(rounded(value)).split()))

@@ -1,0 +1,80 @@
+"""The specification of a generation recipe, one class for each method. Imports no torch.
+
+A new method is a class derived from `Recipe`, with `method` as a literal of its name, and a member
+of the union `RecipeSpec`.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Union, get_args
+
+from pydantic import Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from melgraph.ml.specs.base import TomlSpec
+from melgraph.ml.specs.dream import DreamConfig
+
+DEFAULT_METHOD = "deep_dream"
+
+
+class Recipe(TomlSpec):
+    """The keys that the recipes of all methods have: which tracks, which excerpt, which seed."""
+
+    method: str
+    experiment: str | None = Field(
+        None, description="the trained experiment whose network is used; none for other networks"
+    )
+    tracks: int = Field(
+        3, ge=1, le=100, description="how many held-out tracks, of different labels"
+    )
+    path: str | None = Field(None, description="one track by its path in the library instead")
+    start_s: float = Field(0.0, ge=0, description="where the excerpt starts, seconds")
+    excerpt_s: float = Field(10.0, gt=0, le=60, description="length of the excerpt, seconds")
+    seed: int = Field(0, ge=0, description="seed of all random draws")
+
+
+class DeepDreamRecipe(Recipe):
+    """A deep dream: an excerpt is changed until a layer of a network is more active."""
+
+    method: Literal["deep_dream"] = "deep_dream"
+    experiment: str = Field(description="the trained experiment whose network is used")
+    layer: str | None = Field(None, description="layer to dream, for the objective 'layer'")
+    dream: DreamConfig = DreamConfig()
+
+
+class _ChosenByMethod:
+    """Makes pydantic choose the member of a union by the key `method`.
+
+    `Field(discriminator="method")` refuses a union of one member, and takes a missing key for an
+    error. This does the same for any number of members, and with a default.
+    """
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        members = get_args(source) or (source,)  # Python turns a union of one into its member
+        schemas = {method_of(member): handler.generate_schema(member) for member in members}
+        return core_schema.tagged_union_schema(
+            schemas,
+            discriminator=_read_method,
+            custom_error_type="unknown_method",
+            custom_error_message=f"must be one of the methods: {', '.join(sorted(schemas))}",
+        )
+
+
+def method_of(recipe: type[Recipe]) -> str:
+    """The name of the method that a class of recipes is for."""
+    (name,) = get_args(recipe.model_fields["method"].annotation)
+    return name
+
+
+def _read_method(recipe: Recipe | Mapping[str, Any]) -> Any:
+    if isinstance(recipe, Mapping):
+        return recipe.get("method", DEFAULT_METHOD)
+    return getattr(recipe, "method", None)
+
+
+RecipeSpec = Annotated[
+    Union[DeepDreamRecipe],  # noqa: UP007 (a further method is a further member)
+    _ChosenByMethod(),
+]
+"""The recipe of any method."""

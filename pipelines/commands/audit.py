@@ -1,0 +1,181 @@
+"""`melgraph audit ARTIFACT`: print where an artifact comes from, and verify every file of it."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from melgraph.storage.artifacts import Artifact, ArtifactStore
+    from melgraph.storage.home import Home
+    from melgraph.storage.lineage import Chain, Link
+    from melgraph.storage.records import Recording
+
+SUMMARY = "Verify an artifact and everything that it was made from."
+DESCRIPTION = """\
+Print the chain from an artifact back to the source recordings: the artifact,
+its inputs, their inputs. Verify the SHA-256 of every file on the way. The exit
+status is 1 if anything is missing or not as recorded."""
+EXAMPLES = """\
+examples:
+  melgraph audit dreams/deep-dream
+  melgraph audit datasets/genres --home ~/music-results
+  melgraph audit dream.flac
+
+A generated sound names its record in its file metadata, so a copy of it outside
+the home can be audited too."""
+
+NOT_AS_RECORDED = 1
+SHOWN_SOURCES = 12
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The artifact."""
+    parser.add_argument(
+        "artifact", help="a file or folder of the artifact, or ASSET/PARTITION[/VERSION]"
+    )
+
+
+def run(options: Namespace) -> int:
+    """Print the chain of an artifact and verify it. Returns 1 if anything is wrong.
+
+    Raises:
+        StorageError: there is no such artifact, or no home.
+    """
+    from melgraph.storage.artifacts import ArtifactStore
+    from melgraph.storage.catalogue import Catalogue
+    from melgraph.storage.errors import ArtifactCorrupt
+    from melgraph.storage.lineage import trace
+
+    home = home_of(options.artifact)
+    store = ArtifactStore(home)
+    try:
+        artifact, file = find_named_artifact(store, options.artifact)
+    except ArtifactCorrupt as error:
+        print(f"NOT AS RECORDED\n  {error}")
+        return NOT_AS_RECORDED
+    print(f"{artifact.reference}" + (f"  file {file}" if file else ""))
+    catalogue = Catalogue(home.catalogue)
+    chain = trace(store, artifact, file=file, locate=catalogue.locations, on_link=_print_link)
+    _print_sources(chain)
+    if chain.problems:
+        print(f"\nNOT AS RECORDED: {len(chain.problems)} problem(s)")
+        for problem in chain.problems:
+            print(f"  {problem}")
+        return NOT_AS_RECORDED
+    verified = {link.reference: link.artifact for link in chain.links if link.artifact}
+    n_bytes = sum(n for a in verified.values() for _, n in a.record.files.values())
+    print(
+        f"\nverified: {len(verified)} artifacts ({n_bytes / 1e6:.1f} MB) and "
+        f"{len(chain.sources)} source recording(s) are as recorded"
+    )
+    return 0
+
+
+def _print_link(link: Link) -> None:
+    indent = "  " * link.depth
+    if link.repeated:
+        print(f"{indent}{link.reference}  (see above)")
+        return
+    state = "ok" if not link.problems else "NOT AS RECORDED"
+    detail = ""
+    if link.artifact is not None:
+        record = link.artifact.record
+        time = record.finished_at[:19].replace("T", " ")
+        detail = f"  {len(record.files)} file(s), digest {record.digest[:12]}, made {time} UTC"
+    print(f"{indent}{link.reference}  {state}{detail}")
+
+
+def _print_sources(chain: Chain) -> None:
+    """Print every recording with a problem, and some of the others."""
+    print(f"source recordings ({len(chain.sources)}):")
+    with_problems = [pair for pair in chain.sources if pair[1]]
+    without = [pair for pair in chain.sources if not pair[1]]
+    n_shown = max(SHOWN_SOURCES, len(with_problems))
+    for recording, problems in [*with_problems, *without][:n_shown]:
+        new_path = chain.moved.get(recording.path)
+        state = "NOT AS RECORDED" if problems else f"ok, now at {new_path}" if new_path else "ok"
+        print(f"  {_describe(recording)}  {state}")
+    if len(chain.sources) > n_shown:
+        print(f"  ... and {len(chain.sources) - n_shown} more, all ok")
+
+
+def _describe(recording: Recording) -> str:
+    return f"{recording.path}  sha256 {recording.sha256 or 'unknown (the file was not readable)'}"
+
+
+def home_of(text: str) -> Home:
+    """The home that an argument of `audit` or `reproduce` belongs to.
+
+    A path names the home that it lies in. Else it is the home of the settings; else the only one
+    below the working directory.
+
+    Raises:
+        StorageError: there is no home, or there are several and none is named.
+    """
+    from melgraph.assets.settings import BASE, current_home
+    from melgraph.storage.errors import StorageError
+    from melgraph.storage.home import enclosing_home, open_home, read_marker
+
+    path = Path(text)
+    if path.exists() and (home := enclosing_home(path)):
+        return home
+    home_of_settings = current_home()
+    if read_marker(home_of_settings.root) is not None:
+        return open_home(home_of_settings.root)
+    if "MELGRAPH_HOME" not in os.environ and "MELGRAPH_LIBRARY" not in os.environ:
+        roots = sorted(marker.parent for marker in (BASE / "home").glob("*/melgraph.json"))
+        if len(roots) == 1:
+            return open_home(roots[0])
+        if roots:
+            raise StorageError(
+                f"there are {len(roots)} homes: {', '.join(root.name for root in roots)}",
+                where=BASE / "home",
+                remedy="name one of them: --home FOLDER, or MELGRAPH_HOME",
+            )
+    return open_home(home_of_settings.root)
+
+
+def find_named_artifact(store: ArtifactStore, text: str) -> tuple[Artifact, str | None]:
+    """The artifact that a user names, and the file of it, if a file is named.
+
+    A sound that was copied out of its home is recognised by its file metadata.
+
+    Raises:
+        ArtifactMissing: there is no such artifact.
+        ArtifactCorrupt: its record is damaged, or the copy of a sound is.
+    """
+    from melgraph.storage.artifacts import file_sha256
+    from melgraph.storage.errors import ArtifactCorrupt
+    from melgraph.storage.home import enclosing_home
+    from melgraph.storage.lineage import find_artifact
+
+    path = Path(text)
+    is_copy = path.is_file() and not enclosing_home(path)
+    reference = _reference_in_file_metadata(path) if is_copy else None
+    if reference is None:
+        return find_artifact(store, text)
+    artifact, _ = find_artifact(store, reference)
+    sha256 = file_sha256(path)
+    for file, (recorded_sha256, _) in artifact.record.files.items():
+        if recorded_sha256 == sha256:
+            return artifact, file
+    raise ArtifactCorrupt(
+        f"the file's metadata names {reference}, but that artifact has no file with these bytes",
+        where=path,
+        remedy="copy the file from the artifact's folder again",
+    )
+
+
+def _reference_in_file_metadata(path: Path) -> str | None:
+    """The artifact that a sound says it belongs to."""
+    import mutagen
+
+    try:
+        metadata = mutagen.File(path)
+    except mutagen.MutagenError:
+        return None
+    values = (metadata or {}).get("melgraph_record")
+    return str(values[0]) if values else None

@@ -1,0 +1,164 @@
+"""`melgraph run`: process a library, from its audio files to the pages."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+from melgraph.pipelines.commands import add_library_argument
+from melgraph.storage.errors import StorageError
+
+if TYPE_CHECKING:
+    from melgraph.storage.home import Home
+
+SUMMARY = "Process a folder of audio; run it again to add new files."
+DESCRIPTION = """\
+Process a folder of audio: decode the files, compute spectrograms, build a
+dataset, train and evaluate models, compute embeddings, recommendations and
+generated sounds, and write pages about all of them.
+
+The library is only read. A second run processes new files and repeats nothing
+that is finished; it keeps datasets and models until you pass --refresh."""
+EXAMPLES = """\
+examples:
+  melgraph run --library ~/Music
+  melgraph run --library ~/Music --label-level 2 --experiment resnet18
+  melgraph run --library s3://bucket/music --store s3://bucket/results"""
+
+STEP_FAILED = 1
+DEFAULT_BATCH_SIZE = 512
+ON_DEMAND = ("stft_spectrograms", "mfcc", "waveforms")  # a test compares it with the assets'
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Which library and where its results go; and which of them are wanted."""
+    add_library_argument(parser)
+    parser.add_argument(
+        "--store",
+        help="s3://BUCKET/PREFIX that receives the artifacts "
+        "(default: MELGRAPH_STORE, else as in the last run, else the home)",
+    )
+    parser.add_argument(
+        "--label-level",
+        metavar="N",
+        help="which folder's name is the genre of a file: 1 for the folder directly below the "
+        "library, 2 for the one below that, ...; none if no folder is named after a genre "
+        "(default: as in the last run, else 1)",
+    )
+    add_run_arguments(parser)
+
+
+def add_run_arguments(parser: ArgumentParser) -> None:
+    """What to train and to compute: the arguments that `run` and `demo` share."""
+    parser.add_argument(
+        "--experiment",
+        action="append",
+        metavar="NAME",
+        help="train this experiment instead of the default ones (repeatable)",
+    )
+    parser.add_argument(
+        "--study",
+        action="append",
+        metavar="NAME",
+        help="run this study too (repeatable)",
+    )
+    parser.add_argument(
+        "--representation",
+        action="append",
+        choices=ON_DEMAND,
+        help="compute this representation too (repeatable)",
+    )
+    parser.add_argument(
+        "--refresh",
+        action="store_true",
+        help="make datasets, models and reports again from the library as it is now",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=DEFAULT_BATCH_SIZE,
+        metavar="N",
+        help=f"most files in a new track batch (default: {DEFAULT_BATCH_SIZE})",
+    )
+
+
+def run(options: Namespace) -> int:
+    """Run all stages and print their summary. Returns 1 if a step failed.
+
+    Raises:
+        StorageError, UserError: the library, the home or an option cannot be used. Nothing has
+            been written then.
+    """
+    from melgraph.assets.settings import current_home
+    from melgraph.storage.formats import check_formats
+
+    home = current_home()
+    check_library(home)
+    check_formats(home)
+    check_options(options)
+    from melgraph.ml.memory import keep_freed_memory
+    from melgraph.pipelines.runner import run_stages
+    from melgraph.pipelines.summary import summarise
+
+    print(f"library: {home.library}\nhome:    {home.root}", flush=True)
+    if home.artifact_store is not None:
+        print(f"store:   {home.artifact_store}", flush=True)
+    keep_freed_memory()
+    report = run_stages(
+        home,
+        experiments=options.experiment or default_experiments(home),
+        refresh=options.refresh,
+        representations=options.representation or (),
+        studies=options.study or [],
+        batch_size=options.batch_size,
+    )
+    print(summarise(home, report))
+    return STEP_FAILED if report.failed else 0
+
+
+def check_library(home: Home) -> None:
+    """Check that the library can be read and holds audio files.
+
+    Raises:
+        StorageError: it cannot, or it holds none.
+    """
+    from melgraph.ml.audio import AUDIO_SUFFIXES
+
+    library = home.open_library()
+    library.check()
+    if not library.list(AUDIO_SUFFIXES):
+        suffixes = " ".join(sorted(AUDIO_SUFFIXES)[:8])
+        raise StorageError(
+            "the library holds no audio files",
+            where=home.library,
+            remedy=f"name a folder that holds some ({suffixes} ...): --library FOLDER",
+        )
+
+
+def check_options(options: Namespace) -> None:
+    """Check the batch size and the names of experiments and studies.
+
+    Raises:
+        StorageError: the batch size is less than 1.
+        UserError: no such experiment or study; or a TOML file of the home is wrong.
+    """
+    from melgraph.assets.settings import current_home
+    from melgraph.ml.specs import choose, load_specs
+
+    if options.batch_size < 1:
+        raise StorageError(
+            f"a track batch cannot hold {options.batch_size} files",
+            where="--batch-size",
+            remedy="give a number from 1 up",
+        )
+    specs = load_specs(current_home().specs)
+    choose(specs.experiments, options.experiment or [], kind="experiment", where="--experiment")
+    choose(specs.studies, options.study or [], kind="study", where="--study")
+
+
+def default_experiments(home: Home) -> list[str]:
+    """Names of the experiments that are trained if none is named."""
+    from melgraph.ml.specs import load_specs
+
+    experiments = load_specs(home.specs).experiments
+    return sorted(name for name, spec in experiments.items() if spec.by_default)

@@ -1,0 +1,144 @@
+"""`melgraph tag FILE...`: print the tags that a published tagger predicts for audio files."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SUMMARY = "Predict the genres, instruments and moods of audio files."
+DESCRIPTION = """\
+Predict the tags (genre, instrument, mood or theme) of audio files with a
+published tagger, and print the most probable ones of each category. The files
+need not be part of a library. The exit status is 1 if a file cannot be tagged."""
+EXAMPLES = """\
+examples:
+  melgraph tag song.mp3
+  melgraph tag ~/Music/*.flac --top 3
+  melgraph tag ~/Music/*.flac --csv > tags.csv"""
+
+DEFAULT_TAGGER = "musicnn-jamendo"
+DEFAULT_TOP = 5
+FILE_FAILED = 1
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The files, the tagger and the form of the answer."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="audio files")
+    parser.add_argument(
+        "--tagger",
+        default=DEFAULT_TAGGER,
+        metavar="NAME",
+        help=f"which tagger predicts (default: {DEFAULT_TAGGER})",
+    )
+    parser.add_argument(
+        "--top",
+        type=int,
+        default=DEFAULT_TOP,
+        metavar="N",
+        help=f"how many tags of each category to print (default: {DEFAULT_TOP})",
+    )
+    parser.add_argument(
+        "--csv", action="store_true", help="print the probability of every tag as CSV instead"
+    )
+
+
+def run(options: Namespace) -> int:
+    """Print the tags of each file. Returns 1 if a file could not be tagged, else 0.
+
+    Raises:
+        UserError: there is no such tagger, or its weights cannot be loaded.
+    """
+    from melgraph.assets.settings import current_home, weights_folder
+    from melgraph.assets.ui import progress_bar
+    from melgraph.ml.errors import UserError
+    from melgraph.ml.inference.tagging import load_tagger
+    from melgraph.ml.memory import keep_freed_memory
+    from melgraph.ml.specs import choose, load_specs
+
+    if options.top < 1:
+        raise UserError(
+            f"cannot print {options.top} tags of each category",
+            where="--top",
+            remedy="give a number from 1 up",
+        )
+    home = current_home()
+    taggers = load_specs(home.specs).taggers
+    choose(taggers, [options.tagger], kind="tagger", where="--tagger")
+    tagger = taggers[options.tagger]
+    keep_freed_memory()
+    model, meta = load_tagger(tagger, weights_folder(home))
+    printer: _Printer = (
+        _CsvPrinter(meta["classes"])
+        if options.csv
+        else _TextPrinter(meta["classes"], options.top, tagger.title)
+    )
+    n_failed = 0
+    with progress_bar(len(options.files), "files", "tagging") as bar:
+        for name in options.files:
+            scores, problem = _predict(model, meta, Path(name))
+            n_failed += scores is None
+            with bar.external_write_mode(file=sys.stdout):
+                printer.add(name, scores, problem)
+            bar.update()
+    return FILE_FAILED if n_failed else 0
+
+
+def _predict(
+    model: Any, meta: Mapping[str, Any], path: Path
+) -> tuple[np.ndarray | None, str | None]:
+    """The probabilities (float `[tag]`) of one file and None; or None and the reason."""
+    from melgraph.assets.models.trained_model import device
+    from melgraph.ml.audio import BadAudio
+    from melgraph.ml.inference.model_input import input_of_file
+    from melgraph.ml.inference.tagging import tag_waveforms
+
+    try:
+        samples = input_of_file(path, meta["input"])
+        if not len(samples):
+            return None, "too-short: no samples"
+        return tag_waveforms(model, [samples], device=device())[0], None
+    except BadAudio as error:
+        return None, f"{error.code}: {error.reason}"
+    except OSError as error:
+        return None, f"unreadable: {error.strerror or error}"
+
+
+class _Printer(Protocol):
+    def add(self, name: str, scores: np.ndarray | None, problem: str | None) -> None: ...
+
+
+class _TextPrinter:
+    """For people: a block per file, a line per category."""
+
+    def __init__(self, tags: Sequence[str], top: int, title: str) -> None:
+        self._tags, self._top = tags, top
+        print(title)
+
+    def add(self, name: str, scores: np.ndarray | None, problem: str | None) -> None:
+        from melgraph.ml.inference.tagging import strongest
+
+        print(f"\n{name}")
+        if scores is None:
+            print(f"  not tagged: {problem}")
+            return
+        for category, tags in strongest(scores, self._tags, most=self._top).items():
+            print(f"  {category:12}" + "   ".join(f"{tag} {score:.2f}" for tag, score in tags))
+
+
+class _CsvPrinter:
+    """For programs: a row per file, a column per tag."""
+
+    def __init__(self, tags: Sequence[str]) -> None:
+        self._writer, self._n_tags = csv.writer(sys.stdout), len(tags)
+        self._writer.writerow(["path", *tags, "problem"])
+
+    def add(self, name: str, scores: np.ndarray | None, problem: str | None) -> None:
+        values = [""] * self._n_tags if scores is None else [f"{v:.6f}" for v in scores]
+        self._writer.writerow([name, *values, problem or ""])

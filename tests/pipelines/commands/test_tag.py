@@ -1,0 +1,33 @@
+"""`melgraph tag`: predicted tags as text and as CSV, and what it refuses."""
+
+import csv
+import re
+
+
+def test_tags_of_files(made_home, tmp_path):
+    song = next(path for path in made_home.library.rglob("*.flac") if path.name[0] != ".")
+    broken = tmp_path / "broken.mp3"
+    broken.write_bytes(b"not audio")
+    text = made_home.melgraph("tag", str(song), str(broken), "--tagger", "tiny", "--top", "1")
+    assert text.returncode == 1  # one of them could not be tagged
+    assert re.search(r"genre +(blues|rock) [01]\.\d\d\n", text.stdout)
+    assert re.search(r"instrument +piano [01]\.\d\d\n", text.stdout)
+    assert re.search(r"broken\.mp3\n  not tagged: [a-z-]+: ", text.stdout)
+    table = made_home.melgraph("tag", str(song), "--tagger", "tiny", "--csv")
+    assert table.returncode == 0
+    rows = list(csv.DictReader(table.stdout.splitlines()))
+    assert [row["path"] for row in rows] == [str(song)]
+    assert 0 <= float(rows[0]["genre---rock"]) <= 1
+    assert rows[0]["problem"] == ""
+
+
+def test_an_unknown_tagger(made_home):
+    ran = made_home.melgraph("tag", "x.wav", "--tagger", "big")
+    assert ran.returncode == 2
+    assert "unknown tagger 'big'" in ran.stderr
+    assert "musicnn-jamendo" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_no_tags_at_all(refuse):
+    assert "--top" in refuse("tag", "x.wav", "--top", "0")
