@@ -1,9 +1,9 @@
-"""Take the pictures of the README anew, from a home as `make demo` leaves it.
+"""Take the pictures of the README again, from the home that `make demo` writes.
 
     python docs/screenshots.py HOME
 
-Starts `melgraph ui` on the home, looks at it in headless Chromium, and writes docs/images/*.png.
-Starting the UI starts its sensors too: what is new in the library is ingested meanwhile.
+Starts `melgraph ui` on the home, opens it in headless Chromium, and writes docs/images/*.png.
+The UI also starts its sensors, so new tracks in the library are ingested meanwhile.
 """
 
 import argparse
@@ -29,34 +29,34 @@ STILL_S = 3.0
 
 
 def main() -> None:
-    """Take all three."""
+    """Take all three pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("home", type=Path, help="a home as `make demo` leaves it")
+    parser.add_argument("home", type=Path, help="the home that `make demo` writes")
     home = open_home(parser.parse_args().home.resolve())
-    made = MadeHome(home.root, home.library, home.root / "output.txt")
+    ui_home = MadeHome(home.root, home.library, home.root / "output.txt")
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "ui.log"
-        with serving_ui(made, log=log) as ui, at_a_browser(Path(folder)) as person:
+        with serving_ui(ui_home, log=log) as ui, at_a_browser(Path(folder)) as person:
             graph(person, ui.dagster)
             materialization(person, ui.dagster)
             dreams(person, ui.pages)
 
 
 def graph(person: Person, dagster: str) -> None:
-    """The asset graph, every group open."""
-    person.driver.set_window_size(1700, 2300)  # fitted in by its width alone
+    """Take a picture of the asset graph with every Dagster group open."""
+    person.driver.set_window_size(1700, 2300)  # the UI fits the graph to the width only
     person.visit(f"{dagster}/asset-groups/")
     person.see("recommendations")
     ActionChains(person.driver).key_down(Keys.ALT).send_keys("e").key_up(Keys.ALT).perform()
     person.see("cluster_reports")
-    person.driver.refresh()  # the address says what is open; now all of it is fitted in
+    person.driver.refresh()  # the URL keeps the groups open; the reload fits the whole graph
     person.see("cluster_reports")
     still(person)
     keep(person, "graph", width=1400)
 
 
 def materialization(person: Person, dagster: str) -> None:
-    """What Dagster shows of an evaluation, its confusion matrix open."""
+    """Take a picture of an evaluation in Dagster with its confusion matrix open."""
     person.driver.set_window_size(1500, 1160)
     person.visit(f"{dagster}/assets/evaluations?view=partitions&partition={EXPERIMENT}")
     person.open_markdown("confusion matrix")
@@ -66,7 +66,7 @@ def materialization(person: Person, dagster: str) -> None:
 
 
 def dreams(person: Person, pages: str) -> None:
-    """The page of dreams, one sound playing."""
+    """Take a picture of the page of dreams while a sound plays."""
     person.driver.set_window_size(1080, 1100)
     person.visit(f"{pages}/pages/dreams.html")
     sound = person.wait("a player", lambda: person.shown("(//audio[@controls])[2]"))
@@ -77,7 +77,7 @@ def dreams(person: Person, pages: str) -> None:
 
 
 def still(person: Person) -> None:
-    """Wait until nothing moves on the screen any more."""
+    """Wait until the picture on the screen stops changing."""
 
     def is_still() -> bool:
         before = person.driver.get_screenshot_as_png()
@@ -88,12 +88,12 @@ def still(person: Person) -> None:
 
 
 def keep(person: Person, name: str, *, width: int) -> None:
-    """Write what is on the screen, scaled to `width` pixels."""
+    """Write a picture of the screen, scaled to a width of `width` pixels."""
     picture = Image.open(io.BytesIO(person.driver.get_screenshot_as_png())).convert("RGB")
     height = round(picture.height * width / picture.width)
     picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     path = IMAGES / f"{name}.png"
-    # A palette is a third of the bytes; k-means keeps the colours it is chosen from.
+    # A palette takes a third of the bytes; k-means keeps its colours close to the original ones.
     method, dither = Image.Quantize.MEDIANCUT, Image.Dither.NONE
     picture.quantize(256, method=method, kmeans=1, dither=dither).save(path, optimize=True)
     print(f"{path.name}: {width} x {height}, {path.stat().st_size / 1000:.0f} kB")
