@@ -143,7 +143,11 @@ def _run_step(step: Step, definitions: "Definitions", instance: "DagsterInstance
 
 
 def _execute(step: Step, definitions: "Definitions", instance: "DagsterInstance") -> str | None:
-    """Run a job in this process. Returns the error message, or None if it succeeded."""
+    """Run a job in this process. Returns the error message, or None if it succeeded.
+
+    Raises:
+        KeyboardInterrupt: the process was interrupted or told to terminate.
+    """
     from dagster import AssetKey
 
     result = definitions.resolve_job_def(step.job).execute_in_process(
@@ -158,6 +162,8 @@ def _execute(step: Step, definitions: "Definitions", instance: "DagsterInstance"
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
+            if data.error and data.error.cls_name == "DagsterExecutionInterruptedError":
+                raise KeyboardInterrupt  # Ctrl-C and SIGTERM end the run, not only this step
             if data.user_failure_data and data.user_failure_data.description:
                 return data.user_failure_data.description
             error = data.error.cause or data.error if data.error else None

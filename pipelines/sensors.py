@@ -19,13 +19,14 @@ from dagster import (
     sensor,
 )
 
+from melgraph.assets.context import Context
 from melgraph.assets.embeddings.encoder import Encoder
 from melgraph.assets.embeddings.encoders import in_service
 from melgraph.assets.materialize import all_current
 from melgraph.assets.partitions import track_batches
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import ENCODER, TRACK_BATCH
-from melgraph.assets.stages import BY_DEFAULT, EMBEDDINGS, GENERATORS, SHOWN_STAGES
+from melgraph.assets.stages import BY_DEFAULT, EMBEDDINGS, ENCODERS, GENERATORS, SHOWN_STAGES
 from melgraph.pipelines.intake import cut_batches, one_scanner, reconcile, scan_library
 from melgraph.pipelines.jobs import JOBS
 from melgraph.storage.artifacts import ArtifactStore
@@ -93,7 +94,7 @@ def batch_ingested(context: RunStatusSensorContext, home: HomeResource):
     representation instead. `batch_represented` then requests the embedding.
     """
     batch, opened = context.dagster_run.tags[PARTITION], home.context()
-    serving = [Encoder.current(opened.store, name) for name in in_service(opened)]
+    serving = [Encoder.current(opened.store, name) for name in _serving(context, opened)]
     if not serving:
         yield SkipReason(f"{batch} was not embedded, because no encoder is in service")
     reads = {encoder.name: encoder.input.representation for encoder in serving}
@@ -122,7 +123,7 @@ def batch_represented(context: RunStatusSensorContext, home: HomeResource):
     batch, opened = context.dagster_run.tags[PARTITION], home.context()
     selected = {key.to_user_string() for key in context.dagster_run.asset_selection or ()}
     waiting = False
-    for name in in_service(opened):
+    for name in _serving(context, opened):
         representation = Encoder.current(opened.store, name).input.representation
         if representation not in (selected or {representation}):
             continue
@@ -134,6 +135,25 @@ def batch_represented(context: RunStatusSensorContext, home: HomeResource):
             yield _embedding(name, batch, context.dagster_run.run_id)
     if not waiting:
         yield SkipReason(f"{batch}: no encoder waited for a representation that this run made")
+
+
+def _serving(context: RunStatusSensorContext, opened: Context) -> list[str]:
+    """The encoders in service that the loaded definitions have as partitions.
+
+    An encoder that was put into service later has no partition until Dagster loads the definitions
+    again. A request for it would fail the tick, and with it the requests for all other encoders.
+    """
+    names = in_service(opened)
+    if context.repository_def is None:
+        return names
+    partitions = context.repository_def.asset_graph.get(AssetKey(ENCODERS.name)).partitions_def
+    loaded = set(partitions.get_partition_keys()) if partitions else set()
+    if new := sorted(set(names) - loaded):
+        context.log.warning(
+            f"not embedded with {', '.join(new)}: the loaded definitions do not have this encoder; "
+            "remedy: reload the code location under Deployment, or restart `melgraph ui`"
+        )
+    return [name for name in names if name in loaded]
 
 
 def _embedding(encoder: str, batch: str, after: str) -> RunRequest:

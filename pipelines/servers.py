@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from melgraph.assets.settings import current_home
+from melgraph.ml.specs import load_specs
 from melgraph.pipelines.instance import prepare
 from melgraph.storage.home import Home
 
@@ -30,8 +31,10 @@ def serve(first_port: int) -> int:
 
     Raises:
         StorageError: the library or the home cannot be used.
+        UserError: a TOML file cannot be used.
     """
     current_home().open_library().check()
+    load_specs(current_home().specs)  # Dagster's own process would report a mistake only in its log
     home = current_home().create()
     home.mlflow.mkdir(exist_ok=True)
     prepare(home)

@@ -10,9 +10,9 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs import study as study_spec
@@ -24,6 +24,7 @@ from melgraph.ml.specs.recipe import RecipeSpec
 from melgraph.ml.specs.study import StudySpec
 
 SHIPPED = Path(__file__).parent
+T = TypeVar("T")
 KINDS: dict[str, TypeAdapter[Any]] = {
     "datasets": TypeAdapter(DatasetSpec),
     "experiments": TypeAdapter(ExperimentSpec),
@@ -37,18 +38,31 @@ _UNION_KEYS = {"recipes": "method"}  # the key by which a file of the kind choos
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")  # names partitions, folders and models
 _Tables = dict[str, dict[str, tuple[Path, dict[str, Any]]]]
 """Kind -> name -> the file, and its table with what it extends; an invalid file has {}."""
-T = TypeVar("T")
+
+
+class _ByName(dict[str, T]):
+    """The specifications of one kind. A name that is missing raises a UserError."""
+
+    def __missing__(self, name: str) -> T:
+        raise UserError(
+            f"no TOML file has the name {name!r}",
+            where="the specs of the home",
+            remedy=f"restore {name}.toml; these names exist: {', '.join(sorted(self)) or 'none'}",
+        )
+
+
+_Named = Annotated[dict[str, T], AfterValidator(_ByName)]
 
 
 class Specs(BaseModel):
-    """All specifications, by kind and name."""
+    """All specifications, by kind and name. A name that is missing raises a UserError."""
 
-    datasets: dict[str, DatasetSpec]
-    experiments: dict[str, ExperimentSpec]
-    taggers: dict[str, TaggerSpec]
-    encoders: dict[str, EncoderSpec]
-    recipes: dict[str, RecipeSpec]
-    studies: dict[str, StudySpec]
+    datasets: _Named[DatasetSpec]
+    experiments: _Named[ExperimentSpec]
+    taggers: _Named[TaggerSpec]
+    encoders: _Named[EncoderSpec]
+    recipes: _Named[RecipeSpec]
+    studies: _Named[StudySpec]
     in_service: list[str]  # names of encoders
 
 

@@ -184,11 +184,15 @@ def _from_hub(repository: str, path: Path, published: Path | None) -> None:
 
 
 def _fetch_or_refuse(url: str, path: Path, sha256: str | None) -> None:
+    import requests
+
     try:
         _fetch(url, path, sha256)
     except (OSError, ValueError) as error:
+        # The text of a failed connection shows the objects of the HTTP library.
+        reason = "no connection" if isinstance(error, requests.ConnectionError) else error
         raise UserError(
-            f"the weights {path.name} cannot be fetched ({error})",
+            f"the weights {path.name} cannot be fetched ({reason})",
             where=url,
             remedy=f"fetch them by other means, and put them there: {path}",
         ) from None

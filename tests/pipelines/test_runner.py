@@ -6,9 +6,11 @@ import re
 from functools import partial
 from pathlib import Path
 
+import dagster
 import polars as pl
 import pytest
 import soundfile
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.embeddings import embeddings
@@ -282,3 +284,21 @@ def test_reports_of_an_older_melgraph_are_left_out(home_copy):
     said = summarise(home.home, report)
     assert "retired" not in said
     assert re.search(r"clusters of small-cnn, ", said)
+
+
+@dagster.op
+def interrupted_op():
+    """What Dagster does to a step on Ctrl-C and on SIGTERM."""
+    raise DagsterExecutionInterruptedError
+
+
+@dagster.job
+def interrupted_job():
+    interrupted_op()
+
+
+def test_an_interrupt_ends_the_run_and_not_only_the_step():
+    definitions = dagster.Definitions(jobs=[interrupted_job])
+    step = Step("interrupted_job", {})
+    with pytest.raises(KeyboardInterrupt), dagster.DagsterInstance.ephemeral() as instance:
+        _execute(step, definitions, instance)

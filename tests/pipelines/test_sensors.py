@@ -23,6 +23,7 @@ from melgraph.assets.partitions import Partitions, track_batches
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stages import EMBEDDINGS
 from melgraph.pipelines import sensors
+from melgraph.pipelines.deployment import build_definitions
 from melgraph.pipelines.intake import cut_batches, one_scanner, scan_library
 from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.home import Home
@@ -200,7 +201,9 @@ def test_a_library_that_is_gone_is_told(home, instance):
     assert "remedy: " in answer.skip_message
 
 
-def after(sensor, instance: DagsterInstance, job: str, tags: dict[str, str], **resources) -> list:
+def after(
+    sensor, instance: DagsterInstance, job: str, tags: dict[str, str], loaded=None, **resources
+) -> list:
     """What a run-status sensor answers to the success of a run."""
     run = DagsterRun(job_name=job, run_id="7" * 32, tags=tags)
     context = build_run_status_sensor_context(
@@ -209,6 +212,7 @@ def after(sensor, instance: DagsterInstance, job: str, tags: dict[str, str], **r
         dagster_instance=instance,
         dagster_run=run,
         resources=resources,
+        repository_def=loaded,
     )
     return list(sensor(context) or [])
 
@@ -282,3 +286,18 @@ def test_what_an_encoder_reads_beyond_the_usual_is_made_first(home_copy, instanc
     made.unlink()
     (late,) = after(sensors.batch_represented, instance, "representing", tags, home=HomeResource())
     assert (late.job_name, late.partition_key) == ("embedding", "tiny-tagger|batch-000001")
+
+
+def test_an_encoder_that_is_not_loaded_yet_does_not_stop_the_others(
+    home_copy, instance, monkeypatch
+):
+    copied = home_copy()
+    monkeypatch.setenv("MELGRAPH_HOME", str(copied.root))
+    put_in_service(copied, "mel-statistics")
+    loaded = build_definitions(copied.context.specs).get_repository_def()
+    put_in_service(copied, "mel-statistics", "small-cnn")  # while Dagster runs
+    tags = {"dagster/partition": "batch-000001"}
+    answers = after(
+        sensors.batch_ingested, instance, "ingest", tags, loaded=loaded, home=HomeResource()
+    )
+    assert [answer.partition_key for answer in answers] == ["mel-statistics|batch-000001"]

@@ -7,6 +7,7 @@ committed without a run id. `log_again` logs such a training later.
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,8 @@ PATIENCE = {
 }
 LONGEST_REASON = 300  # characters
 _LOG = logging.getLogger("melgraph")
+# MLflow's tracking URI belongs to the process, so only one thread at a time may set it.
+_TRACKING_URI_LOCK = threading.RLock()
 
 Curves = Sequence[Mapping[str, Any]]  # one mapping of figures per epoch
 
@@ -223,13 +226,14 @@ class Tracker(ConfigurableResource):
     def _run(self, home: Home, work: Work) -> Iterator[tuple[Any, str]]:
         import mlflow
 
-        client, experiment_id = self._connect(home)
-        with (
-            _tracking_at(self.uri(home)),
-            mlflow.start_run(experiment_id=experiment_id, run_name=work.spec.partition) as run,
-        ):
-            work.run["mlflow_experiment"] = experiment_id
-            yield client, run.info.run_id
+        with _TRACKING_URI_LOCK:
+            client, experiment_id = self._connect(home)
+            with (
+                _tracking_at(self.uri(home)),
+                mlflow.start_run(experiment_id=experiment_id, run_name=work.spec.partition) as run,
+            ):
+                work.run["mlflow_experiment"] = experiment_id
+                yield client, run.info.run_id
 
 
 def _home_uri(home: Home) -> str:

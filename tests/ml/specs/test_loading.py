@@ -281,3 +281,9 @@ def test_the_readme_has_every_key_with_its_type_and_default(kind):
     expected = {key for model in classes_of(kind) for key in keys_of(model)}
     assert sorted(row[:3] for row in rows) == sorted(expected)
     assert all(len(meaning.split()) >= 2 for *_, meaning in rows)
+
+
+def test_a_name_without_a_file_is_refused_in_words():
+    with pytest.raises(UserError, match="no TOML file has the name 'gone'") as error:
+        load_specs().experiments["gone"]
+    assert "restore gone.toml; these names exist: " in str(error.value)

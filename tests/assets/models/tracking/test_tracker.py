@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,8 @@ from melgraph.assets.models.tracking.tracker import Tracker
 from melgraph.assets.models.trained_model import CURVES, TrainedModel
 from melgraph.assets.stages import MEL_SPECTROGRAMS
 from melgraph.storage.artifacts import Work
+from melgraph.storage.home import Home
+from melgraph.storage.records import Spec
 from melgraph.storage.spectrogram_store import SpectrogramStore
 from melgraph.storage.tables import read_table
 from tests.conftest import MadeHome
@@ -404,3 +407,31 @@ def test_flatten_names_every_setting_by_its_path():
         "a.c.d": [2],
         "e": None,
     }
+
+
+def test_two_homes_in_two_threads_log_into_their_own_databases(tmp_path, monkeypatch):
+    """MLflow has one tracking URI per process: the second home waits until the first is done."""
+    import mlflow
+    from mlflow import MlflowClient
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    first, second = (Home(tmp_path / name, str(tmp_path / name)) for name in "ab")
+    waiting, runs = threading.Event(), {}
+
+    def log(home: Home) -> None:
+        waiting.set()
+        with Tracker()._run(home, Work(Spec("trained_models", "x", 1), tmp_path)) as (_, run_id):
+            runs[home.root] = run_id
+
+    with Tracker()._run(first, Work(Spec("trained_models", "x", 1), tmp_path)) as (_, run_id):
+        runs[first.root] = run_id
+        thread = threading.Thread(target=log, args=(second,))
+        thread.start()
+        waiting.wait()
+        assert mlflow.get_tracking_uri() == Tracker().uri(first)
+    thread.join()
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    for home in (first, second):
+        assert Tracker().uri(home) == f"sqlite:///{home.mlflow / 'mlflow.db'}"
+        run = MlflowClient(Tracker().uri(home)).get_run(runs[home.root])
+        assert run.info.status == "FINISHED"
