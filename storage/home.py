@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from melgraph.storage.location import is_bucket
 # Format of the marker. Format 1 supports folders only, and is still written if no bucket is used.
 FORMAT = 2
 MARKER = "melgraph.json"
+_UNUSABLE = re.compile(r"\?|%[0-9A-Fa-f]{2}")  # what the URL of a database gives another meaning
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,20 @@ class Home:
         """Create the folder, or open an existing home of the same library.
 
         Raises:
-            StorageError: the folder belongs to another library, uses another artifact store, or
-                is not a melgraph home.
+            StorageError: the folder belongs to another library, uses another artifact store, is
+                not a melgraph home, or its path cannot be part of a URL.
             NewerFormat: it was written by a newer version of melgraph.
         """
         existing = read_marker(self.root)
         if existing is not None:
             self._refuse_different(existing)
+        elif part := _UNUSABLE.search(str(self.root)):
+            raise StorageError(
+                f"the path of a home cannot contain {part[0]!r}: the databases of Dagster and "
+                "MLflow are opened by URL",
+                where=self.root,
+                remedy="choose another folder: --home FOLDER, or MELGRAPH_HOME",
+            )
         elif self.root.exists() and _holds_more_than_specs(self.root):
             raise StorageError(
                 "the folder is not empty and is not a melgraph home",

@@ -86,6 +86,19 @@ def refused(home: Home, error: type[StorageError], match: str) -> StorageError:
     return caught.value
 
 
+@pytest.mark.parametrize("name", ["what?", "100%25"])
+def test_a_path_that_no_database_url_can_hold_is_refused(tmp_path, library, name):
+    home = Home(tmp_path / name, str(library))
+    with pytest.raises(StorageError, match="the path of a home cannot contain"):
+        home.create()
+    assert not home.root.exists()
+
+
+@pytest.mark.parametrize("name", ["my home", "100% music", "#1", "夜明け"])
+def test_other_unusual_paths_become_homes(tmp_path, library, name):
+    assert Home(tmp_path / name, str(library)).create().root.is_dir()
+
+
 def test_a_home_of_another_library_is_refused(tmp_path, library):
     Home(tmp_path / "home", library).create()
     error = refused(Home(tmp_path / "home", tmp_path / "other"), StorageError, "belongs to")
