@@ -96,7 +96,9 @@ def batch_ingested(context: RunStatusSensorContext, home: HomeResource):
     batch, opened = context.dagster_run.tags[PARTITION], home.context()
     serving = [Encoder.current(opened.store, name) for name in _serving(context, opened)]
     if not serving:
-        yield SkipReason(f"{batch} was not embedded, because no encoder is in service")
+        yield SkipReason(
+            f"{batch} was not embedded: no encoder is in service in the loaded definitions"
+        )
     reads = {encoder.name: encoder.input.representation for encoder in serving}
     by_default = {stage.name for stage in BY_DEFAULT}
     for encoder, representation in reads.items():

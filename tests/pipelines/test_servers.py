@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from melgraph.ml.errors import UserError
 from melgraph.pipelines import servers
 from melgraph.storage.home import Home
 from tests.conftest import PATIENCE_S
@@ -151,3 +152,15 @@ def test_a_server_that_stops_by_itself_ends_all(home):
     output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert "MLflow stopped by itself; see the last lines of its log in" in output
+
+
+def test_a_broken_toml_file_is_reported_before_a_server_starts(tmp_path, monkeypatch):
+    (tmp_path / "songs").mkdir()
+    specs = tmp_path / "home" / "specs" / "experiments"
+    specs.mkdir(parents=True)
+    (specs / "mine.toml").write_text("title = ")
+    monkeypatch.setenv("MELGRAPH_LIBRARY", str(tmp_path / "songs"))
+    monkeypatch.setenv("MELGRAPH_HOME", str(tmp_path / "home"))
+    with pytest.raises(UserError, match=r"mine\.toml"):
+        servers.serve(3000)
+    assert not (tmp_path / "home" / "logs").exists()

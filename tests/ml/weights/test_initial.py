@@ -4,6 +4,7 @@ that published ones have.
 
 import hashlib
 import pickle
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -266,3 +267,12 @@ def test_a_tagger_starts_from_public_weights(tmp_path):
     assert torch.equal(model.head.weight, head)
     assert torch.equal(model.get_submodule("blocks.0.conv").weight, state["layer1.conv.weight"])
     assert not model.get_submodule("blocks.1.conv").weight[0].any()
+
+
+def test_a_failed_connection_is_reported_in_plain_words(tmp_path):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/weights.pth"  # nobody listens there
+        with pytest.raises(UserError, match=r"cannot be fetched \(no connection\)"):
+            weight_files.published_file(url, "weights.pth", None, tmp_path)
+    assert list(tmp_path.iterdir()) == []
