@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 from melgraph.assets.stages import TRACKS
 from melgraph.ml.audio import AUDIO_SUFFIXES
+from melgraph.ml.specs.library import load_library
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.catalogue import Catalogue, LibraryFile
 from melgraph.storage.comparison import Changes, difference, resolve
 from melgraph.storage.home import Home
 from melgraph.storage.library import Library
+from melgraph.storage.listing import Omissions
 from melgraph.storage.locks import Lock
 
 BATCH_SIZE = 512
@@ -20,6 +22,8 @@ SETTLE_S = 5.0  # a younger file may still be being written
 YOUNG_S = 60.0  # a younger file is looked at twice, in every kind of scan
 COMPARE_BYTES = 2_000_000_000  # most bytes that one scan of the sensor reads
 COMPARE_S = 20.0  # and how long it may read: a tick of a sensor has 60 s
+MIN_ABSENT = 3  # fewer files than this are taken for deleted, even if they are a whole folder
+ABSENT_SHARE = 0.9  # of the known files of a folder; more are not deleted one by one
 
 
 @dataclass
@@ -28,13 +32,14 @@ class Scan(Changes):
 
     Attributes:
         n_files: number of audio files in the library.
-        unreadable: folders that could not be listed, and file names that cannot be used.
-        others: suffix -> number of files that were ignored because of their suffix.
+        omissions: what the listing left out.
+        absent: folder -> number of its files that are absent, but are not taken for deleted
+            (`_without_absent`).
     """
 
     n_files: int = 0
-    unreadable: list[str] = field(default_factory=list)
-    others: Counter[str] = field(default_factory=Counter)
+    omissions: Omissions = field(default_factory=Omissions)
+    absent: dict[str, int] = field(default_factory=dict)
 
     @property
     def affects_catalogued_files(self) -> bool:
@@ -54,14 +59,30 @@ class Scan(Changes):
         }
         parts = [f"{self.n_files} audio files listed", f"{len(self.new)} new"]
         parts += [f"{len(files)} {kind}" for kind, files in kinds.items() if files]
-        if self.others:
+        if others := self.omissions.others:
             suffixes = ", ".join(
-                f"{n} {suffix or 'without a suffix'}" for suffix, n in self.others.most_common(5)
+                f"{n} {suffix or 'without a suffix'}" for suffix, n in others.most_common(5)
             )
-            parts.append(f"{self.others.total()} other files ignored ({suffixes})")
-        if self.unreadable:
-            parts.append(f"{len(self.unreadable)} unreadable: {', '.join(self.unreadable[:5])}")
-        return ", ".join(parts)
+            parts.append(f"{others.total()} other files ignored ({suffixes})")
+        parts += self.omissions.parts()
+        return ", ".join(parts) + self._absence()
+
+    def _absence(self) -> str:
+        """The folders whose files are absent and not taken for deleted, and what to do."""
+        if not self.absent:
+            return ""
+        folders = sorted(self.absent)
+        more = f" and {len(folders) - 5} more folders" if len(folders) > 5 else ""
+        places = ", ".join(
+            f"{self.absent[f]} in {'the library itself' if f == '.' else repr(f)}"
+            for f in folders[:5]
+        )
+        return (
+            f"; ATTENTION: {sum(self.absent.values())} known files are absent all at once "
+            f"({places}{more}). They are not taken for deleted, because a disk or a network share "
+            "may not be mounted. Mount it; or, if you deleted them, run "
+            "`melgraph run --accept-deletions`"
+        )
 
 
 @contextmanager
@@ -106,6 +127,7 @@ def scan_library(
     look_again_s: float | None = None,
     compare_bytes: float = COMPARE_BYTES,
     compare_s: float = COMPARE_S,
+    accept_deletions: bool = False,
 ) -> Scan:
     """Compare the library with the catalogue. Changes neither.
 
@@ -122,17 +144,18 @@ def scan_library(
         compare_bytes: most bytes to read in order to tell moved files from new ones. Files beyond
             that wait for the next scan. One file is read in any case, however large it is.
         compare_s: time after which no further file is read, in seconds.
+        accept_deletions: take all absent files for deleted, even if (nearly) all files of a folder
+            are absent at once.
 
     Raises:
         StorageError: the library cannot be used.
+        UserError: `library.toml` of the home cannot be used.
     """
     library = home.open_library()
     library.check()
-    unreadable: list[str] = []
-    others: Counter[str] = Counter()
-    listing = library.list(AUDIO_SUFFIXES, unreadable=unreadable, others=others)
+    listing, omissions = list_library(home)
     differences = difference(catalogue.path_states(), listing)
-    differences.gone = _outside_of(unreadable, differences.gone)
+    differences.gone = [path for path in differences.gone if not omissions.hides(path)]
     settled = _settled(library, catalogue, differences.unmatched, settle_s, look_again_s)
     changes = resolve(
         differences,
@@ -140,7 +163,24 @@ def scan_library(
         has_room=_budget(compare_bytes, compare_s),
         track_id_of=lambda file: _track_id(library, file),
     )
-    return Scan(**vars(changes), n_files=len(listing), unreadable=unreadable, others=others)
+    absent: dict[str, int] = {}
+    if not accept_deletions:
+        changes.gone, absent = _without_absent(changes.gone, listing, omissions)
+    return Scan(**vars(changes), n_files=len(listing), omissions=omissions, absent=absent)
+
+
+def list_library(home: Home) -> tuple[list[LibraryFile], Omissions]:
+    """The audio files of a library, without those that its home excludes; and what was left out.
+
+    Raises:
+        StorageError: the library cannot be used.
+        UserError: `library.toml` of the home cannot be used.
+    """
+    omissions = Omissions()
+    files = home.open_library().list(
+        AUDIO_SUFFIXES, exclude=load_library(home.specs).exclude, omissions=omissions
+    )
+    return files, omissions
 
 
 def _settled(
@@ -194,14 +234,37 @@ def _budget(max_bytes: float, max_s: float) -> Callable[[LibraryFile], bool]:
     return has_room
 
 
-def _outside_of(unreadable: list[str], paths: list[str]) -> list[str]:
-    """The paths that lie in no unreadable folder: only of these a scan can say that they are gone.
+def _without_absent(
+    gone: list[str], listing: list[LibraryFile], omissions: Omissions
+) -> tuple[list[str], dict[str, int]]:
+    """Separate deleted files from files that a missing disk or network share would hide.
 
-    `.` is the library itself.
+    An empty mount point looks like a deletion of all files. So if a folder directly below the
+    library (or the library itself) loses (nearly) all of its files at once, these are not taken for
+    deleted. Files that the home excludes now are not absent.
+
+    Args:
+        gone: paths that hold no file now, according to the scan.
+        listing: the files that exist.
+        omissions: what the listing left out.
+
+    Returns:
+        The paths of the deleted files, and folder -> number of its absent files.
     """
-    if "." in unreadable:
-        return []
-    return [path for path in paths if not any(path.startswith(f"{f}/") for f in unreadable)]
+    lost = Counter(_top_folder(path) for path in gone if not omissions.excludes(path))
+    present = Counter(_top_folder(file.path) for file in listing)
+    absent = {
+        folder: n
+        for folder, n in lost.items()
+        if not listing or (n >= MIN_ABSENT and n >= ABSENT_SHARE * (n + present[folder]))
+    }
+    deleted = [path for path in gone if omissions.excludes(path) or _top_folder(path) not in absent]
+    return deleted, absent
+
+
+def _top_folder(path: str) -> str:
+    """The folder directly below the library; `.` for a file that lies in no folder."""
+    return path.partition("/")[0] if "/" in path else "."
 
 
 def cut_batches(

@@ -67,6 +67,7 @@ def run_stages(
     studies: Sequence[str] = (),
     batch_size: int = BATCH_SIZE,
     settle_s: float = 0.0,
+    accept_deletions: bool = False,
     out: TextIO | None = None,
 ) -> Report:
     """Scan the library, and run the jobs of all artifacts that are missing or stale.
@@ -81,6 +82,7 @@ def run_stages(
         studies: names of the studies to answer.
         batch_size: largest number of files in a new track batch.
         settle_s: a file younger than this is left for the next run, in seconds.
+        accept_deletions: as of `scan_library`.
         out: where to print progress; stdout if None.
     """
     started, out = time.monotonic(), out or sys.stdout
@@ -98,6 +100,7 @@ def run_stages(
                 look_again_s=LOOK_AGAIN_S,
                 compare_bytes=math.inf,  # reading a file is faster than decoding it again
                 compare_s=math.inf,
+                accept_deletions=accept_deletions,
             )
             batches = cut_batches(context.catalogue, scan, batch_size=batch_size)
         _line(out, "scan", f"{scan.sentence()}; {len(batches)} new track batch(es)", None)

@@ -27,6 +27,7 @@ from melgraph.assets.partitions import track_batches
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import ENCODER, TRACK_BATCH
 from melgraph.assets.stages import BY_DEFAULT, EMBEDDINGS, ENCODERS, GENERATORS, SHOWN_STAGES
+from melgraph.ml.errors import UserError
 from melgraph.pipelines.intake import cut_batches, one_scanner, reconcile, scan_library
 from melgraph.pipelines.jobs import JOBS
 from melgraph.storage.artifacts import ArtifactStore
@@ -66,7 +67,7 @@ def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorRe
             reconcile(store, catalogue)
             scan = scan_library(opened, catalogue)
             cut_batches(catalogue, scan, most=BATCHES_PER_TICK)
-    except StorageError as error:
+    except (StorageError, UserError) as error:
         return SkipReason(str(error))
     requested = set(context.instance.get_dynamic_partitions(str(track_batches.name)))
     waiting = [batch for batch in catalogue.batches() if batch not in requested][:BATCHES_PER_TICK]

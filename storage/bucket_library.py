@@ -2,8 +2,7 @@
 
 import errno
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from melgraph.storage.bucket import Bucket, StoredObject
 from melgraph.storage.catalogue import LibraryFile
 from melgraph.storage.errors import BucketTrouble, UnusableKey
+from melgraph.storage.listing import MARKER_FILE, Omissions, is_excluded
 
 
 @dataclass(frozen=True)
@@ -46,34 +46,44 @@ class BucketLibrary:
         self,
         suffixes: Iterable[str],
         *,
-        unreadable: list[str] | None = None,
-        others: Counter[str] | None = None,
+        exclude: Sequence[str] = (),
+        omissions: Omissions | None = None,
     ) -> list[LibraryFile]:
         """Every audio object, sorted by path. Its modification time is the time of the upload.
 
         If a key is not a valid path (`a//b`, `..`, a control character), the folder that contains
         it is reported as unreadable, and the rest is listed folder by folder.
         """
-        suffixes = frozenset(suffixes)
+        suffixes, omissions = frozenset(suffixes), omissions or Omissions()
         try:
             objects = [*self.bucket.objects()]
         except UnusableKey:
-            objects = _walk(self.bucket, unreadable)
+            objects = _walk(self.bucket, omissions.unreadable)
         # Web consoles create the object `album.mp3/` as a folder; obstore omits its slash.
         folders = {parent for item in objects for parent in _parents(item.key)}
-        visible = [
-            (item, PurePosixPath(item.key).suffix.lower())
+        marked = {
+            item.key.rpartition("/")[0] or "."
             for item in objects
-            if item.key not in folders
-            and not any(part.startswith(".") for part in item.key.split("/"))
-        ]
-        if others is not None:
-            others.update(suffix for _, suffix in visible if suffix not in suffixes)
-        return sorted(
-            LibraryFile(item.key, item.bytes, item.mtime_ns)
-            for item, suffix in visible
-            if suffix in suffixes
+            if PurePosixPath(item.key).name == MARKER_FILE
+        }
+        omissions.excluded += sorted(
+            folder
+            for folder in folders | marked
+            if folder in marked or is_excluded(folder, exclude)
         )
+        files = []
+        for item in objects:
+            suffix = PurePosixPath(item.key).suffix.lower()
+            is_hidden = any(part.startswith(".") for part in item.key.split("/"))
+            if item.key in folders or is_hidden or omissions.excludes(item.key):
+                continue
+            if is_excluded(item.key, exclude):
+                omissions.excluded.append(item.key)
+            elif suffix in suffixes:
+                files.append(LibraryFile(item.key, item.bytes, item.mtime_ns))
+            else:
+                omissions.others[suffix] += 1
+        return sorted(files)
 
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:
@@ -123,7 +133,7 @@ def _connection(location: str) -> Bucket:
     return Bucket(location)
 
 
-def _walk(bucket: Bucket, unreadable: list[str] | None) -> list[StoredObject]:
+def _walk(bucket: Bucket, unreadable: list[str]) -> list[StoredObject]:
     """Every object, folder by folder. Folders that contain an unusable key are left out."""
     all_objects: list[StoredObject] = []
     pending = [""]
@@ -132,8 +142,7 @@ def _walk(bucket: Bucket, unreadable: list[str] | None) -> list[StoredObject]:
         try:
             folders, objects = bucket.level(folder)
         except UnusableKey:
-            if unreadable is not None:
-                unreadable.append(folder or ".")
+            unreadable.append(folder or ".")
             continue
         pending += folders
         all_objects += objects

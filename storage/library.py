@@ -6,8 +6,7 @@ that worker processes can open their own.
 
 import os
 import stat
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from melgraph.storage.bucket_library import BucketLibrary
 from melgraph.storage.catalogue import LibraryFile
 from melgraph.storage.errors import StorageError
 from melgraph.storage.files import file_sha256
+from melgraph.storage.listing import MARKER_FILE, Omissions, is_excluded
 from melgraph.storage.location import is_bucket
 
 
@@ -46,16 +46,15 @@ class Library(Protocol):
         self,
         suffixes: Iterable[str],
         *,
-        unreadable: list[str] | None = None,
-        others: Counter[str] | None = None,
+        exclude: Sequence[str] = (),
+        omissions: Omissions | None = None,
     ) -> list[LibraryFile]:
         """Every audio file, sorted by path. Hidden files and folders are skipped.
 
         Args:
             suffixes: lower-case file suffixes that count as audio.
-            unreadable: receives the folders that cannot be listed and the names that cannot be
-                used.
-            others: receives the number of files of every other suffix.
+            exclude: patterns of paths that are left out (`storage.listing.is_excluded`).
+            omissions: receives what was left out.
         """
 
     def local(self, path: str) -> AbstractContextManager[Path]:
@@ -159,48 +158,123 @@ class FolderLibrary:
         self,
         suffixes: Iterable[str],
         *,
-        unreadable: list[str] | None = None,
-        others: Counter[str] | None = None,
+        exclude: Sequence[str] = (),
+        omissions: Omissions | None = None,
     ) -> list[LibraryFile]:
         """Every audio file below the folder, sorted by path.
 
-        Skipped are hidden files and folders (which includes AppleDouble `._*` files) and everything
-        that is not a regular file (reading a pipe would wait for ever). Symbolic links to files are
-        followed. Symbolic links to folders are not, because they can form loops. Names that are not
-        Unicode are reported as unreadable.
+        Skipped are hidden files and folders (which includes AppleDouble `._*` files), folders of
+        the system, folders with a file `.nomelgraph`, and everything that is not a regular file
+        (reading a pipe would wait for ever). Symbolic links are followed. A folder is listed once:
+        a link to a folder that is listed at another path is left out, which also ends loops. Names
+        that are not Unicode are reported as unreadable.
         """
-        suffixes = frozenset(suffixes)
-        files, pending = [], [""]
+        walk = _Walk(self.folder, frozenset(suffixes), exclude, omissions or Omissions())
+        walk.enter([""])
+        walk.enter_links()
+        return sorted(walk.files)
+
+
+class _Walk:
+    """One listing of a folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        suffixes: frozenset[str],
+        exclude: Sequence[str],
+        omissions: Omissions,
+    ) -> None:
+        self.files: list[LibraryFile] = []
+        self._folder, self._suffixes, self._exclude = folder, suffixes, exclude
+        self._omissions = omissions
+        self._entered: list[str] = []
+        self._links: list[str] = []
+
+    def enter(self, pending: list[str], visited: set[tuple[int, int]] | None = None) -> None:
+        """List folders and all folders below. Links to folders are kept for later.
+
+        Args:
+            pending: the folders, relative to the library.
+            visited: identities of the folders that must not be entered again; None if there can be
+                none among them.
+        """
         while pending:
             relative = pending.pop()
             try:
-                with os.scandir(self.folder / relative) as listing:
+                if visited is not None:
+                    identity = self._identity(relative)
+                    if identity in visited:
+                        self._omissions.repeated.append(relative)
+                        continue
+                    visited.add(identity)
+                with os.scandir(self._folder / relative) as listing:
                     entries = [*listing]
             except OSError:
-                if unreadable is not None:
-                    unreadable.append(relative or ".")
+                self._omissions.unreadable.append(relative or ".")
                 continue
+            if any(entry.name == MARKER_FILE for entry in entries):
+                self._omissions.excluded.append(relative or ".")
+                continue
+            self._entered.append(relative)
             for entry in entries:
                 path = f"{relative}/{entry.name}" if relative else entry.name
-                if entry.name.startswith("."):
-                    continue
-                if not _is_unicode(entry.name):  # no record or table can store it
-                    if unreadable is not None:
-                        unreadable.append(path.encode(errors="backslashreplace").decode())
-                    continue
-                if entry.is_dir(follow_symlinks=False):
+                if self._examine(entry, path):
                     pending.append(path)
-                elif (suffix := Path(entry.name).suffix.lower()) not in suffixes:
-                    if others is not None:
-                        others[suffix] += 1
-                else:
-                    try:
-                        status = entry.stat()
-                    except OSError:  # deleted after the listing, or a dangling link
-                        continue
-                    if stat.S_ISREG(status.st_mode):
-                        files.append(LibraryFile(path, status.st_size, status.st_mtime_ns))
-        return sorted(files)
+
+    def enter_links(self) -> None:
+        """Follow the links to folders, in the order of their paths.
+
+        Folders come first and links later, so that a file has the path without a link if it has
+        one.
+        """
+        if not self._links:
+            return
+        visited = {self._identity(path) for path in self._entered}
+        while self._links:
+            links, self._links = sorted(self._links), []
+            for link in links:
+                self.enter([link], visited)
+
+    def _identity(self, relative: str) -> tuple[int, int]:
+        status = (self._folder / relative).stat()
+        return status.st_dev, status.st_ino
+
+    def _examine(self, entry: "os.DirEntry[str]", path: str) -> bool:
+        """Take an entry if it is an audio file. Returns whether it is a folder to enter."""
+        if entry.name.startswith("."):
+            return False
+        if not _is_unicode(entry.name):  # no record or table can store it
+            self._omissions.unreadable.append(path.encode(errors="backslashreplace").decode())
+            return False
+        if is_excluded(path, self._exclude):
+            self._omissions.excluded.append(path)
+            return False
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                return True
+            if entry.is_symlink() and entry.is_dir():
+                self._links.append(path)
+                return False
+            suffix = Path(entry.name).suffix.lower()
+            if suffix in self._suffixes:
+                status = entry.stat()
+                if stat.S_ISREG(status.st_mode):
+                    self.files.append(LibraryFile(path, status.st_size, status.st_mtime_ns))
+            else:
+                if entry.is_symlink():
+                    entry.stat()  # of a folder that is away now, for example
+                self._omissions.others[suffix] += 1
+        except OSError:
+            self._note_failure(entry, path)
+        return False
+
+    def _note_failure(self, entry: "os.DirEntry[str]", path: str) -> None:
+        """An entry that cannot be examined. It is nothing if it was deleted after the listing."""
+        if not os.path.lexists(entry.path):
+            return
+        kind = self._omissions.dangling if entry.is_symlink() else self._omissions.unreadable
+        kind.append(path)
 
 
 def _is_unicode(name: str) -> bool:

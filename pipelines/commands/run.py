@@ -74,6 +74,12 @@ def add_run_arguments(parser: ArgumentParser) -> None:
         help="make datasets, models and reports again from the library as it is now",
     )
     parser.add_argument(
+        "--accept-deletions",
+        action="store_true",
+        help="take all absent files for deleted, even if (nearly) all files of a folder are absent "
+        "at once; without it, such a folder is taken for a disk that is not mounted",
+    )
+    parser.add_argument(
         "--batch-size",
         type=int,
         default=DEFAULT_BATCH_SIZE,
@@ -111,6 +117,7 @@ def run(options: Namespace) -> int:
         representations=options.representation or (),
         studies=options.study or [],
         batch_size=options.batch_size,
+        accept_deletions=options.accept_deletions,
     )
     print(summarise(home, report))
     return STEP_FAILED if report.failed else 0
@@ -123,10 +130,10 @@ def check_library(home: Home) -> None:
         StorageError: it cannot, or it holds none.
     """
     from melgraph.ml.audio import AUDIO_SUFFIXES
+    from melgraph.pipelines.intake import list_library
 
-    library = home.open_library()
-    library.check()
-    if not library.list(AUDIO_SUFFIXES):
+    home.open_library().check()
+    if not list_library(home)[0]:
         suffixes = " ".join(sorted(AUDIO_SUFFIXES)[:8])
         raise StorageError(
             "the library holds no audio files",

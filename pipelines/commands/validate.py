@@ -76,9 +76,9 @@ def _tracks(home: Home) -> tuple[list[Track], bool]:
     from melgraph.assets.dataset.labels import candidates, tracks_of
     from melgraph.assets.library.live import library_state
     from melgraph.assets.library.tracks import Tracks
-    from melgraph.ml.audio import AUDIO_SUFFIXES
     from melgraph.ml.collections import Track
     from melgraph.ml.errors import UserError
+    from melgraph.pipelines.intake import list_library
     from melgraph.storage.artifacts import ArtifactStore
     from melgraph.storage.catalogue import Catalogue
     from melgraph.storage.home import read_marker
@@ -89,9 +89,8 @@ def _tracks(home: Home) -> tuple[list[Track], bool]:
         if batches:
             good, others = candidates(batches, library_state(Catalogue(home.catalogue)))
             return [*tracks_of(good), *tracks_of(others)], True
-    library = home.open_library()
-    library.check()
-    files = library.list(AUDIO_SUFFIXES)
+    home.open_library().check()
+    files, _ = list_library(home)
     if not files:
         raise UserError(
             "the library holds no audio files",

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from melgraph.ml.errors import UserError
 from melgraph.pipelines import intake
 from melgraph.pipelines.intake import Scan, cut_batches, one_scanner, reconcile, scan_library
 from melgraph.storage.artifacts import ArtifactStore
@@ -303,12 +305,12 @@ def test_a_file_that_is_gone_is_noted_and_may_come_back(home, catalogue):
 
 
 def test_files_of_a_folder_that_cannot_be_listed_are_not_gone(home, catalogue, monkeypatch):
-    put(home, "jazz/a.mp3", "rock/b.mp3")
+    put(home, "jazz/a.mp3", "rock/b.mp3", "c.mp3")
     cut_batches(catalogue, look(home, catalogue))
     whole = FolderLibrary.list
 
-    def partly(library, suffixes, *, unreadable, others):
-        unreadable.append("jazz")
+    def partly(library, suffixes, *, exclude, omissions):
+        omissions.unreadable.append("jazz")
         return [f for f in whole(library, suffixes) if not f.path.startswith("jazz/")]
 
     monkeypatch.setattr(FolderLibrary, "list", partly)
@@ -317,12 +319,77 @@ def test_files_of_a_folder_that_cannot_be_listed_are_not_gone(home, catalogue, m
     assert scan.gone == ["rock/b.mp3"]
     assert scan.sentence().endswith("1 unreadable: jazz")
 
-    def not_at_all(library, suffixes, *, unreadable, others):
-        unreadable.append(".")
+    def not_at_all(library, suffixes, *, exclude, omissions):
+        omissions.unreadable.append(".")
         return []
 
     monkeypatch.setattr(FolderLibrary, "list", not_at_all)
     assert look(home, catalogue).gone == []
+
+
+def test_an_empty_mount_point_is_no_deletion(home, catalogue):
+    """All files at once: nothing is noted, the sentence says what to do, and one can insist."""
+    put(home, *(f"rock/{n}.mp3" for n in range(4)), *(f"jazz/{n}.mp3" for n in range(4)))
+    take(home, catalogue)
+    library = Path(home.library)
+    library.rename(library.with_name("disk"))
+    library.mkdir()
+    scan = take(home, catalogue)
+    assert (scan.gone, scan.absent) == ([], {"rock": 4, "jazz": 4})
+    assert "8 known files are absent all at once (4 in 'jazz', 4 in 'rock')" in scan.sentence()
+    assert "melgraph run --accept-deletions" in scan.sentence()
+    assert catalogue.missing_paths() == []
+    library.rmdir()
+    library.with_name("disk").rename(library)  # mounted again
+    scan = take(home, catalogue)
+    assert (scan.arrived, scan.touched, scan.returned, scan.absent) == ([], [], [], {})
+    shutil.rmtree(library / "rock")
+    assert len(look(home, catalogue, accept_deletions=True).gone) == 4
+    assert len(look(home, catalogue, accept_deletions=True).absent) == 0
+
+
+@pytest.mark.parametrize("removed_too", [True, False])
+def test_an_empty_folder_is_no_deletion_of_its_files(home, catalogue, removed_too):
+    put(home, *(f"rock/{n}.mp3" for n in range(4)), *(f"jazz/{n}.mp3" for n in range(20)), "a.mp3")
+    take(home, catalogue)
+    shutil.rmtree(Path(home.library) / "rock")
+    if not removed_too:
+        (Path(home.library) / "rock").mkdir()
+    (Path(home.library) / "a.mp3").unlink()  # a single file is deleted as before
+    put(home, "new/b.mp3", content=b"new")
+    scan = take(home, catalogue)
+    assert (scan.gone, scan.absent, paths(scan.new)) == (["a.mp3"], {"rock": 4}, ["new/b.mp3"])
+    for n in range(19):  # nearly all of jazz, and rock is still absent
+        (Path(home.library) / f"jazz/{n}.mp3").unlink()
+    assert look(home, catalogue).absent == {"rock": 4, "jazz": 19}
+    put(home, *(f"jazz/{n}.mp3" for n in range(10)))
+    scan = look(home, catalogue)
+    assert (len(scan.gone), scan.absent) == (9, {"rock": 4})
+
+
+def test_a_renamed_folder_is_a_move_and_an_excluded_folder_is_no_absence(home, catalogue):
+    for n in range(4):
+        put(home, f"rock/{n}.mp3", content=b"rock" * (n + 1))
+        put(home, f"jazz/{n}.mp3", content=b"jazz!" * (n + 1))
+    put(home, "a.mp3")
+    take(home, catalogue)
+    (Path(home.library) / "rock").rename(Path(home.library) / "Rock 'n' Roll")
+    (Path(home.library) / "jazz" / ".nomelgraph").touch()
+    scan = take(home, catalogue)
+    assert (len(scan.moved), scan.absent) == (4, {})
+    assert scan.gone == [f"jazz/{n}.mp3" for n in range(4)]
+    assert "1 excluded: jazz" in scan.sentence()
+
+
+def test_the_home_excludes_patterns(home, catalogue):
+    put(home, "Podcasts/a.mp3", "music/b.mp3", "music/b.tmp.mp3")
+    home.specs.mkdir()
+    (home.specs / "library.toml").write_text('exclude = ["Podcasts", "*.tmp.mp3"]')
+    assert paths(look(home, catalogue).new) == ["music/b.mp3"]
+    (home.specs / "library.toml").write_text('excluded = ["Podcasts"]')
+    with pytest.raises(UserError, match="excluded: Extra inputs") as caught:
+        look(home, catalogue)
+    assert caught.value.where.endswith("library.toml")
 
 
 def test_a_library_that_is_not_mounted_loses_nothing(home, catalogue):

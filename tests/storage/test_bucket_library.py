@@ -2,7 +2,6 @@ import errno
 import hashlib
 import pickle
 import time
-from collections import Counter
 
 import pytest
 
@@ -10,6 +9,7 @@ from melgraph.storage.bucket import Bucket
 from melgraph.storage.bucket_library import BucketLibrary
 from melgraph.storage.errors import BucketTrouble, StorageError
 from melgraph.storage.library import FolderLibrary, open_library
+from melgraph.storage.listing import Omissions
 
 SUFFIXES = {".mp3", ".wav"}
 
@@ -37,9 +37,9 @@ def test_audio_is_listed_by_path_with_size_and_time(library, bucket):
     assert [file.path for file in files] == ["Z.Mp3", "a.wav", "b/deep/er/y.WAV", "b/x.mp3"]
     assert [file.bytes for file in files] == [5, 5, 15, 7]
     assert all(abs(file.mtime_ns / 1e9 - time.time()) < 60 for file in files)
-    others = Counter()
-    assert library.list(SUFFIXES, others=others) == files
-    assert others == {".jpg": 1, "": 1}
+    omissions = Omissions()
+    assert library.list(SUFFIXES, omissions=omissions) == files
+    assert omissions.others == {".jpg": 1, "": 1}
 
 
 def test_a_listing_has_many_pages(library, bucket):
@@ -70,10 +70,23 @@ def test_names_keep_their_spelling(library, bucket):
 def test_a_key_that_is_no_path_costs_its_level_only(library, bucket):
     for name in ("a.mp3", "jazz/b.mp3", "jazz//c.mp3", "rock/d.mp3", "rock/deep/e.wav"):
         bucket.put(name, b"")
-    unreadable: list[str] = []
-    assert listed(library, unreadable=unreadable) == ["a.mp3", "rock/d.mp3", "rock/deep/e.wav"]
-    assert unreadable == ["jazz"]
+    omissions = Omissions()
+    assert listed(library, omissions=omissions) == ["a.mp3", "rock/d.mp3", "rock/deep/e.wav"]
+    assert omissions.unreadable == ["jazz"]
     assert listed(library) == ["a.mp3", "rock/d.mp3", "rock/deep/e.wav"]
+
+
+def test_system_folders_marked_folders_and_patterns_are_left_out(library, bucket):
+    for name in ("a.mp3", "@eaDir/b.mp3", "x/#recycle/c.mp3", "Podcasts/d.mp3", "x/e.tmp.wav",
+                 "private/.nomelgraph", "private/deep/f.mp3", "x/Samples"):  # fmt: skip
+        bucket.put(name, b"sound")
+    omissions = Omissions()
+    exclude = ("Podcasts", "*/Samples", "*.tmp.wav")
+    assert listed(library, omissions=omissions, exclude=exclude) == ["a.mp3"]
+    assert sorted(omissions.excluded) == [
+        "@eaDir", "Podcasts", "private", "x/#recycle", "x/Samples", "x/e.tmp.wav",
+    ]  # fmt: skip
+    assert omissions.excludes("private/deep/f.mp3")
 
 
 def test_a_file_is_local_for_as_long_as_it_is_needed(library, bucket):

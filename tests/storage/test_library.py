@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from melgraph.storage import library as library_module
 from melgraph.storage.catalogue import LibraryFile
 from melgraph.storage.errors import StorageError
 from melgraph.storage.library import FolderLibrary
+from melgraph.storage.listing import Omissions
 
 SUFFIXES = {".mp3", ".wav"}
 
@@ -59,24 +59,81 @@ def test_names_that_are_not_unicode_are_reported(tmp_path):
     except OSError:
         pytest.skip("this file system takes only Unicode names")
     (folder / "below.mp3").write_bytes(b"x")
-    unreadable: list[str] = []
-    assert listed(tmp_path, unreadable=unreadable) == ["good.mp3"]
-    assert sorted(unreadable) == ["\\udcff\\udcfe", "caf\\udce9.mp3"]
+    omissions = Omissions()
+    assert listed(tmp_path, omissions=omissions) == ["good.mp3"]
+    assert sorted(omissions.unreadable) == ["\\udcff\\udcfe", "caf\\udce9.mp3"]
     assert listed(tmp_path) == ["good.mp3"]
 
 
-def test_linked_files_are_followed_and_folders_are_not(tmp_path):
+def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):
     library, elsewhere = tmp_path / "library", tmp_path / "elsewhere"
-    put(elsewhere, "far.mp3", "folder/x.mp3")
-    put(library, "a/near.mp3")
+    put(elsewhere, "far.mp3", "folder/x.mp3", "folder/deep/y.mp3", "second/z.mp3")
+    put(library, "a/near.mp3", "b/own.mp3")
     (library / "linked.mp3").symlink_to(elsewhere / "far.mp3")
     (library / "renamed.wav").symlink_to("a/near.mp3")
-    (library / "dangling.mp3").symlink_to("nowhere.mp3")
-    (library / "itself.mp3").symlink_to("itself.mp3")
     (library / "folder").symlink_to(elsewhere / "folder")
-    (library / "folder.mp3").symlink_to(elsewhere / "folder")  # a folder, in spite of its name
+    (library / "folder.mp3").symlink_to(elsewhere / "second")  # a folder, in spite of its name
+    (library / "twice").symlink_to(elsewhere / "folder")
+    (elsewhere / "folder" / "home").symlink_to(library)
     (library / "a" / "loop").symlink_to(library)
-    assert listed(library) == ["a/near.mp3", "linked.mp3", "renamed.wav"]
+    (library / "0").symlink_to(library / "b")  # sorts before the folder itself
+    omissions = Omissions()
+    assert listed(library, omissions=omissions) == [
+        "a/near.mp3", "b/own.mp3", "folder.mp3/z.mp3", "folder/deep/y.mp3", "folder/x.mp3",
+        "linked.mp3", "renamed.wav",
+    ]  # fmt: skip
+    assert sorted(omissions.repeated) == ["0", "a/loop", "folder/home", "twice"]
+    assert (omissions.dangling, omissions.unreadable) == ([], [])
+
+
+def test_a_link_to_the_folder_around_the_library_lists_nothing_twice(tmp_path):
+    library = tmp_path / "library"
+    put(library, "a.mp3")
+    put(tmp_path, "beside.mp3")
+    (library / "up").symlink_to(tmp_path)
+    omissions = Omissions()
+    assert listed(library, omissions=omissions) == ["a.mp3", "up/beside.mp3"]
+    assert omissions.repeated == ["up/library"]
+
+
+def test_dangling_links_and_links_to_themselves_are_named(tmp_path):
+    put(tmp_path, "a.mp3", "b.txt")
+    (tmp_path / "annex.mp3").symlink_to(".git/annex/objects/xy.mp3")  # its content was dropped
+    (tmp_path / "itself.mp3").symlink_to("itself.mp3")
+    (tmp_path / "Vol. 2").symlink_to("/nowhere/at/all")
+    omissions = Omissions()
+    assert listed(tmp_path, omissions=omissions) == ["a.mp3"]
+    assert sorted(omissions.dangling) == ["Vol. 2", "annex.mp3", "itself.mp3"]
+    assert omissions.others == {".txt": 1}
+    assert omissions.hides("Vol. 2/x.mp3")
+    assert not omissions.hides("Vol. 20/x.mp3")
+    assert omissions.parts() == ["3 dangling links: Vol. 2, annex.mp3, itself.mp3"]
+
+
+@pytest.mark.parametrize("name", [
+    "$RECYCLE.BIN", "#recycle", "@eaDir", "@Recycle", "lost+found", "System Volume Information",
+])  # fmt: skip
+def test_folders_of_the_system_are_left_out(tmp_path, name):
+    put(tmp_path, "rock/a.mp3", f"{name}/b.mp3", f"rock/{name}/c.mp3", f"rock/{name.lower()}/d.mp3")
+    omissions = Omissions()
+    assert listed(tmp_path, omissions=omissions) == ["rock/a.mp3"]
+    assert set(omissions.excluded) >= {name, f"rock/{name}"}
+
+
+def test_a_marker_file_and_patterns_leave_folders_out(tmp_path):
+    put(tmp_path, "a.mp3", "Podcasts/b.mp3", "x/Podcasts/c.mp3", "x/Samples/deep/d.mp3",
+        "x/e.tmp.wav", "private/f.mp3", "private/deep/g.mp3")  # fmt: skip
+    (tmp_path / "private" / ".nomelgraph").touch()
+    omissions = Omissions()
+    exclude = ("Podcasts/", "*/Samples", "*.tmp.wav")
+    assert listed(tmp_path, omissions=omissions, exclude=exclude) == ["a.mp3", "x/Podcasts/c.mp3"]
+    assert sorted(omissions.excluded) == ["Podcasts", "private", "x/Samples", "x/e.tmp.wav"]
+    assert omissions.excludes("private/deep/g.mp3")
+    assert not omissions.excludes("privately.mp3")
+    (tmp_path / ".nomelgraph").touch()
+    omissions = Omissions()
+    assert listed(tmp_path, omissions=omissions) == []
+    assert omissions.excludes("anything.mp3")
 
 
 def test_a_folder_called_like_a_file_is_entered(tmp_path):
@@ -101,9 +158,9 @@ def test_an_unreadable_folder_is_reported(tmp_path, monkeypatch):
         return scandir(folder)
 
     monkeypatch.setattr(library_module.os, "scandir", refuse)
-    unreadable: list[str] = []
-    assert listed(tmp_path, unreadable=unreadable) == ["a.mp3", "open/c.mp3"]
-    assert sorted(unreadable) == ["locked", "open/locked"]
+    omissions = Omissions()
+    assert listed(tmp_path, omissions=omissions) == ["a.mp3", "open/c.mp3"]
+    assert sorted(omissions.unreadable) == ["locked", "open/locked"]
     assert listed(tmp_path) == ["a.mp3", "open/c.mp3"]
 
 
@@ -112,10 +169,12 @@ import os, sys
 from pathlib import Path
 from melgraph.storage.errors import StorageError
 from melgraph.storage.library import FolderLibrary
+from melgraph.storage.listing import Omissions
 if os.geteuid() == 0:
     os.setgroups([]), os.setgid(65534), os.setuid(65534)  # root may read everything
-unreadable = []
-print([file.path for file in FolderLibrary(".").list({".mp3"}, unreadable=unreadable)], unreadable)
+omissions = Omissions()
+files = FolderLibrary(".").list({".mp3"}, omissions=omissions)
+print([file.path for file in files], omissions.unreadable)
 try:
     FolderLibrary("locked").check()
 except StorageError as error:
@@ -142,9 +201,10 @@ def test_permissions_are_respected(tmp_path):
 
 
 def test_a_library_that_vanished_is_reported(tmp_path):
-    unreadable: list[str] = []
-    assert listed(tmp_path / "gone", unreadable=unreadable) == []
-    assert unreadable == ["."]
+    omissions = Omissions()
+    assert listed(tmp_path / "gone", omissions=omissions) == []
+    assert omissions.unreadable == ["."]
+    assert omissions.hides("any.mp3")
 
 
 def test_a_library_must_be_a_folder(tmp_path, monkeypatch):
@@ -175,6 +235,6 @@ def test_what_is_no_audio_by_its_name_is_counted(tmp_path):
     for name in ("a.mp3", "cover.JPG", "b/notes.txt", "b/back.jpg", "README", ".hidden.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
-    others = Counter()
-    assert listed(tmp_path, others=others) == ["a.mp3"]
-    assert others == {".jpg": 2, ".txt": 1, "": 1}
+    omissions = Omissions()
+    assert listed(tmp_path, omissions=omissions) == ["a.mp3"]
+    assert omissions.others == {".jpg": 2, ".txt": 1, "": 1}
