@@ -14,7 +14,7 @@ from melgraph.storage.artifacts import Artifact, ArtifactStore, Work, file_diges
 
 TRACKS = Stage(
     "tracks",
-    2,
+    3,
     "library.representations",
     "tracks",
     definition="ingest_batch",
@@ -76,7 +76,7 @@ DUPLICATES = Stage(
 )
 DATASETS = Stage(
     "datasets",
-    2,
+    3,
     "dataset.datasets",
     "dataset",
     files=("tracks.parquet", "spec.json"),

@@ -186,7 +186,8 @@ def _candidates(store: ArtifactStore, spec: Spec) -> tuple[pl.DataFrame, pl.Data
         )
     good, others = candidates(batches, spec.config)
     inside = pl.col("path").str.starts_with(spec.config["collection"])
-    columns = ("track_id", "path", "artist", "album", "title", "genre", "code", "duration_s")
+    columns = ("track_id", "path", "artist", "artists", "album", "title", "genre", "genres")
+    columns = (*columns, "code", "duration_s")
     return good.filter(inside).select(*columns, "batch"), others.filter(inside)
 
 

@@ -19,6 +19,7 @@ from melgraph.assets.dataset.splits import SplitAssignment
 from melgraph.assets.library.live import library_files, live_tracks
 from melgraph.assets.library.tracks import Tracks
 from melgraph.ml.errors import UserError
+from melgraph.ml.recordings.grouping import GROUPING_RULES
 from melgraph.ml.specs import load_specs
 from melgraph.ml.specs.dataset import DatasetSpec
 from melgraph.storage.artifacts import file_sha256
@@ -48,6 +49,7 @@ def dataset_config(context: Context, name: str) -> dict[str, Any]:
     config["metadata"] = {
         key: file_sha256(path) for key, path in _lists(home, dataset, name).items()
     }
+    config["grouping_rules"] = GROUPING_RULES  # snapshots of other rules are no parents
     if dataset.multi_label:  # snapshots without this key were written before this was supported
         config[LEARNED_AS] = "tags"
     return config
@@ -83,10 +85,10 @@ def tracks_of(table: pl.DataFrame) -> list[Any]:
     """Rows of `tracks` in the form that the adaptors of collections take."""
     from melgraph.ml.collections import Track
 
-    names = ("path", "track_id", "artist", "album", "title", "genre", "code")
+    names = ("path", "track_id", "artist", "album", "title", "genres", "code")
     return [
-        Track(path, track_id or "", artist, album, title, genre, fault)
-        for path, track_id, artist, album, title, genre, fault in table.select(names).iter_rows()
+        Track(path, track_id or "", artist, album, title, tuple(genres or ()), fault)
+        for path, track_id, artist, album, title, genres, fault in table.select(names).iter_rows()
     ]
 
 
@@ -148,6 +150,7 @@ def collection_facts(
 ) -> dict[str, Any]:
     """How the lists of the collection and the files of the library match."""
     facts: dict[str, Any] = {"labels": config["labels"]}
+    facts["several_labels"] = sum(bool(row and row.unused_labels) for row in annotated.rows)
     facts["findings"] = [str(finding) for finding in annotated.findings[:MOST_FINDINGS]]
     if annotated.n_rows is not None:
         matched = sum(row is not None for row in annotated.rows)

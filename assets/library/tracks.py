@@ -31,6 +31,8 @@ SCHEMA = {
     "album": pl.String,
     "title": pl.String,
     "genre": pl.String,
+    "artists": pl.List(pl.String),  # all values of the field; `artist` is the first of them
+    "genres": pl.List(pl.String),
 }
 GOOD = pl.col("status") == "ok"
 FIRST_OF_ITS_TRACK = GOOD & pl.col("duplicate_of").is_null()

@@ -1,4 +1,4 @@
-"""Read the metadata inside an audio file: artist, title, album and genre."""
+"""Read the metadata inside an audio file: artists, title, album and genres."""
 
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,25 @@ _KEYS = {
 _MATROSKA = b"\x1a\x45\xdf\xa3"  # first bytes of webm and mka, which mutagen does not read
 
 
-def read_file_metadata(path: Path) -> dict[str, str | None]:
-    """Artist, title, album and genre: the first value of each, None if there is none.
+def read_file_metadata(path: Path) -> dict[str, Any]:
+    """Artist, title, album and genre of a file, and all of its artists and genres.
 
-    The artist of the album stands in for a missing artist. Metadata is optional, so unreadable
-    metadata counts as none and no error is raised.
+    A field of Vorbis comments, ID3v2.4, MP4 or APEv2 may have several values. `artist` and `genre`
+    are the first value, `artists` and `genres` are lists of all values in order, each once. The
+    artist of the album stands in for a missing artist. Metadata is optional, so unreadable metadata
+    counts as none and no error is raised.
+
+    Returns:
+        `artist`, `title`, `album`, `genre`: the first value, None if there is none; `artists`,
+        `genres`: lists of text, empty if there is none.
     """
     try:
         values = _all_values(path)
     except Exception:  # mutagen documents MutagenError only, but malformed files raise others too
         values = {}
-    return {name: _first_value(values, keys) for name, keys in _KEYS.items()}
+    texts = {name: _texts(values, keys) for name, keys in _KEYS.items()}
+    first = {name: next(iter(of_field), None) for name, of_field in texts.items()}
+    return {**first, "artists": texts["artist"], "genres": texts["genre"]}
 
 
 def _all_values(path: Path) -> Any:
@@ -45,13 +53,15 @@ def _all_values(path: Path) -> Any:
             return {name.lower(): value for name, value in values.items()}
 
 
-def _first_value(values: Any, keys: tuple[str, ...]) -> str | None:
+def _texts(values: Any, keys: tuple[str, ...]) -> list[str]:
+    """All values of the first of some keys that has a value: not empty, each once, in order."""
     for key in keys:
         try:
             value = values[key]
-            first = str(value if isinstance(value, str) else value[0]).strip("\0 \t\r\n")
+            parts = [value] if isinstance(value, str) else list(getattr(value, "text", value))
+            texts = [str(part).strip("\0 \t\r\n") for part in parts]
         except Exception:  # as above; mutagen's easy mappings also raise for keys they do not know
             continue
-        if first:
-            return first
-    return None
+        if any(texts):
+            return list(dict.fromkeys(text for text in texts if text))
+    return []

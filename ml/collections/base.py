@@ -22,7 +22,8 @@ class Track:
     Attributes:
         path: relative to the library, with `/` between folders.
         track_id: our id; empty if the file was never read.
-        artist, album, title, genre: from the file's own metadata.
+        artist, album, title: from the file's own metadata.
+        genres: all values of the genre field in the file's own metadata.
         fault: error code of a quarantined file; None if the file can be used.
     """
 
@@ -31,7 +32,7 @@ class Track:
     artist: str | None = None
     album: str | None = None
     title: str | None = None
-    genre: str | None = None
+    genres: tuple[str, ...] = ()
     fault: str | None = None
 
 
@@ -42,6 +43,7 @@ class Row:
     Attributes:
         key: identifies the recording in the lists.
         labels: one or several labels; empty if `reason` says why.
+        unused_labels: further labels of the recording, if the dataset uses one for each track.
         split: `train`, `validation` or `test`; None if the collection has no split.
         artist: name or id, unique in the collection. Tracks of one artist stay in one split.
         album: name or id.
@@ -60,6 +62,7 @@ class Row:
     group: str | None = None
     reason: str | None = None
     place: str = field(default="", compare=False)
+    unused_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

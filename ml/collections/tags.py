@@ -3,8 +3,9 @@
 These rules apply in this order:
 
 1. ID3v1 numbers are replaced by names: `17`, `(17)` and `(4)Eurodance`, as in the ID3 standard.
-2. The value is split at the separators: `Rock/Pop` is `rock` and `pop`. A single-label dataset
-   uses the first genre, a multi-label dataset uses all.
+2. The field may have several values (Vorbis comments, ID3v2.4, MP4, APEv2), and each value is split
+   at the separators: `Rock/Pop` is `rock` and `pop`. A single-label dataset uses the first genre,
+   a multi-label dataset uses all.
 3. Letter case, Unicode composition and white space do not matter: labels are lower-case.
 4. Values without information (`other`, `unknown`, ...) are not genres.
 5. `genre_map` renames genres and drops those mapped to an empty string:
@@ -26,10 +27,10 @@ NO_GENRE = frozenset(
 )
 
 
-def genres(value: str | None, options: TagOptions) -> tuple[str, ...]:
-    """The genres in a file's genre field, normalised and mapped, in order and each once."""
+def genres(values: Sequence[str], options: TagOptions) -> tuple[str, ...]:
+    """The genres in the values of a file's genre field, normalised and mapped, each once."""
     names = []
-    for text in TCON(encoding=3, text=[value or ""]).genres:  # replaces ID3v1 numbers by names
+    for text in TCON(encoding=3, text=list(values)).genres:  # replaces ID3v1 numbers by names
         for separator in options.separators:
             text = text.replace(separator, "\0") if separator else text
         names += [normalise(part) for part in text.split("\0")]
@@ -49,13 +50,14 @@ def annotate(
     """A row for every file, labelled with the genre in its own metadata."""
     rows = []
     for track in tracks:
-        labels = genres(track.genre, spec.tag)
+        labels = genres(track.genres, spec.tag)
         reason = None
         if not labels:
-            reason = "no genre tag" if not track.genre else f"the genre tag {track.genre!r} says"
-            reason += "" if not track.genre else " nothing, or is mapped to nothing"
-        labels = labels if spec.multi_label else labels[:1]
-        rows.append(Row(track.path, labels, reason=reason))
+            value = "; ".join(track.genres)
+            reason = f"the genre tag {value!r} says nothing, or is mapped to nothing"
+            reason = reason if track.genres else "no genre tag"
+        used = labels if spec.multi_label else labels[:1]
+        rows.append(Row(track.path, used, reason=reason, unused_labels=labels[len(used) :]))
     return Annotations(tuple(rows))
 
 

@@ -40,7 +40,10 @@ def files(*paths: str, artists: dict[str, str] | None = None) -> list[dict]:
     rows = []
     for path in paths:
         number = int(hashlib.sha256(path.encode()).hexdigest()[:12], 16)
-        rows.append(row(number, "x", (artists or {}).get(path)) | {"path": path, "genre": None})
+        rows.append(
+            row(number, "x", (artists or {}).get(path))
+            | {"path": path, "genre": None, "genres": []}
+        )
     return rows
 
 
@@ -148,7 +151,7 @@ def test_a_row_may_name_any_path_of_a_track(library, specify):
     specify(labels="table", metadata="metadata/mine.csv")
     (copy,) = files("downloads/copy.wav")
     original = songs()[0]
-    copy |= {key: original[key] for key in ("sha256", "track_id", "artist")}
+    copy |= {key: original[key] for key in ("sha256", "track_id", "artist", "artists")}
     rows = moods(songs())
     library.add(songs())
     library.add([copy])

@@ -50,8 +50,9 @@ def row(number: int, label: str, artist: str | None) -> dict:
     sha256 = f"{number:064x}"[::-1]
     values.update(path=f"{label}/{number:03d}.wav", bytes=1, sha256=sha256, track_id=sha256[:32])
     values.update(
-        status="ok", duration_s=1.0, artist=artist, title=f"song {number}", genre="tagged"
-    )
+        status="ok", duration_s=1.0, artist=artist, title=f"song {number}", genre="tagged",
+        artists=[artist] if artist else [], genres=["tagged"],
+    )  # fmt: skip
     return values
 
 
