@@ -48,9 +48,11 @@ AUDIO_FEATURES = _representation(
 STFT_SPECTROGRAMS = _representation("stft_spectrograms", 1, "representing")
 MFCC = _representation("mfcc", 1, "representing")
 WAVEFORMS = _representation("waveforms", 1, "representing")
+WAVEFORMS_32K = _representation("waveforms_32k", 1, "representing")
 
 BY_DEFAULT = (MEL_SPECTROGRAMS, AUDIO_FEATURES)  # representations computed for every batch
-ON_DEMAND = (STFT_SPECTROGRAMS, MFCC, WAVEFORMS)  # representations computed only on request
+# representations computed only on request
+ON_DEMAND = (STFT_SPECTROGRAMS, MFCC, WAVEFORMS, WAVEFORMS_32K)
 REPRESENTATIONS = {stage.name: stage for stage in (*BY_DEFAULT, *ON_DEMAND)}
 
 AUDIO_FINGERPRINTS = Stage(

@@ -208,7 +208,7 @@ def _make(home: MadeHome) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     write_tiny_tagger(home.root / "weights" / "tiny.pth")
-    on_demand = ("stft_spectrograms", "mfcc", "waveforms")
+    on_demand = ("stft_spectrograms", "mfcc", "waveforms", "waveforms_32k")
     ran = home.melgraph(
         "run", "--library", str(home.library), "--experiment", "small-cnn", "--study", "tiny",
         *(word for name in on_demand for word in ("--representation", name)),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from melgraph.assets.partitions import partition_of
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.settings import weights_folder
 from melgraph.assets.stage import Metadata, Stage
-from melgraph.assets.stages import AUDIO_FEATURES, DATASETS, ENCODERS, MEL_SPECTROGRAMS, WAVEFORMS
+from melgraph.assets.stages import AUDIO_FEATURES, DATASETS, ENCODERS, MEL_SPECTROGRAMS
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs import Specs
 from melgraph.ml.specs.model_input import InputSpec
@@ -49,8 +50,8 @@ def plan_encoder(context: Context, name: str) -> Spec:
         snapshots = filter(DATASETS.owns, model.spec.inputs)
         return ENCODERS.spec(name, (model.reference, *snapshots), config)
     if encoder.kind == "tagger":
-        published = _published_weights(context, str(encoder.tagger))
-        return ENCODERS.spec(name, (), config | published)
+        published = published_weights(context, str(encoder.tagger))
+        return ENCODERS.spec(name, (), config | {"published": published})
     snapshot = Snapshot.current(store, encoder.dataset)
     batches = snapshot.table()["batch"].unique().to_list()
     inputs = input_references(store, batches, _representation_stage(encoder.kind).name)
@@ -60,23 +61,31 @@ def plan_encoder(context: Context, name: str) -> Spec:
 def representation_of(specs: Specs, name: str) -> str:
     """The representation that an encoder reads."""
     encoder = specs.encoders[name]
+    if encoder.tagger is not None:
+        return specs.taggers[encoder.tagger].representation
     if encoder.experiment is not None:
         return specs.experiments[encoder.experiment].input.representation
     return _representation_stage(encoder.kind).name
 
 
 def _representation_stage(kind: str) -> Stage:
-    stages = {"tagger": WAVEFORMS, "audio_features": AUDIO_FEATURES}
-    return stages.get(kind, MEL_SPECTROGRAMS)
+    return AUDIO_FEATURES if kind == "audio_features" else MEL_SPECTROGRAMS
 
 
-def _published_weights(context: Context, tagger: str) -> dict[str, Any]:
-    from melgraph.ml.weights.files import published_file
+def published_weights(context: Context, tagger: str) -> dict[str, Any]:
+    """A published tagger as a part of a config: its spec, with the file that is used now.
 
-    spec = context.specs.taggers[tagger]
-    path = published_file(spec.weights, spec.file, spec.sha256, weights_folder(context.home))
-    published = spec.dump_for_version(mode="json", exclude={"title"})
-    return {"published": published | {"sha256": file_sha256(path)}}
+    Raises:
+        UserError: the weights are missing, or their SHA-256 is not the expected one.
+    """
+    from melgraph.ml.inference.tagging import tagger_file
+
+    spec, folder = context.specs.taggers[tagger], weights_folder(context.home)
+    path = tagger_file(spec, folder)
+    published = spec.dump_for_version(mode="json", exclude={"title", "copies"})
+    is_copy = path != folder / Path(spec.file).expanduser()
+    name = path.relative_to(folder).as_posix() if is_copy else spec.file
+    return published | {"file": name, "sha256": file_sha256(path)}
 
 
 def write_encoder(store: ArtifactStore, work: Work) -> None:

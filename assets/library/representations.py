@@ -37,6 +37,7 @@ from melgraph.assets.stages import (
     STFT_SPECTROGRAMS,
     TRACKS,
     WAVEFORMS,
+    WAVEFORMS_32K,
 )
 from melgraph.assets.ui import markdown_table
 from melgraph.storage.artifacts import Artifact, Production
@@ -52,8 +53,9 @@ plan_audio_features = partial(plan_representation, AUDIO_FEATURES)
 plan_stft_spectrograms = partial(plan_representation, STFT_SPECTROGRAMS)
 plan_mfcc = partial(plan_representation, MFCC)
 plan_waveforms = partial(plan_representation, WAVEFORMS)
+plan_waveforms_32k = partial(plan_representation, WAVEFORMS_32K)
 write_tracks = write_mel_spectrograms = write_audio_features = write_one
-write_stft_spectrograms = write_mfcc = write_waveforms = write_one
+write_stft_spectrograms = write_mfcc = write_waveforms = write_waveforms_32k = write_one
 
 
 def _spec(stage: Stage, description: str) -> AssetSpec:
@@ -98,7 +100,12 @@ def _spec(stage: Stage, description: str) -> AssetSpec:
         _spec(
             WAVEFORMS,
             "Computed on request; 2 MB per minute of audio. Zarr v3 store, int16 `[sample]`: mono "
-            "at 16 kHz, the input of the published taggers.",
+            "at 16 kHz, the input of the published music taggers.",
+        ),
+        _spec(
+            WAVEFORMS_32K,
+            "Computed on request; 4 MB per minute of audio. Zarr v3 store, int16 `[sample]`: mono "
+            "at 32 kHz, the input of the tagger of AudioSet.",
         ),
     ],
 )

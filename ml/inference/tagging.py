@@ -10,8 +10,9 @@ import torch
 from melgraph.ml.errors import UserError
 from melgraph.ml.inference.tracks import EmbeddedTracks, embed_tracks
 from melgraph.ml.models.base import Classifier
-from melgraph.ml.models.tagger import SAMPLE_RATE, Tagger
-from melgraph.ml.representations.registry import WAVEFORMS
+from melgraph.ml.models.mobilenet_v3 import RATE
+from melgraph.ml.models.tagger import Tagger
+from melgraph.ml.representations.registry import WAVEFORMS, WAVEFORMS_32K
 from melgraph.ml.representations.waveforms import WaveformTransform
 from melgraph.ml.specs.encoder import TaggerSpec
 from melgraph.ml.weights.files import published_file
@@ -29,7 +30,7 @@ def load_tagger(spec: TaggerSpec, folder: Path) -> tuple[Tagger, dict[str, Any]]
         UserError: the weights are missing and cannot be fetched, their checksum is wrong, or the
             number of outputs is not the number of tags in the spec.
     """
-    path = published_file(spec.weights, spec.file, spec.sha256, folder)
+    path = tagger_file(spec, folder)
     model = load_published_tagger(spec.architecture, path)
     tags = list(spec.tags) or [f"tag {i}" for i in range(model.n_classes)]
     if len(tags) != model.n_classes:
@@ -42,13 +43,25 @@ def load_tagger(spec: TaggerSpec, folder: Path) -> tuple[Tagger, dict[str, Any]]
     return model, meta
 
 
+def tagger_file(spec: TaggerSpec, folder: Path) -> Path:
+    """The file with the weights of a tagger: `file`, or one of its `copies`, or fetched.
+
+    Raises:
+        UserError: it is missing and cannot be fetched, or its checksum is wrong.
+    """
+    for name, sha256 in ({} if (folder / spec.file).is_file() else spec.copies).items():
+        if (folder / name).is_file():
+            return published_file(None, name, sha256, folder)
+    return published_file(spec.weights, spec.file, spec.sha256, folder)
+
+
 def described(model: Tagger) -> dict[str, Any]:
     """The input of a published tagger, as the meta of a checkpoint describes it."""
     return {
-        "representation": WAVEFORMS,
+        "representation": WAVEFORMS_32K if model.sample_rate == RATE else WAVEFORMS,
         "channels": ["amplitude"],
-        "crop_s": model.shape.frames / SAMPLE_RATE,
-        "transform": WaveformTransform(SAMPLE_RATE).attributes(),
+        "crop_s": model.shape.frames / model.sample_rate,
+        "transform": WaveformTransform(model.sample_rate).attributes(),
     }
 
 
@@ -84,7 +97,7 @@ def tag_waveforms(
 
     Args:
         model: from `load_tagger`.
-        samples: per track int16 `[sample]`, mono at 16 kHz.
+        samples: per track int16 `[sample]`, mono at the rate of the tagger.
         device: torch device.
     """
     embedded = embed_tracks(model, samples, device=device)

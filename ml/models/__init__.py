@@ -21,6 +21,7 @@ _ARCHITECTURES = {  # name: (module, class)
     "fcn": ("melgraph.ml.models.fcn", "FCN"),
     "harmonic_cnn": ("melgraph.ml.models.harmonic_cnn", "HarmonicCNN"),
     "mfcc_cnn": ("melgraph.ml.models.mfcc_cnn", "MfccCNN"),
+    "mobilenet_v3": ("melgraph.ml.models.mobilenet_v3", "MobileNetV3"),
     "musicnn": ("melgraph.ml.models.musicnn", "Musicnn"),
     "resnet18": ("melgraph.ml.models.resnet18", "ResNet18"),
     "sample_cnn": ("melgraph.ml.models.sample_cnn", "SampleCNN"),

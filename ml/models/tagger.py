@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from melgraph.ml.models.base import Classifier, InputShape
 
-SAMPLE_RATE = 16000  # Hz, of every tagger here
+SAMPLE_RATE = 16000  # Hz, of the taggers that Won et al. compared
 FULL_SCALE = 32768.0  # of the stored samples; published weights expect samples from -1 to 1
 N_FFT, HOP = 512, 256
 
@@ -16,11 +16,12 @@ N_FFT, HOP = 512, 256
 class Tagger(Classifier):
     """A classifier of the waveform, as the papers on music tagging have them.
 
-    All follow Won et al. 2020, "Evaluation of CNN-based automatic music tagging models" (section
+    Most follow Won et al. 2020, "Evaluation of CNN-based automatic music tagging models" (section
     3), who trained them all alike: 16 kHz, an STFT of 512 samples every 256, decibels, a batch
-    norm instead of fixed statistics. A crop has the length that the paper gives. The prediction of
-    a track is the mean of those of its crops. Outputs are logits: tags are not exclusive, so their
-    probabilities are sigmoids; a model trained on one genre a track uses softmax.
+    norm instead of fixed statistics. MobileNetV3 has a front end of its own, at 32 kHz. A crop has
+    the length that the paper gives. The prediction of a track is the mean of those of its crops.
+    Outputs are logits: tags are not exclusive, so their probabilities are sigmoids; a model trained
+    on one genre a track uses softmax.
 
     Args:
         shape: of the input: one channel, one bin, the samples as frames.
@@ -29,6 +30,7 @@ class Tagger(Classifier):
     """
 
     any_length = False
+    sample_rate = SAMPLE_RATE  # Hz, of the waveform that it takes
     learns_normalisation = False  # samples from -1 to 1, as published weights expect
 
     def __init__(self, shape: InputShape, n_classes: int, *, least_samples: int) -> None:
@@ -37,7 +39,7 @@ class Tagger(Classifier):
         if shape.bins != 1 or shape.channels != 1:
             raise self.cannot_take("a waveform: one channel, one bin", remedy)
         if shape.frames < least_samples:
-            seconds = least_samples / SAMPLE_RATE
+            seconds = least_samples / self.sample_rate
             needs = f"crops of at least {least_samples} samples ({seconds:.2f} s)"
             raise self.cannot_take(needs, remedy)
         self.std.fill_(FULL_SCALE)

@@ -30,7 +30,11 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.features.track_features import FeatureOptions
-from melgraph.ml.representations.waveforms import WaveformTransform, quantise
+from melgraph.ml.representations.waveforms import (
+    HighRateWaveformTransform,
+    WaveformTransform,
+    quantise,
+)
 from melgraph.ml.spectral import (
     MelTransform,
     MfccTransform,
@@ -43,6 +47,7 @@ from melgraph.ml.spectral import (
 
 MEL, FEATURES = "mel_spectrograms", "audio_features"
 STFT, WAVEFORMS, MFCC = "stft_spectrograms", "waveforms", "mfcc"
+WAVEFORMS_32K = "waveforms_32k"
 
 FEATURE_RATE = 22050  # Hz: sample rate for the tabular features
 Rows = dict[str, np.ndarray]
@@ -101,6 +106,9 @@ KINDS: dict[str, Kind] = {
     ),
     MFCC: Kind(MfccTransform, _mfcc_rows, _ONE_FLOAT16, lambda how: how.n_mfcc),
     WAVEFORMS: Kind(WaveformTransform, _waveform_rows, {"values": "int16"}, lambda how: 0),
+    WAVEFORMS_32K: Kind(
+        HighRateWaveformTransform, _waveform_rows, {"values": "int16"}, lambda how: 0
+    ),
 }
 TRANSFORMS: dict[str, type] = {
     **{name: kind.transform for name, kind in KINDS.items()},

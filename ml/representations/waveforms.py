@@ -1,4 +1,4 @@
-"""The waveform as a stored array: 16-bit mono at 16 kHz, for models that take samples as input."""
+"""The waveform as a stored array: 16-bit mono at 16 or 32 kHz, for models that take samples."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,6 +22,13 @@ class WaveformTransform:
             "unit": "1 / 32768 of full scale",
             "rounding": "to the nearest, no dither; beyond -32768 and 32767 clipped",
         }
+
+
+@dataclass(frozen=True)
+class HighRateWaveformTransform(WaveformTransform):
+    """The same at 32 kHz, for models of all sounds: they also use what is above 8 kHz."""
+
+    sample_rate: int = 32000  # Hz
 
 
 def quantise(mono: np.ndarray) -> tuple[np.ndarray, int]:

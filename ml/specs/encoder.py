@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from melgraph.ml.specs.base import TomlSpec
+from melgraph.ml.specs.base import TomlSpec, later_key
 
 FILE = "encoders.toml"  # in a folder of specifications: the encoders in service
 
@@ -14,7 +14,14 @@ class TaggerSpec(TomlSpec):
     """A tagger with public weights, for `melgraph tag` and for encoders of kind `tagger`."""
 
     architecture: Literal[
-        "crnn", "fcn", "harmonic_cnn", "musicnn", "sample_cnn", "sample_cnn_se", "self_attention"
+        "crnn",
+        "fcn",
+        "harmonic_cnn",
+        "mobilenet_v3",
+        "musicnn",
+        "sample_cnn",
+        "sample_cnn_se",
+        "self_attention",
     ] = Field(
         description="the network that the weights belong to; its widths are read from the weights"
     )
@@ -26,6 +33,17 @@ class TaggerSpec(TomlSpec):
         None, pattern="^[0-9a-f]{8,64}$", description="SHA-256 of the file, or its first digits"
     )
     tags: tuple[str, ...] = Field((), description="names of the outputs; empty: they are numbered")
+    copies: dict[str, str] = later_key(
+        {},
+        since="0.2",
+        description="other files with the same tensors, used if `file` is missing: their names, "
+        "and the SHA-256 of each",
+    )
+
+    @property
+    def representation(self) -> str:
+        """The representation that the tagger takes: the waveform at its sample rate."""
+        return "waveforms_32k" if self.architecture == "mobilenet_v3" else "waveforms"
 
     @model_validator(mode="after")
     def _tags_differ(self) -> Self:

@@ -14,7 +14,12 @@ class InputSpec(TomlTable):
     """Which representation, which channels of it, in crops of which length."""
 
     representation: Literal[
-        "mel_spectrograms", "audio_features", "mfcc", "stft_spectrograms", "waveforms"
+        "mel_spectrograms",
+        "audio_features",
+        "mfcc",
+        "stft_spectrograms",
+        "waveforms",
+        "waveforms_32k",
     ] = Field(default="mel_spectrograms", description="What is read of each track.")
     channels: tuple[Literal["amplitude", "phase"], ...] = Field(
         default=("amplitude",), description="Channels of `stft_spectrograms`: one, or both."

@@ -1,8 +1,9 @@
-"""Taggers from public state dicts: the seven architectures of `sota-music-tagging-models`.
+"""Taggers from public state dicts: `sota-music-tagging-models`, and EfficientAT's MobileNetV3.
 
-Won et al. 2020 published their PyTorch weights under names of their own. Here these are mapped to
-our modules, one by one; an error lists what is missing, left over or of another shape. Widths are
-read from the tensors, as weights of one architecture were published in several sizes.
+Won et al. 2020 and Schmid et al. 2023 published their PyTorch weights under names of their own.
+Here these are mapped to our modules, one by one; an error lists what is missing, left over or of
+another shape. Widths are read from the tensors, as weights of one architecture were published in
+several sizes.
 """
 
 import re
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.models import InputShape, build
+from melgraph.ml.models.mobilenet_v3 import WIDTHS, channels_of
 from melgraph.ml.models.tagger import Tagger
 from melgraph.ml.weights.files import read_weights
 
@@ -56,11 +58,12 @@ class Published:
     """How weights of one architecture are published.
 
     Attributes:
-        samples: of a crop, at 16 kHz.
+        samples: of a crop, at the rate of the architecture.
         rules: for names; the first rule whose pattern matches the beginning of a name counts.
         options: public tensors -> the options of our architecture.
         blocks: how the parts of `layer1`, `layer2`, ... are named.
         n_layers: how many of these are blocks.
+        head: names of the last layer, of which the file has one.
     """
 
     samples: int
@@ -68,6 +71,7 @@ class Published:
     options: Callable[[State], dict[str, Any]]
     blocks: Rules = _CONV
     n_layers: int = 0
+    head: tuple[str, ...] = ("dense2", "dense")
 
 
 def _width(state: State, name: str, axis: int = 0) -> int:
@@ -128,6 +132,14 @@ def _sample_se(state: State) -> dict[str, Any]:
     return {"channels": _widths(state, "conv_1", 11), "hidden": _width(state, "dense1")}
 
 
+def _mobilenet(state: State) -> dict[str, Any]:
+    widths = _width(state, "features.0.0"), _width(state, "features.16.0")
+    for width in WIDTHS:
+        if widths == (channels_of(16, width), 6 * channels_of(160, width)):
+            return {"width": width}
+    raise KeyError(f"width that is published (its layers have {widths} channels)")
+
+
 _LAYERS_OF_MUSICNN = tuple(
     (rf"layers\.{i}\.{public}\.", f"{part}.{i - first}.{ours}.")
     for part, first, last in (("vertical", 0, 2), ("horizontal", 2, 5))
@@ -139,6 +151,16 @@ PUBLISHED: dict[str, Published] = {
     "crnn": Published(464000, (*_SPECTROGRAM, _HEAD, (r"layer5\.", "gru.")), _crnn, n_layers=4),
     "musicnn": Published(
         48000, (*_SPECTROGRAM, *_LAYERS_OF_MUSICNN, *_HIDDEN_AND_HEAD), _musicnn, n_layers=3
+    ),
+    "mobilenet_v3": Published(
+        320000,
+        (
+            (r"(features\.\d+\.block\.\d+)\.conc_se_layers\.0\.", r"\1."),
+            (r"classifier\.2\.", "hidden."),
+            (r"classifier\.5\.", "head."),
+        ),
+        _mobilenet,
+        head=("classifier.5",),
     ),
     "self_attention": Published(
         240000,
@@ -184,7 +206,8 @@ def load_published_tagger(architecture: str, path: Path) -> Tagger:
     how, state = PUBLISHED[architecture], read_weights(path)
     try:
         options = how.options(state)
-        n_tags = state["dense2.weight" if "dense2.weight" in state else "dense.weight"].shape[0]
+        head = next((name for name in how.head if f"{name}.weight" in state), how.head[-1])
+        n_tags = _width(state, head)
     except (KeyError, IndexError) as error:
         raise _another(path, architecture, f"it has no {error.args[0]}") from None
     model = build(architecture, InputShape(1, 1, how.samples), n_classes=n_tags, **options)

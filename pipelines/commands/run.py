@@ -27,7 +27,12 @@ examples:
 
 STEP_FAILED = 1
 DEFAULT_BATCH_SIZE = 512
-ON_DEMAND = ("stft_spectrograms", "mfcc", "waveforms")  # a test compares it with the assets'
+ON_DEMAND = (
+    "stft_spectrograms",
+    "mfcc",
+    "waveforms",
+    "waveforms_32k",
+)  # a test compares it with the assets'
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 import torch
 
 from melgraph.ml.models import InputShape, build
+from melgraph.ml.models.mobilenet_v3 import BLOCKS
 
 
 def conv(name, *shape):
@@ -40,6 +41,43 @@ def fcn(tags=50, widths=(64, 128, 128, 128, 64)):
         found |= conv_norm(f"layer{i}", width, before, 3, 3)
         before = width
     return found | conv("dense", tags, before)
+
+
+def mobilenet_v3(tags=527, width=0.4):
+    """EfficientAT's names and shapes at a width: mn04 has 0.4."""
+    layers = {"features.0.0.weight": (_of(16, width), 1, 3, 3)} | norm(
+        "features.0.1", _of(16, width)
+    )
+    before = _of(16, width)
+    for i, (kernel, wide, out, excite, _hardswish, _stride) in enumerate(BLOCKS, start=1):
+        expanded, after, step = _of(wide, width), _of(out, width), 0
+        block = f"features.{i}.block"
+        if expanded != before:
+            layers |= bare_conv(f"{block}.{step}", expanded, before, 1)
+            step += 1
+        layers |= bare_conv(f"{block}.{step}", expanded, 1, kernel)
+        step += 1
+        if excite:
+            squeezed = max(8, int(expanded / 4 + 4) // 8 * 8)
+            squeezed += 8 * (squeezed < 0.9 * expanded / 4)
+            inner = f"{block}.{step}.conc_se_layers.0"
+            layers |= conv(f"{inner}.fc1", squeezed, expanded)
+            layers |= conv(f"{inner}.fc2", expanded, squeezed)
+            step += 1
+        layers |= bare_conv(f"{block}.{step}", after, expanded, 1)
+        before = after
+    layers |= bare_conv(f"features.{len(BLOCKS) + 1}", 6 * before, before, 1)
+    hidden = _of(1280, width)
+    return layers | conv("classifier.2", hidden, 6 * before) | conv("classifier.5", tags, hidden)
+
+
+def bare_conv(name, out, before, kernel):
+    return {f"{name}.0.weight": (out, before, kernel, kernel)} | norm(f"{name}.1", out)
+
+
+def _of(channels, width):
+    nearest = max(8, int(channels * width + 4) // 8 * 8)
+    return nearest + 8 * (nearest < 0.9 * channels * width)
 
 
 def crnn(tags=50, hidden=32):

@@ -1,17 +1,29 @@
 """From a tagger's file to tags."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from melgraph.ml.errors import UserError
-from melgraph.ml.inference.tagging import load_tagger, probabilities, strongest, tag_waveforms
+from melgraph.ml.inference.tagging import (
+    load_tagger,
+    probabilities,
+    strongest,
+    tag_waveforms,
+    tagger_file,
+)
 from melgraph.ml.inference.tracks import EmbeddedTracks, embed_tracks
 from melgraph.ml.models import InputShape, build
+from melgraph.ml.specs import load_specs
 from melgraph.ml.specs.encoder import EncoderSpec, TaggerSpec, in_service
 from melgraph.ml.weights.files import check_digest
 from tests.conftest import write_tiny_tagger
 
+REAL = os.environ.get("MELGRAPH_REAL_DATA")
+needs_real = pytest.mark.skipif(not REAL, reason="MELGRAPH_REAL_DATA is not set")
 TAGS = ("genre---blues", "genre---rock", "instrument---piano")
 
 
@@ -102,6 +114,37 @@ def test_what_is_wrong_with_the_weights_is_told(folder):
     whole = check_digest(folder / "tiny.pth")
     _, meta = load_tagger(spec(tags=(), sha256=whole), folder)
     assert meta["classes"] == ["tag 0", "tag 1", "tag 2"]
+
+
+def test_a_copy_of_the_weights_is_used_where_the_file_is_missing(folder):
+    whole = check_digest(folder / "tiny.pth")
+    (folder / "mine").mkdir()
+    (folder / "tiny.pth").rename(folder / "mine" / "copy.pth")
+    of_copy = spec(weights="http://127.0.0.1:9/tiny.pth", copies={"mine/copy.pth": whole})
+    assert tagger_file(of_copy, folder) == folder / "mine" / "copy.pth"
+    with pytest.raises(UserError, match=r"copy\.pth is damaged"):
+        tagger_file(of_copy.model_copy(update={"copies": {"mine/copy.pth": "0" * 64}}), folder)
+    (folder / "mine" / "copy.pth").rename(folder / "tiny.pth")
+    assert tagger_file(of_copy, folder) == folder / "tiny.pth"
+
+
+@needs_real
+def test_the_shipped_tagger_of_audioset_reads_the_waveform_at_32_khz():
+    tagger = load_specs().taggers["mn04-audioset"]
+    _, meta = load_tagger(tagger, Path(str(REAL)) / "weights")
+    labels = (Path(str(REAL)) / "weights" / "audioset" / "labels.txt").read_text().splitlines()
+    assert meta["classes"] == labels
+    assert meta["input"]["representation"] == tagger.representation == "waveforms_32k"
+    assert meta["input"]["transform"]["sample_rate"] == 32000
+    assert meta["input"]["crop_s"] == 10.0
+
+
+def test_without_its_weights_mn04_says_where_to_put_them(tmp_path):
+    tagger = load_specs().taggers["mn04-audioset"]
+    offline = tagger.model_copy(update={"weights": "http://127.0.0.1:9/mn04_as_mAP_432.pt"})
+    with pytest.raises(UserError, match=r"mn04_as_mAP_432\.pt cannot be fetched") as caught:
+        tagger_file(offline, tmp_path)
+    assert str(tmp_path / "audioset" / "mn04_as_mAP_432.pt") in caught.value.remedy
 
 
 def test_the_strongest_by_category():

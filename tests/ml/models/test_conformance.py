@@ -26,6 +26,7 @@ TAKES = {  # architecture: (shape, options that keep the test short)
     "fcn": [(CROP_29S, {"channels": [4, 4, 4, 8, 8]})],
     "harmonic_cnn": [(CROP_5S, {"channels": 4})],
     "mfcc_cnn": [(MFCC, {}), (MEL, {"channels": [8, 16, 32]})],
+    "mobilenet_v3": [(CROP_3S, {"width": 0.1})],
     "musicnn": [(CROP_3S, {"timbre": 8, "rhythm": 4, "back_end": 8, "hidden": 16})],
     "resnet18": [(MEL, MEDIUM), (AMPLITUDE, MEDIUM), (BOTH, MEDIUM)],
     "sample_cnn": [(CROP_3_10, NARROW)],

@@ -21,10 +21,9 @@ FIRST_SPECS = [(kind, name) for kind in KINDS for name in DUMPS[kind]]
 @pytest.mark.parametrize(("kind", "name"), FIRST_SPECS)
 def test_the_values_that_versions_hash_are_those_of_the_first_release(kind, name):
     spec, expected = getattr(SPECS, kind)[name], DUMPS[kind][name]
-    assert spec.model_dump(mode="json") == spec.dump_for_version(mode="json") == expected
+    assert spec.dump_for_version(mode="json") == expected
     assert canonical_json(spec.dump_for_version()) == canonical_json(expected)
-    assert spec.dump_for_version() == spec.model_dump()
-    without_title = spec.model_dump(mode="json", exclude={"title"})
+    without_title = {key: value for key, value in expected.items() if key != "title"}
     assert spec.dump_for_version(mode="json", exclude={"title"}) == without_title
 
 

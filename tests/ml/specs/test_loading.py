@@ -44,6 +44,7 @@ SHAPES = {  # of 3 s
     "mfcc": models.InputShape(1, 20, 129),
     "stft_spectrograms": models.InputShape(1, 1025, 258),
     "waveforms": models.InputShape(1, 1, 48000),
+    "waveforms_32k": models.InputShape(1, 1, 96000),
     "audio_features": models.InputShape(1, 57, 1),
 }
 EXPERIMENT = 'title = "e"\ndataset = "genres"\nmodel.architecture = "small_cnn"\n'

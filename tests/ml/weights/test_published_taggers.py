@@ -14,6 +14,7 @@ import torch
 from melgraph.ml.errors import UserError
 from melgraph.ml.models import InputShape, build
 from melgraph.ml.models.harmonic_cnn import HarmonicDecibels
+from melgraph.ml.models.mobilenet_v3 import EmphasisedLogMel
 from melgraph.ml.weights.published_taggers import (
     NEGLIGIBLE,
     PUBLISHED,
@@ -24,6 +25,7 @@ from tests.ml.public_taggers import (
     crnn,
     fcn,
     harmonic_cnn,
+    mobilenet_v3,
     musicnn,
     sample_cnn,
     sample_cnn_se,
@@ -41,6 +43,7 @@ MAKERS = {
     "musicnn": musicnn,
     "self_attention": self_attention,
     "harmonic_cnn": harmonic_cnn,
+    "mobilenet_v3": mobilenet_v3,
     "sample_cnn": sample_cnn,
     "sample_cnn_se": sample_cnn_se,
 }
@@ -51,9 +54,11 @@ PARAMETERS = {
     "musicnn": 784_300,
     "self_attention": 10_521_652,
     "harmonic_cnn": 3_631_551,
+    "mobilenet_v3": 983_599,
     "sample_cnn": 1_869_874,
     "sample_cnn_se": 6_951_858,
 }
+HEADS = ("dense.weight", "dense2.weight", "classifier.5.weight")
 COMPUTED = ("window", ".fb", "running_mean", "running_var", "num_batches_tracked")
 
 
@@ -92,13 +97,14 @@ def test_a_public_state_dict_fits_our_module_tensor_by_tensor(architecture, tmp_
         ("musicnn", musicnn(56, 512, 500), {"back_end": 512, "hidden": 500}),
         ("fcn", fcn(10, (32, 64, 64, 128, 256)), {"channels": [32, 64, 64, 128, 256]}),
         ("crnn", crnn(7, 64), {"hidden": 64}),
+        ("mobilenet_v3", mobilenet_v3(9, 0.1), {"width": 0.1}),
     ],
-    ids=["musicnn", "fcn", "crnn"],
+    ids=["musicnn", "fcn", "crnn", "mobilenet_v3"],
 )
 def test_other_widths_are_read_off_the_file(architecture, shapes, options, tmp_path):
     model = load_published_tagger(architecture, written(tmp_path, state_of(shapes)))
     assert options.items() <= model.options.items()
-    head = next(s for n, s in shapes.items() if n in ("dense.weight", "dense2.weight"))
+    head = next(s for n, s in shapes.items() if n in HEADS)
     assert model.n_classes == head[0]
 
 
@@ -182,6 +188,40 @@ def test_our_taggers_answer_as_the_originals(architecture):
         found = torch.sigmoid(model(x)).numpy()
     assert model.shape.frames == samples.shape[1]
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@needs_real
+def test_mn04_answers_as_the_original():
+    folder = Path(REAL) / "weights" / "audioset"
+    with np.load(folder / "golden" / "mn04.npz") as golden:
+        samples = golden["waveform_int16"]
+        expected = {name: golden[name] for name in ("embedding", "probabilities")}
+    model = load_published_tagger("mobilenet_v3", folder / "mn04.safetensors")
+    with torch.inference_mode():
+        embedding = model.embed(torch.from_numpy(samples.astype(np.float32))[:, None, None])
+        probabilities = torch.sigmoid(model.classify(embedding))
+    assert model.shape.frames == samples.shape[1]
+    np.testing.assert_allclose(embedding.numpy(), expected["embedding"], atol=1e-4)
+    np.testing.assert_allclose(probabilities.numpy(), expected["probabilities"], atol=1e-4)
+
+
+def test_the_spectrogram_of_mn04_is_that_of_its_definition():
+    """Computed with numpy alone, from the formulas that EfficientAT documents."""
+    samples = np.random.default_rng(0).normal(0, 0.1, 4000)
+    emphasised = np.pad(samples[1:] - 0.97 * samples[:-1], 512, mode="reflect")
+    window = np.zeros(1024)
+    window[112:912] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(800) / 799)
+    frames = np.lib.stride_tricks.sliding_window_view(emphasised, 1024)[::320] * window
+    power = np.abs(np.fft.rfft(frames)) ** 2  # [frame, bin]
+    mel_of = lambda hertz: 1127 * np.log(1 + np.asarray(hertz) / 700)  # noqa: E731
+    edges = np.linspace(0, mel_of(15000), 130)
+    bins = mel_of(np.arange(513) * 32000 / 1024)
+    rising = (bins - edges[:-2, None]) / (edges[1] - edges[0])
+    falling = (edges[2:, None] - bins) / (edges[1] - edges[0])
+    filters = np.maximum(0, np.minimum(rising, falling))  # [mel, bin]
+    expected = (np.log(power @ filters.T + 1e-5) + 4.5) / 5
+    values = EmphasisedLogMel()(torch.from_numpy(samples.astype(np.float32))[None])
+    np.testing.assert_allclose(values[0, 0].numpy().T, expected, atol=2e-4)
 
 
 def test_layer_shapes_of_the_sample_level_cnn_are_those_of_its_paper():
