@@ -58,8 +58,8 @@ def decode(path: Path, *, max_seconds: float | None = None, max_hours: float = 2
         max_hours: refuse a longer file.
 
     Raises:
-        BadAudio: vanished, unreadable, empty, undecodable, no-audio, truncated, damaged or
-            too-long.
+        BadAudio: vanished, unreadable, empty, encrypted, undecodable, bitstream, no-audio,
+            truncated, damaged or too-long.
     """
     with open_audio(path, max_seconds=max_seconds, max_hours=max_hours) as audio:
         empty = np.zeros((0, audio.channels), dtype=np.float32)

@@ -5,18 +5,18 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
-from typing import BinaryIO
 
 import numpy as np
 import soundfile as sf
 
-from melgraph.ml.audio.headers import mp3_goes_on, mp3_states_length, ogg_is_chained
+from melgraph.ml.audio.containers import flac, mpeg
+from melgraph.ml.audio.containers.part import Part
 from melgraph.ml.audio.source import Source
 
 _PIECE = 65536  # samples read at once, so a header with a wrong length reserves no memory
 _UNKNOWN_LENGTH = 1 << 60  # libsndfile reports more samples for a FLAC that states no length
 _UNKNOWN = (1, 4)  # error codes: format not recognised, encoding not supported
-_UNREAD = 65536  # more bytes after the end of a FLAC are not metadata, but more audio
+_UNREAD = 65536  # more bytes behind the end of a FLAC are not metadata, but more audio
 
 
 class NotForLibsndfile(Exception):
@@ -36,11 +36,11 @@ class _Forward(sf.SoundFile):
         return False
 
 
-def open_libsndfile(file: BinaryIO, closing: ExitStack) -> Source:
+def open_libsndfile(part: Part, closing: ExitStack) -> Source:
     """Open a file by its content and read its first piece.
 
     Args:
-        file: the open file, at its beginning. Its name must lead to the same bytes.
+        part: the file, or a part of it.
         closing: closes everything that is opened here.
 
     Raises:
@@ -48,15 +48,18 @@ def open_libsndfile(file: BinaryIO, closing: ExitStack) -> Source:
     """
     try:
         # Opened by descriptor: a name could mislead by its suffix or have an unusual encoding.
-        sound = closing.enter_context(_Forward(file.fileno(), closefd=False))
+        if part.descriptor is not None:
+            os.lseek(part.descriptor, 0, os.SEEK_SET)
+            sound = closing.enter_context(_Forward(part.descriptor, closefd=False))
+        else:
+            part.seek(0)
+            sound = closing.enter_context(_Forward(part))
     except sf.LibsndfileError as error:
         raise _refused(error) from error
-    if sound.format == "MP3" and not mp3_states_length(file.name):
+    if sound.format == "MP3" and not mpeg.states_length(part):
         raise NotForLibsndfile  # libsndfile estimates the length and stops there
-    if sound.format == "MP3" and mp3_goes_on(file):
+    if sound.format == "MP3" and mpeg.goes_on(part):
         raise NotForLibsndfile("sound follows where the header says that it ends")
-    if sound.format == "OGG" and ogg_is_chained(file):
-        raise NotForLibsndfile("several streams, one after another")
     if sound.subtype == "OPUS":
         raise NotForLibsndfile  # libsndfile keeps the encoder's delay and is three times as slow
     if sound.frames > _UNKNOWN_LENGTH:
@@ -69,12 +72,12 @@ def open_libsndfile(file: BinaryIO, closing: ExitStack) -> Source:
         container=sound.format,
         promised_s=_promise(sound),
     )
-    pieces = _pieces(sound, file, source)
+    pieces = _pieces(sound, part, source)
     source.pieces = chain([first] if (first := next(pieces, None)) is not None else [], pieces)
     return source
 
 
-def _pieces(sound: sf.SoundFile, file: BinaryIO, source: Source) -> Iterator[np.ndarray]:
+def _pieces(sound: sf.SoundFile, part: Part, source: Source) -> Iterator[np.ndarray]:
     size = min(_PIECE, (1 << 20) // sound.channels)
     n_samples = 0
     try:
@@ -83,7 +86,7 @@ def _pieces(sound: sf.SoundFile, file: BinaryIO, source: Source) -> Iterator[np.
             yield piece
     except sf.LibsndfileError as error:
         raise _refused(error) from error
-    if sound.format == "FLAC" and _unread(file) > _UNREAD:
+    if sound.format == "FLAC" and (_unread(part) > _UNREAD or flac.goes_on(part, sound.frames)):
         raise NotForLibsndfile  # libsndfile stopped at the length in the header; more follows
     # The length of an Ogg file is read from its last page, so missing samples lie before the end.
     source.hole = sound.format == "OGG" and n_samples < sound.frames
@@ -95,9 +98,11 @@ def _refused(error: sf.LibsndfileError) -> NotForLibsndfile:
     return NotForLibsndfile("" if unknown else reason)
 
 
-def _unread(file: BinaryIO) -> int:
+def _unread(part: Part) -> int:
     """Bytes after the position where libsndfile stopped reading."""
-    return os.fstat(file.fileno()).st_size - os.lseek(file.fileno(), 0, os.SEEK_CUR)
+    if part.descriptor is None:
+        return part.size - part.tell()
+    return part.size - os.lseek(part.descriptor, 0, os.SEEK_CUR)
 
 
 def _codec(sound: sf.SoundFile) -> str:

@@ -134,7 +134,7 @@ def to_mono(samples: np.ndarray) -> np.ndarray:
 
 
 class Resampler:
-    """Changes the sample rate of a mono stream (soxr HQ, band-limited).
+    """Changes the sample rate of a stream (soxr HQ, band-limited).
 
     The concatenated results of all pushes are bit-identical to `resample` of the whole signal,
     whatever the sizes of the blocks.
@@ -142,28 +142,29 @@ class Resampler:
     Args:
         source_rate: Hz.
         target_rate: Hz; if both are equal, blocks are returned unchanged.
+        channels: of blocks `[sample, channel]`; mono blocks `[sample]` have one.
     """
 
-    def __init__(self, source_rate: int, target_rate: int) -> None:
+    def __init__(self, source_rate: int, target_rate: int, channels: int = 1) -> None:
         self._stream = None
         if source_rate != target_rate:
-            self._stream = soxr.ResampleStream(source_rate, target_rate, 1, "float32", "HQ")
+            self._stream = soxr.ResampleStream(source_rate, target_rate, channels, "float32", "HQ")
         self._runs = Recutter(_RUN)
 
-    def push(self, mono: np.ndarray, *, last: bool = False) -> np.ndarray:
-        """Add samples, and return the resampled samples that are ready: float32 `[sample]`.
+    def push(self, block: np.ndarray, *, last: bool = False) -> np.ndarray:
+        """Add samples, and return the resampled samples that are ready, in the same layout.
 
         Args:
-            mono: float32 `[sample]`, any number of samples, even none.
+            block: float32 `[sample]` or `[sample, channel]`, any number of samples, even none.
             last: no samples follow, so return all that remain.
         """
         if self._stream is None:
-            return mono
-        ready = [self._stream.resample_chunk(run) for run in self._runs.push(mono)]
+            return block
+        ready = [self._stream.resample_chunk(run) for run in self._runs.push(block)]
         if last:
             ready += [self._stream.resample_chunk(run) for run in self._runs.rest()]
-            ready.append(self._stream.resample_chunk(mono[:0], last=True))
-        return ready[0] if len(ready) == 1 else np.concatenate([mono[:0], *ready])
+            ready.append(self._stream.resample_chunk(block[:0], last=True))
+        return ready[0] if len(ready) == 1 else np.concatenate([block[:0], *ready])
 
 
 def resample(mono: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:

@@ -46,6 +46,7 @@ class Source:
     )  # length in the header or time stamps; None if there is no reliable one
     notes: list[str] = field(default_factory=list)  # warnings for a person
     hole: bool = False  # samples are missing in the middle, so the file was not simply cut off
+    damaged: bool = False  # packets did not decode, wherever they lie
 
     def __post_init__(self) -> None:
         lowest, highest = _RATES

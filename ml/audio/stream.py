@@ -13,7 +13,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from melgraph.ml.audio.headers import flac_signature_fits, ogg_is_cut
+from melgraph.ml.audio.containers import flac, ogg
+from melgraph.ml.audio.containers.part import Part
+from melgraph.ml.audio.containers.structure import is_whole
 from melgraph.ml.audio.readers import open_source
 from melgraph.ml.audio.signal import Recutter
 from melgraph.ml.audio.source import BadAudio, Source
@@ -118,7 +120,7 @@ class AudioStream:
     def _check_completeness(self) -> None:
         """Compare the decoded length with the one in the header, now that the end is reached."""
         notes = self._source.notes
-        if self.container == "OGG" and ogg_is_cut(self._file):
+        if self.container == "OGG" and not ogg.links(Part(self._file))[-1].ends:
             notes.append("no page marks the end of the Ogg stream: cut off?")
         if self.promised_s is None:
             return
@@ -133,6 +135,8 @@ class AudioStream:
             raise BadAudio("undecodable", "; ".join([lengths, *notes]))
         elif self._source.hole:
             raise BadAudio("damaged", "; ".join([lengths, *notes]))
+        elif not self._source.damaged and is_whole(Part(self._file), self.container):
+            notes.append(f"{lengths}; nothing was cut off, so the header is wrong")
         elif missing <= _MISSING_END * promised:
             notes.append(f"the end is missing: {lengths}")
         else:
@@ -157,7 +161,12 @@ def open_audio(
       VBRI header state their length.
     - An Ogg file that was cut off lacks its last page and gets a warning. A hole in it is detected.
     - Raw AAC (ADTS) and mp3 without such a header state no length, so a cut cannot be detected.
-    - A FLAC file with a wrong length in its header is complete if its MD5 signature fits.
+    - A FLAC file with a wrong length in its header is complete if its MD5 signature fits; an mp4,
+      Matroska, WMA, WavPack or mp3 file, if its container shows that nothing was cut off.
+    - Sound that follows the end that a header states is read as well, also of files that were
+      joined. Parts of another sample rate or channel count are brought to the form of the first.
+    - An mp3 without a Xing header and raw AAC keep the delay of their encoder: for LAME 1105, for
+      FFmpeg's AAC encoder 1024 samples.
 
     Memory is bounded by the size of a block, whatever the length of the file.
 
@@ -168,7 +177,8 @@ def open_audio(
         max_hours: refuse a longer file, unless `max_seconds` limits the decoding.
 
     Raises:
-        BadAudio: vanished, unreadable, empty, undecodable, no-audio or too-long.
+        BadAudio: vanished, unreadable, empty, encrypted, undecodable, no-audio or too-long; while
+            the blocks are read also bitstream, truncated or damaged.
         ValueError: `block_s` is not positive.
     """
     if not block_s > 0:
@@ -201,4 +211,4 @@ def _unreadable(error: OSError) -> BadAudio:
 
 def _signature_fits(file: BinaryIO) -> bool:
     with ExitStack() as closing:
-        return flac_signature_fits(file, lambda: open_source(file, closing).pieces)
+        return flac.signature_fits(Part(file), lambda: open_source(file, closing).pieces)

@@ -15,6 +15,7 @@
 | WavPack, alone and in Matroska | FFmpeg | lossless, 16 bit; hybrid no |
 """
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +142,29 @@ def _snr_db(original: np.ndarray, decoded: np.ndarray) -> float:
     start = margin + int(np.argmin(errors))
     error = np.mean((decoded[start : start + len(inner)] - inner) ** 2, axis=0)
     return float(np.median(10 * np.log10(np.mean(inner**2, axis=0) / error)))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "container", "options", "delay"),
+    [
+        ("libmp3lame", "mp3", {"write_xing": "0"}, 1105),
+        ("libmp3lame", "mp3", {}, 0),
+        ("aac", "adts", {}, 1024),
+        ("aac", "ipod", {}, 0),
+    ],
+)
+def test_the_delay_of_an_encoder_that_no_header_states(
+    encoder: str, container: str, options: dict[str, str], delay: int, tmp_path: Path
+) -> None:
+    """As docs/error-codes.md says; where a header states the delay it is taken off."""
+    samples = np.zeros((44100, 1), np.float32)
+    samples[20_000:20_400] = tone(1.0, 44100, 1)[:400]
+    path = encode(tmp_path / "t", encoder, container, samples=samples, bit_rate=192_000, **options)
+    if container == "ipod":  # PyAV leaves out the delay in the edit list
+        content = path.read_bytes()
+        at = content.index(b"elst") + 16
+        path.write_bytes(content[:at] + struct.pack(">I", 1024) + content[at + 4 :])
+    decoded = decode(path).samples[:, 0]
+    pattern = samples[19_000:22_000, 0]
+    matches = [float(decoded[19_000 + d : 22_000 + d] @ pattern) for d in range(2000)]
+    assert abs(int(np.argmax(matches)) - delay) <= 1
