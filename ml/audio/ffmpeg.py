@@ -15,7 +15,7 @@ from melgraph.ml.audio.source import BadAudio, Source
 
 # The only formats that FFmpeg may detect. Otherwise a playlist renamed to .mp3 could open other
 # files.
-_CONTAINERS = "mov,matroska,webm,ogg,mp3,flac,wav,w64,aiff,au,caf,aac,asf,wv"
+CONTAINERS = "mov,matroska,webm,ogg,mp3,flac,wav,w64,aiff,au,caf,aac,asf,wv"
 # Those that state their length. For the others, FFmpeg estimates the duration from the bit rate.
 _STATE_LENGTH = frozenset(
     ["mov", "matroska", "flac", "wav", "w64", "aiff", "au", "caf", "asf", "wv"]
@@ -38,7 +38,7 @@ def open_ffmpeg(part: Part, closing: ExitStack) -> Source:
     part = after_id3(part)  # FFmpeg recognises no format behind a tag of a megabyte
     part.seek(0)
     try:
-        options = {"format_whitelist": _CONTAINERS}
+        options = {"format_whitelist": CONTAINERS}
         container = closing.enter_context(
             av.open(part, mode="r", metadata_errors="replace", options=options)
         )

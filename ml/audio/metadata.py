@@ -1,19 +1,34 @@
 """Read the metadata inside an audio file: artists, title, album and genres."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import av
 import mutagen
+from mutagen.apev2 import APEv2, APEv2File
+from mutagen.asf import ASF
+from mutagen.easyid3 import EasyID3
+from mutagen.easymp4 import EasyMP4
+from mutagen.flac import FLAC
+from mutagen.mp3 import EasyMP3
+from mutagen.ogg import OggFileType
 
-# Our field -> keys to try in order: mutagen's easy names, ID3 frames (WAV, AIFF), ASF, APE.
+from melgraph.ml.audio.ffmpeg import CONTAINERS
+
+FIELDS = ("artist", "title", "album", "genre")
+# Our field -> keys to try in order: mutagen's easy names, ID3 frames, ASF, APE, FFmpeg (AIFF).
 _KEYS = {
-    "artist": ("artist", "TPE1", "Author", "albumartist", "album_artist", "TPE2", "Album Artist"),
+    "artist": ("artist", "TPE1", "Author", "author"),
+    "album_artist": ("albumartist", "album_artist", "TPE2", "Album Artist"),
     "title": ("title", "TIT2", "Title"),
     "album": ("album", "TALB", "WM/AlbumTitle"),
     "genre": ("genre", "TCON", "WM/Genre"),
 }
 _MATROSKA = b"\x1a\x45\xdf\xa3"  # first bytes of webm and mka, which mutagen does not read
+# mutagen reads everything that these can hold. Of WAV and AIFF it reads an ID3 chunk only.
+_READ_BY_MUTAGEN = (FLAC, OggFileType, EasyMP4, ASF, APEv2File, EasyMP3)
+_Layer = Mapping[str, Any]  # key -> one value or a list of values
 
 
 def read_file_metadata(path: Path) -> dict[str, Any]:
@@ -21,47 +36,93 @@ def read_file_metadata(path: Path) -> dict[str, Any]:
 
     A field of Vorbis comments, ID3v2.4, MP4 or APEv2 may have several values. `artist` and `genre`
     are the first value, `artists` and `genres` are lists of all values in order, each once. The
-    artist of the album stands in for a missing artist. Metadata is optional, so unreadable metadata
+    artist of the album stands in for a missing artist. A file can hold tags of several kinds, for
+    example ID3v2, APEv2 and ID3v1 in an mp3: each field is taken from the most trusted kind that
+    has it. Metadata is optional, so unreadable metadata
     counts as none and no error is raised.
 
     Returns:
         `artist`, `title`, `album`, `genre`: the first value, None if there is none; `artists`,
         `genres`: lists of text, empty if there is none.
     """
-    try:
-        values = _all_values(path)
-    except Exception:  # mutagen documents MutagenError only, but malformed files raise others too
-        values = {}
-    texts = {name: _texts(values, keys) for name, keys in _KEYS.items()}
-    first = {name: next(iter(of_field), None) for name, of_field in texts.items()}
+    layers = list(_layers(path))
+    texts = {field: _texts(layers, keys) for field, keys in _KEYS.items()}
+    texts["artist"] = texts["artist"] or texts["album_artist"]
+    first = {field: next(iter(texts[field]), None) for field in FIELDS}
     return {**first, "artists": texts["artist"], "genres": texts["genre"]}
 
 
-def _all_values(path: Path) -> Any:
-    """Key -> one value or a list of values. Keys ignore letter case for Matroska files only."""
+def _layers(path: Path) -> Iterator[_Layer]:
+    """The tags of every kind that the file holds, the most trusted first."""
     if not path.is_file():  # opening a pipe could block for ever
-        return {}
+        return
+    known = _attempt(lambda: _by_mutagen(path))
+    for read in _readers(path, known):
+        if layer := _attempt(read):
+            yield layer
+
+
+def _attempt(read: Callable[[], _Layer | None]) -> Any:
+    # mutagen documents MutagenError only, but malformed files raise others too.
+    try:
+        return read()
+    except Exception:
+        return None
+
+
+def _readers(path: Path, known: Any) -> tuple[Callable[[], _Layer], ...]:
+    """What reads the tags of a file that mutagen knows as `known`."""
+    if isinstance(known, EasyMP3):  # an ID3v1 value is cut at 30 letters, so it comes last
+        return lambda: _id3v2(path), lambda: APEv2(path), lambda: EasyID3(path)
+    if isinstance(known, _READ_BY_MUTAGEN):
+        return (lambda: known,)
+    return (lambda: known or {}), lambda: _by_ffmpeg(path)
+
+
+def _by_mutagen(path: Path) -> Any:
     with path.open("rb") as file:
-        is_matroska = file.read(4) == _MATROSKA
-        file.seek(0)
-        if not is_matroska:
-            return mutagen.File(path, easy=True) or {}
-        options = {"format_whitelist": "matroska,webm"}
-        with av.open(file, metadata_errors="replace", options=options) as container:
-            streams = container.streams.audio[:1]
-            values = {**(streams[0].metadata if streams else {}), **container.metadata}
-            return {name.lower(): value for name, value in values.items()}
+        is_matroska = file.read(len(_MATROSKA)) == _MATROSKA
+    return None if is_matroska else mutagen.File(path, easy=True)
 
 
-def _texts(values: Any, keys: tuple[str, ...]) -> list[str]:
-    """All values of the first of some keys that has a value: not empty, each once, in order."""
-    for key in keys:
-        try:
-            value = values[key]
-            parts = [value] if isinstance(value, str) else list(getattr(value, "text", value))
-            texts = [str(part).strip("\0 \t\r\n") for part in parts]
-        except Exception:  # as above; mutagen's easy mappings also raise for keys they do not know
-            continue
-        if any(texts):
-            return list(dict.fromkeys(text for text in texts if text))
-    return []
+def _id3v2(path: Path) -> _Layer:
+    tags: Any = EasyID3()
+    tags.load(path, load_v1=False)
+    return tags  # type: ignore[no-any-return]
+
+
+def _by_ffmpeg(path: Path) -> _Layer:
+    options = {"format_whitelist": CONTAINERS}
+    with (
+        path.open("rb") as file,
+        av.open(file, metadata_errors="surrogateescape", options=options) as container,
+    ):
+        streams = container.streams.audio[:1]
+        values = {**(streams[0].metadata if streams else {}), **container.metadata}
+    return {name.lower(): _decoded(value) for name, value in values.items()}
+
+
+def _decoded(value: str) -> str:
+    """A value that was not UTF-8, as Windows programs write it."""
+    data = value.encode(errors="surrogateescape")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+def _texts(layers: Sequence[_Layer], keys: tuple[str, ...]) -> list[str]:
+    """All values of the first of some keys in the first layer that has a value."""
+    texts = (_texts_of(layer, key) for layer in layers for key in keys)
+    return next((found for found in texts if found), [])
+
+
+def _texts_of(layer: _Layer, key: str) -> list[str]:
+    """All values of a key: not empty, each once, in order."""
+    try:
+        value = layer[key]
+        parts = [value] if isinstance(value, str) else list(getattr(value, "text", value))
+        texts = [str(part).strip("\0 \t\r\n") for part in parts]
+    except Exception:  # as above; mutagen's easy mappings also raise for keys they do not know
+        return []
+    return list(dict.fromkeys(text for text in texts if text))

@@ -1,3 +1,4 @@
+import struct
 from pathlib import Path
 
 import av
@@ -5,16 +6,17 @@ import mutagen
 import numpy as np
 import pytest
 import soundfile as sf
+from mutagen.apev2 import APEv2
 from mutagen.asf import ASF
 from mutagen.easyid3 import EasyID3
-from mutagen.id3 import TIT2, TPE1
+from mutagen.id3 import ID3, TIT2, TPE1
 from mutagen.wave import WAVE
 
 from melgraph.ml.audio import read_file_metadata
 from tests.ml.audio_files import RATE, encode, tone
 
-FIELDS = {"artist": None, "title": None, "album": None, "genre": None}
-NOTHING = FIELDS | {"artists": [], "genres": []}
+NO_FIELD = {"artist": None, "title": None, "album": None, "genre": None}
+NOTHING = NO_FIELD | {"artists": [], "genres": []}
 FIRST = {"artist": "Ørsted", "title": "Blå", "album": "Første", "genre": "Jazz"}
 GIVEN = FIRST | {"artists": ["Ørsted"], "genres": ["Jazz"]}
 SHORT = tone(0.2)
@@ -27,7 +29,7 @@ def test_tags_are_read_where_there_are_any(tmp_path: Path) -> None:
     tags["artist"], tags["genre"], tags["album"] = ["Ørsted", "Second"], "Jazz", "  "
     tags.save(mp3)
     assert read_file_metadata(mp3) == {
-        **FIELDS, "artist": "Ørsted", "artists": ["Ørsted", "Second"], "genre": "Jazz",
+        **NO_FIELD, "artist": "Ørsted", "artists": ["Ørsted", "Second"], "genre": "Jazz",
         "genres": ["Jazz"],
     }  # fmt: skip
 
@@ -106,3 +108,78 @@ def test_the_artist_of_the_album_stands_in(tmp_path: Path) -> None:
     file["artist"] = "One"
     file.save()
     assert read_file_metadata(path) == NOTHING | {"artist": "One", "artists": ["One"]}
+
+
+def _info(**values: bytes) -> bytes:
+    """A LIST chunk of kind INFO, as recorders and ffmpeg write it."""
+    body = b"INFO" + b"".join(
+        name.encode() + struct.pack("<I", len(value)) + value + bytes(len(value) % 2)
+        for name, value in values.items()
+    )
+    return b"LIST" + struct.pack("<I", len(body)) + body
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_the_info_list_of_wav(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    sf.write(path, SHORT, RATE)
+    names = {"IART": "artist", "INAM": "title", "IPRD": "album", "IGNR": "genre"}
+    chunk = _info(**{name: FIRST[field].encode(encoding) + b"\0" for name, field in names.items()})
+    content = path.read_bytes() + chunk
+    path.write_bytes(content[:4] + struct.pack("<I", len(content) - 8) + content[8:])
+    assert read_file_metadata(path) == GIVEN
+    wave = WAVE(path)  # an ID3 chunk has several values, and no limits
+    wave.add_tags()
+    wave.tags.add(TPE1(encoding=3, text=["Better", "Second"]))
+    wave.save()
+    better = {"artist": "Better", "artists": ["Better", "Second"]}
+    assert read_file_metadata(path) == GIVEN | better
+
+
+def test_the_chunks_of_aiff(tmp_path: Path) -> None:
+    path = tmp_path / "a.aiff"
+    sf.write(path, SHORT, RATE)
+    content = path.read_bytes()
+    for name, field in ((b"NAME", "title"), (b"AUTH", "artist")):
+        text = FIRST[field].encode()
+        content += name + struct.pack(">I", len(text)) + text + bytes(len(text) % 2)
+    path.write_bytes(content[:4] + struct.pack(">I", len(content) - 8) + content[8:])
+    only = {"artist": "Ørsted", "artists": ["Ørsted"], "title": "Blå"}
+    assert read_file_metadata(path) == NOTHING | only
+
+
+@pytest.mark.parametrize("container", ["w64", "caf"])
+def test_containers_that_only_ffmpeg_reads(container: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{container}"
+    with av.open(str(path), "w", format=container) as out:
+        out.metadata.update(title="T", artist="A")
+        stream = out.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+        frame.sample_rate = 8000
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    expected = NOTHING | {"artist": "A", "artists": ["A"], "title": "T"}
+    assert read_file_metadata(path) == (expected if container == "caf" else NOTHING)
+
+
+def test_ape_on_mp3_is_preferred_to_what_id3v1_has_cut(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp3", "libmp3lame", "mp3", id3v2_version="0", samples=SHORT)
+    long = "The Extraordinarily LongName of an Orchestra"
+
+    def v1(text: str) -> bytes:
+        return text.encode("latin-1")[:30].ljust(30, b"\0")
+
+    id3v1 = b"TAG" + v1("A title") + v1(long) + v1("An album") + bytes(34) + b"\x08"
+    path.write_bytes(path.read_bytes() + id3v1)
+    cut = {"title": "A title", "artist": long[:30], "artists": [long[:30]], "album": "An album",
+           "genre": "Jazz", "genres": ["Jazz"]}  # fmt: skip
+    assert read_file_metadata(path) == cut
+    tags = APEv2()
+    tags["Artist"], tags["Genre"] = [long, "Second"], ["Bop", "Swing"]
+    tags.save(path)
+    ape = {"artist": long, "artists": [long, "Second"], "genre": "Bop", "genres": ["Bop", "Swing"]}
+    assert read_file_metadata(path) == cut | ape
+    id3 = ID3()
+    id3.add(TPE1(encoding=3, text=["Third"]))
+    id3.save(path, v1=1)
+    assert read_file_metadata(path) == cut | ape | {"artist": "Third", "artists": ["Third"]}
