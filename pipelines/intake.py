@@ -22,6 +22,7 @@ SETTLE_S = 5.0  # a younger file may still be being written
 YOUNG_S = 60.0  # a younger file is looked at twice, in every kind of scan
 COMPARE_BYTES = 2_000_000_000  # most bytes that one scan of the sensor reads
 COMPARE_S = 20.0  # and how long it may read: a tick of a sensor has 60 s
+UNKNOWN_TIME = 0  # no file has this modification time, so that its bytes are compared
 MIN_ABSENT = 3  # fewer files than this are taken for deleted, even if they are a whole folder
 ABSENT_SHARE = 0.9  # of the known files of a folder; more are not deleted one by one
 
@@ -99,6 +100,28 @@ def one_scanner(home: Home) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def restore(store: ArtifactStore, catalogue: Catalogue) -> int:
+    """Rebuild a catalogue that was lost from the `tracks` artifacts, so that nothing is new again.
+
+    Does nothing if the catalogue knows a batch. Moves are recognised again by the next scan, from
+    the bytes of the files.
+
+    Returns:
+        The number of batches that were restored.
+    """
+    keys = store.partitions(TRACKS.name)
+    if not keys or catalogue.batches():
+        return 0
+    for batch in keys:
+        record = store.need(TRACKS.name, batch).record
+        files = [
+            LibraryFile(path, size, UNKNOWN_TIME) for path, size in record.spec.config["files"]
+        ]
+        track_ids = {r.path: r.track_id for r in record.recordings if r.track_id}
+        catalogue.restore_batch(batch, files, track_ids)
+    return len(keys)
 
 
 def reconcile(store: ArtifactStore, catalogue: Catalogue) -> list[str]:

@@ -11,11 +11,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from melgraph.assets.context import Context
+from melgraph.assets.models.test_reads import restore_test_reads
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import STUDY, TRACK_BATCH
 from melgraph.pipelines.deployment import build_definitions
 from melgraph.pipelines.instance import open_instance
-from melgraph.pipelines.intake import BATCH_SIZE, cut_batches, one_scanner, reconcile, scan_library
+from melgraph.pipelines.intake import (
+    BATCH_SIZE,
+    cut_batches,
+    one_scanner,
+    reconcile,
+    restore,
+    scan_library,
+)
 from melgraph.pipelines.plan import Planner, Step
 from melgraph.storage.home import Home
 
@@ -92,6 +100,14 @@ def run_stages(
     definitions = build_definitions(context.specs, HomeResource(root=str(home.root)))
     with open_instance(home) as instance, _quiet_libraries():
         with one_scanner(home):
+            if n_restored := restore(context.store, context.catalogue):
+                note = f"it was lost; rebuilt from the artifacts of {n_restored} track batch(es)"
+                _line(out, "catalogue", note, None)
+            if n_reads := restore_test_reads(context.store):
+                note = (
+                    f"it was lost; rebuilt from artifacts, which know of {n_reads} read(s) or more"
+                )
+                _line(out, "register of test reads", note, None)
             reconcile(context.store, context.catalogue)
             scan = scan_library(
                 home,

@@ -5,12 +5,16 @@ and embedded by every encoder in service; then the recommendations are updated. 
 dataset, a model or a report; a user starts these.
 """
 
+import hashlib
+
 from dagster import (
     AssetKey,
+    DagsterInstance,
     DagsterRunStatus,
     DefaultSensorStatus,
     MultiPartitionKey,
     RunRequest,
+    RunsFilter,
     RunStatusSensorContext,
     SensorEvaluationContext,
     SensorResult,
@@ -22,18 +26,28 @@ from dagster import (
 from melgraph.assets.context import Context
 from melgraph.assets.embeddings.encoder import Encoder
 from melgraph.assets.embeddings.encoders import in_service
+from melgraph.assets.library.live import library_state
 from melgraph.assets.materialize import all_current
+from melgraph.assets.models.test_reads import restore_test_reads
 from melgraph.assets.partitions import track_batches
 from melgraph.assets.resources import HomeResource
-from melgraph.assets.stage import ENCODER, TRACK_BATCH
-from melgraph.assets.stages import BY_DEFAULT, EMBEDDINGS, ENCODERS, GENERATORS, SHOWN_STAGES
+from melgraph.assets.stage import ENCODER, ONE, TRACK_BATCH
+from melgraph.assets.stages import (
+    BY_DEFAULT,
+    EMBEDDINGS,
+    ENCODERS,
+    GENERATORS,
+    SHOWN_STAGES,
+    stages_of,
+)
 from melgraph.ml.errors import UserError
-from melgraph.pipelines.intake import cut_batches, one_scanner, reconcile, scan_library
+from melgraph.pipelines.intake import cut_batches, one_scanner, reconcile, restore, scan_library
 from melgraph.pipelines.jobs import JOBS
+from melgraph.pipelines.plan import Planner, Step
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.errors import StorageError
-from melgraph.storage.records import partition_name
+from melgraph.storage.records import canonical_json, partition_name
 
 BATCHES_PER_TICK = 8
 PARTITION, BACKFILL = "dagster/partition", "dagster/backfill"
@@ -47,23 +61,39 @@ JOBS_ON_PAGES = {
 }
 
 
+ACTIVE = [
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+# The jobs whose results depend on moved and deleted files, in the order in which data flows.
+FOLLOW_UPS = ("deduplication", "recommending", "publishing")
+
+
 @sensor(
-    job=JOBS["ingest"],
+    jobs=[JOBS["ingest"], *(JOBS[name] for name in FOLLOW_UPS)],
     minimum_interval_seconds=30,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Groups new and changed files of the library into track batches and ingests them.",
+    description="Groups new and changed files of the library into track batches and ingests them. "
+    "Updates duplicates, recommendations and pages if files were moved or deleted.",
 )
 def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorResult | SkipReason:
     """Scan the library, record moved and deleted files, and request a run for each new batch.
 
     A file is ingested when its size and date are the same at two ticks in a row. If the process
     dies between the registration of a batch and the request of its run, the next tick requests it:
-    the catalogue holds the state, not a cursor.
+    the catalogue holds the state, not a cursor. The cursor only says for which moved and deleted
+    files results were updated already.
     """
     try:
         opened = home.open()
         store, catalogue = ArtifactStore(opened), Catalogue(opened.catalogue)
         with one_scanner(opened):
+            if n_restored := restore(store, catalogue):
+                context.log.warning(f"the catalogue was lost; {n_restored} batch(es) were restored")
+            restore_test_reads(store)
             reconcile(store, catalogue)
             scan = scan_library(opened, catalogue)
             cut_batches(catalogue, scan, most=BATCHES_PER_TICK)
@@ -72,13 +102,61 @@ def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorRe
     requested = set(context.instance.get_dynamic_partitions(str(track_batches.name)))
     waiting = [batch for batch in catalogue.batches() if batch not in requested][:BATCHES_PER_TICK]
     if not waiting:
+        requests = _follow_changes(context, home.context())
+        if requests:
+            names = ", ".join(sorted({str(request.job_name) for request in requests}))
+            context.log.info(f"files were moved or deleted; requesting {names}: {scan.sentence()}")
+            return SensorResult(run_requests=requests)
         recorded = "; the catalogue was updated" if scan.affects_catalogued_files else ""
         return SkipReason(f"no file to ingest{recorded}: {scan.sentence()}")
     context.log.info(f"requesting the ingest of {len(waiting)} track batch(es): {scan.sentence()}")
     return SensorResult(
-        run_requests=[RunRequest(run_key=f"ingest {b}", partition_key=b) for b in waiting],
+        run_requests=[
+            RunRequest(run_key=f"ingest {b}", job_name="ingest", partition_key=b) for b in waiting
+        ],
         dynamic_partitions_requests=[track_batches.build_add_request(waiting)],
     )
+
+
+def _follow_changes(context: SensorEvaluationContext, opened: Context) -> list[RunRequest]:
+    """Requests that bring existing results up to date with moved and deleted files.
+
+    Each job waits until the one before it has ended, because it reads its result. The cursor is
+    `<digest of the state of the library> <number of jobs requested for it>`.
+    """
+    state = hashlib.sha256(canonical_json(library_state(opened.catalogue))).hexdigest()[:16]
+    seen, _, count = (context.cursor or "").partition(" ")
+    n_requested = int(count) if seen == state and count.isdigit() else 0
+    if n_requested and _is_active(context.instance, FOLLOW_UPS[n_requested - 1]):
+        return []
+    planner = Planner(opened, experiments=())
+    plans = (planner.deduplication, planner.recommending, planner.publishing)
+    requests: list[RunRequest] = []
+    while n_requested < len(FOLLOW_UPS) and not requests:
+        requests = [
+            RunRequest(
+                run_key=f"{step.job} {' '.join(step.partition.values())} of {state}",
+                job_name=step.job,
+                partition_key=next(iter(step.partition.values()), None),
+            )
+            for step in plans[n_requested]()
+            if step.why_not is None and _exists(opened.store, step)
+        ]
+        n_requested += 1
+    context.update_cursor(f"{state} {n_requested}")
+    return requests
+
+
+def _is_active(instance: DagsterInstance, job: str) -> bool:
+    """Whether a run of the job is queued or under way."""
+    unfinished = RunsFilter(job_name=job, statuses=ACTIVE)
+    return instance.get_runs_count(unfinished) > 0
+
+
+def _exists(store: ArtifactStore, step: Step) -> bool:
+    """Whether the results of a step exist already. No sensor makes others for this reason."""
+    partition = partition_name(step.partition) if step.partition else ONE
+    return all(store.current_reference(stage.name, partition) for stage in stages_of(step.job))
 
 
 @run_status_sensor(

@@ -11,7 +11,7 @@ a reader sees either the whole artifact or nothing.
 import re
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,6 +165,19 @@ class ArtifactStore:
             return None
         reference = Reference(asset, partition, version)
         return reference if self.backend.has_record(reference) else None
+
+    def pointer_problem(self, reference: Reference) -> str | None:
+        """What is wrong with the pointer to the current version of a partition; None if nothing."""
+        data = self.backend.read_pointer(reference.asset, reference.partition)
+        version = (data or b"").decode(errors="replace").strip()
+        where = f"{self.location}/{reference.asset}/{reference.partition}/{CURRENT}"
+        if data is None:
+            return f"{where}: the pointer to the current version is missing"
+        if not _VERSION.fullmatch(version):
+            return f"{where}: the pointer to the current version is damaged ({version[:40]!r})"
+        if not self.backend.has_record(replace(reference, version=version)):
+            return f"{where}: it points to the version {version}, which does not exist"
+        return None
 
     def need(self, asset: str, partition: str) -> Artifact:
         """The current version of a partition, which must exist.

@@ -68,6 +68,13 @@ class Move:
     source: PathState
 
 
+_IF_DAMAGED = (
+    "If the file is damaged, restore it from a backup, or remove it: `melgraph run` then rebuilds "
+    "it from the artifacts and decodes nothing again"
+)
+_IDENTIFIED = (
+    "SELECT path, track_id FROM events WHERE batch = ? AND event = 'identified' ORDER BY seq"
+)
 _PATH_STATES = f"SELECT {', '.join(PathState._fields)} FROM files"
 
 
@@ -86,8 +93,7 @@ class Catalogue:
             raise StorageError(
                 f"the catalogue cannot be used ({error})",
                 where=self.path,
-                remedy="check the disk and its free space; restore the file from a backup if it "
-                "is damaged, or start a new home",
+                remedy=f"check the disk and its free space. {_IF_DAMAGED}",
             ) from error
 
     @contextmanager
@@ -121,7 +127,7 @@ class Catalogue:
             raise StorageError(
                 f"the catalogue cannot be used ({error})",
                 where=self.path,
-                remedy="restore the file from a backup, or start a new home",
+                remedy=_IF_DAMAGED,
             ) from error
 
     def _check_format(self, connection: sqlite3.Connection) -> int:
@@ -154,6 +160,41 @@ class Catalogue:
             catalogue_state.append(connection, events)
         return batch
 
+    def restore_batch(
+        self, batch: str, files: Iterable[LibraryFile], track_ids: Mapping[str, str]
+    ) -> None:
+        """Register a batch of an earlier catalogue, which was lost, under its own key.
+
+        Batches must be restored in the order of their keys.
+
+        Args:
+            batch: its key.
+            files: its files. The next scan compares the bytes of a file whose modification time
+                differs from the one given here.
+            track_ids: path of a file -> its track id.
+        """
+        now = _now()
+        with self._writing() as connection:
+            known = {path for (path,) in connection.execute("SELECT path FROM files")}
+            catalogue_state.append(
+                connection,
+                [
+                    Event(
+                        now,
+                        "changed" if file.path in known else "registered",
+                        file.path,
+                        file.bytes,
+                        file.mtime_ns,
+                        batch,
+                    )
+                    for file in sorted(files)
+                ]
+                + [
+                    Event(now, "identified", path, batch=batch, track_id=track_id)
+                    for path, track_id in track_ids.items()
+                ],
+            )
+
     def identify(self, batch: str, track_ids: Mapping[str, str]) -> None:
         """Record the track ids of the files of a batch. Unchanged track ids are not recorded again.
 
@@ -163,13 +204,7 @@ class Catalogue:
         """
         now = _now()
         with self._writing() as connection:
-            recorded_ids = dict(
-                connection.execute(
-                    "SELECT path, track_id FROM events"
-                    " WHERE batch = ? AND event = 'identified' ORDER BY seq",
-                    (batch,),
-                )
-            )
+            recorded_ids = dict(connection.execute(_IDENTIFIED, (batch,)))
             catalogue_state.append(
                 connection,
                 [
@@ -274,6 +309,46 @@ class Catalogue:
                 (track_id,),
             )
             return [path for path, _ in rows]
+
+    def fate(self, path: str, track_id: str) -> str | None:
+        """What has happened to a track that was registered at a path, as far as scans recorded it.
+
+        Returns:
+            `removed` if no path holds the track now, `replaced` if its path was registered again
+            with other bytes; None if a path should still hold the track.
+        """
+        with self._open() as connection:
+            rows = connection.execute("SELECT state FROM files WHERE track_id = ?", (track_id,))
+            states = {state for (state,) in rows}
+            if states:
+                return None if HERE in states else "removed"
+            query = "SELECT 1 FROM files WHERE path = ? AND track_id IS NOT ?"
+            return "replaced" if connection.execute(query, (path, track_id)).fetchone() else None
+
+    def problems(self, recordings: Mapping[str, Mapping[str, str]]) -> list[str]:
+        """What is wrong with the file of the catalogue. Reads all of it.
+
+        Args:
+            recordings: batch -> registered path -> track id, from the records of `tracks`.
+
+        Returns:
+            One line per problem; empty if the file is intact and agrees with the records.
+        """
+        if not self.path.is_file():
+            return [f"{self.path}: the catalogue is missing; `melgraph run` rebuilds it"]
+        try:
+            with self._open() as connection:
+                found = [text for (text,) in connection.execute("PRAGMA integrity_check")]
+                problems = [] if found == ["ok"] else found
+                if not problems and catalogue_state.differs_from_events(connection):
+                    problems.append("the state of the files does not follow from the events")
+                for batch, track_ids in recordings.items():
+                    identified = dict(connection.execute(_IDENTIFIED, (batch,)))
+                    if identified and identified != dict(track_ids):  # empty: not entered yet
+                        problems.append(f"the tracks of {batch} differ from those in its record")
+        except StorageError as error:
+            problems = [error.what]
+        return [f"{self.path}: {problem}" for problem in problems]
 
     # -- state of the scan -------------------------------------------------------------------------
 

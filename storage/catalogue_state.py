@@ -7,6 +7,7 @@ batch) are updated in the transaction that appends an event, so that no query re
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from typing import NamedTuple
 
 FORMAT = 2
@@ -144,6 +145,23 @@ def rebuild(connection: sqlite3.Connection) -> None:
     rows = connection.execute(f"SELECT {_COLUMNS} FROM events ORDER BY seq").fetchall()
     for row in rows:
         _apply(connection, Event(*row))
+
+
+def differs_from_events(connection: sqlite3.Connection) -> bool:
+    """Whether the stored state differs from the one that follows from the events.
+
+    The comparison uses a temporary copy, because an audit writes nothing.
+    """
+    stored = _state(connection)
+    with closing(sqlite3.connect("")) as copy:
+        connection.backup(copy)
+        rebuild(copy)
+        return _state(copy) != stored
+
+
+def _state(connection: sqlite3.Connection) -> list[list[tuple[object, ...]]]:
+    queries = ("SELECT * FROM files ORDER BY path", "SELECT * FROM batches ORDER BY batch")
+    return [connection.execute(query).fetchall() for query in queries]
 
 
 def _apply(connection: sqlite3.Connection, event: Event) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from melgraph.storage.artifacts import Artifact, ArtifactStore
-from melgraph.storage.errors import ArtifactMissing, StorageError
+from melgraph.storage.errors import ArtifactCorrupt, ArtifactMissing, StorageError
 from melgraph.storage.library import Library
 from melgraph.storage.records import RECORD_NAME, Recording, Reference, parse_record
 
@@ -34,26 +34,51 @@ class Link:
     repeated: bool = False
 
 
+@dataclass(frozen=True)
+class Source:
+    """A source recording, as it is now.
+
+    Attributes:
+        recording: as recorded.
+        place: the path at which the recorded bytes are now; None if they are nowhere.
+        since: what the catalogue knows has happened to it: `removed` or `replaced`; None if it is
+            as recorded, or if the catalogue knows nothing that explains the problem.
+        problem: what is wrong, if the catalogue does not explain it; None if nothing is.
+    """
+
+    recording: Recording
+    place: str | None = None
+    since: str | None = None
+    problem: str | None = None
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the recorded bytes are at another path now."""
+        return self.place is not None and self.place != self.recording.path
+
+
 @dataclass
 class Chain:
     """The whole chain of one artifact.
 
     Attributes:
         links: the artifact, its inputs and their inputs, depth first.
-        moved: recorded path -> current path, for every recording that was moved.
-        sources: the source recordings, each with its problems (empty: verified).
+        sources: the source recordings.
     """
 
     links: list[Link] = field(default_factory=list)
-    moved: dict[str, str] = field(default_factory=dict)
-    sources: list[tuple[Recording, list[str]]] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:
         """All problems of all artifacts and source recordings."""
         of_artifacts = [problem for link in self.links for problem in link.problems]
-        of_sources = [problem for _, problems in self.sources for problem in problems]
-        return of_artifacts + of_sources
+        return of_artifacts + [source.problem for source in self.sources if source.problem]
+
+    @property
+    def lost(self) -> list[Source]:
+        """The sources that were removed or replaced since, as the catalogue knows."""
+        return [source for source in self.sources if source.since]
 
 
 def trace(
@@ -62,6 +87,8 @@ def trace(
     *,
     file: str | None = None,
     locate: Callable[[str], list[str]] = lambda track_id: [],
+    explain: Callable[[Recording], str | None] = lambda recording: None,
+    used: Callable[[Artifact], set[str] | None] = lambda artifact: None,
     on_link: Callable[[Link], None] = lambda link: None,
 ) -> Chain:
     """Follow the inputs of an artifact to its source recordings, and verify every file.
@@ -71,6 +98,11 @@ def trace(
         start: the artifact to trace.
         file: one of its files. If it is given, the sources are the recordings of that file only.
         locate: track id -> all paths at which the track has been, to find moved files.
+        explain: a recording whose bytes are nowhere -> what the catalogue knows has happened to it
+            (`Source.since`).
+        used: an artifact -> the ids of the tracks that it uses of its inputs; None for all. It is
+            called only if a recording is not as recorded, and decides whether that recording
+            counts.
         on_link: called with each link as soon as it is verified.
     """
     chain = Chain()
@@ -79,12 +111,63 @@ def trace(
         chain.links.append(link)
         on_link(link)
     library = store.home.open_library()
-    for recording in _sources(chain, start, file):
-        place, problems = _verify_source(library, recording, locate)
-        chain.sources.append((recording, problems))
-        if place is not None and place != recording.path:
-            chain.moved[recording.path] = place
+    sources = [
+        _verify_source(library, recording, locate, explain)
+        for recording in _sources(chain, start, file)
+    ]
+    if any(source.since or source.problem for source in sources) and not start.record.recordings:
+        used_ids = _used_ids(chain, start.reference, used)
+        sources = [
+            source
+            for source in sources
+            if not (source.since or source.problem) or source.recording.track_id in used_ids
+        ]
+    chain.sources = sources
     return chain
+
+
+def _used_ids(
+    chain: Chain, start: Reference, used: Callable[[Artifact], set[str] | None]
+) -> set[str]:
+    """The ids of the tracks that an artifact was made from, directly or through its inputs.
+
+    An artifact that reads a selection of tracks (a dataset) and whole batches uses only the
+    selected tracks of these batches.
+    """
+    artifacts = {link.reference: link.artifact for link in chain.links}
+    known: dict[Reference, set[str]] = {}
+
+    def is_batch(reference: Reference) -> bool:
+        """Whether an artifact is made from nothing but recordings, or from such artifacts."""
+        artifact = artifacts.get(reference)
+        if artifact is None:
+            return False
+        parents = [artifacts.get(parent) for parent in artifact.record.spec.inputs]
+        return all(parent is not None and not parent.record.spec.inputs for parent in parents)
+
+    def ids_of(reference: Reference) -> set[str]:
+        if reference not in known:
+            known[reference] = set()  # an artifact is no input of itself
+            artifact = artifacts.get(reference)
+            if artifact is not None:
+                known[reference] = collect(artifact)
+        return known[reference]
+
+    def collect(artifact: Artifact) -> set[str]:
+        selected = used(artifact)
+        parents = artifact.record.spec.inputs
+        if not parents:
+            own = {recording.track_id for recording in artifact.record.recordings} - {None}
+            return {str(track_id) for track_id in own if selected is None or track_id in selected}
+        if selected is not None:
+            return selected
+        batches = [parent for parent in parents if is_batch(parent)]
+        others = [parent for parent in parents if parent not in batches]
+        selections = [parent for parent in others if (a := artifacts.get(parent)) and used(a)]
+        ids = set[str]().union(*map(ids_of, others))
+        return ids if selections else ids.union(*map(ids_of, batches))
+
+    return ids_of(start)
 
 
 def _walk(
@@ -105,6 +188,8 @@ def _walk(
         yield Link(reference, depth, None, [] if repeated else [f"{error.where}: {what}"])
         return
     problems = [] if repeated else store.verify(artifact)
+    if not repeated and start is None and (problem := store.pointer_problem(reference)):
+        problems.append(problem)
     if digest and artifact.record.digest != digest:
         # It was made again later, with other bytes than those that the artifact above recorded.
         problems.append(f"{artifact.location}: differs from the input of the artifact above")
@@ -131,24 +216,29 @@ def _sources(chain: Chain, start: Artifact, file: str | None) -> list[Recording]
 
 
 def _verify_source(
-    library: Library, recording: Recording, locate: Callable[[str], list[str]]
-) -> tuple[str | None, list[str]]:
-    """The path at which the recorded bytes are now, or None, and the problems."""
+    library: Library,
+    recording: Recording,
+    locate: Callable[[str], list[str]],
+    explain: Callable[[Recording], str | None],
+) -> Source:
+    """Search for the recorded bytes at all paths at which the recording has been."""
     if recording.sha256 is None:
-        return None, []  # it could not be read during the ingest, so nothing was made from it
+        return Source(recording)  # it could not be read during the ingest: nothing was made from it
     places = [recording.path]
     if recording.track_id is not None:
         places += [path for path in locate(recording.track_id) if path != recording.path]
-    problem = "missing"
+    problem = "missing, and no scan has recorded a deletion"
     for place in places:
         try:
             if library.sha256(place) == recording.sha256:
-                return place, []
+                return Source(recording, place)
             if place == recording.path:
                 problem = "its content has changed: the SHA-256 differs from the recorded one"
         except OSError:
             continue
-    return None, [f"{library.where(recording.path)}: {problem}"]
+    if since := explain(recording):
+        return Source(recording, since=since)
+    return Source(recording, problem=f"{library.where(recording.path)}: {problem}")
 
 
 def find_artifact(store: ArtifactStore, text: str) -> tuple[Artifact, str | None]:
@@ -223,6 +313,22 @@ def _artifact_at(store: ArtifactStore, parts: list[str]) -> Artifact | None:
     if len(parts) >= 3:
         return store.find(Reference(*parts[:3]))
     if len(parts) == 2:
-        return store.current(*parts)
+        return _current(store, *parts)
     partitions = store.partitions(parts[0])
-    return store.current(parts[0], partitions[0]) if len(partitions) == 1 else None
+    return _current(store, parts[0], partitions[0]) if len(partitions) == 1 else None
+
+
+def _current(store: ArtifactStore, asset: str, partition: str) -> Artifact | None:
+    """The current version; None if there is no such partition.
+
+    Raises:
+        ArtifactCorrupt: the pointer to the current version is damaged.
+    """
+    artifact = store.current(asset, partition)
+    if artifact is None and partition in store.partitions(asset):
+        raise ArtifactCorrupt(
+            store.pointer_problem(Reference(asset, partition, "")) or "the pointer is damaged",
+            where=f"{store.location}/{asset}/{partition}",
+            remedy=f"materialize {asset} for {partition} again",
+        )
+    return artifact

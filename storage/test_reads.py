@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from filelock import FileLock
 
 from melgraph.storage.errors import StorageError
-from melgraph.storage.home import Home
+from melgraph.storage.home import Home, write_aside
 from melgraph.storage.records import Reference
 
 FORMAT = 1
@@ -64,26 +64,44 @@ def register_read(
         kind: see `TestRead.kind`.
         run: id of the Dagster run, if known.
     """
-    read = TestRead(
-        dataset=str(dataset),
-        tracks=part_digest(test_ids),
-        reader=str(reader),
-        kind=kind,
-        run=run,
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    read = TestRead(str(dataset), part_digest(test_ids), str(reader), kind, run, at)
     path = home.root / FILE
-    home.locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(home.locks / "test_reads.lock"):
+    with _locked(home):
         registered = {(each.dataset, each.reader) for each in list_test_reads(home)}
         if (read.dataset, read.reader) in registered:
             return
-        line = json.dumps({"format": FORMAT, **asdict(read)}) + "\n"
         is_torn = path.is_file() and not path.read_bytes().endswith(b"\n")
         with path.open("ab") as file:
-            file.write((b"\n" if is_torn and path.stat().st_size else b"") + line.encode())
+            file.write((b"\n" if is_torn and path.stat().st_size else b"") + _line(read))
             file.flush()
             os.fsync(file.fileno())
+
+
+def is_lost(home: Home) -> bool:
+    """Whether there is no register."""
+    return not (home.root / FILE).is_file()
+
+
+def restore_register(home: Home, reads: Iterable[TestRead]) -> None:
+    """Write a register that was lost. An existing register stays as it is.
+
+    Args:
+        home: the home of the register.
+        reads: the reads that are still known, from the artifacts that were made with the labels.
+    """
+    with _locked(home):
+        if is_lost(home):
+            write_aside(home.root / FILE, b"".join(map(_line, reads)))
+
+
+def _locked(home: Home) -> FileLock:
+    home.locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(home.locks / "test_reads.lock")
+
+
+def _line(read: TestRead) -> bytes:
+    return (json.dumps({"format": FORMAT, **asdict(read)}) + "\n").encode()
 
 
 def part_digest(test_ids: Iterable[str]) -> str:

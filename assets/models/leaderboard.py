@@ -69,7 +69,7 @@ def write_leaderboard(store: ArtifactStore, work: Work) -> None:
     rows = _ranked([_row(e, reads, _figures) for e in genres], genres, by="accuracy",
                    against=_against)  # fmt: skip
     if rows:
-        write_table(pl.DataFrame(rows, infer_schema_length=None), work.folder / TABLE)
+        write_table(_table(rows), work.folder / TABLE)
     write_json(work.folder / REPORT, rows)
     work.facts.update(
         experiments=len(evaluations),
@@ -80,9 +80,16 @@ def write_leaderboard(store: ArtifactStore, work: Work) -> None:
     if taggers:
         tag_rows = _ranked([_row(e, reads, _tag_figures) for e in taggers], taggers, by="pr_auc",
                            against=_tags_against)  # fmt: skip
-        write_table(pl.DataFrame(tag_rows, infer_schema_length=None), work.folder / TAG_TABLE)
+        write_table(_table(tag_rows), work.folder / TAG_TABLE)
         write_json(work.folder / TAG_REPORT, tag_rows)
         work.facts["tag_rows"] = tag_rows
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """The rows as a table. Parquet cannot store `looks` if no row has one."""
+    if not any(row["looks"] for row in rows):
+        rows = [{**row, "looks": None} for row in rows]
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def _ranked(

@@ -1,9 +1,15 @@
 """`melgraph reproduce ARTIFACT`: make an artifact again from its record, and compare the bytes."""
 
+from __future__ import annotations
+
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from melgraph.pipelines.commands import audit
+
+if TYPE_CHECKING:
+    from melgraph.storage.artifacts import Artifact, ArtifactStore
 
 SUMMARY = "Make an artifact again from its record and compare the bytes."
 DESCRIPTION = """\
@@ -20,7 +26,7 @@ DIFFERS = 1
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The artifact."""
-    audit.add_arguments(parser)
+    audit.add_artifact_argument(parser)
 
 
 def run(options: Namespace) -> int:
@@ -31,8 +37,10 @@ def run(options: Namespace) -> int:
     """
     import tempfile
 
+    from melgraph.ml.errors import UserError
     from melgraph.pipelines.instance import prepare
     from melgraph.storage.artifacts import ArtifactStore
+    from melgraph.storage.errors import StorageError
 
     home = audit.home_of(options.artifact)
     store = ArtifactStore(home)
@@ -41,16 +49,41 @@ def run(options: Namespace) -> int:
     from melgraph.assets.stages import remake
 
     print(f"making {artifact.reference} again in a temporary folder")
-    with tempfile.TemporaryDirectory(prefix="melgraph-") as folder:
-        different = remake(store, artifact, Path(folder))
     n_files = len(artifact.record.files)
+    try:
+        with tempfile.TemporaryDirectory(prefix="melgraph-") as folder:
+            different = remake(store, artifact, Path(folder))
+    except (StorageError, UserError):
+        if _print_lost_sources(store, artifact):
+            return DIFFERS
+        raise
     if different:
         print(f"{len(different)} of {n_files} file(s) differ:")
         print("\n".join(f"  {name}" for name in different))
-        print(
-            f"recorded on: {artifact.record.environment}\n"
-            "(another processor or other package versions can change the last bits of numbers)"
-        )
+        if not _print_lost_sources(store, artifact):
+            print(
+                f"recorded on: {artifact.record.environment}\n"
+                "(another processor or other package versions can change the last bits of numbers)"
+            )
         return DIFFERS
     print(f"all {n_files} file(s) have the recorded bytes")
     return 0
+
+
+def _print_lost_sources(store: ArtifactStore, artifact: Artifact) -> bool:
+    """Print the recordings that the artifact is made from and that are no longer as recorded.
+
+    Returns:
+        Whether there are any. Artifacts that are made from other artifacts need no recording.
+    """
+    record = artifact.record
+    parents = [store.get(reference).record.spec for reference in record.spec.inputs]
+    if not record.recordings and any(parent.inputs for parent in parents):
+        return False
+    chain = audit.trace_artifact(store, artifact)
+    lost = [source for source in chain.sources if source.since or source.problem]
+    if lost:
+        print(f"it cannot be made again: {len(lost)} source recording(s) are not as recorded")
+    for source in lost:
+        print(f"  {source.problem or f'{source.recording.path}: {source.since} since'}")
+    return bool(lost)

@@ -15,10 +15,12 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.embeddings import embeddings
 from melgraph.assets.materialize import readable_references
+from melgraph.assets.models import leaderboard
 from melgraph.assets.models.tracking.tracker import Tracker
 from melgraph.assets.recommendations import recommendations
 from melgraph.assets.resources import HomeResource
-from melgraph.assets.stages import EMBEDDINGS, ENCODERS, RECOMMENDATIONS, STAGES
+from melgraph.assets.stage import ONE
+from melgraph.assets.stages import EMBEDDINGS, ENCODERS, LEADERBOARD, RECOMMENDATIONS, STAGES
 from melgraph.ml.errors import UserError
 from melgraph.ml.sample_library import render_track
 from melgraph.pipelines.cli import main
@@ -30,6 +32,7 @@ from melgraph.pipelines.summary import summarise
 from melgraph.storage.records import RECORD_NAME, Spec
 from melgraph.storage.spectrogram_store import SpectrogramStore
 from melgraph.storage.tables import read_table
+from melgraph.storage.test_reads import list_test_reads
 from tests.conftest import MadeHome
 
 RATE = 22050
@@ -221,6 +224,47 @@ def test_a_changed_file_takes_the_place_of_the_old_and_a_moved_one_keeps_its_own
     unchanged = ids.keys() - {changed, moved}
     assert now.keys() == unchanged | {changed, target}
     assert all(now[path] == ids[path] for path in unchanged)
+
+
+def test_a_lost_catalogue_and_a_lost_register_are_rebuilt(home_copy):
+    """Nothing is new, nothing is decoded again; also of a file that moved in the meantime."""
+    home = home_copy(library=True)
+    run(home)
+    before = records(home)
+    states, reads = home.catalogue.path_states(), list_test_reads(home.home)
+    assert reads
+    home.home.catalogue.unlink()
+    (home.root / "test_reads.jsonl").unlink()
+    old_path = min(path for path in states if path.startswith("blues/"))
+    moved = (home.library / old_path).rename(home.library / "renamed.wav")
+    out = io.StringIO()
+    report = run_stages(home.home, experiments=["small-cnn"], out=out)
+    assert "it was lost; rebuilt from the artifacts of 1 track batch(es)" in out.getvalue()
+    assert "1 moved" in out.getvalue()
+    assert report.failed == 0
+    assert {name for name in set(records(home)) - set(before) if name.startswith("tracks")} == set()
+    assert home.catalogue.batches() == ["batch-000001"]
+    restored = home.catalogue.path_states()
+    new_path = moved.relative_to(home.library).as_posix()
+    assert restored.pop(new_path).origin == old_path
+    assert {p: s.track_id for p, s in restored.items()} == {
+        p: s.track_id for p, s in states.items()
+    }
+    assert {(r.dataset, r.tracks, r.reader, r.kind, r.run) for r in list_test_reads(home.home)} == {
+        (r.dataset, r.tracks, r.reader, r.kind, r.run) for r in reads
+    }
+
+
+def test_a_leaderboard_without_any_registered_read(home_copy, monkeypatch):
+    home = home_copy()
+    monkeypatch.setattr(leaderboard, "list_test_reads", lambda home: [])
+    artifact, _ = home.store.produce(
+        LEADERBOARD.plan(home.context, ONE), partial(leaderboard.write_leaderboard, home.store)
+    )
+    assert read_table(artifact.folder / "leaderboard.parquet")["looks"].to_list() == [None]
+    assert leaderboard.board_row(artifact.facts["rows"][0])["looks at this test split"] == (
+        "not registered"
+    )
 
 
 def test_a_failed_step_stops_only_what_needs_it(home_copy, monkeypatch):

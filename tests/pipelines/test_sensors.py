@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from dagster import (
     DagsterEvent,
     DagsterInstance,
     DagsterRun,
+    DagsterRunStatus,
     MultiPartitionKey,
     RunRequest,
     SensorResult,
@@ -21,7 +23,8 @@ from dagster import (
 
 from melgraph.assets.partitions import Partitions, track_batches
 from melgraph.assets.resources import HomeResource
-from melgraph.assets.stages import EMBEDDINGS
+from melgraph.assets.stage import ONE, Stage
+from melgraph.assets.stages import DUPLICATES, EMBEDDINGS, PAGES, RECOMMENDATIONS
 from melgraph.pipelines import sensors
 from melgraph.pipelines.deployment import build_definitions
 from melgraph.pipelines.intake import cut_batches, one_scanner, scan_library
@@ -132,6 +135,53 @@ def test_what_became_of_known_files_is_noted_and_starts_nothing(home, instance):
     )
     assert catalogue.moved_paths() == {"c.mp3": ["batch-000001", "a.mp3"]}
     assert catalogue.missing_paths() == ["a.mp3", "deleted.mp3"]
+
+
+def test_a_deletion_that_comes_alone_is_followed(home_copy, instance, monkeypatch):
+    """Duplicates, then recommendations, then pages: each when the one before it has ended."""
+    copied = home_copy(library=True)
+    put_in_service(copied, "mel-statistics")
+    monkeypatch.setenv("MELGRAPH_HOME", str(copied.root))
+    instance.add_dynamic_partitions(str(track_batches.name), copied.catalogue.batches())
+    cursor = None
+
+    def next_tick() -> list[tuple[str | None, str | None]]:
+        nonlocal cursor
+        with build_sensor_context(
+            instance=instance, cursor=cursor, resources={"home": HomeResource()}
+        ) as context:
+            answer = sensors.new_tracks(context)
+            cursor = context.cursor
+        if isinstance(answer, SkipReason):
+            return []
+        return [(request.job_name, request.partition_key) for request in answer.run_requests or []]
+
+    def materialize(stage: Stage, partition: str = ONE) -> None:
+        context = copied.context
+        context.store.produce(stage.plan(context, partition), partial(stage.write, context.store))
+
+    for stage in (DUPLICATES, PAGES):  # the copy has other encoders in service, so pages differ
+        materialize(stage)
+    assert [next_tick() for _ in range(2)] == [[], []]
+    (copied.library / deleted(copied)).unlink()
+    assert next_tick() == [("deduplication", None)]
+    run = instance.create_run_for_job(
+        build_definitions(copied.context.specs).resolve_job_def("deduplication"),
+        status=DagsterRunStatus.STARTED,
+    )
+    assert next_tick() == []  # it is under way
+    materialize(DUPLICATES)
+    instance.report_run_canceled(run)
+    assert next_tick() == [("recommending", "mel-statistics")]
+    materialize(RECOMMENDATIONS, "mel-statistics")
+    assert next_tick() == [("publishing", None)]
+    assert [next_tick() for _ in range(2)] == [[], []]
+
+
+def deleted(copied: MadeHome) -> str:
+    """A good track of the home, to be deleted."""
+    states = copied.catalogue.path_states()
+    return min(path for path in states if path.startswith("blues/"))
 
 
 def test_an_unsettled_file_is_left_for_later(home, instance):

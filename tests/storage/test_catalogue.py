@@ -452,3 +452,40 @@ def test_what_is_asked_of_a_few_files_does_not_read_the_many(many_files, monkeyp
             act(one)
         steps.append(taken)
     assert steps[1] <= 1.5 * steps[0] + 20, steps
+
+
+def test_damage_to_the_catalogue_is_found(catalogue):
+    """Of its file, of the derived state, of the tracks; and nothing is written by the check."""
+    batch = catalogue.register_batch([LibraryFile("a.mp3", 1, 1), LibraryFile("b.mp3", 2, 2)])
+    ids = {"a.mp3": "a" * 32, "b.mp3": "b" * 32}
+    assert catalogue.problems({batch: ids}) == []  # the ingest has not been entered yet
+    catalogue.identify(batch, ids)
+    before = catalogue.path.read_bytes()
+    assert catalogue.problems({batch: ids}) == []
+    assert catalogue.problems({}) == []
+    (problem,) = catalogue.problems({batch: ids | {"b.mp3": "c" * 32}})
+    assert problem == f"{catalogue.path}: the tracks of {batch} differ from those in its record"
+    assert catalogue.path.read_bytes() == before
+    with closing(sqlite3.connect(catalogue.path)) as connection, connection:
+        connection.execute("UPDATE files SET state = 'missing' WHERE path = 'b.mp3'")
+    (problem,) = catalogue.problems({batch: ids})
+    assert "the state of the files does not follow from the events" in problem
+    catalogue.path.write_bytes(before[:100] + b"\xff" * (len(before) - 100))
+    (problem,) = catalogue.problems({batch: ids})
+    assert "the catalogue cannot be used" in problem
+    catalogue.path.unlink()
+    (problem,) = catalogue.problems({batch: ids})
+    assert "is missing; `melgraph run` rebuilds it" in problem
+    assert not catalogue.path.exists()
+
+
+def test_a_restored_batch_has_its_key_and_its_tracks(catalogue, tmp_path):
+    first = catalogue.register_batch([LibraryFile("a.mp3", 1, 1), LibraryFile("b.mp3", 2, 2)])
+    catalogue.identify(first, {"a.mp3": "a" * 32})
+    second = catalogue.register_batch([LibraryFile("b.mp3", 3, 3)])
+    catalogue.identify(second, {"b.mp3": "b" * 32})
+    restored = Catalogue(tmp_path / "restored.sqlite")
+    for batch, ids in ((first, {"a.mp3": "a" * 32}), (second, {"b.mp3": "b" * 32})):
+        restored.restore_batch(batch, catalogue.batch_files(batch), ids)
+    assert restored.path_states() == catalogue.path_states()
+    assert restored.register_batch([LibraryFile("c.mp3", 3, 3)]) == "batch-000003"

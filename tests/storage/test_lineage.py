@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work, file_sha256
 from melgraph.storage.catalogue import Catalogue, LibraryFile
 from melgraph.storage.errors import ArtifactCorrupt, ArtifactMissing
-from melgraph.storage.lineage import find_artifact, trace
+from melgraph.storage.lineage import Source, find_artifact, trace
 from melgraph.storage.records import RECORD_NAME, Recording, Spec
 
 SOUNDS = {"blues/a.wav": b"a" * 50, "rock/b.wav": b"b" * 60, "rock/c.wav": b"c" * 70}
 
 
+MISSING = "missing, and no scan has recorded a deletion"
 CHANGED = "its content has changed: the SHA-256 differs from the recorded one"
 
 
@@ -69,10 +70,10 @@ def test_the_chain_ends_at_the_recordings(store, chain):
         (2, "tracks_2", False),
         (1, "tracks_1", True),  # shared, and verified only once
     ]
-    assert [r.path for r, _ in full_chain.sources] == [*sorted([*SOUNDS, "lost.wav"])]
+    assert [s.recording.path for s in full_chain.sources] == [*sorted([*SOUNDS, "lost.wav"])]
     assert trace(store, chain["mel_1"]).sources == [
-        (recording(store, "blues/a.wav"), []),
-        (recording(store, "rock/b.wav"), []),
+        Source(recording(store, "blues/a.wav"), "blues/a.wav"),
+        Source(recording(store, "rock/b.wav"), "rock/b.wav"),
     ]
 
 
@@ -112,7 +113,7 @@ def test_a_missing_input_is_named_once_and_the_rest_is_still_verified(store, cha
         f"{chain['tracks_1'].folder}: the artifact or its record is missing",
         f"{chain['mel_2'].folder}/a.bin: 1 bytes, recorded 3",
     ]
-    assert [r.path for r, _ in full_chain.sources] == ["lost.wav", "rock/c.wav"]
+    assert [s.recording.path for s in full_chain.sources] == ["lost.wav", "rock/c.wav"]
 
 
 def test_an_input_made_again_with_other_bytes_is_noticed(store, chain):
@@ -132,17 +133,18 @@ def test_a_recording_that_moved_is_found_where_it_is(store, chain):
     catalogue = Catalogue(store.home.catalogue)
     (library / "new").mkdir()
     (library / "rock" / "b.wav").rename(library / "new" / "place.wav")
-    assert trace(store, chain["mel_1"]).problems == [f"{library}/rock/b.wav: missing"]
+    assert trace(store, chain["mel_1"]).problems == [f"{library}/rock/b.wav: {MISSING}"]
     batch = catalogue.register_batch([LibraryFile("new/place.wav", 60, 1)])
     moved = recording(store, "new/place.wav")
     catalogue.identify(batch, {"new/place.wav": moved.track_id})
     full_chain = trace(store, chain["mel_1"], locate=catalogue.locations)
     assert full_chain.problems == []
-    assert full_chain.moved == {"rock/b.wav": "new/place.wav"}
+    places = [source.place for source in full_chain.sources if source.has_moved]
+    assert places == ["new/place.wav"]
     # The other place holds other bytes by now: the recording is still missing, not changed.
     (library / "new" / "place.wav").write_bytes(b"other")
     assert trace(store, chain["mel_1"], locate=catalogue.locations).problems == [
-        f"{library}/rock/b.wav: missing"
+        f"{library}/rock/b.wav: {MISSING}"
     ]
 
 
@@ -152,8 +154,84 @@ def test_a_recording_that_changed_or_is_gone_is_named(store, chain):
     (library / "rock" / "b.wav").unlink()
     assert trace(store, chain["model"]).problems == [
         f"{library}/blues/a.wav: {CHANGED}",
-        f"{library}/rock/b.wav: missing",
+        f"{library}/rock/b.wav: {MISSING}",
     ]
+
+
+def test_what_the_catalogue_knows_is_no_problem(store, chain):
+    """Removed, replaced: each has its word. A recording that should be there is a problem."""
+    library = Path(store.home.library)
+    catalogue = Catalogue(store.home.catalogue)
+    for number, tracks in enumerate(("tracks_1", "tracks_2"), start=1):
+        recordings = [r for r in chain[tracks].record.recordings if r.track_id]
+        files = [LibraryFile(r.path, (library / r.path).stat().st_size, 1) for r in recordings]
+        assert catalogue.register_batch(files) == f"batch-{number:06d}"
+        catalogue.identify(f"batch-{number:06d}", {r.path: r.track_id for r in recordings})
+
+    def since() -> dict[str, str | None]:
+        full_chain = trace(
+            store, chain["model"], explain=lambda r: catalogue.fate(r.path, r.track_id or "")
+        )
+        assert [s for s in full_chain.sources if s.since] == full_chain.lost
+        return {s.recording.path: s.since or s.problem for s in full_chain.sources if not s.place}
+
+    (library / "blues" / "a.wav").unlink()
+    (library / "rock" / "b.wav").write_bytes(b"another take")
+    (library / "rock" / "c.wav").write_bytes(b"damaged")
+    assert set(since().values()) - {None} == {
+        f"{library}/blues/a.wav: {MISSING}",
+        f"{library}/rock/b.wav: {CHANGED}",
+        f"{library}/rock/c.wav: {CHANGED}",
+    }
+    catalogue.note_missing(["blues/a.wav"])
+    catalogue.register_batch([LibraryFile("rock/b.wav", 12, 2)])
+    assert since() == {
+        "lost.wav": None,
+        "blues/a.wav": "removed",
+        "rock/b.wav": "replaced",
+        "rock/c.wav": f"{library}/rock/c.wav: {CHANGED}",
+    }
+
+
+def test_only_recordings_that_were_used_count(store, chain):
+    """A dataset selects tracks; an artifact that reads it uses only these of whole batches."""
+    library = Path(store.home.library)
+    a, b, c = (recording(store, path).track_id for path in SOUNDS)
+    dataset = produce(store, "datasets", "genres", chain["tracks_1"], chain["tracks_2"])
+    model = produce(store, "model", "of-dataset", dataset, chain["mel_1"])
+    vectors = produce(store, "embeddings", "batch-000001", model, chain["mel_1"])
+    for path in SOUNDS:
+        (library / path).unlink()
+
+    def used(artifact: Artifact) -> set[str] | None:
+        return {"datasets": {a}, "tracks": {a, c}}.get(artifact.reference.asset)
+
+    def missing(artifact: Artifact) -> list[str]:
+        return [s.recording.path for s in trace(store, artifact, used=used).sources if s.problem]
+
+    assert missing(dataset) == missing(model) == ["blues/a.wav"]
+    assert missing(chain["model"]) == ["blues/a.wav", "rock/c.wav"]  # b was not good
+    assert missing(vectors) == ["blues/a.wav"]
+    assert len(trace(store, chain["model"]).problems) == 3
+    assert b not in {s.recording.track_id for s in trace(store, model, used=used).sources}
+
+
+def test_a_damaged_pointer_is_a_problem(store, chain):
+    pointer = store.root / "mel" / "batch-000001" / "current"
+    version = pointer.read_bytes()
+    for content, what in [
+        (bytes([version[0] ^ 64]) + version[1:], "is damaged"),
+        (b"0" * 32, "which does not exist"),
+        (None, "is missing"),
+    ]:
+        pointer.unlink()
+        if content is not None:
+            pointer.write_bytes(content)
+        (problem,) = trace(store, chain["model"]).problems
+        assert problem.startswith(f"{pointer}: ")
+        assert what in problem
+        pointer.write_bytes(version)
+    assert trace(store, chain["model"]).problems == []
 
 
 def test_two_recordings_that_were_at_one_path_are_both_sources(store, chain):
@@ -162,7 +240,7 @@ def test_two_recordings_that_were_at_one_path_are_both_sources(store, chain):
     newer = produce(store, "tracks", "batch-000003", recordings=[recording(store, "blues/a.wav")])
     both = produce(store, "model", "both", newer, chain["tracks_1"])
     full_chain = trace(store, both)
-    assert [r.path for r, _ in full_chain.sources] == [
+    assert [s.recording.path for s in full_chain.sources] == [
         "blues/a.wav",
         "blues/a.wav",
         "rock/b.wav",
@@ -173,9 +251,9 @@ def test_two_recordings_that_were_at_one_path_are_both_sources(store, chain):
 def test_only_the_recordings_of_the_file_asked_about_are_its_sources(store, chain):
     a, b = (recording(store, p, f) for p, f in [("blues/a.wav", "a.bin"), ("rock/b.wav", "b.bin")])
     dream = produce(store, "dreams", "recipe", chain["model"], recordings=[a, b])
-    assert [r for r, _ in trace(store, dream, file="a.bin").sources] == [a]
-    assert [r for r, _ in trace(store, dream).sources] == [a, b]
-    assert [r for r, _ in trace(store, dream, file="report.html").sources] == [a, b]
+    assert [s.recording for s in trace(store, dream, file="a.bin").sources] == [a]
+    assert [s.recording for s in trace(store, dream).sources] == [a, b]
+    assert [s.recording for s in trace(store, dream, file="report.html").sources] == [a, b]
 
 
 # ---- what a user means

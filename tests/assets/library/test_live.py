@@ -305,7 +305,8 @@ def test_the_audit_finds_what_moved(music):
     music.run()
     chain = trace(music.store, music.batches()[0].artifact, locate=music.catalogue.locations)
     assert chain.problems == []
-    assert chain.moved == {"rock/a.wav": "Rock/a.wav", "rock/b.wav": "Rock/b.wav"}
+    places = {s.recording.path: s.place for s in chain.sources if s.has_moved}
+    assert places == {"rock/a.wav": "Rock/a.wav", "rock/b.wav": "Rock/b.wav"}
 
 
 def test_the_source_of_a_dream_is_found_where_it_is_now(music):

@@ -8,6 +8,7 @@ import sys
 import pytest
 from mutagen.flac import FLAC
 
+from melgraph.assets.library.tracks import GOOD, Tracks
 from melgraph.pipelines.cli import main
 from melgraph.storage.artifacts import file_sha256
 from melgraph.storage.catalogue import LibraryFile
@@ -117,9 +118,50 @@ def test_a_source_that_is_changed_or_gone_is_named(home_copy, audit):
     source.unlink()
     status, output = audit(sound)
     assert status == 1
-    assert f"  {source}: missing" in output
+    assert f"  {source}: missing, and no scan has recorded a deletion" in output
+    assert home.melgraph("reproduce", str(sound)).returncode == 1
+    home.catalogue.note_missing(home.catalogue.locations(recording.track_id))
+    status, output = audit(sound)
+    assert status == 0
+    assert f"{recording.path}  sha256 {recording.sha256}  removed since" in output
+    assert "1 source recording(s) were removed or replaced since" in output
+    assert audit(sound, "--strict")[0] == 1
+    ran = home.melgraph("reproduce", str(sound))
+    assert ran.returncode == 1
+    assert f"{recording.path}: removed since" in ran.stdout
+    assert "package versions" not in ran.stdout
     source.write_bytes(before)
     assert audit(sound)[0] == 0
+
+
+def test_a_file_that_no_dataset_uses_does_not_count(home_copy, audit):
+    home = home_copy(library=True)
+    quarantined = Tracks.current(home.store, "batch-000001").part(["path"], ~GOOD)
+    (home.library / quarantined["path"][0]).write_bytes(b"changed")
+    assert audit("datasets/genres", "--home", str(home.root))[0] == 0
+    assert audit("tracks/batch-000001", "--home", str(home.root))[0] == 1  # it has a row of it
+    good = min(p for p in home.catalogue.path_states() if p.startswith("blues/"))
+    flip(home.library / good)
+    assert audit("datasets/genres", "--home", str(home.root))[0] == 1
+
+
+def test_the_pointers_and_the_catalogue_are_checked(home_copy, audit):
+    home = home_copy()
+    _, sound = dream_of(home)
+    pointer = home.root / "artifacts" / "datasets" / "genres" / "current"
+    before = flip(pointer)
+    status, output = audit(sound)
+    assert status == 1
+    assert f"{pointer}: the pointer to the current version" in output
+    assert audit("datasets/genres", "--home", str(home.root))[0] == 1
+    pointer.write_bytes(before)
+    assert audit(sound)[0] == 0
+    assert "not checked: the databases of Dagster and MLflow" in audit(sound)[1]
+    home.home.catalogue.unlink()
+    status, output = audit(sound)
+    assert status == 1
+    assert "the catalogue is missing; `melgraph run` rebuilds it" in output
+    assert not home.home.catalogue.exists()
 
 
 def test_a_source_that_moved_is_found_by_the_catalogue(home_copy, audit):
