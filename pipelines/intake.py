@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from melgraph.assets.stages import TRACKS
-from melgraph.ml.audio import AUDIO_SUFFIXES
+from melgraph.ml.audio import AUDIO_SUFFIXES, describe_ignored
 from melgraph.ml.specs.library import load_library
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.catalogue import Catalogue, LibraryFile
@@ -60,11 +60,7 @@ class Scan(Changes):
         }
         parts = [f"{self.n_files} audio files listed", f"{len(self.new)} new"]
         parts += [f"{len(files)} {kind}" for kind, files in kinds.items() if files]
-        if others := self.omissions.others:
-            suffixes = ", ".join(
-                f"{n} {suffix or 'without a suffix'}" for suffix, n in others.most_common(5)
-            )
-            parts.append(f"{others.total()} other files ignored ({suffixes})")
+        parts += describe_ignored(self.omissions.others)
         parts += self.omissions.parts()
         return ", ".join(parts) + self._absence()
 

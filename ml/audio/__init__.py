@@ -10,7 +10,8 @@ down and change the sample rate:
     (22050,)
 """
 
-from melgraph.ml.audio.decoding import AUDIO_SUFFIXES, Decoded, check, check_levels, decode
+from melgraph.ml.audio.containers.suffixes import AUDIO_SUFFIXES, describe_ignored
+from melgraph.ml.audio.decoding import Decoded, check, check_levels, decode
 from melgraph.ml.audio.metadata import read_file_metadata
 from melgraph.ml.audio.signal import Levels, Resampler, levels, resample, to_mono
 from melgraph.ml.audio.source import BadAudio
@@ -26,6 +27,7 @@ __all__ = [
     "check",
     "check_levels",
     "decode",
+    "describe_ignored",
     "levels",
     "open_audio",
     "read_file_metadata",

@@ -13,13 +13,6 @@ from melgraph.ml.audio.signal import Levels
 from melgraph.ml.audio.source import BadAudio
 from melgraph.ml.audio.stream import open_audio
 
-# File names that a scan of a folder counts as audio. The decoder then looks at the content only.
-_LIBSNDFILE_SUFFIXES = (
-    ".wav .wave .w64 .rf64 .aif .aiff .aifc .au .snd .caf .flac .ogg .oga .opus .mp3"
-)
-_FFMPEG_SUFFIXES = ".m4a .m4b .aac .webm .mka .wma .wv"
-AUDIO_SUFFIXES = frozenset(f"{_LIBSNDFILE_SUFFIXES} {_FFMPEG_SUFFIXES}".split())
-
 _SILENCE_DBFS = -80.0
 _LOUDEST = 8.0  # +18 dBFS: lossy codecs exceed full scale a little, unscaled floats by far more
 

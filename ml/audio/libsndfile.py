@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 import soundfile as sf
 
-from melgraph.ml.audio.containers import flac, mpeg
+from melgraph.ml.audio.containers import flac, mpeg, ogg
 from melgraph.ml.audio.containers.part import Part
 from melgraph.ml.audio.source import Source
 
@@ -46,6 +46,8 @@ def open_libsndfile(part: Part, closing: ExitStack) -> Source:
     Raises:
         NotForLibsndfile: FFmpeg must read the file. May be raised while the pieces are read.
     """
+    if ogg.holds_flac_or_speex(part):
+        raise NotForLibsndfile
     try:
         # Opened by descriptor: a name could mislead by its suffix or have an unusual encoding.
         if part.descriptor is not None:

@@ -1,6 +1,6 @@
 """Read the metadata inside an audio file: artists, title, album and genres."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ _KEYS = {
 _MATROSKA = b"\x1a\x45\xdf\xa3"  # first bytes of webm and mka, which mutagen does not read
 # mutagen reads everything that these can hold. Of WAV and AIFF it reads an ID3 chunk only.
 _READ_BY_MUTAGEN = (FLAC, OggFileType, EasyMP4, ASF, APEv2File, EasyMP3)
-_Layer = Mapping[str, Any]  # key -> one value or a list of values
+_Layer = Any  # a mapping: key -> one value or a list of values
 
 
 def read_file_metadata(path: Path) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _layers(path: Path) -> Iterator[_Layer]:
             yield layer
 
 
-def _attempt(read: Callable[[], _Layer | None]) -> Any:
+def _attempt(read: Callable[[], _Layer]) -> _Layer:
     # mutagen documents MutagenError only, but malformed files raise others too.
     try:
         return read()
@@ -73,7 +73,11 @@ def _attempt(read: Callable[[], _Layer | None]) -> Any:
 def _readers(path: Path, known: Any) -> tuple[Callable[[], _Layer], ...]:
     """What reads the tags of a file that mutagen knows as `known`."""
     if isinstance(known, EasyMP3):  # an ID3v1 value is cut at 30 letters, so it comes last
-        return lambda: _id3v2(path), lambda: APEv2(path), lambda: EasyID3(path)
+        return (
+            lambda: _loaded(EasyID3, path, load_v1=False),
+            lambda: _loaded(APEv2, path),
+            lambda: _loaded(EasyID3, path),
+        )
     if isinstance(known, _READ_BY_MUTAGEN):
         return (lambda: known,)
     return (lambda: known or {}), lambda: _by_ffmpeg(path)
@@ -85,10 +89,10 @@ def _by_mutagen(path: Path) -> Any:
     return None if is_matroska else mutagen.File(path, easy=True)
 
 
-def _id3v2(path: Path) -> _Layer:
-    tags: Any = EasyID3()
-    tags.load(path, load_v1=False)
-    return tags  # type: ignore[no-any-return]
+def _loaded(kind: Callable[[], Any], path: Path, **options: bool) -> _Layer:
+    tags = kind()
+    tags.load(path, **options)
+    return tags
 
 
 def _by_ffmpeg(path: Path) -> _Layer:
@@ -120,7 +124,7 @@ def _texts(layers: Sequence[_Layer], keys: tuple[str, ...]) -> list[str]:
 def _texts_of(layer: _Layer, key: str) -> list[str]:
     """All values of a key: not empty, each once, in order."""
     try:
-        value = layer[key]
+        value: Any = layer[key]
         parts = [value] if isinstance(value, str) else list(getattr(value, "text", value))
         texts = [str(part).strip("\0 \t\r\n") for part in parts]
     except Exception:  # as above; mutagen's easy mappings also raise for keys they do not know

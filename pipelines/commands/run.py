@@ -134,16 +134,18 @@ def check_library(home: Home) -> None:
     Raises:
         StorageError: it cannot, or it holds none.
     """
-    from melgraph.ml.audio import AUDIO_SUFFIXES
+    from melgraph.ml.audio import describe_ignored
     from melgraph.pipelines.intake import list_library
 
     home.open_library().check()
-    if not list_library(home)[0]:
-        suffixes = " ".join(sorted(AUDIO_SUFFIXES)[:8])
+    files, omissions = list_library(home)
+    if not files:
+        left_out = [*describe_ignored(omissions.others), *omissions.parts()]
         raise StorageError(
-            "the library holds no audio files",
+            "; ".join(["the library holds no audio files", *left_out]),
             where=home.library,
-            remedy=f"name a folder that holds some ({suffixes} ...): --library FOLDER",
+            remedy="name a folder that holds some (.mp3 .flac .wav .m4a .ogg ...): --library "
+            "FOLDER",
         )
 
 

@@ -405,3 +405,8 @@ def test_ignored_files_are_counted(home, catalogue):
     put(home, "a.mp3", "cover.jpg", "b/cover.jpg", "LICENCE")
     sentence = look(home, catalogue).sentence()
     assert sentence.endswith("3 other files ignored (2 .jpg, 1 without a suffix)")
+    put(home, "c.stem.mp4", "d.dsf")
+    sentence = look(home, catalogue).sentence()
+    assert sentence.startswith(
+        "2 audio files listed, 2 new, 1 is audio that melgraph does not read"
+    )

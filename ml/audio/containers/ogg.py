@@ -56,6 +56,14 @@ def is_ogg(part: Part) -> bool:
     return part.pread(len(_MAGIC), 0) == _MAGIC
 
 
+def holds_flac_or_speex(part: Part) -> bool:
+    """Whether the first stream is FLAC or Speex, which libsndfile does not read in Ogg."""
+    head = part.pread(_HEAD + 255 + 8, 0)
+    if len(head) < _HEAD or not head.startswith(_MAGIC):
+        return False
+    return head[_HEAD + head[26] :].startswith((b"\x7fFLAC", b"Speex   "))
+
+
 def links(part: Part) -> list[Link]:
     """The streams that follow one another, for example files that were concatenated.
 

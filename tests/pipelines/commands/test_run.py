@@ -36,6 +36,10 @@ def test_a_library_without_audio(refuse, tmp_path):
     message = refuse("run", "--library", "texts")
     assert "no audio files" in message
     assert ".flac" in message
+    for name in ("a.ape", "b.APE", "c.mid"):
+        (tmp_path / "texts" / name).write_bytes(b"1")
+    message = refuse("run", "--library", "texts")
+    assert "3 are audio that melgraph does not read (2 .ape: Monkey's Audio, 1 .mid" in message
     (tmp_path / "empty").mkdir()
     assert "no audio files" in refuse("run", "--library", "empty")
 
