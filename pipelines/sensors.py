@@ -102,7 +102,10 @@ def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorRe
     requested = set(context.instance.get_dynamic_partitions(str(track_batches.name)))
     waiting = [batch for batch in catalogue.batches() if batch not in requested][:BATCHES_PER_TICK]
     if not waiting:
-        requests = _follow_changes(context, home.context())
+        try:
+            requests = _follow_changes(context, home.context())
+        except (StorageError, UserError) as error:  # a TOML file of the home is wrong, for example
+            return SkipReason(f"no file to ingest; results were not updated: {error}")
         if requests:
             names = ", ".join(sorted({str(request.job_name) for request in requests}))
             context.log.info(f"files were moved or deleted; requesting {names}: {scan.sentence()}")

@@ -178,6 +178,16 @@ def test_a_deletion_that_comes_alone_is_followed(home_copy, instance, monkeypatc
     assert [next_tick() for _ in range(2)] == [[], []]
 
 
+def test_a_broken_toml_file_is_no_failure_of_the_tick(home, instance):
+    home.create()
+    (home.specs / "experiments").mkdir(parents=True)
+    (home.specs / "experiments" / "mine.toml").write_text("titel = 1")
+    answer = tick_once(instance)
+    assert isinstance(answer, SkipReason)
+    assert "no file to ingest; results were not updated: " in answer.skip_message
+    assert "mine.toml" in answer.skip_message
+
+
 def deleted(copied: MadeHome) -> str:
     """A good track of the home, to be deleted."""
     states = copied.catalogue.path_states()
