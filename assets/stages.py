@@ -90,7 +90,7 @@ DATASETS = Stage(
 )
 EXPLORATION_REPORTS = Stage(
     "exploration_reports",
-    1,
+    2,
     "dataset.exploration.reports",
     "exploration_report",
     files=("*.parquet", "*.png", "figures.json"),

@@ -10,10 +10,10 @@ from dagster import AssetCheckResult, AssetExecutionContext, MaterializeResult, 
 
 from melgraph.assets.context import Context
 from melgraph.assets.dataset import one_recording
+from melgraph.assets.dataset.groups import GROUPING, group_rows, grouping_facts
 from melgraph.assets.dataset.labels import (
     add_labels,
     annotations,
-    artist_key,
     candidates,
     collection_facts,
     dataset_config,
@@ -84,9 +84,8 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
     table = add_labels(table, collection.rows).with_columns(
         duplicate_cluster=pl.Series(map(clusters.get, table["track_id"]), dtype=pl.String)
     )
-    names = table.select(pl.coalesce("artist_id", "artist"))["artist_id"].to_list()
-    artists = [artist_key(name) for name in names]
-    groups = _groups(table, artists, collection.rows)
+    grouping = group_rows(table, collection.rows, config)
+    groups = grouping.groups
     parent = _parent_splits(store, work.spec)
     excluded = exclusion_reasons(collection.rows)
     assignment = assign_splits(table, groups, excluded, config, parent)
@@ -94,13 +93,11 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
     if config["split"] != "official":  # a published split stays unchanged
         one_recording.leave_out_repeats(table, splits, reasons, parent)
     unusable = assignment.unusable or why_unusable(table, splits, config)
-    table = _snapshot_table(table, groups, assignment, multi_label=config["multi_label"])
+    table = _snapshot_table(table, grouping, assignment, multi_label=config["multi_label"])
     write_table(table, work.folder / TABLE)
     work.facts.update(
         **_counts(table),
-        artist_known=sum(
-            artist is not None for artist, split in zip(artists, splits, strict=True) if split
-        ),
+        **grouping_facts(grouping, splits),
         left_out=one_recording.count_reasons(reasons),
         batches_not_searched=one_recording.batches_not_searched(store, work.spec),
         leaks=_count_leaks(splits, groups),
@@ -112,20 +109,6 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
     (work.folder / "spec.json").write_text(json.dumps(dict(config), indent=1, sort_keys=True))
 
 
-def _groups(table: pl.DataFrame, artists: list[str | None], rows: Sequence[Any]) -> Any:
-    """The component of each track, int64 `[track]`. A component must stay in one split.
-
-    Tracks are connected if they have the same artist, the same group in the collection or the same
-    recording, or if the name of one file extends the name of the other.
-    """
-    from melgraph.ml.recordings.components import components, edges_from_keys, name_edges
-
-    collection_groups = [row.group if row else None for row in rows]
-    keys = (artists, collection_groups, table["duplicate_cluster"].to_list())
-    edges = [edge for column in keys for edge in edges_from_keys(column)]
-    return components(table.height, [*edges, *name_edges(table["path"].to_list())])
-
-
 def _parent_splits(store: ArtifactStore, spec: Spec) -> dict[str, str | None]:
     """Track id -> its split in the parent snapshot; empty if there is no parent."""
     splits: dict[str, str | None] = {}
@@ -135,7 +118,7 @@ def _parent_splits(store: ArtifactStore, spec: Spec) -> dict[str, str | None]:
 
 
 def _snapshot_table(
-    table: pl.DataFrame, groups: Any, assignment: SplitAssignment, *, multi_label: bool
+    table: pl.DataFrame, grouping: Any, assignment: SplitAssignment, *, multi_label: bool
 ) -> pl.DataFrame:
     """The rows as they are stored. A track without a split keeps the labels of the collection."""
     labels = [
@@ -149,7 +132,8 @@ def _snapshot_table(
         pl.exclude("labels", "code"),
         label=pl.Series(single, dtype=pl.String),
         labels=pl.Series([list(one) for one in labels], dtype=pl.List(pl.String)),
-        group=pl.Series(groups, dtype=pl.Int64),
+        group=pl.Series(grouping.groups, dtype=pl.Int64),
+        grouped_by=pl.Series(grouping.evidence, dtype=pl.List(pl.String)),
         split=pl.Series(assignment.splits, dtype=pl.String),
         left_out=pl.Series(assignment.reasons, dtype=pl.String),
     )
@@ -186,8 +170,8 @@ def _candidates(store: ArtifactStore, spec: Spec) -> tuple[pl.DataFrame, pl.Data
         )
     good, others = candidates(batches, spec.config)
     inside = pl.col("path").str.starts_with(spec.config["collection"])
-    columns = ("track_id", "path", "artist", "artists", "album", "title", "genre", "genres")
-    columns = (*columns, "code", "duration_s")
+    fields = ("artist", "artists", "album", "title", "genre", "genres")
+    columns = ("track_id", "path", *fields, "code", "duration_s")
     return good.filter(inside).select(*columns, "batch"), others.filter(inside)
 
 
@@ -197,10 +181,11 @@ def datasets(context: AssetExecutionContext, home: HomeResource) -> MaterializeR
 
     `tracks.parquet` has one row per track, with its split or the reason it is left out. Labels come
     from folders, file metadata, a table, or the lists of a published collection. Tracks of one
-    artist or one recording, and files of which one name extends the other, always stay in the same
-    split. In validation and test, each recording counts once. Tracks stay in their split in later
-    snapshots. A published split is used unchanged, except that tracks which would leak into its
-    test part are left out.
+    artist or one recording always stay in the same split, however the artist is spelled; the column
+    `grouped_by` says what connects a track to others. Where the artist is not known, the names of
+    files and folders are used. In validation and test, each recording counts once. Tracks stay in
+    their split in later snapshots. A published split is used unchanged, except that tracks which
+    would leak into its test part are left out.
     """
     return materialize(context, home, DATASETS)
 
@@ -225,6 +210,11 @@ def show(artifact: Artifact) -> Metadata:
     if facts["left_out"]:
         reasons = [{"reason": r, "tracks": n} for r, n in facts["left_out"].items()]
         metadata["left out"] = markdown_table(reasons)
+    metadata["share of the largest group"] = facts[GROUPING]["largest_share"]
+    if evidence := facts[GROUPING]["evidence"]:
+        metadata["grouped by"] = markdown_table(
+            [{"evidence": name, "tracks": n} for name, n in evidence.items()]
+        )
     if caution := artist_caution(facts):
         metadata["caution"] = caution
     if facts["batches_not_searched"]:

@@ -19,27 +19,17 @@ from melgraph.assets.dataset.splits import SplitAssignment
 from melgraph.assets.library.live import library_files, live_tracks
 from melgraph.assets.library.tracks import Tracks
 from melgraph.ml.errors import UserError
-from melgraph.ml.recordings.grouping import GROUPING_RULES
 from melgraph.ml.specs import load_specs
 from melgraph.ml.specs.dataset import DatasetSpec
 from melgraph.storage.artifacts import file_sha256
 from melgraph.storage.home import Home
 
 MOST_FINDINGS = 10  # stored in the facts; `melgraph validate` prints all
-PLACEHOLDER_ARTISTS = {  # names in file metadata that stand for no artist
-    "",
-    "unknown",
-    "unknown artist",
-    "various",
-    "various artists",
-    "va",
-    "n/a",
-    "none",
-}
 
 
 def dataset_config(context: Context, name: str) -> dict[str, Any]:
     """The configuration of a dataset: its specification, and the SHA-256 of each list."""
+    from melgraph.ml.recordings.grouping import GROUPING_RULES
     from melgraph.ml.specs.dataset import OPTIONS
 
     home, dataset = context.home, context.specs.datasets[name]
@@ -127,12 +117,6 @@ def add_labels(table: pl.DataFrame, rows: Sequence[Any]) -> pl.DataFrame:
         pl.Series("labels", labels, dtype=pl.List(pl.String)),
         *(pl.Series(name, values, dtype=pl.String) for name, values in text.items()),
     )
-
-
-def artist_key(name: str | None) -> str | None:
-    """A normalized spelling of an artist; None for no name or a placeholder name."""
-    spelled = " ".join((name or "").casefold().split())
-    return None if spelled in PLACEHOLDER_ARTISTS else spelled
 
 
 def exclusion_reasons(rows: Sequence[Any]) -> list[str | None]:

@@ -1,6 +1,6 @@
 """The reader of `tracks`: one row for each file of a batch."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import polars as pl
 
@@ -10,7 +10,7 @@ from melgraph.assets.stages import TRACKS
 from melgraph.storage.tables import read_part, read_table
 
 TABLE = "tracks.parquet"
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "path": pl.String,
     "bytes": pl.Int64,
     "sha256": pl.String,

@@ -1,9 +1,5 @@
-"""Group tracks that must stay in one split: edges between tracks, and their connected components.
+"""Connected components of a graph, and edges between rows of equal key."""
 
-Two tracks are connected if they have the same artist, or are the same recording or versions of it.
-"""
-
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -58,46 +54,3 @@ def edges_from_keys(keys: Sequence[str | None]) -> list[tuple[int, int]]:
             if anchor != row:
                 edges.append((anchor, row))
     return edges
-
-
-def name_edges(paths: Sequence[str]) -> list[tuple[int, int]]:
-    """Edges between files whose names suggest that they are versions of one recording.
-
-    >>> name_edges(["blues/a.wav", "blues/b.wav", "blues/a.crop.wav"])
-    [(0, 2)]
-
-    Two files of one folder are connected if their stems are equal (`a.wav`, `a.flac`), or if one
-    stem continues the other after a separator, which is any character but a letter or digit.
-    `blues.00000` and `blues.00000.crop` are connected, and so are `01 Intro` and `01 Intro (live)`.
-    `blues.0000` and `blues.00001` are not, nor are `Track 1` and `Track 10`. Letter case and
-    Unicode composition do not matter.
-
-    The rule prefers a wrong edge (`Prelude` and `Prelude No. 2`) to a missing one: a wrong edge
-    restricts the split a little, a missing edge is a leak.
-
-    Args:
-        paths: path or URL of each track, with `/` between folders.
-    """
-    stems: dict[tuple[str, str], int] = {}
-    edges = []
-    keys = [_folder_and_stem(path) for path in paths]
-    for row, key in enumerate(keys):
-        anchor = stems.setdefault(key, row)
-        if anchor != row:
-            edges.append((anchor, row))
-    for (folder, stem), row in stems.items():
-        # The longest stem that it continues is enough: that one is connected to the shorter ones.
-        for end in range(len(stem) - 1, 0, -1):
-            if not stem[end].isalnum() and (folder, stem[:end]) in stems:
-                edges.append((stems[folder, stem[:end]], row))
-                break
-    return edges
-
-
-def _folder_and_stem(path: str) -> tuple[str, str]:
-    folder, _, name = path.rpartition("/")
-    stem, dot, suffix = name.rpartition(".")
-    # `.flac` and `.3gp` are extensions; `.00000` (blues.00000) and `. Intro` (01. Intro) are not.
-    is_extension = suffix.isalnum() and len(suffix) <= 5 and not suffix.isdecimal()
-    key = stem if dot and stem and is_extension else name
-    return folder, unicodedata.normalize("NFC", key).casefold()

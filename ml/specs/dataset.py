@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from melgraph.ml.specs.base import SPLITS, TomlSpec, TomlTable
+from melgraph.ml.specs.base import SPLITS, TomlSpec, TomlTable, later_key
 
 NEED_METADATA = ("fma", "mtg_jamendo", "table")
 HAVE_OFFICIAL_SPLIT = ("gtzan", *NEED_METADATA)
@@ -81,6 +81,12 @@ class DatasetSpec(TomlSpec):
     train: float = Field(0.6, gt=0, lt=1, description="share of each class")
     validation: float = Field(0.15, gt=0, lt=1, description="share of each class")
     test: float = Field(0.25, gt=0, lt=1, description="share of each class")
+    guess_groups: bool = later_key(
+        True,
+        since="0.2",
+        description="whether names of files and folders tell which tracks belong together, where "
+        "the artist is not known; they may be wrong",
+    )
     seed: int = Field(0, ge=0, description="decides between components that are otherwise equal")
     tag: TagOptions = TagOptions()
     fma: FmaOptions = FmaOptions()

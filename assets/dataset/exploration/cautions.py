@@ -3,12 +3,18 @@
 The sentences are stored in the facts of `exploration_reports`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import polars as pl
 
+from melgraph.assets.dataset.groups import GROUPING
+
 DOMINANT = 0.5  # the share of a class above which one artist is a reason for a caution
 UNBALANCED = 3.0  # the size of the largest class, relative to the smallest, for a caution
+LARGE_GROUP = 0.25  # the share of one group above which a split cannot keep its shares
+MIN_TRACKS = 20  # in a smaller dataset, every group is a large share
+MOST_NAMES = 5  # at most so many artists or series are named
 MOST_CLASSES = 8  # at most so many classes are named for a dominant artist
 NAMES = {
     "duration_s": "length",
@@ -20,7 +26,12 @@ NAMES = {
 
 
 def cautions(
-    collection: pl.DataFrame, classes: pl.DataFrame, features: pl.DataFrame, *, sample_rate: int
+    collection: pl.DataFrame,
+    classes: pl.DataFrame,
+    features: pl.DataFrame,
+    facts: Mapping[str, Any],
+    *,
+    sample_rate: int,
 ) -> list[str]:
     """All cautions that apply to a dataset.
 
@@ -28,12 +39,14 @@ def cautions(
         collection: the result of `tables.read_collection`.
         classes: the result of `tables.class_table`.
         features: the result of `tables.feature_table`.
+        facts: the facts of the snapshot.
         sample_rate: the sample rate of the spectrograms, in Hz.
     """
     used = classes.filter(pl.col("left out") < pl.col("tracks"))
     sentences: list[str] = []
     if used.height > 1:
         sentences += [*_balance(used), *_artists(used), *_recordings(features)]
+    sentences += [*_groups(facts.get(GROUPING, {}), collection.height), *_several_labels(facts)]
     narrow = collection.filter(pl.col("sample_rate_hz") < sample_rate).height
     if 0 < narrow < collection.height:
         sentences.append(
@@ -82,4 +95,51 @@ def _recordings(features: pl.DataFrame) -> Iterator[str]:
             f"the {NAMES[row['feature']]} differs between the classes, which may be how they were "
             f"recorded: {row['eta_squared']:.0%} of its variance lies between them "
             f"({row['chance']:.0%} by chance)"
+        )
+
+
+def _groups(grouping: Mapping[str, Any], tracks: int) -> Iterator[str]:
+    """What to know about the groups that a split keeps together."""
+    if not grouping:  # an earlier melgraph wrote the snapshot
+        return
+    if guessed := grouping["guessed_groups"]:
+        yield (
+            f"{guessed} groups of tracks rest on guesses, from the names of files and folders: "
+            "the column grouped_by of the dataset says which, and guess_groups = false in its TOML "
+            "file switches guesses off"
+        )
+    share = grouping["largest_share"]
+    if share > LARGE_GROUP and tracks >= MIN_TRACKS:
+        yield (
+            f"the largest group of related tracks has {share:.0%} of all tracks, and a split keeps "
+            "it together"
+        )
+    for evidence, dropped in grouping["dropped"].items():
+        yield (
+            f"{dropped} tracks were connected by weak evidence ({evidence}) to a group that was too "
+            "large; these connections were dropped, so related tracks may be on both sides of the "
+            "split"
+        )
+    if pairs := grouping["connected_pairs"]:
+        names = ", ".join(f"{one!r} and {other!r}" for one, other in pairs[:MOST_NAMES])
+        more = grouping["n_connected_pairs"] - min(len(pairs), MOST_NAMES)
+        yield (
+            f"artists that may be the same are in different groups: {names}"
+            + (f", and {more} other pairs" if more else "")
+        )
+    if series := grouping["numbered_series"]:
+        more = grouping["n_numbered_series"] - min(len(series), MOST_NAMES)
+        yield (
+            f"numbered files count as separate recordings: {', '.join(series[:MOST_NAMES])}"
+            + (f", and {more} other series" if more else "")
+            + "; if they are parts of one recording, put them into one folder or name their group "
+            "in a table"
+        )
+
+
+def _several_labels(facts: Mapping[str, Any]) -> Iterator[str]:
+    if several := facts.get("collection", {}).get("several_labels", 0):
+        yield (
+            f"{several} of {facts['labelled']} tracks have several genres in their file metadata: "
+            "only the first is their class (multi_label = true uses all)"
         )

@@ -79,7 +79,11 @@ def write_exploration_report(store: ArtifactStore, work: Work) -> None:
         measured=measured.height,
         duplicate_clusters=clusters,
         cautions=cautions(
-            collection, classes, features, sample_rate=_sample_rate(store, work.spec)
+            collection,
+            classes,
+            features,
+            Snapshot.input_of(store, work.spec).facts,
+            sample_rate=_sample_rate(store, work.spec),
         ),
         pictures={},
     )

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from melgraph.assets.dataset.labels import artist_key
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.library.features import AudioFeatures
 from melgraph.assets.library.recording_clusters import RecordingClusters
 from melgraph.assets.library.spectrograms import MelSpectrograms
 from melgraph.assets.library.tracks import FIRST_OF_ITS_TRACK, Tracks
+from melgraph.ml.recordings.artists import artist_key
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.records import Spec
 

@@ -5,13 +5,10 @@ import shutil
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from melgraph.assets.context import Context
 from melgraph.assets.dataset import datasets
 from melgraph.assets.dataset.datasets import usable_snapshot
-from melgraph.assets.dataset.labels import artist_key
 from melgraph.assets.dataset.snapshot import TABLE
 from melgraph.assets.embeddings import embeddings
 from melgraph.assets.library import representations
@@ -26,21 +23,6 @@ from melgraph.storage.home import Home
 from melgraph.storage.records import Spec
 from melgraph.storage.tables import read_table, write_table
 from tests.conftest import write_spec
-
-
-def test_placeholder_names_are_no_artists():
-    for name in (None, "", "  ", "Unknown", "unknown  ARTIST", "Various Artists", "VA", "n/a"):
-        assert artist_key(name) is None
-    assert artist_key("The  Beatles ") == artist_key("the beatles") == "the beatles"
-    assert artist_key("Unknown Mortal Orchestra") == "unknown mortal orchestra"
-    assert artist_key("STRASSE") == artist_key("Straße")
-
-
-@given(st.text())
-def test_the_spelling_of_an_artist_is_stable(name):
-    key = artist_key(name)
-    assert key is None or artist_key(key) == key
-
 
 # -- snapshots of a library without audio files ---------------------------------------------------
 

@@ -3,13 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from melgraph.ml.recordings.components import components, edges_from_keys, name_edges
-
-
-def groups_by_name(paths):
-    """The components of the file names, as sets of paths."""
-    groups = components(len(paths), name_edges(paths))
-    return {frozenset(p for p, c in zip(paths, groups, strict=True) if c == n) for n in groups}
+from melgraph.ml.recordings.components import components, edges_from_keys
 
 
 class TestComponents:
@@ -51,38 +45,3 @@ class TestEdges:
     def test_equal_keys_join_and_none_does_not(self):
         edges = edges_from_keys(["x", None, "y", "x", None, "x"])
         assert components(6, edges).tolist() == [0, 1, 2, 0, 3, 0]
-
-    @pytest.mark.parametrize(
-        ("one", "other"),
-        [
-            ("blues.00000", "blues.00000.crop"),
-            ("g/blues.00000.wav", "g/blues.00000.crop.flac"),
-            ("g/blues.00000.wav", "g/blues.00000.flac"),
-            ("01 Intro.mp3", "01 Intro (live).mp3"),
-            ("01 Intro.mp3", "01 INTRO_remaster.m4a"),
-            ("a/Prelude.ogg", "a/Prelude No. 2.ogg"),
-            ("Cafe\u0301.mp3", "Caf\u00e9 - demo.mp3"),
-        ],
-    )
-    def test_versions_are_connected(self, one, other):
-        assert len(groups_by_name([one, other])) == 1
-        assert len(groups_by_name([other, one])) == 1
-
-    @pytest.mark.parametrize(
-        ("one", "other"),
-        [
-            ("blues.0000", "blues.00001"),
-            ("blues.00000.wav", "blues.00001.wav"),
-            ("Track 1.mp3", "Track 10.mp3"),
-            ("Track 1", "Track 10"),
-            ("a/Intro.mp3", "b/Intro.mp3"),
-            ("01. Intro", "01. Outro"),
-            (".mp3", ".flac"),
-        ],
-    )
-    def test_others_are_not(self, one, other):
-        assert len(groups_by_name([one, other])) == 2
-
-    def test_chain_of_versions(self):
-        paths = ["x/b.mp3", "x/a (live) 2.mp3", "x/a.mp3", "x/a (live).mp3"]
-        assert groups_by_name(paths) == {frozenset(paths[:1]), frozenset(paths[1:])}

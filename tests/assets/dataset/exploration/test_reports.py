@@ -176,9 +176,9 @@ def collection(counts: dict[str, int], artists: list[str | None], **columns) -> 
     )
 
 
-def cautions_on(table: pl.DataFrame) -> list[str]:
+def cautions_on(table: pl.DataFrame, facts: dict | None = None) -> list[str]:
     quantities = tables.feature_table(table, dict.fromkeys(tables.RECORDING, "recording"))
-    return cautions(table, tables.class_table(table), quantities, sample_rate=22050)
+    return cautions(table, tables.class_table(table), quantities, facts or {}, sample_rate=22050)
 
 
 def test_a_balanced_dataset_has_no_caution():
@@ -204,6 +204,29 @@ def test_every_problem_has_a_caution():
 def test_unknown_artists_are_counted():
     (caution,) = cautions_on(collection({"a": 2, "b": 2}, [None, "Various", "", "unknown"]))
     assert caution == "the artist of 4 of 4 tracks is not known"
+
+
+def test_what_groups_rest_on_is_a_caution():
+    facts = {
+        "labelled": 24,
+        "collection": {"several_labels": 7},
+        "grouping": {
+            "guessed_groups": 3, "largest_share": 0.3, "n_connected_pairs": 7,
+            "dropped": {"artist or album, by folder": 12},
+            "connected_pairs": [["Simon & Garfunkel", "Simon"]] * 6,
+            "numbered_series": ["rock/mine-001.wav (60 files)"], "n_numbered_series": 1,
+        },
+    }  # fmt: skip
+    even = collection({"a": 6, "b": 6}, [f"artist {i}" for i in range(12)])
+    guessed, largest, dropped, pairs, series, several = cautions_on(even, facts)
+    assert guessed.startswith("3 groups of tracks rest on guesses")
+    assert "guess_groups = false" in guessed
+    assert "the largest group of related tracks has 30% of all tracks" in largest
+    assert dropped.startswith("12 tracks were connected by weak evidence (artist or album, by")
+    assert "'Simon & Garfunkel' and 'Simon'" in pairs
+    assert pairs.endswith("and 2 other pairs")
+    assert "rock/mine-001.wav (60 files)" in series
+    assert several.startswith("7 of 24 tracks have several genres")
 
 
 def test_duplicates_are_counted_if_they_were_searched_for(labelled, tmp_path):
