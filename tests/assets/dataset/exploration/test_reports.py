@@ -217,7 +217,7 @@ def test_what_groups_rest_on_is_a_caution():
             "numbered_series": ["rock/mine-001.wav (60 files)"], "n_numbered_series": 1,
         },
     }  # fmt: skip
-    even = collection({"a": 6, "b": 6}, [f"artist {i}" for i in range(12)])
+    even = collection({"a": 12, "b": 12}, [f"artist {i}" for i in range(24)])
     guessed, largest, dropped, pairs, series, several = cautions_on(even, facts)
     assert guessed.startswith("3 groups of tracks rest on guesses")
     assert "guess_groups = false" in guessed
