@@ -250,6 +250,13 @@ class Catalogue:
         """The state of every path that holds a file now."""
         return {path: row for path, row in self.path_states().items() if row.state == HERE}
 
+    def live_file(self, path: str) -> PathState | None:
+        """The state of a path that holds a file now; None for any other path."""
+        with self._open() as connection:
+            query = f"{_PATH_STATES} WHERE path = ? AND state = ?"
+            row = connection.execute(query, (path, HERE)).fetchone()
+            return None if row is None else PathState._make(row)
+
     def batches(self) -> list[str]:
         """All batches, oldest first."""
         with self._open() as connection:

@@ -1,14 +1,11 @@
-"""Serves the pages, the artifacts and the audio files of a home, read-only, on loopback.
+"""Serves the pages, the artifacts and the tracks of a home, read-only, on loopback.
 
 Paths are those of the home, so that the relative links of the pages work. Nothing else of the home
-(databases, catalogue, locks) is served.
+(databases, catalogue, locks) and of the library is served.
 """
 
 import mimetypes
 import os
-import threading
-from collections import OrderedDict
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,16 +18,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from melgraph.assets.pages.recordings import Recordings
 from melgraph.assets.stage import ONE
 from melgraph.assets.stages import PAGES
 from melgraph.storage.artifacts import ArtifactStore
-from melgraph.storage.errors import BucketTrouble, UnusableKey
+from melgraph.storage.errors import StorageError, UnusableKey
 from melgraph.storage.home import Home
-from melgraph.storage.library import Library
-from melgraph.storage.location import is_bucket
 from melgraph.storage.records import RECORD_NAME, Reference
 
-CACHED_RECORDINGS = 32  # temporary files that the server keeps of a library in a bucket
 # Types that Python or the system may not know. A browser plays a file only if its type is audio.
 _AUDIO_TYPES = {
     ".flac": "audio/flac",
@@ -61,32 +56,6 @@ class Folder(StaticFiles):
         """Skip the check that the folder exists."""
 
 
-class Recordings(Folder):
-    """The audio files of the library.
-
-    As for the catalogue, symbolic links to files are followed, links to folders are not, and hidden
-    files and files that are not audio are left out.
-    """
-
-    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """The file at a path; empty if it is not served."""
-        from melgraph.ml.audio import AUDIO_SUFFIXES
-
-        parts = Path(path).parts
-        hidden = any(part.startswith(".") for part in parts)
-        if hidden or not parts or Path(path).suffix.lower() not in AUDIO_SUFFIXES:
-            return "", None
-        root = os.path.realpath(str(self.directory))
-        folder = os.path.join(root, *parts[:-1])  # noqa: PTH118 - as starlette speaks of paths
-        if os.path.realpath(folder) != folder:
-            return "", None
-        full_path = os.path.join(folder, parts[-1])  # noqa: PTH118
-        try:
-            return full_path, os.stat(full_path)  # noqa: PTH116
-        except OSError:
-            return "", None
-
-
 class FetchedArtifacts(Folder):
     """Artifacts in a bucket. Each is fetched into the cache of the home on its first request."""
 
@@ -105,43 +74,6 @@ class FetchedArtifacts(Folder):
             return "", None
         file = artifact.folder / name
         return str(file), file.stat()
-
-
-class FetchedRecordings(Folder):
-    """A library in a bucket. Whole files are fetched, because players request ranges.
-
-    The most recently played files are kept while the server runs.
-    """
-
-    def __init__(self, library: Library) -> None:
-        super().__init__(check_dir=False)
-        self.library = library
-        self.fetched: OrderedDict[str, tuple[Path, ExitStack]] = OrderedDict()
-        self.lock = threading.Lock()
-
-    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """The fetched file at a path; empty if it is not served. Runs in a thread."""
-        from melgraph.ml.audio import AUDIO_SUFFIXES
-
-        hidden = any(part.startswith(".") or not part for part in path.split("/"))
-        if hidden or Path(path).suffix.lower() not in AUDIO_SUFFIXES:
-            return "", None
-        with self.lock:
-            try:
-                file = self._fetch(path)
-            except OSError:
-                return "", None
-            return str(file), file.stat()
-
-    def _fetch(self, path: str) -> Path:
-        if path not in self.fetched:
-            stack = ExitStack()
-            self.fetched[path] = stack.enter_context(self.library.local(path)), stack
-            if len(self.fetched) > CACHED_RECORDINGS:
-                _, (_, oldest) = self.fetched.popitem(last=False)
-                oldest.close()
-        self.fetched.move_to_end(path)
-        return self.fetched[path][0]
 
 
 def build_app(home: Home) -> Starlette:
@@ -172,9 +104,6 @@ def build_app(home: Home) -> Starlette:
     artifacts: Folder = Folder(directory=home.artifacts, check_dir=False)
     if store.bucket is not None:
         artifacts = FetchedArtifacts(store)
-    recordings: Folder = Recordings(directory=home.library, check_dir=False)
-    if is_bucket(home.library):
-        recordings = FetchedRecordings(home.open_library())
     hosts = {"127.0.0.1", "localhost", "[::1]", "::1", urlsplit(pages_url()).hostname or ""}
     return Starlette(
         routes=[
@@ -182,10 +111,10 @@ def build_app(home: Home) -> Starlette:
             Route("/pages/", open_page),
             Route("/pages/{name}.html", open_page),
             Mount("/artifacts", artifacts),
-            Mount("/library", recordings),
+            Mount("/library", Recordings(store)),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts))],
-        exception_handlers={404: _not_found, UnusableKey: _not_found, BucketTrouble: _no_answer},
+        exception_handlers={404: _not_found, UnusableKey: _not_found, StorageError: _no_answer},
     )
 
 

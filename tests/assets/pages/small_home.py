@@ -34,6 +34,7 @@ from melgraph.ml.sample_library import MARKER
 from melgraph.ml.specs import load_specs
 from melgraph.ml.spectral import MelTransform, mel_frequencies
 from melgraph.storage.artifacts import Artifact, ArtifactStore
+from melgraph.storage.catalogue import Catalogue, LibraryFile
 from melgraph.storage.home import Home
 from melgraph.storage.records import Reference, Spec
 from melgraph.storage.spectrogram_store import SpectrogramWriter
@@ -108,7 +109,16 @@ class SmallHome:
                 )
 
             self.produce("tracks", batch, (), write)
+            self._register(batch, part)
         return self
+
+    def _register(self, batch: str, rows: list[dict]) -> None:
+        """As a scan does, and the ingest after it."""
+        catalogue = Catalogue(self.home.catalogue)
+        status = {row["path"]: (self.library / row["path"]).stat() for row in rows}
+        files = [LibraryFile(path, s.st_size, s.st_mtime_ns) for path, s in status.items()]
+        assert catalogue.register_batch(files) == batch
+        catalogue.identify(batch, {row["path"]: row["track_id"] for row in rows})
 
     def _row(self, number: int, path: str) -> dict:
         file = self.library / path

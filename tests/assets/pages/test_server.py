@@ -1,9 +1,15 @@
+from functools import partial
 from urllib.parse import urljoin, urlsplit
 
 import pytest
 
+from melgraph.assets.context import Context
 from melgraph.assets.pages.links import LIBRARY, quote_path
+from melgraph.assets.pages.recordings import _decodes
 from melgraph.assets.pages.site import PAGES
+from melgraph.assets.stages import TRACKS
+from melgraph.ml.audio import AUDIO_SUFFIXES
+from melgraph.pipelines.intake import cut_batches, scan_library
 from tests.assets.pages.served import serving
 from tests.assets.pages.small_home import ODD_PATHS, SmallHome
 
@@ -90,26 +96,91 @@ class TestRecordings:
         part = client.get(f"/artifacts/{dream.reference}/01-song.dream.flac", Range="bytes=0-3")
         assert (part.status, part.body) == (206, b"fLaC")
 
-    def test_only_audio_that_is_not_hidden(self, client, home):
+    def test_only_files_that_the_catalogue_knows(self, client, home):
         (home.library / "taxes.pdf").write_bytes(b"private")
         (home.library / ".secret.flac").write_bytes(b"private")
-        for path in ("taxes.pdf", ".secret.flac", ".melgraph-sample.json", "", "rock", "rock/"):
+        new = home.library / "rock" / "not scanned yet.flac"
+        new.write_bytes((home.library / ODD_PATHS[0]).read_bytes())
+        names = ("taxes.pdf", ".secret.flac", ".melgraph-sample.json", "", "rock", "rock/")
+        for path in (*names, quote_path("rock/not scanned yet.flac")):
             assert client.get(f"/library/{path}").status == 404, path
 
-    def test_links_to_files_are_followed_and_to_folders_are_not(self, client, home, tmp_path):
+    def test_a_quarantined_file_is_not_served(self, client, home):
+        assert (home.library / "rock/broken.mp3").is_file()
+        assert client.get("/library/rock/broken.mp3").status == 404
+
+    def test_links_that_the_catalogue_does_not_know(self, client, home, tmp_path):
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
-        (elsewhere / "song.flac").write_bytes(b"fLaC")
+        (elsewhere / "song.flac").write_bytes((home.library / ODD_PATHS[0]).read_bytes())
         (home.library / "linked.flac").symlink_to(elsewhere / "song.flac")
         (home.library / "linked").symlink_to(elsewhere, target_is_directory=True)
-        assert client.get("/library/linked.flac").status == 200
+        assert client.get("/library/linked.flac").status == 404
         assert client.get("/library/linked/song.flac").status == 404
+
+
+@pytest.fixture
+def track(home):
+    """The path of a good track; the file is restored afterwards."""
+    path = home.library / home.paths[-1]
+    data = path.read_bytes()
+    yield path
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+
+
+class TestContent:
+    """A track is served only while its content is audio."""
+
+    @staticmethod
+    def url(home, track):
+        return "/library/" + quote_path(track.relative_to(home.library).as_posix())
+
+    @pytest.mark.parametrize("secret", ["/etc/passwd", "/etc/ssl", "/dev/zero", "/gone"])
+    def test_a_track_replaced_by_a_link_to_a_system_file(self, client, home, track, secret):
+        assert client.get(self.url(home, track)).status == 200
+        track.unlink()
+        track.symlink_to(secret)
+        answer = client.get(self.url(home, track))
+        assert answer.status == 404
+        assert b"root:" not in answer.body
+
+    def test_a_track_replaced_by_a_link_to_audio(self, client, home, track, tmp_path):
+        data = track.read_bytes()
+        (tmp_path / "song.flac").write_bytes(data)
+        track.unlink()
+        track.symlink_to(tmp_path / "song.flac")
+        assert client.get(self.url(home, track)).body == data
+
+    def test_a_link_that_was_in_the_library_from_the_start(self, tmp_path):
+        """The catalogue has it as a quarantined file."""
+        home = SmallHome(tmp_path, tracks=4)
+        (tmp_path / "secret.txt").write_text("secret " * 1000)
+        (home.library / "rock").mkdir()
+        (home.library / "rock" / "leak.mp3").symlink_to(tmp_path / "secret.txt")
+        context = Context.open(home.home)
+        scan = scan_library(home.home, context.catalogue, settle_s=0.0, look_again_s=0.0)
+        (batch,) = cut_batches(context.catalogue, scan)
+        spec = TRACKS.plan(context, batch)
+        tracks, _ = home.store.produce(spec, partial(TRACKS.write, home.store))
+        assert tracks.facts["quarantined"] == 1
+        with serving(home.home) as client:
+            answer = client.get("/library/rock/leak.mp3")
+        assert answer.status == 404
+        assert "secret" not in answer.text
+
+    @pytest.mark.parametrize("suffix", sorted(AUDIO_SUFFIXES))
+    def test_text_is_not_audio_whatever_its_name(self, tmp_path, suffix):
+        file = tmp_path / f"leak{suffix}"
+        file.write_text("root:x:0:0:root:/root:/bin/bash\n" * 200)
+        assert not _decodes(file)
 
 
 class TestNothingElse:
     @pytest.fixture(scope="class")
     def secrets(self, home):
-        for name in ("dagster/dagster.yaml", "mlflow/mlflow.db", "catalogue.sqlite"):
+        assert home.home.catalogue.is_file()
+        for name in ("dagster/dagster.yaml", "mlflow/mlflow.db"):
             (home.home.root / name).parent.mkdir(exist_ok=True)
             (home.home.root / name).write_text("secret")
         (home.library.parent / "outside.flac").write_text("secret")
@@ -142,7 +213,8 @@ class TestNothingElse:
     def test_no_path_escapes(self, client, secrets, path):
         answer = client.get(path)
         assert answer.status == 404
-        assert "secret" not in answer.text
+        assert b"secret" not in answer.body
+        assert b"SQLite" not in answer.body
 
     def test_artifacts_do_not_lead_out_through_a_link(self, client, home):
         link = home.home.artifacts / "tracks" / "way-out.json"

@@ -4,7 +4,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from melgraph.assets.pages import server
+from melgraph.assets.pages import recordings
 from melgraph.assets.pages.links import LIBRARY, artifact_link, quote_path
 from melgraph.assets.pages.site import PAGES
 from melgraph.storage.bucket import Bucket
@@ -41,7 +41,7 @@ def test_pages_recordings_and_sounds(home, client, monkeypatch):
         answer = client.get(client.get(f"/pages/{name}.html").headers["location"])
         assert answer.status == 200
         assert answer.body == (pages.folder / f"{name}.html").read_bytes()
-    monkeypatch.setattr(server, "CACHED_RECORDINGS", 2)
+    monkeypatch.setattr(recordings, "CACHED_RECORDINGS", 2)
     for path in (*ODD_PATHS, ODD_PATHS[0]):  # more than are kept
         data = (home.library / path).read_bytes()
         url = urlsplit(urljoin(base, LIBRARY + quote_path(path))).path

@@ -14,7 +14,7 @@ from melgraph.assets.pages.links import quote_path
 from melgraph.assets.pages.site import PAGES, write_pages
 from melgraph.assets.recommendations.recommendations import TABLE
 from melgraph.storage.artifacts import Work
-from melgraph.storage.catalogue import Catalogue, LibraryFile
+from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.tables import read_table
 from tests.assets.pages.small_home import EVIL, ODD_PATHS, SmallHome
 
@@ -277,7 +277,6 @@ class TestNotEverythingIsThere:
         home.add_maps("mel-statistics").add_recommendations("mel-statistics")
         before = plan_pages(Context.open(home.home)).version
         catalogue = Catalogue(home.home.catalogue)
-        catalogue.register_batch([LibraryFile(path, 1, 1) for path in home.paths])
         gone = home.paths[0]
         catalogue.note_missing([gone])
         (home.library / gone).unlink()

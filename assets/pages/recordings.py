@@ -1,0 +1,97 @@
+"""Serves the recordings of the library: good tracks of the catalogue, and nothing else.
+
+A library can hold a symbolic link to any file of the machine, and a file can be replaced after it
+was ingested. Therefore the path must be that of a good track, and the content must be audio now.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from contextlib import ExitStack
+from pathlib import Path
+
+import polars as pl
+from starlette.staticfiles import StaticFiles
+
+from melgraph.assets.library.tracks import GOOD, Tracks
+from melgraph.assets.stages import TRACKS
+from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.catalogue import Catalogue
+from melgraph.storage.location import is_bucket
+
+CACHED_RECORDINGS = 32  # temporary files that the server keeps of a library in a bucket
+CHECKED_FILES = 10_000  # files whose content the server remembers to be audio or not
+CHECKED_SECONDS = 0.1  # of the audio, decoded to see whether a file is audio
+
+
+class Recordings(StaticFiles):
+    """The good tracks of a library, in a folder or in a bucket.
+
+    From a bucket, whole files are fetched, because players request ranges. The most recently played
+    files are kept while the server runs.
+    """
+
+    def __init__(self, store: ArtifactStore) -> None:
+        super().__init__(check_dir=False)
+        self.store, self.library = store, store.home.open_library()
+        self.catalogue = Catalogue(store.home.catalogue)
+        self.in_bucket = is_bucket(store.home.library)
+        self.fetched: OrderedDict[str, tuple[Path, ExitStack]] = OrderedDict()
+        self.checked: OrderedDict[tuple[object, ...], bool] = OrderedDict()
+        self.lock = threading.Lock()
+
+    async def check_config(self) -> None:
+        """Skip the check that a folder exists."""
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """The file of a track; empty if it is not served. Runs in a thread."""
+        if not self._is_good_track(path):
+            return "", None
+        try:
+            file = self._fetch(path) if self.in_bucket else Path(self.library.where(path))
+            status = file.stat()
+        except OSError:
+            return "", None
+        return (str(file), status) if self._is_audio(file, status) else ("", None)
+
+    def _is_good_track(self, path: str) -> bool:
+        if not self.catalogue.path.is_file():  # opening it would create an empty one
+            return False
+        state = self.catalogue.live_file(path)
+        if state is None:
+            return False
+        tracks = self.store.current(TRACKS.name, state.batch)
+        if tracks is None:  # registered, but not ingested yet
+            return False
+        of_file = GOOD & (pl.col("path") == state.origin)
+        return Tracks(self.store, tracks).part(["path"], of_file).height > 0
+
+    def _is_audio(self, file: Path, status: os.stat_result) -> bool:
+        """Whether the first samples of a file can be decoded; remembered until it changes."""
+        key = (str(file), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        with self.lock:
+            if key not in self.checked:
+                self.checked[key] = _decodes(file)
+                if len(self.checked) > CHECKED_FILES:
+                    self.checked.popitem(last=False)
+            return self.checked[key]
+
+    def _fetch(self, path: str) -> Path:
+        with self.lock:
+            if path not in self.fetched:
+                stack = ExitStack()
+                self.fetched[path] = stack.enter_context(self.library.local(path)), stack
+                if len(self.fetched) > CACHED_RECORDINGS:
+                    _, (_, oldest) = self.fetched.popitem(last=False)
+                    oldest.close()
+            self.fetched.move_to_end(path)
+            return self.fetched[path][0]
+
+
+def _decodes(file: Path) -> bool:
+    from melgraph.ml.audio import BadAudio, decode
+
+    try:
+        return len(decode(file, max_seconds=CHECKED_SECONDS).samples) > 0
+    except BadAudio:
+        return False
