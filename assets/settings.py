@@ -16,8 +16,9 @@ environment variables are:
 - `MELGRAPH_WEIGHTS`: a folder of published weights for all homes. Default: `weights` in the home.
 - `MELGRAPH_PAGES_URL`: the address of the pages. Default: `http://127.0.0.1:3001`.
 - `MELGRAPH_MLFLOW_URL`: the address of MLflow, for links to its runs. Default:
-  `MLFLOW_TRACKING_URI` if it names a server, otherwise there are no links.
-- `MELGRAPH_DAGSTER_URL`: the address of Dagster, for links in MLflow runs. Default: no links.
+  `MLFLOW_TRACKING_URI` if it names a server, otherwise `http://127.0.0.1:3002`.
+- `MELGRAPH_DAGSTER_URL`: the address of Dagster, for links in MLflow runs. Default:
+  `http://127.0.0.1:3000`.
 - `MELGRAPH_WORKERS`: how many files are decoded at once, each in its own process. Default: one per
   core.
 - `MELGRAPH_BLOCK_SECONDS`: how many seconds of a file such a process holds in memory. Default: 5.
@@ -79,19 +80,21 @@ def pages_url() -> str:
     return os.environ.get("MELGRAPH_PAGES_URL", "http://127.0.0.1:3001").rstrip("/")
 
 
-def mlflow_url() -> str | None:
-    """The address of MLflow: `MLFLOW_TRACKING_URI` if it names a server, else
-    `MELGRAPH_MLFLOW_URL`, which `melgraph ui` or the user sets; None if neither is set.
+def mlflow_url() -> str:
+    """The address at which MLflow shows runs, without a slash at the end.
+
+    It is `MLFLOW_TRACKING_URI` if that names a server, otherwise the address at which `melgraph ui`
+    serves MLflow.
     """
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
-    url = server if server.startswith("http") else os.environ.get("MELGRAPH_MLFLOW_URL")
-    return url.rstrip("/") if url else None
+    default = "http://127.0.0.1:3002"
+    url = server if server.startswith("http") else os.environ.get("MELGRAPH_MLFLOW_URL", default)
+    return url.rstrip("/")
 
 
-def dagster_url() -> str | None:
-    """The address of Dagster, if `melgraph ui` or the user set `MELGRAPH_DAGSTER_URL`."""
-    url = os.environ.get("MELGRAPH_DAGSTER_URL")
-    return url.rstrip("/") if url else None
+def dagster_url() -> str:
+    """The address at which `melgraph ui` serves Dagster, without a slash at the end."""
+    return os.environ.get("MELGRAPH_DAGSTER_URL", "http://127.0.0.1:3000").rstrip("/")
 
 
 def worker_count() -> int:

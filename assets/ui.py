@@ -51,11 +51,11 @@ def rounded(value: Any) -> Any:
 
 
 def mlflow_link(run: Mapping[str, str | None]) -> Any:
-    """A link to the MLflow run; None if the address of MLflow is not known."""
-    experiment, url = run.get("mlflow_experiment"), mlflow_url()
-    if experiment is None or url is None:
+    """A link to an MLflow run; None if the MLflow experiment of the run was not recorded."""
+    experiment = run.get("mlflow_experiment")
+    if experiment is None:
         return None
-    return MetadataValue.url(f"{url}/#/experiments/{experiment}/runs/{run['mlflow']}")
+    return MetadataValue.url(f"{mlflow_url()}/#/experiments/{experiment}/runs/{run['mlflow']}")
 
 
 def page_link(page: str) -> Any:

@@ -1,5 +1,6 @@
 """The reader of a committed evaluation: predictions on the test split, and their figures."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -49,6 +50,16 @@ class Evaluation(Reader):
         return self.predictions().select("track_id", "group", right=right)
 
     @property
+    def figures(self) -> dict[str, float]:
+        """All figures of the test split by name, such as `accuracy`, with interval and chance."""
+        return _numbers(self.facts)
+
+    @property
+    def fold_figures(self) -> dict[str, float]:
+        """All figures of the cross-validation by name; empty if there was none."""
+        return _numbers(self.facts.get("cross_validation") or {})
+
+    @property
     def multi_label(self) -> bool:
         """Whether tracks have several tags; the figures are then areas, not accuracies."""
         return bool(self.facts.get("multi_label"))
@@ -77,3 +88,9 @@ class Evaluation(Reader):
     def picture(self, name: str) -> Path:
         """The path of one of its PNG files."""
         return self.artifact.folder / name
+
+
+def _numbers(facts: Mapping[str, Any]) -> dict[str, float]:
+    """The facts that are numbers."""
+    numbers = {name: value for name, value in facts.items() if isinstance(value, int | float)}
+    return {name: float(v) for name, v in numbers.items() if not isinstance(v, bool)}

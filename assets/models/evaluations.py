@@ -12,10 +12,7 @@ from dagster import AssetExecutionContext, MaterializeResult
 from melgraph.assets.context import Context
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.library.inputs import TrackInputs, input_references
-from melgraph.assets.materialize import (
-    materialize,
-    stage_asset,
-)
+from melgraph.assets.materialize import materialize, stage_asset, with_mlflow_run
 from melgraph.assets.models.evaluation import (
     CONFUSION,
     FOLD_PREDICTIONS,
@@ -23,12 +20,15 @@ from melgraph.assets.models.evaluation import (
     PREDICTIONS,
     RELIABILITY,
     REPORT,
+    Evaluation,
 )
 from melgraph.assets.models.tag_evaluations import figures_sentence, show_tags, write_tag_evaluation
 from melgraph.assets.models.targets import label_numbers, tag_matrix, targets_of
+from melgraph.assets.models.tracking.tracker import Tracker
 from melgraph.assets.models.trained_model import TrainedModel, device
 from melgraph.assets.models.trained_models import build_model, track_inputs
 from melgraph.assets.models.wrong_answers import write_wrong_answers
+from melgraph.assets.partitions import partition_of
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata
 from melgraph.assets.stages import EVALUATIONS, MEL_SPECTROGRAMS, TRAINED_MODELS
@@ -204,16 +204,21 @@ def _predict_by_folds(
 
 
 @stage_asset(EVALUATIONS)
-def evaluations(context: AssetExecutionContext, home: HomeResource) -> MaterializeResult[None]:
+def evaluations(
+    context: AssetExecutionContext, home: HomeResource, tracking: Tracker
+) -> MaterializeResult[None]:
     """Results of a trained model on the tracks of the test split, one partition per experiment.
 
     `report.json` has the accuracy with a 95 % confidence interval over groups of tracks, macro-F1
     and figures per class. `predictions.parquet` has the predicted probabilities of each track, so
     that models can be compared by paired tests. The confusion matrix and the calibration are PNG
     files. If tracks have several tags, the figures are macro ROC-AUC and PR-AUC with 95 %
-    confidence intervals, and both areas of each tag.
+    confidence intervals, and both areas of each tag. The results are also logged to the MLflow run
+    of the model.
     """
-    return materialize(context, home, EVALUATIONS)
+    result = materialize(context, home, EVALUATIONS)
+    evaluation = Evaluation.current(home.store(), partition_of(context))
+    return with_mlflow_run(result, tracking.log_evaluation(evaluation, sentence(evaluation.facts)))
 
 
 def sentence(facts: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from melgraph.assets.materialize import (
 )
 from melgraph.assets.models.initial_weights import weights_config, weights_inputs, weights_path
 from melgraph.assets.models.targets import targets_of
+from melgraph.assets.models.tracking.live import LiveRun
 from melgraph.assets.models.tracking.tracker import UNTRACKED, Tracker, UntrackedRuns
 from melgraph.assets.models.trained_model import (
     CHECKPOINT,
@@ -96,6 +97,15 @@ def write_trained_model(
         tracker: logs the MLflow run.
         state: the folder with the state of an interrupted training, from which it resumes.
     """
+    with tracker.live_run(store, work) as run:
+        result = _train(store, work, run, state)
+        work.run["mlflow"] = tracker.log_training(
+            store, work, result.curves, seconds=result.seconds, run=run
+        )
+
+
+def _train(store: ArtifactStore, work: Work, run: LiveRun, state: Path | None) -> "TrainingResult":
+    """Train, write all files and facts, and log the figures of each epoch to the MLflow run."""
     from melgraph.ml.specs.training import TrainingConfig
     from melgraph.ml.training.fitting import fit
     from melgraph.ml.training.setup import TrainingSetup
@@ -125,7 +135,7 @@ def write_trained_model(
                 processes=device_count(),
                 state=state,
             ),
-            progress=partial(_show_epoch, bar),
+            progress=partial(_report_epoch, bar, run),
         )
     _write_checkpoint(work, model, snapshot, inputs)
     write_table(without_times(result.curves), work.folder / CURVES)
@@ -136,7 +146,7 @@ def write_trained_model(
         seconds=f"{result.seconds:.1f}",
         peak_memory_bytes=str(result.peak_memory_bytes),
     )
-    work.run["mlflow"] = tracker.log_training(store, work, result.curves, seconds=result.seconds)
+    return result
 
 
 def _facts(
@@ -172,8 +182,9 @@ def _track_set(inputs: TrackInputs, snapshot: Snapshot, split: str) -> "TrackSet
     return inputs.track_set(table, labels)
 
 
-def _show_epoch(bar: Any, epoch: "EpochReport") -> None:
-    """Advance a progress bar by one epoch, and show its loss and its score."""
+def _report_epoch(bar: Any, run: LiveRun, epoch: "EpochReport") -> None:
+    """Log an epoch to MLflow, advance the progress bar, and show loss and score there."""
+    run.log_epoch(epoch.row(tags=epoch.validation_accuracy is None))
     bar.update()
     score = epoch.validation_score or 0
     bar.set_postfix_str(f"loss {epoch.train_loss:.2f}, validation {score:.0%}")

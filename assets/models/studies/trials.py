@@ -19,6 +19,7 @@ from melgraph.assets.library.inputs import input_references
 from melgraph.assets.materialize import note_threads
 from melgraph.assets.models.initial_weights import weights_config, weights_inputs, weights_path
 from melgraph.assets.models.targets import label_numbers
+from melgraph.assets.models.tracking.live import LiveRun, fold_prefix
 from melgraph.assets.models.tracking.tracker import UNTRACKED, Tracker, UntrackedRuns
 from melgraph.assets.models.trained_model import device, device_count
 from melgraph.assets.models.trained_models import (
@@ -38,6 +39,7 @@ from melgraph.storage.tables import read_table, write_table
 from melgraph.storage.test_reads import register_read
 
 if TYPE_CHECKING:
+    from melgraph.ml.training.loop import EpochReport
     from melgraph.ml.training.trials import TrialResult
 
 PREDICTIONS, CURVES = "predictions.parquet", "curves.parquet"
@@ -115,6 +117,19 @@ def write_trial(
         state: the folder with the state of an interrupted training, from which it resumes.
         report: called after each epoch.
     """
+    with tracker.live_run(store, work) as run:
+        result = _train(store, work, run, state, report)
+        curves = list(enumerate(result.curves))
+        figures = {name: work.facts[name] for name in ("accuracy", "macro_f1")}
+        work.run["mlflow"] = tracker.log_trial(
+            store, work, curves, figures, seconds=result.seconds, run=run
+        )
+
+
+def _train(
+    store: ArtifactStore, work: Work, live: LiveRun, state: Any, report: Callable[[], None] | None
+) -> "TrialResult":
+    """Train every fold, write all files and facts, and log each epoch to the MLflow run."""
     from melgraph.ml.specs.training import TrainingConfig
     from melgraph.ml.training.setup import TrainingSetup
     from melgraph.ml.training.trials import run_trial
@@ -147,13 +162,20 @@ def write_trial(
             weights=weights_path(store, spec, trial.recipe),
         ),
         n_classes=len(snapshot.classes),
-        progress=None if report is None else lambda fold, epoch: report(),
+        progress=partial(_report_epoch, live, report),
     )
     _write_result(work, table, labels, snapshot.classes, result)
     work.facts["crop_frames"] = inputs.shape.frames
-    curves = list(enumerate(result.curves))
-    figures = {name: work.facts[name] for name in ("accuracy", "macro_f1")}
-    work.run["mlflow"] = tracker.log_trial(store, work, curves, figures, seconds=result.seconds)
+    return result
+
+
+def _report_epoch(
+    live: LiveRun, report: Callable[[], None] | None, fold: int, epoch: "EpochReport"
+) -> None:
+    """Log an epoch of a fold to MLflow, and report it."""
+    live.log_epoch(epoch.row(tags=False), fold_prefix(fold))
+    if report is not None:
+        report()
 
 
 def _write_result(

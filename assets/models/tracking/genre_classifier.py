@@ -39,15 +39,18 @@ class GenreClassifier(PythonModel):
             A table with the columns `path`, `prediction`, `probability`, one per class, and
             `problem`. A model of tags adds the column `tags`: the tags with a probability of at
             least 0.5, the most probable first. Rare tags seldom reach 0.5, so compare their
-            columns instead.
+            columns instead. Empty cells are None, so that a scoring server answers `null`: NaN is
+            not JSON. A column of numbers is of type object if a file has a problem, else float.
         """
         from melgraph.ml.audio import BadAudio
         from melgraph.ml.inference.model_input import input_of_file
         from melgraph.ml.inference.tracks import predict_tracks
 
+        tags = ["tags"] if self.model.multi_label else []
+        names = ["path", "prediction", "probability", *tags, *self.meta["classes"], "problem"]
         rows: list[dict[str, Any]] = []
         for path in model_input:
-            row: dict[str, Any] = {"path": path, "prediction": None, "probability": None}
+            row: dict[str, Any] = dict.fromkeys(names) | {"path": path}
             try:
                 array = input_of_file(Path(path), self.meta["input"])
                 (scores,) = predict_tracks(
@@ -55,16 +58,17 @@ class GenreClassifier(PythonModel):
                 )
                 by_class = dict(zip(self.meta["classes"], map(float, scores), strict=True))
                 best = max(by_class, key=by_class.__getitem__)
-                row.update(prediction=best, probability=by_class[best], **by_class, problem=None)
+                row.update(prediction=best, probability=by_class[best], **by_class)
                 if self.model.multi_label:
                     likely = [name for name in by_class if by_class[name] >= LIKELY]
                     row["tags"] = sorted(likely, key=by_class.__getitem__, reverse=True)
             except (BadAudio, OSError) as error:
                 row.update(problem=str(error))
             rows.append(row)
-        tags = ["tags"] if self.model.multi_label else []
-        names = ["path", "prediction", "probability", *tags, *self.meta["classes"], "problem"]
-        return pd.DataFrame(rows, columns=names)
+        table = pd.DataFrame(rows, columns=names, dtype=object)
+        if any(row["problem"] for row in rows):
+            return table
+        return table.astype(dict.fromkeys(["probability", *self.meta["classes"]], float))
 
 
 mlflow.models.set_model(GenreClassifier())

@@ -6,6 +6,8 @@ training is logged.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +15,7 @@ from typing import Any
 
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.models.tracking.model_code import write_model_code
+from melgraph.assets.models.tracking.runs import row_of
 from melgraph.assets.models.trained_model import CHECKPOINT
 from melgraph.ml.evaluation.champion import RULE, ChampionChoice, Contender, choose_champion
 from melgraph.storage.artifacts import Work
@@ -23,6 +26,8 @@ EXAMPLE = ["song.mp3"]
 REQUIREMENTS = ("av", "mutagen", "numpy", "pydantic", "pydantic_core", "safetensors", "scipy",
                 "soundfile", "soxr", "torch", "torchaudio", "timm", "torchvision")  # fmt: skip
 _TAG = "melgraph."
+CHAMPION_TAG = f"{_TAG}{CHAMPION}"
+_SEE = "The description of the registered model names the champion and the reason."
 
 
 def log_model(work: Work) -> Any:
@@ -71,8 +76,7 @@ def contender_tags(
     work: Work, snapshot: Snapshot, curves: Sequence[Mapping[str, Any]]
 ) -> dict[str, str]:
     """The MLflow tags of a version: all facts of its training that decide about the champion."""
-    best_epoch = work.facts["best_epoch"]
-    (figures,) = [row for row in curves if row["epoch"] == best_epoch]
+    figures = row_of(curves, work.facts["best_epoch"])
     tags = {
         "dataset": snapshot.name,
         "experiment": work.spec.partition,
@@ -114,30 +118,53 @@ def contenders(client: Any, dataset: str) -> list[Contender]:
     return rows
 
 
-def update_champion(client: Any, dataset: str) -> ChampionChoice:
+def update_champion(client: Any, dataset: str, logged: int | None = None) -> ChampionChoice:
     """Move the alias `champion` of a dataset's model to the version that the rule chooses.
 
-    The reason is written into the descriptions of the registered model and of the versions.
+    The reason is written anew into the description of the registered model, and into the
+    description and the tags of the champion and its run: a further training changes it even if the
+    champion remains. A former champion and the version that was just logged say that they are not
+    champion, without the reason, which the next training would make untrue.
+
+    Args:
+        client: an `MlflowClient`.
+        dataset: name of the registered model.
+        logged: the version that was just logged; None for none.
     """
-    verdict = choose_champion(contenders(client, dataset))
+    choice = choose_champion(contenders(client, dataset))
     aliases = client.get_registered_model(dataset).aliases
-    before = str(aliases[CHAMPION]) if CHAMPION in aliases else None  # sqlite returns a number
-    champion = str(verdict.champion.version) if verdict.champion is not None else None
-    if champion != before:
-        if before is not None:
-            client.update_model_version(dataset, before, f"Champion until: {verdict.reason}.")
-        if champion is None:
-            client.delete_registered_model_alias(dataset, CHAMPION)
-        else:
-            client.set_model_version_tag(dataset, champion, f"{_TAG}champion", verdict.reason)
-            client.update_model_version(dataset, champion, f"Champion: {verdict.reason}.")
-            client.set_registered_model_alias(dataset, CHAMPION, champion)
+    before = int(aliases[CHAMPION]) if CHAMPION in aliases else None
+    champion = choice.champion.version if choice.champion is not None else None
+    if champion is None and before is not None:
+        client.delete_registered_model_alias(dataset, CHAMPION)
+    elif champion is not None and champion != before:
+        client.set_registered_model_alias(dataset, CHAMPION, str(champion))
+    texts = {before: f"Champion until {_now()}. {_SEE}", logged: f"Not champion. {_SEE}"}
+    texts[champion] = f"Champion: {choice.reason}."
+    for number, text in texts.items():
+        if number is not None:
+            _describe(client, dataset, number, text)
     client.update_registered_model(
         dataset,
         f"Trainings of all experiments on the dataset {dataset}. Champion: {RULE}.\n\n"
-        f"Now: {verdict.reason}.",
+        f"Now: {choice.reason}.",
     )
-    return verdict
+    return choice
+
+
+def _describe(client: Any, dataset: str, number: int, text: str) -> None:
+    """Write whether a version is champion onto the version and onto its run."""
+    from mlflow.exceptions import MlflowException
+
+    client.update_model_version(dataset, str(number), text)
+    client.set_model_version_tag(dataset, str(number), CHAMPION_TAG, text)
+    if run_id := client.get_model_version(dataset, str(number)).run_id:
+        with suppress(MlflowException):  # the user deleted the run
+            client.set_tag(run_id, CHAMPION_TAG, text)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _versions(client: Any, name: str) -> list[Any]:

@@ -16,57 +16,98 @@ from melgraph.storage.environment import environment
 
 LONGEST = 500  # characters of a parameter
 BATCH = 1000  # metrics in one request: the limit of the MLflow server
+NOT_KEPT = ("epoch", "seconds", "crops_per_second")  # of an epoch, not of its weights
+RECORD_TAG, NOTE_TAG = "melgraph.record", "mlflow.note.content"
 
 
-def write_run(
-    client: Any,
-    run_id: str,
-    store: ArtifactStore,
-    work: Work,
-    curves: Mapping[str, Sequence[Mapping[str, Any]]],
-    figures: Mapping[str, float],
-    recorded_environment: Mapping[str, Any] | None = None,
-) -> Snapshot | None:
-    """Log everything but the model.
+def describe_run(client: Any, run_id: str, store: ArtifactStore, work: Work) -> None:
+    """Log what is known before a training: its settings, provenance and dataset.
 
     Args:
         client: an `MlflowClient`.
         run_id: of the run.
-        store: of the artifacts that it was trained on.
+        store: of the artifacts that it is trained on.
         work: of the trained model or trial.
-        curves: prefix of the names -> one mapping of figures per epoch.
-        figures: of the whole training or trial.
-        recorded_environment: the environment in which it was trained; None for the current one.
+    """
+    snapshot = snapshot_of(store, work)
+    settings = {"seed": work.spec.seed, **flatten(work.spec.config)}
+    client.log_batch(run_id, params=_parameters(settings), tags=_tags(work, snapshot))
+    if snapshot is not None:
+        client.log_inputs(run_id, _dataset_inputs(snapshot))
 
-    Returns:
-        The dataset snapshot that it was trained on; None if its spec names none.
+
+def log_figures(client: Any, run_id: str, figures: Mapping[str, float], at_ms: int) -> None:
+    """Log figures that are not of one epoch.
+
+    Args:
+        client: an `MlflowClient`.
+        run_id: of the run.
+        figures: value by name.
+        at_ms: time of the figures, in milliseconds since 1970.
     """
     from mlflow.entities import Metric
 
+    metrics = [Metric(name, float(value), at_ms, 0) for name, value in figures.items()]
+    log_metrics(client, run_id, metrics)
+
+
+def log_environment(
+    client: Any, run_id: str, work: Work, recorded_environment: Mapping[str, Any] | None = None
+) -> None:
+    """Log the packages, the device and the number of threads of a training.
+
+    Args:
+        client: an `MlflowClient`.
+        run_id: of the run.
+        work: of the trained model or trial.
+        recorded_environment: the environment in which it was trained; None for the current one.
+    """
     recorded_environment = recorded_environment or environment()
-    snapshot = snapshot_of(store, work)
-    metrics = [m for prefix, rows in curves.items() for m in metrics_of(rows, prefix)]
-    metrics += [Metric(name, float(value), 0, 0) for name, value in figures.items()]
+    packages = recorded_environment.get("packages", {})
+    facts = {name: packages.get(name) for name in ("torch", "numpy")}
+    facts |= {name: recorded_environment.get(name) for name in ("python", "platform", "git_commit")}
+    facts |= _machine(work)
+    parameters = _parameters({f"environment.{name}": value for name, value in facts.items()})
+    client.log_batch(run_id, params=parameters)
+    client.log_dict(run_id, {**recorded_environment, **_machine(work)}, "environment.json")
+
+
+def log_metrics(client: Any, run_id: str, metrics: Sequence[Any]) -> None:
+    """Log MLflow metrics, in requests of a size that the server accepts."""
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
-    parameters = _parameters(work, recorded_environment)
-    client.log_batch(run_id, params=parameters, tags=_tags(work, snapshot))
-    client.log_dict(run_id, {**recorded_environment, **_machine(work)}, "environment.json")
-    if snapshot is not None:
-        client.log_inputs(run_id, _dataset_inputs(snapshot))
-    return snapshot
 
 
-def metrics_of(curves: Sequence[Mapping[str, Any]], prefix: str = "") -> list[Any]:
+def metrics_of(curves: Sequence[Mapping[str, Any]], prefix: str, at_ms: int) -> list[Any]:
     """The figures of each epoch as MLflow metrics."""
     from mlflow.entities import Metric
 
     return [
-        Metric(prefix + name, float(value), 0, int(row["epoch"]))
+        Metric(prefix + name, float(value), at_ms, int(row["epoch"]))
         for row in curves
         for name, value in row.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and name != "epoch"
+        if _is_number(value) and name != "epoch"
     ]
+
+
+def kept_figures(curves: Sequence[Mapping[str, Any]], best_epoch: int) -> dict[str, float]:
+    """The figures of the epoch whose weights are the model, without times, and its number.
+
+    The last values of the curves are those of the last epoch, whose weights are often discarded.
+    """
+    row = row_of(curves, best_epoch)
+    figures = {n: v for n, v in row.items() if _is_number(v) and n not in NOT_KEPT}
+    return {**figures, "best_epoch": best_epoch, "epochs": len(curves)}
+
+
+def row_of(curves: Sequence[Mapping[str, Any]], epoch: int) -> Mapping[str, Any]:
+    """The figures of an epoch."""
+    (row,) = [row for row in curves if row["epoch"] == epoch]
+    return row
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def snapshot_of(store: ArtifactStore, work: Work) -> Snapshot | None:
@@ -99,16 +140,10 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return settings
 
 
-def _parameters(work: Work, recorded_environment: Mapping[str, Any]) -> list[Any]:
-    """The seed, all settings and the main facts of the environment as MLflow parameters."""
+def _parameters(settings: Mapping[str, Any]) -> list[Any]:
+    """Settings as MLflow parameters."""
     from mlflow.entities import Param
 
-    packages = recorded_environment.get("packages", {})
-    settings = {"seed": work.spec.seed, **flatten(work.spec.config)}
-    settings |= {f"environment.{name}": packages.get(name) for name in ("torch", "numpy")}
-    names = ("python", "platform", "git_commit")
-    settings |= {f"environment.{name}": recorded_environment.get(name) for name in names}
-    settings |= {f"environment.{name}": value for name, value in _machine(work).items()}
     return [Param(name, str(value)[:LONGEST]) for name, value in settings.items()]
 
 
@@ -126,19 +161,22 @@ def _tags(work: Work, snapshot: Snapshot | None) -> list[Any]:
 
     run, record = work.run.get("dagster"), str(work.spec.reference)
     tags = {f"melgraph.input.{r.asset}": str(r) for r in work.spec.inputs}
-    tags |= {"melgraph.record": record, "dagster.run_id": str(run)}
+    tags |= {RECORD_TAG: record, "dagster.run_id": str(run)}
     title = str(work.spec.config.get("title", work.spec.partition))
     note = [f"**{title}**", f"Record: `{record}` (`melgraph audit` shows its provenance)"]
     if snapshot is not None:
         tags["melgraph.split"] = split_id(snapshot.table())
         note.append(f"Dataset: `{snapshot.reference}`, split `{tags['melgraph.split']}`")
-    if run and (url := dagster_url()):
-        tags["dagster.url"] = f"{url}/runs/{run}"
-        note.append(f"Dagster: [run {run[:8]}]({tags['dagster.url']})")
-    elif run:
-        note.append(f"Dagster: run `{run}`")
-    tags["mlflow.note.content"] = "\n\n".join(note)
+    if run:
+        tags["dagster.url"] = f"{dagster_url()}/runs/{run}"
+        note.append(f"Dagster: {dagster_link(run)}")
+    tags[NOTE_TAG] = "\n\n".join(note)
     return [RunTag(name, value) for name, value in tags.items()]
+
+
+def dagster_link(run: str) -> str:
+    """A link to a Dagster run, in Markdown."""
+    return f"[run {run[:8]}]({dagster_url()}/runs/{run})"
 
 
 def _dataset_inputs(snapshot: Snapshot) -> list[Any]:
@@ -148,7 +186,10 @@ def _dataset_inputs(snapshot: Snapshot) -> list[Any]:
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    reference = snapshot.reference
+    reference, artifact = snapshot.reference, snapshot.artifact
+    source = {"record": str(reference)}
+    if artifact.bucket is not None:  # a path of the home would be wrong after the home is moved
+        source["uri"] = artifact.location
     sizes = snapshot.table()["split"].value_counts()
     inputs = []
     for part, tracks in sorted(sizes.drop_nulls().iter_rows()):
@@ -158,7 +199,7 @@ def _dataset_inputs(snapshot: Snapshot) -> list[Any]:
             name=f"{reference.partition}/{part}",
             digest=reference.version,
             source_type="melgraph",
-            source=json.dumps({"uri": snapshot.artifact.location, "record": str(reference)}),
+            source=json.dumps(source),
             profile=json.dumps(
                 {"num_rows": tracks, "policy": snapshot.policy, "classes": snapshot.classes}
             ),

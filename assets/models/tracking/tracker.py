@@ -1,8 +1,9 @@
 """MLflow: one run per training or trial, and registered models that predict from audio files.
 
-`runs` writes what a run holds, `registry` writes the registered models. If MLflow is down, slow or
-full, no training is lost: one warning is logged within a bounded time, and the artifact is
-committed without a run id. `log_again` logs such a training later.
+`runs` writes what a run holds, `live` the figures of a training that is under way, `results` those
+of its evaluation, and `registry` the registered models. If MLflow is down, slow or full, no
+training is lost: a warning is logged within a bounded time, and the artifact is committed without
+a run id. `log_again` logs such a training later.
 """
 
 import logging
@@ -10,11 +11,29 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from dagster import ConfigurableResource
 
-from melgraph.assets.models.trained_model import TrainedModel
+from melgraph.assets.models.evaluation import Evaluation
+from melgraph.assets.models.tracking.live import (
+    CURVE,
+    LiveRun,
+    first_line,
+    fold_prefix,
+    logged_runs,
+    milliseconds,
+    now_ms,
+)
+from melgraph.assets.models.tracking.runs import (
+    describe_run,
+    kept_figures,
+    log_environment,
+    log_figures,
+    snapshot_of,
+)
+from melgraph.assets.models.trained_model import CURVES_PICTURE, TrainedModel
 from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.home import Home
 
@@ -25,7 +44,6 @@ PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
-LONGEST_REASON = 300  # characters
 _LOG = logging.getLogger("melgraph")
 # MLflow's tracking URI belongs to the process, so only one thread at a time may set it.
 _TRACKING_URI_LOCK = threading.RLock()
@@ -36,8 +54,13 @@ Curves = Sequence[Mapping[str, Any]]  # one mapping of figures per epoch
 class UntrackedRuns:
     """A tracker that logs nothing, for reproducing an artifact from its record."""
 
+    @contextmanager
+    def live_run(self, store: ArtifactStore, work: Work) -> Iterator[LiveRun]:
+        """No run."""
+        yield LiveRun()
+
     def log_training(
-        self, store: ArtifactStore, work: Work, curves: Curves, *, seconds: float
+        self, store: ArtifactStore, work: Work, curves: Curves, *, seconds: float, run: LiveRun
     ) -> str | None:
         """No run."""
         return None
@@ -50,6 +73,7 @@ class UntrackedRuns:
         figures: Mapping[str, float],
         *,
         seconds: float,
+        run: LiveRun,
     ) -> str | None:
         """No run."""
         return None
@@ -73,8 +97,35 @@ class Tracker(ConfigurableResource):
         configured = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
         return configured or _home_uri(home)
 
+    @contextmanager
+    def live_run(self, store: ArtifactStore, work: Work) -> Iterator[LiveRun]:
+        """Begin the MLflow run of a training or trial, which shows its figures while it runs.
+
+        The run of a training that was killed is resumed. If the training fails or is interrupted,
+        its run gets the status `FAILED` or `KILLED`.
+        """
+        run = LiveRun()
+        try:
+            client, experiment_id = self._connect(store.home)
+            run.begin(client, experiment_id, work)
+            self._describe(client, run, store, work)
+            run.follow(client)
+        except Exception as error:  # whatever MLflow raises: the training must go on
+            run.stop(error)
+        try:
+            yield run
+        except BaseException as error:
+            run.end("FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+
     def log_training(
-        self, store: ArtifactStore, work: Work, curves: Curves, *, seconds: float
+        self,
+        store: ArtifactStore,
+        work: Work,
+        curves: Curves,
+        *,
+        seconds: float,
+        run: LiveRun | None = None,
     ) -> str | None:
         """Log a finished training, and register its model under its experiment and its dataset.
 
@@ -83,12 +134,15 @@ class Tracker(ConfigurableResource):
             work: of the trained model; its checkpoint and its facts are already written.
             curves: one mapping of figures per epoch.
             seconds: duration of the training.
+            run: the run that was begun with the training; None if none was.
 
         Returns:
             The MLflow run id; None if MLflow failed.
         """
-        cost = _cost(work.run, seconds)
-        return self._log_or_warn(work, lambda: self._log_training(store, work, curves, cost))
+        training = _Training(work, curves, _cost(work.run, seconds))
+        return self._log_or_warn(
+            work, lambda: self._log_training(store, training, run or LiveRun())
+        )
 
     def log_trial(
         self,
@@ -98,6 +152,7 @@ class Tracker(ConfigurableResource):
         figures: Mapping[str, float],
         *,
         seconds: float,
+        run: LiveRun | None = None,
     ) -> str | None:
         """Log a trial of a study, which trained once per fold. No model is registered.
 
@@ -107,18 +162,18 @@ class Tracker(ConfigurableResource):
             curves: (fold, one mapping of figures per epoch), logged as `fold0/train_loss`.
             figures: of the whole trial, for example `accuracy`.
             seconds: duration of all trainings together.
+            run: the run that was begun with the trial; None if none was.
 
         Returns:
             The MLflow run id; None if MLflow failed.
         """
-        from melgraph.assets.models.tracking.runs import write_run
+        live = run or LiveRun()
 
         def log() -> str:
-            with self._run(store.home, work) as (client, run_id):
-                by_fold = {f"fold{fold}/": rows for fold, rows in curves}
-                write_run(
-                    client, run_id, store, work, by_fold, {**figures, **_cost(work.run, seconds)}
-                )
+            with self._finishing(store, work, live) as (client, run_id):
+                live.log_curves(client, {fold_prefix(fold): rows for fold, rows in curves})
+                log_figures(client, run_id, {**figures, **_cost(work.run, seconds)}, now_ms())
+                log_environment(client, run_id, work)
             return run_id
 
         return self._log_or_warn(work, log)
@@ -142,45 +197,66 @@ class Tracker(ConfigurableResource):
 
         def log() -> str:
             client, experiment_id = self._connect(model.store.home)
-            same_record = f"tags.`melgraph.record` = '{model.reference}'"
-            for logged in client.search_runs(
-                [experiment_id], f"{same_record} and status = 'FINISHED'"
-            ):
+            for logged in logged_runs(client, experiment_id, model.reference):
                 work.run["mlflow_experiment"] = experiment_id
-                return logged.info.run_id
-            curves = model.curves().to_dicts()
-            return self._log_training(model.store, work, curves, _cost(run), record.environment)
+                return str(logged.info.run_id)
+            training = _Training(
+                work,
+                model.curves().to_dicts(),
+                _cost(run),
+                milliseconds(record.finished_at),
+                record.environment,
+            )
+            return self._log_training(model.store, training, LiveRun())
 
         run["mlflow"] = self._log_or_warn(work, log)
         return run
 
-    def _log_training(
-        self,
-        store: ArtifactStore,
-        work: Work,
-        curves: Curves,
-        cost: Mapping[str, float],
-        recorded_environment: Mapping[str, Any] | None = None,
-    ) -> str:
+    def log_evaluation(self, evaluation: Evaluation, summary: str) -> dict[str, str | None]:
+        """Log an evaluation to the MLflow run of its model, unless the run has it already.
+
+        Args:
+            evaluation: the evaluation.
+            summary: its result in one line.
+
+        Returns:
+            `mlflow` and `mlflow_experiment` of the run, as in `record.run`; empty if MLflow failed,
+            or has no run of the model.
+        """
+        from melgraph.assets.models.tracking.results import log_results
+
+        try:
+            client, experiment_id = self._connect(evaluation.store.home)
+            for logged in logged_runs(client, experiment_id, evaluation.model_reference)[:1]:
+                log_results(client, logged, evaluation, summary)
+                return {"mlflow": logged.info.run_id, "mlflow_experiment": experiment_id}
+        except Exception as error:
+            _LOG.warning("MLflow failed, so it lacks an evaluation: %s", first_line(error))
+        return {}
+
+    def _log_training(self, store: ArtifactStore, training: "_Training", run: LiveRun) -> str:
         """Write the run, register its model, and update the champion of the dataset."""
         from melgraph.assets.models.tracking import registry
-        from melgraph.assets.models.tracking.runs import write_run
 
-        with self._run(store.home, work) as (client, run_id):
-            snapshot = write_run(
-                client, run_id, store, work, {"": curves}, cost, recorded_environment
-            )
+        work, curves = training.work, training.curves
+        end_ms = training.end_ms
+        with self._finishing(store, work, run, end_ms) as (client, run_id):
+            run.log_curves(client, {CURVE: curves}, end_ms or now_ms())
+            figures = {**kept_figures(curves, work.facts["best_epoch"]), **training.cost}
+            log_figures(client, run_id, figures, end_ms or now_ms())
+            log_environment(client, run_id, work, training.environment)
+            client.log_artifact(run_id, str(work.folder / CURVES_PICTURE))
             logged = registry.log_model(work)
+            snapshot = snapshot_of(store, work)
             tags = {} if snapshot is None else registry.contender_tags(work, snapshot, curves)
             name = work.spec.partition
-            registry.register(client, name, logged, run_id, tags)
+            version = registry.register(client, name, logged, run_id, tags)
             if snapshot is not None:
                 dataset = snapshot.name
                 if dataset != name:
-                    registry.register(client, dataset, logged, run_id, tags)
+                    version = registry.register(client, dataset, logged, run_id, tags)
                 with _one_at_a_time(store.home):
-                    verdict = registry.update_champion(client, dataset)
-                client.set_tag(run_id, "melgraph.champion", verdict.reason)
+                    registry.update_champion(client, dataset, version)
         return run_id
 
     def _log_or_warn(self, work: Work, log: Callable[[], str]) -> str | None:
@@ -193,9 +269,9 @@ class Tracker(ConfigurableResource):
             return log()
         except Exception as error:
             work.run.pop("mlflow_experiment", None)
-            reason = (str(error).strip() or repr(error)).split("\n")[0][:LONGEST_REASON]
             _LOG.warning(
-                "MLflow failed, so the artifact is committed without an MLflow run: %s", reason
+                "MLflow failed, so the artifact is committed without an MLflow run: %s",
+                first_line(error),
             )
             return None
 
@@ -222,18 +298,55 @@ class Tracker(ConfigurableResource):
             location = home_folder if self.uri(home) == _home_uri(home) else None
             return client, client.create_experiment(EXPERIMENT, artifact_location=location)
 
+    def _describe(self, client: Any, run: LiveRun, store: ArtifactStore, work: Work) -> None:
+        """Log the settings, tags and dataset of a run, once."""
+        if not run.is_described:
+            assert run.run_id is not None, "a run was begun"
+            describe_run(client, run.run_id, store, work)
+            run.is_described = True
+
     @contextmanager
-    def _run(self, home: Home, work: Work) -> Iterator[tuple[Any, str]]:
+    def _finishing(
+        self, store: ArtifactStore, work: Work, run: LiveRun, end_ms: int | None = None
+    ) -> Iterator[tuple[Any, str]]:
+        """The run of a training that is over, which ends with the block; begun if it was not yet.
+
+        Args:
+            store: of the artifacts that it was trained on.
+            work: of the trained model or trial.
+            run: the run that was begun with the training.
+            end_ms: when the training ended, in milliseconds; None for now.
+        """
         import mlflow
 
         with _TRACKING_URI_LOCK:
-            client, experiment_id = self._connect(home)
-            with (
-                _tracking_at(self.uri(home)),
-                mlflow.start_run(experiment_id=experiment_id, run_name=work.spec.partition) as run,
-            ):
+            client, experiment_id = self._connect(store.home)
+            run_id = run.begin(client, experiment_id, work)
+            with _tracking_at(self.uri(store.home)), mlflow.start_run(run_id):
+                self._describe(client, run, store, work)
                 work.run["mlflow_experiment"] = experiment_id
-                yield client, run.info.run_id
+                yield client, run_id
+            if end_ms is not None:
+                client.set_terminated(run_id, "FINISHED", end_ms)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """A training that is over.
+
+    Attributes:
+        work: of the trained model.
+        curves: one mapping of figures per epoch.
+        cost: duration and peak memory.
+        end_ms: when it ended, in milliseconds; None for now.
+        environment: in which it was trained; None for the current one.
+    """
+
+    work: Work
+    curves: Curves
+    cost: Mapping[str, float]
+    end_ms: int | None = None
+    environment: Mapping[str, Any] | None = None
 
 
 def _home_uri(home: Home) -> str:

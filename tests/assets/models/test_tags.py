@@ -264,7 +264,10 @@ def test_mlflow_has_a_run_a_champion_and_a_model_for_files(tagged, model, monkey
     uri = f"sqlite:///{tagged.root / 'mlflow' / 'mlflow.db'}"
     client = MlflowClient(uri)
     metrics = client.get_run(model.record.run["mlflow"]).data.metrics
-    assert metrics["validation_pr_auc"] >= 0
+    assert metrics["validation_pr_auc"] == model.facts["validation_pr_auc"]
+    evaluation = tagged.store.need("evaluations", model.reference.partition)
+    for name in ("pr_auc", "roc_auc", "n_tags"):
+        assert metrics[f"test/{name}"] == evaluation.facts[name]
     champion = client.get_model_version_by_alias("tagged", "champion")
     assert "validation macro PR-AUC" in champion.tags["melgraph.champion"]
     best = max(

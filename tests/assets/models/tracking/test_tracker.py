@@ -14,17 +14,22 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from dagster import AssetKey
 
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.library.ingest import STORE
 from melgraph.assets.library.live import live_tracks
 from melgraph.assets.library.tracks import Tracks
 from melgraph.assets.models import trained_models
+from melgraph.assets.models.evaluation import Evaluation
+from melgraph.assets.models.evaluations import sentence
+from melgraph.assets.models.tracking.live import LiveRun, milliseconds
 from melgraph.assets.models.tracking.runs import flatten, split_id
 from melgraph.assets.models.tracking.tracker import Tracker
 from melgraph.assets.models.trained_model import CURVES, TrainedModel
 from melgraph.assets.stages import MEL_SPECTROGRAMS
-from melgraph.storage.artifacts import Work
+from melgraph.pipelines.instance import open_instance
+from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.home import Home
 from melgraph.storage.records import Spec
 from melgraph.storage.spectrogram_store import SpectrogramStore
@@ -46,11 +51,16 @@ run = client.get_run(run_id)
 history = {k: len(client.get_metric_history(run_id, k)) for k in run.data.metrics}
 (version,) = client.search_model_versions("name='small-cnn'")
 champion = client.get_model_version_by_alias("genres", "champion")
+logged_model = client.get_logged_model(run.outputs.model_outputs[0].model_id)
 model = mlflow.pyfunc.load_model("models:/genres@champion")
 table = model.predict(paths)
 by_experiment = mlflow.pyfunc.load_model(f"models:/small-cnn/{version.version}").predict(paths)
 environment = mlflow.artifacts.load_dict(f"runs:/{run_id}/environment.json")
 from pathlib import Path
+from mlflow.pyfunc import scoring_server
+from starlette.testclient import TestClient
+client_of_server = TestClient(scoring_server.init(model))
+served = client_of_server.post("/invocations", json={"inputs": paths})
 from melgraph.assets.models.tracking.tracker import Tracker
 from melgraph.assets.settings import current_home
 from melgraph.storage.artifacts import ArtifactStore, Work
@@ -60,6 +70,16 @@ closed = Tracker(tracking_uri="sqlite:////dev/null/mlflow.db")
 work = Work(Spec("trained_models", "small-cnn", 1), Path("nowhere"))
 print(json.dumps({
     "params": run.data.params, "tags": run.data.tags, "metrics": run.data.metrics,
+    "served": [served.status_code, served.text],
+    "served_example": client_of_server.post("/invocations", json={"inputs": paths[:1]}).text,
+    "times": [run.info.start_time, run.info.end_time],
+    "metric_times": [m.timestamp for k in run.data.metrics
+                     for m in client.get_metric_history(run_id, k)],
+    "curve": [m.value for m in client.get_metric_history(run_id, "curve/validation_loss")],
+    "files": [f.path for folder in (None, "evaluation")
+              for f in client.list_artifacts(run_id, folder)],
+    "report": mlflow.artifacts.load_dict(f"runs:/{run_id}/evaluation/report.json"),
+    "model_metrics": {m.key: m.value for m in logged_model.metrics},
     "history": history, "run": run.info.run_name, "status": run.info.status,
     "experiment": client.get_experiment(run.info.experiment_id).name,
     "datasets": [
@@ -239,10 +259,78 @@ def test_the_run_holds_the_environment(answer, model):
 
 def test_the_run_holds_the_curves(answer, model):
     curves = read_table(model.folder / CURVES)
-    assert answer["history"]["train_loss"] == curves.height == 2
-    assert answer["metrics"]["train_loss"] == pytest.approx(curves["train_loss"][-1])
+    assert answer["history"]["curve/train_loss"] == curves.height == 2
+    assert answer["metrics"]["curve/train_loss"] == pytest.approx(curves["train_loss"][-1])
+    assert answer["curve"] == pytest.approx(curves["validation_loss"].to_list())
     assert answer["metrics"]["training_seconds"] > 0
-    assert "epoch" not in answer["metrics"]
+    assert "curve/epoch" not in answer["metrics"]
+    assert "curves.png" in answer["files"]
+
+
+def test_the_run_holds_the_figures_of_the_weights_that_are_kept(answer, model):
+    curves = read_table(model.folder / CURVES).to_dicts()
+    (best,) = [row for row in curves if row["epoch"] == model.facts["best_epoch"]]
+    for metrics in (answer["metrics"], answer["model_metrics"]):
+        for name in ("train_loss", "validation_loss", "validation_accuracy"):
+            assert metrics[name] == pytest.approx(best[name])
+        assert metrics["best_epoch"] == best["epoch"]
+        assert metrics["epochs"] == len(curves)
+
+
+def test_the_run_has_the_times_of_the_training(answer, model):
+    start, end = answer["times"]
+    record = model.record
+    assert start == milliseconds(record.started_at)
+    assert end - start >= 1000 * float(record.run["seconds"])
+    assert end <= milliseconds(record.finished_at)
+    assert min(answer["metric_times"]) >= start
+
+
+def test_the_run_holds_the_result_on_the_test_split(answer, made_home, model):
+    evaluation = Evaluation.current(made_home.store, "small-cnn")
+    assert evaluation.model_reference == model.reference
+    facts = evaluation.facts
+    for metrics in (answer["metrics"], answer["model_metrics"]):
+        for name in ("accuracy", "accuracy_low", "accuracy_high", "macro_f1", "n"):
+            assert metrics[f"test/{name}"] == pytest.approx(facts[name])
+    assert answer["report"] == json.loads((evaluation.artifact.folder / "report.json").read_text())
+    files = {f"evaluation/{name}" for name in ("confusion_matrix.png", "reliability.png")}
+    assert files <= set(answer["files"])
+    tags = answer["tags"]
+    assert tags["melgraph.evaluation"] == str(evaluation.reference)
+    assert sentence(facts) in tags["mlflow.note.content"]
+
+
+def test_the_run_and_dagster_link_to_each_other(answer, made_home, model):
+    evaluated_by = Evaluation.current(made_home.store, "small-cnn").artifact.record.run["dagster"]
+    note = answer["tags"]["mlflow.note.content"]
+    for run in (model.record.run["dagster"], evaluated_by):
+        assert f"(http://127.0.0.1:3000/runs/{run})" in note
+    run = model.record.run
+    address = f"/#/experiments/{run['mlflow_experiment']}/runs/{run['mlflow']}"
+    with open_instance(made_home.home) as instance:
+        for asset in ("trained_models", "evaluations"):
+            event = instance.get_latest_materialization_event(AssetKey(asset))
+            link = event.asset_materialization.metadata["mlflow run"].value
+            assert link == f"http://127.0.0.1:3002{address}"
+
+
+def test_a_scoring_server_answers_valid_json(answer, model):
+    """`mlflow models serve` gives the same app: NaN, which is not JSON, must not be in it."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    status, text = answer["served"]
+    assert status == 200, text
+    song, broken, gone = json.loads(text, parse_constant=refuse)["predictions"]
+    assert song["problem"] is None
+    assert song["prediction"] in model.facts["classes"]
+    for row in (broken, gone):
+        assert row["problem"]
+        assert row["prediction"] is row["probability"] is row[model.facts["classes"][0]] is None
+    (only,) = json.loads(answer["served_example"], parse_constant=refuse)["predictions"]
+    assert only == song
 
 
 def test_the_registered_model_predicts_from_files(answer, model):
@@ -378,8 +466,8 @@ def test_a_failing_mlflow_loses_no_training(home_copy, monkeypatch, caplog):
     config = dict(before.spec.config) | {"title": "the same once more"}
     spec = replace(before.spec, config=config)
 
-    def full(self, store, work: Work, *_) -> str:
-        work.run["mlflow_experiment"] = "7"
+    def full(self, store, training, run) -> str:
+        training.work.run["mlflow_experiment"] = "7"
         raise ConnectionError("no MLflow here")
 
     monkeypatch.setattr(Tracker, "_log_training", full)
@@ -418,12 +506,16 @@ def test_two_homes_in_two_threads_log_into_their_own_databases(tmp_path, monkeyp
     first, second = (Home(tmp_path / name, str(tmp_path / name)) for name in "ab")
     waiting, runs = threading.Event(), {}
 
+    def finishing(home: Home):
+        work = Work(Spec("trained_models", "x", 1), tmp_path)
+        return Tracker()._finishing(ArtifactStore(home), work, LiveRun())
+
     def log(home: Home) -> None:
         waiting.set()
-        with Tracker()._run(home, Work(Spec("trained_models", "x", 1), tmp_path)) as (_, run_id):
+        with finishing(home) as (_, run_id):
             runs[home.root] = run_id
 
-    with Tracker()._run(first, Work(Spec("trained_models", "x", 1), tmp_path)) as (_, run_id):
+    with finishing(first) as (_, run_id):
         runs[first.root] = run_id
         thread = threading.Thread(target=log, args=(second,))
         thread.start()
