@@ -13,6 +13,7 @@ from melgraph.ml.collections.base import Track as Track
 from melgraph.ml.collections.fma import FMA
 from melgraph.ml.collections.folders import FOLDERS, NONE
 from melgraph.ml.collections.gtzan import GTZAN
+from melgraph.ml.collections.label_spellings import join_label_spellings
 from melgraph.ml.collections.mtg_jamendo import MTG_JAMENDO
 from melgraph.ml.collections.table import TABLE
 from melgraph.ml.collections.tags import TAGS
@@ -34,7 +35,7 @@ ADAPTORS: dict[str, Adaptor] = {
 
 
 def read(tracks: Sequence[Track], metadata: Mapping[str, Path], spec: DatasetSpec) -> Annotations:
-    """The row of each track in the collection of `spec`.
+    """The row of each track in the collection of `spec`, with one spelling for each label.
 
     Args:
         tracks: files of the library. Files with equal ids are the same recording.
@@ -44,7 +45,8 @@ def read(tracks: Sequence[Track], metadata: Mapping[str, Path], spec: DatasetSpe
     Raises:
         UserError: a list is invalid; the message has all its problems.
     """
-    return share_rows(tracks, ADAPTORS[spec.labels].annotate(tracks, metadata, spec))
+    annotations = ADAPTORS[spec.labels].annotate(tracks, metadata, spec)
+    return share_rows(tracks, join_label_spellings(annotations))
 
 
 def find_metadata(spec: DatasetSpec, base: Path, *, where: str) -> dict[str, Path]:

@@ -107,3 +107,35 @@ def test_the_snapshot_says_what_its_groups_rest_on(library):
     metadata = datasets.show(snapshot)
     assert metadata["share of the largest group"] == facts["largest_share"]
     assert "by folder" in metadata["grouped by"].value
+
+
+def test_labels_in_six_spellings_are_one_class_of_a_snapshot(library):
+    spellings = (
+        "M\u00fasica",
+        "Mu\u0301sica",
+        "m\u00fasica",
+        "M\u00daSICA",
+        "M\u00fasica ",
+        " M\u00fasica",
+    )
+    songs = [
+        song(f"{folder}/{hash_of((folder, n)):012d}.mp3", f"artist {number} {n}")
+        for number, folder in enumerate((*spellings, "Rock", "rock"))
+        for n in range(2)
+    ]
+    library.add(rows(songs))
+    snapshot = library.snapshot()
+    assert snapshot.facts["classes"] == ["Música", "Rock"]
+    (finding,) = snapshot.facts["collection"]["findings"]
+    assert "'Música' (" in finding
+    assert "'Rock' ('Rock', 'rock')" in finding
+    assert "findings" in datasets.show(snapshot)
+
+
+def test_tracks_with_several_genres_are_counted(library):
+    write_spec(library.home, "datasets", "genres", title="x", labels="tag")
+    several = [one | {"genres": ["Jazz", "Rock"]} for one in rows(FILLERS[:5])]
+    library.add([*several, *(one | {"genres": ["Rock"]} for one in rows(FILLERS[5:10]))])
+    snapshot = library.snapshot()
+    assert snapshot.facts["collection"]["several_labels"] == 5
+    assert table_of(snapshot)["genres"].list.len().to_list().count(2) == 5
