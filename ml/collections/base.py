@@ -1,5 +1,6 @@
 """What all adaptors share: their input and output types, and the matching of rows to files."""
 
+import codecs
 import csv
 import io
 from collections import Counter
@@ -213,18 +214,29 @@ def refuse(problems: Sequence[str], *, where: Path, remedy: str) -> None:
         )
 
 
-def read_delimited(path: Path, delimiter: str = ",") -> list[tuple[int, list[str]]]:
+def read_delimited(
+    path: Path, delimiter: str = ",", *, header_line: int = 1
+) -> list[tuple[int, list[str]]]:
     """The fields of every line of a delimited text file but empty ones, with their line numbers.
 
+    Args:
+        path: the file.
+        delimiter: what separates the fields of a line.
+        header_line: number of the first line to read.
+
     Raises:
-        UserError: the file is not UTF-8, or not delimited text.
+        UserError: the file is not Unicode text, or not delimited text.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter)
+    text = io.StringIO(read_text(path), newline="")
+    skipped = header_line - 1
+    for _ in range(skipped):
+        text.readline()
+    reader = csv.reader(text, delimiter=delimiter)
     try:
-        return [(reader.line_num, fields) for fields in reader if fields]
+        return [(reader.line_num + skipped, fields) for fields in reader if fields]
     except csv.Error as error:
         raise UserError(
-            f"line {reader.line_num} is not delimited text ({error})",
+            f"line {reader.line_num + skipped} is not delimited text ({error})",
             where=str(path),
             remedy="save it as CSV again, or download it again",
         ) from None
@@ -233,14 +245,23 @@ def read_delimited(path: Path, delimiter: str = ",") -> list[tuple[int, list[str
 def read_text(path: Path) -> str:
     """A metadata file as text, without a byte order mark.
 
+    The text is UTF-8, or UTF-16, which spreadsheets call "Unicode text".
+
     Raises:
-        UserError: the file is not UTF-8.
+        UserError: the file is neither.
     """
+    content = path.read_bytes()
+    encoding = "utf-8-sig"
+    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        encoding = "utf-16"
+    elif b"\0" in content[:2]:  # UTF-16 without a mark: text begins with a letter of ASCII
+        encoding = "utf-16-be" if content[:1] == b"\0" else "utf-16-le"
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
+        name = "UTF-8" if encoding == "utf-8-sig" else "UTF-16"
         raise UserError(
-            f"the file is not UTF-8 text ({error.reason} at byte {error.start})",
+            f"the file is not {name} text ({error.reason} at byte {error.start})",
             where=str(path),
-            remedy="save it as UTF-8, or download it again",
+            remedy="save it as UTF-8 (in Excel: CSV UTF-8), or download it again",
         ) from None

@@ -8,12 +8,15 @@
 | `artist`, `group` | optional: tracks of one artist, or of one group, stay in one split |
 | `album`, `title` | optional, for people |
 
-Other columns are ignored. CSV is UTF-8 with a header, separated by commas, semicolons or tabs.
+Other columns are ignored. CSV is UTF-8 or UTF-16 with a header, separated by commas, semicolons or
+tabs. Tables from spreadsheets are understood: a first line `sep=;`, blank rows, and cells with an
+error such as `#N/A`, which count as empty.
 """  # noqa: E501
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,11 @@ SPLITS = {
     "validation": "validation", "valid": "validation", "val": "validation",
     "test": "test",
 }  # fmt: skip
+_COLUMNS = (*KEYS, *LABELS, "split", "artist", "group", "album", "title")
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # the first line, as Excel writes it
+_ERROR = re.compile(  # #N/A, #REF!, #DIV/0!, #NAME?, and their translations; Err:502
+    r"#[¡¿]?[A-ZÀ-Þ]+(?:/0)?[!?]|#N/[ABD]|#N/A N/A|#NV|#GETTING_DATA|#ERR(?:OR)?!?|Err:\d{3}"
+)
 MOST_PROBLEMS = 20  # largest number of problems of one kind in a message
 REMEDY = "correct the table; docs/collections.md says which columns it has"
 
@@ -54,29 +62,44 @@ def annotate(
         UserError: the table is invalid; the message has all its problems.
     """
     (path,) = metadata.values()  # a table is one file, whose name depends on its format
-    kind, rows, repeats = read_rows(path, spec)
+    table = read_rows(path, spec)
 
     def key_of(track: Track) -> str:
-        return _key(kind, {"path": track.path, "stem": track.path}.get(kind, track.track_id))
+        place = track.path if table.kind in ("path", "stem") else track.track_id
+        return _key(table.kind, place)
 
-    annotations = match(tracks, rows, key_of)
+    annotations = match(tracks, table.rows, key_of)
     findings = list(annotations.findings)
-    if repeats:
-        findings.append(Finding("warning", f"{repeats} row(s) say again what another said"))
-    if kind == "stem":
-        folders: dict[str, set[str]] = {}
-        for track, row in zip(tracks, annotations.rows, strict=True):
-            if row is not None:
-                folders.setdefault(row.key, set()).add(track.path.rpartition("/")[0])
-        several = sorted(stem for stem, of in folders.items() if len(of) > 1)
-        if several:
-            what = f"{len(several)} stem(s) are files of several folders, each of which got the row"
-            findings.append(Finding("warning", f"{what}: {examples(several)}"))
+    if table.repeats:
+        findings.append(Finding("warning", f"{table.repeats} row(s) say again what another said"))
+    if table.error_cells:
+        what = f"{len(table.error_cells)} cell(s) with an error of the spreadsheet count as empty: "
+        findings.append(Finding("warning", what + examples(table.error_cells)))
+    findings += _lost_zeros(table, set(map(key_of, tracks)))
+    if table.kind == "stem":
+        findings += _stems_in_several_folders(tracks, annotations)
     return replace(annotations, findings=tuple(findings))
 
 
-def read_rows(path: Path, spec: DatasetSpec) -> tuple[str, list[Row], int]:
-    """The name of the key column, the rows, and the number of lines that repeat another line.
+@dataclass(frozen=True)
+class Table:
+    """The content of a table.
+
+    Attributes:
+        kind: the name of the key column.
+        rows: the rows, with unique keys.
+        repeats: the number of lines that repeat another line.
+        error_cells: place and content of the cells with an error of the spreadsheet.
+    """
+
+    kind: str
+    rows: list[Row]
+    repeats: int = 0
+    error_cells: tuple[str, ...] = ()
+
+
+def read_rows(path: Path, spec: DatasetSpec) -> Table:
+    """The rows of a table.
 
     Raises:
         UserError: columns are missing, a line has no key or an unknown split, or two lines
@@ -90,7 +113,7 @@ def read_rows(path: Path, spec: DatasetSpec) -> tuple[str, list[Row], int]:
         for choices in (KEYS, LABELS)
         if sum(name in columns for name in choices) != 1
     ]
-    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    repeated = sorted({name for name in columns if name and columns.count(name) > 1})
     if repeated:
         problems.append(f"has more than one column {', '.join(repeated)}")
     if spec.split == "official" and "split" not in columns:
@@ -100,7 +123,9 @@ def read_rows(path: Path, spec: DatasetSpec) -> tuple[str, list[Row], int]:
     by_key: dict[str, Row] = {}
     faults: dict[str, list[str]] = {}
     repeats = 0
+    error_cells: list[str] = []
     for number, line in lines:
+        line = _without_errors(line, f"row {number}", error_cells)
         row, fault = _row(kind, line, spec, number)
         if fault is None and row.key in by_key:
             if row == by_key[row.key]:
@@ -117,7 +142,7 @@ def read_rows(path: Path, spec: DatasetSpec) -> tuple[str, list[Row], int]:
         for what, rows in faults.items()
     ]
     refuse(summaries, where=path, remedy=REMEDY)
-    return kind, list(by_key.values()), repeats
+    return Table(kind, list(by_key.values()), repeats, tuple(error_cells))
 
 
 def _row(
@@ -185,17 +210,76 @@ def _read(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, Any]]]]:
                 f"not valid Parquet ({error})", where=str(path), remedy=REMEDY
             ) from None
         return table.columns, enumerate(table.iter_rows(named=True), start=1)
-    head = read_text(path).partition("\n")[0]
-    lines = read_delimited(path, max(",;\t", key=head.count))
+    first, _, rest = read_text(path).partition("\n")
+    named = _SEPARATOR_LINE.fullmatch(first.rstrip("\r"))
+    head = rest.partition("\n")[0] if named else first
+    delimiter = named[1] if named else max(",;\t", key=head.count)
+    lines = read_delimited(path, delimiter, header_line=2 if named else 1)
+    lines = [(number, fields) for number, fields in lines if any(map(str.strip, fields))]
     columns = [name.strip() for name in lines[0][1]] if lines else []
     return columns, ((number, _named(columns, fields)) for number, fields in lines[1:])
 
 
 def _named(columns: Sequence[str], fields: Sequence[str]) -> dict[str, Any]:
     line: dict[str, Any] = dict(zip(columns, fields, strict=False))
-    if len(fields) > len(columns):
+    if any(field.strip() for field in fields[len(columns) :]):
         line["too many fields"] = fields[len(columns) :]
     return line
+
+
+def _without_errors(
+    line: Mapping[str, Any], place: str, error_cells: list[str]
+) -> Mapping[str, Any]:
+    """The line without cells that hold an error of a spreadsheet; these are added to a list."""
+    errors = {
+        name: value.strip()
+        for name, value in line.items()
+        if name in _COLUMNS and isinstance(value, str) and _ERROR.fullmatch(value.strip())
+    }
+    error_cells += [f"{place}, {name} ({value})" for name, value in errors.items()]
+    return {**line, **dict.fromkeys(errors)} if errors else line
+
+
+def _lost_zeros(table: Table, file_keys: set[str]) -> Iterator[Finding]:
+    """A warning if keys would match files with leading zeros, which spreadsheets remove."""
+    if table.kind == "track_id":
+        return
+    files: dict[str, list[str]] = {}
+    for key in file_keys:
+        files.setdefault(_without_zeros(key), []).append(key)
+    lost = [
+        (row.key, of_number[0])
+        for row in table.rows
+        if row.key not in file_keys
+        and len(of_number := files.get(_without_zeros(row.key), [])) == 1
+    ]
+    if lost:
+        one, other = lost[0]
+        what = (
+            f"{len(lost)} of {len(table.rows)} row(s) would match with leading zeros, {one} as "
+            f"{other}: a spreadsheet has removed them; format the column {table.kind} as text there"
+        )
+        yield Finding("warning", what)
+
+
+def _without_zeros(key: str) -> str:
+    """A key as a spreadsheet writes it that takes the file's name for a number."""
+    folder, slash, name = key.rpartition("/")
+    number = re.fullmatch(r"0*(\d+?)(?:\.0)?(\.[^\W\d]\w*)?", name)
+    return f"{folder}{slash}{number[1]}{number[2] or ''}" if number else key
+
+
+def _stems_in_several_folders(
+    tracks: Sequence[Track], annotations: Annotations
+) -> Iterator[Finding]:
+    folders: dict[str, set[str]] = {}
+    for track, row in zip(tracks, annotations.rows, strict=True):
+        if row is not None:
+            folders.setdefault(row.key, set()).add(track.path.rpartition("/")[0])
+    several = sorted(stem for stem, of in folders.items() if len(of) > 1)
+    if several:
+        what = f"{len(several)} stem(s) are files of several folders, each of which got the row"
+        yield Finding("warning", f"{what}: {examples(several)}")
 
 
 TABLE = Adaptor(annotate, source="a CSV or Parquet file of your own; docs/collections.md")

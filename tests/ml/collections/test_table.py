@@ -137,6 +137,63 @@ def test_one_stem_in_two_folders(table):
     assert "files of several folders" in annotations.findings[0].what
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_tables_that_spreadsheets_save(tmp_path, encoding, separator):
+    """Excel's first line, a byte order mark, UTF-16, empty columns and blank rows at the end."""
+    lines = [
+        f"sep={separator}", "path,label,,", "live/one.mp3,calm,,", "", "live/two.flac,wild,,",
+        ",,,", " , ,,", "",
+    ]  # fmt: skip
+    text = "\r\n".join(line.replace(",", separator) for line in lines)
+    (tmp_path / "mine.csv").write_bytes(text.encode(encoding))
+    annotations = read(tracks(*FILES), {"table.csv": tmp_path / "mine.csv"}, SPEC)
+    assert labels_of(annotations) == [("calm",), ("wild",), None]
+    assert [row.place for row in annotations.rows if row] == ["row 3", "row 5"]
+    assert len(annotations.findings) == 1  # the file without a row
+
+
+def test_cells_with_an_error_count_as_empty(table):
+    annotations = table(
+        "path,label,artist\nlive/one.mp3,#N/A,#REF!\nlive/two.flac,#¡VALOR!,Ada\n"
+        "studio/three.wav,#1 hits,#NAME?\n"
+    )
+    assert labels_of(annotations) == [(), (), ("#1 hits",)]
+    assert [row.artist for row in annotations.rows] == [None, "Ada", None]
+    assert annotations.rows[0].reason == "no label in the table"
+    (finding,) = annotations.findings
+    assert finding.what.startswith(
+        "4 cell(s) with an error of the spreadsheet count as empty: row 2,"
+    )
+    assert "row 3, label (#¡VALOR!)" in finding.what
+    with pytest.raises(UserError, match=r"no path: row 2"):
+        table("path,label\n#N/A,calm\n")
+
+
+@pytest.mark.parametrize(("first", "suffix"), [("{}", ""), ("{}.0", ""), ("{}", ".mp3")])
+def test_keys_that_lost_their_zeros_are_named(table, first, suffix):
+    files = [f"000/{n:06d}.mp3" for n in range(2, 26)]
+    lines = "".join(f"{first.format(n)}{suffix},{'ab'[n % 2]}\n" for n in range(2, 26))
+    annotations = table(f"stem,label\n{lines}", files=files)
+    assert set(labels_of(annotations)) == {None}
+    error, warning = annotations.findings
+    assert error.severity == "error"
+    assert "24 of 24 row(s) would match with leading zeros" in warning.what
+    assert "as 000002" in warning.what
+    assert "format the column stem as text" in warning.what
+    paths = "".join(f"000/{n}.mp3,a\n" for n in range(2, 26))
+    assert (
+        "000/2.mp3 as 000/000002.mp3" in table(f"path,label\n{paths}", files=files).findings[1].what
+    )
+
+
+def test_zeros_are_named_only_where_they_decide(table):
+    files = ("000002.mp3", "02.mp3", "x3.mp3")
+    assert len(table("stem,label\n000002,a\n02,b\nx3,a\n", files=files).findings) == 0
+    findings = table("stem,label\n2,a\nx3,b\n", files=files).findings
+    assert not any("zeros" in finding.what for finding in findings)
+
+
 def test_a_file_that_is_no_text_or_no_parquet(tmp_path):
     for name, message in (("mine.csv", "not UTF-8"), ("mine.parquet", "not valid Parquet")):
         (tmp_path / name).write_bytes(b"path,label\n\xff\xfe,x\n")
@@ -186,5 +243,5 @@ def test_what_is_written_is_read(tmp_path_factory, rows, delimiter):
             with pytest.raises(UserError):
                 read_rows(folder / name, SEVERAL)
             continue
-        _, rows, _ = read_rows(folder / name, SEVERAL)
+        rows = read_rows(folder / name, SEVERAL).rows
         assert {row.key: {(row.labels, row.split)} for row in rows} == expected
