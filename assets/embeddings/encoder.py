@@ -26,9 +26,8 @@ class Encoder(Reader):
 
     @property
     def input(self) -> InputSpec:
-        """The representation, channels and crop length that it reads of each track."""
-        names = ("representation", "channels", "crop_s")
-        return InputSpec.model_validate({name: self.facts["input"][name] for name in names})
+        """What it reads of each track: the representation, channels, columns, crop length."""
+        return InputSpec.of_description(self.facts["input"])
 
     @property
     def transform(self) -> dict[str, Any]:

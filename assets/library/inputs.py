@@ -16,6 +16,8 @@ from melgraph.storage.records import Reference
 from melgraph.storage.spectrogram_store import SpectrogramStore
 from melgraph.storage.tables import read_table
 
+LEAST_STD_OF_PIXELS = 0.01  # of the range of a pixel, 0 to 1
+
 if TYPE_CHECKING:
     from melgraph.ml.inference.track_set import TrackSet
     from melgraph.ml.models import InputShape
@@ -42,18 +44,19 @@ class TrackInputs:
 
     @property
     def frames_per_second(self) -> float:
-        """Frames per second of audio; 0 for tabular features, which have one frame."""
+        """Frames, or columns of images, per second; 0 for tabular features, which have one."""
         from melgraph.ml.representations.registry import frames_per_second
 
+        if self.how.image is not None:
+            return self.how.image / self.how.crop_s
         return frames_per_second(self.how.representation, self.transform)
 
     @property
     def shape(self) -> "InputShape":
         """The shape of a crop."""
-        from melgraph.ml.models import InputShape
+        from melgraph.ml.inference.model_input import crop_shape
 
-        frames = max(1, round(self.how.crop_s * self.frames_per_second))
-        return InputShape(len(self.how.channels), self.bins, frames)
+        return crop_shape(self.how, self.transform, self.bins)
 
     def tracks(self, batches: Sequence[str], track_ids: Sequence[str]) -> list[Any]:
         """For each track an array `[frame, bin]`, `[frame, bin, channel]` or `[sample]`.
@@ -91,24 +94,25 @@ class TrackInputs:
         from melgraph.ml.inference.track_set import TrackSet
 
         views = self.tracks(table["batch"].to_list(), table["track_id"].to_list())
-        tabular = self.how.representation == AUDIO_FEATURES.name
-        return TrackSet(views, labels, least_std=1e-9 if tabular else 1.0)
+        return TrackSet(views, labels, least_std=self._least_std)
+
+    @property
+    def _least_std(self) -> float:
+        """See `melgraph.ml.models.base.bin_statistics`; in the unit of the values."""
+        if self.how.representation == AUDIO_FEATURES.name:
+            return 1e-9
+        return 1.0 if self.how.image is None else LEAST_STD_OF_PIXELS
 
     def describe(self) -> dict[str, Any]:
         """The description in a checkpoint, by which an audio file becomes an input of the model."""
-        return {
-            "representation": self.how.representation,
-            "channels": list(self.how.channels),
-            "crop_s": self.how.crop_s,
-            "transform": _attributes_of(self.transform),
-        }
+        return {**self.how.description(), "transform": _attributes_of(self.transform)}
 
 
 class _Arrays:
     """The arrays of a batch."""
 
     def __init__(self, artifact: Artifact, how: InputSpec) -> None:
-        self.artifact, self._arrays = artifact, how.arrays
+        self.artifact, self._how = artifact, how
         self._store = SpectrogramStore(artifact.folder / STORE)
         self.transform = transform_of(self._store, how.representation)
         frequency = self._store.frequency
@@ -119,12 +123,10 @@ class _Arrays:
         """The array of a track; None if the store does not contain the track."""
         if track_id not in self._store:
             return None
-        views = [self._store.track(track_id, name) for name in self._arrays]
-        if len(views) == 1:
-            return views[0]
-        from melgraph.ml.inference.track_set import StackedChannels
+        from melgraph.ml.inference.model_input import track_input
 
-        return StackedChannels(views)
+        arrays = {name: self._store.track(track_id, name) for name in self._how.arrays}
+        return track_input(arrays, self._how, self.transform)
 
 
 class _Features:
@@ -134,6 +136,7 @@ class _Features:
         self.artifact = artifact
         table = read_table(artifact.folder / FEATURES_TABLE)
         self.transform = options_of(artifact.record.spec)
+        table = table.select("track_id", *_columns(table, how))
         rows = table.drop("track_id").to_numpy().astype(np.float32)
         self.bins = rows.shape[1]
         self.track_ids = table["track_id"].to_list()
@@ -142,6 +145,11 @@ class _Features:
     def track(self, track_id: str) -> np.ndarray | None:
         """float32 `[1, feature]`; None if the table does not contain the track."""
         return self._rows.get(track_id)
+
+
+def _columns(table: pl.DataFrame, how: InputSpec) -> list[str]:
+    names = [name for name in table.columns if name != "track_id"]
+    return [names[number] for number in how.select(names)]
 
 
 def _index_bins(transform: Any) -> int:

@@ -1,4 +1,4 @@
-"""From an audio file to the input of a trained model, as its checkpoint describes it."""
+"""The input of a trained model: from the arrays of a store, or from an audio file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +8,52 @@ import numpy as np
 
 from melgraph.ml.features.track_features import feature_names
 from melgraph.ml.inference.track_set import StackedChannels
+from melgraph.ml.models.base import InputShape
 from melgraph.ml.representations.analysis import analyse
-from melgraph.ml.representations.registry import FEATURES, STFT, from_attributes
-from melgraph.ml.specs.model_input import ARRAYS
+from melgraph.ml.representations.images import ImageMapping, ImageTrack
+from melgraph.ml.representations.registry import FEATURES, frames_per_second, from_attributes
+from melgraph.ml.specs.model_input import ARRAYS, InputSpec
+
+
+def crop_frames(how: InputSpec, transform: Any) -> int:
+    """Frames of a crop, as the representation is stored.
+
+    Args:
+        how: the input of the model.
+        transform: that computed the representation.
+    """
+    return max(1, round(how.crop_s * frames_per_second(how.representation, transform)))
+
+
+def crop_shape(how: InputSpec, transform: Any, bins: int) -> InputShape:
+    """The shape of a crop, as the model is given it.
+
+    Args:
+        how: the input of the model.
+        transform: that computed the representation.
+        bins: of the representation, or the number of columns that are used.
+    """
+    if how.image is not None:
+        return InputShape(how.n_channels, how.image, how.image)
+    return InputShape(how.n_channels, bins, crop_frames(how, transform))
+
+
+def track_input(arrays: Mapping[str, np.ndarray], how: InputSpec, transform: Any) -> Any:
+    """A track as a model is given it: `[frame, bin]`, `[frame, bin, channel]` or `[sample]`.
+
+    Nothing is copied or computed before a slice is taken, so the arrays may be memory maps.
+
+    Args:
+        arrays: of one track, by their names in the store.
+        how: the input of the model.
+        transform: that computed the representation.
+    """
+    channels = {channel: arrays[ARRAYS[channel]] for channel in how.channels}
+    if how.image is not None:
+        chunk_frames = crop_frames(how, transform)
+        return ImageTrack(channels, ImageMapping(how.image), chunk_frames=chunk_frames)
+    chosen = list(channels.values())
+    return chosen[0] if len(chosen) == 1 else StackedChannels(chosen)
 
 
 def input_of_file(path: Path, described: Mapping[str, Any]) -> Any:
@@ -23,15 +66,12 @@ def input_of_file(path: Path, described: Mapping[str, Any]) -> Any:
     Raises:
         BadAudio: as `ml.representations.analysis.analyse`.
     """
-    name = described["representation"]
-    transform = from_attributes(name, described["transform"])
-    analysis = analyse(path, {name: transform})
-    if name == FEATURES:
+    how = InputSpec.of_description(described)
+    transform = from_attributes(how.representation, described["transform"])
+    analysis = analyse(path, {how.representation: transform})
+    if how.representation == FEATURES:
         assert analysis.features is not None
-        columns = feature_names(transform)
+        names = feature_names(transform)
+        columns = [names[number] for number in how.select(names)]
         return np.array([[analysis.features[column] for column in columns]], np.float32)
-    arrays = analysis.arrays[name]
-    if name != STFT:
-        return arrays["values"]
-    chosen = [arrays[ARRAYS[channel]] for channel in described["channels"]]
-    return chosen[0] if len(chosen) == 1 else StackedChannels(chosen)
+    return track_input(analysis.arrays[how.representation], how, transform)

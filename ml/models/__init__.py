@@ -18,6 +18,7 @@ _ARCHITECTURES = {  # name: (module, class)
     "conv_lstm": ("melgraph.ml.models.conv_lstm", "ConvLSTM"),
     "crnn": ("melgraph.ml.models.crnn", "CRNN"),
     "dense": ("melgraph.ml.models.dense", "Dense"),
+    "efficientnet": ("melgraph.ml.models.efficientnet", "EfficientNet"),
     "fcn": ("melgraph.ml.models.fcn", "FCN"),
     "harmonic_cnn": ("melgraph.ml.models.harmonic_cnn", "HarmonicCNN"),
     "mfcc_cnn": ("melgraph.ml.models.mfcc_cnn", "MfccCNN"),

@@ -79,7 +79,9 @@ class DatasetSpec(TomlSpec):
         "random; official: the split of the collection's lists",
     )
     train: float = Field(0.6, gt=0, lt=1, description="share of each class")
-    validation: float = Field(0.15, gt=0, lt=1, description="share of each class")
+    validation: float = Field(
+        0.15, ge=0, lt=1, description="share of each class; 0: the last epoch is kept"
+    )
     test: float = Field(0.25, gt=0, lt=1, description="share of each class")
     guess_groups: bool = later_key(
         True,

@@ -46,6 +46,15 @@ class ExperimentSpec(TomlSpec):
     seed: int = Field(0, ge=0, description="seed of the weights, the crops and their order")
 
     @model_validator(mode="after")
+    def _phase_is_no_wrapped_angle(self) -> Self:
+        if self.input.has_wrapped_phase():
+            raise ValueError(
+                "input.channels: networks average neighbouring values, and the mean of wrapped "
+                "phases means nothing; set input.image = 512, for example"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _augmentations_fit(self) -> Self:
         if problems := misfits(self.training.augment, self.input.representation):
             raise ValueError("training.augment: " + "; ".join(problems))

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from melgraph.ml.specs.augmentation import Augmentation
-from melgraph.ml.specs.base import TomlTable
+from melgraph.ml.specs.base import TomlTable, later_key
 
 
 class TrainingConfig(TomlTable):
@@ -28,6 +28,11 @@ class TrainingConfig(TomlTable):
     )
     warmup: float = Field(
         default=0.1, ge=0, lt=1, description="Share of the steps that raise the rate to its peak."
+    )
+    schedule: Literal["cosine", "constant"] = later_key(
+        "cosine",
+        since="0.2",
+        description="The learning rate after the warm-up: half a cosine down to 0, or constant.",
     )
     gradient_clip: float = Field(default=1.0, gt=0, description="Largest L2 norm of the gradient.")
     label_smoothing: float = Field(

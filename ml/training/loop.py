@@ -142,7 +142,7 @@ class TrainingLoop:
         n_steps = config.epochs * self.n_batches
         self.optimiser = torch.optim.AdamW(parameter_groups(model, config), lr=config.learning_rate)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimiser, lambda step: rate(step, n_steps, config.warmup)
+            self.optimiser, lambda step: rate(step, n_steps, config)
         )
         self.rng = np.random.default_rng(setup.seed)  # which crops, in which order
         self.recorder = DynamicsRecorder(len(self.tracks))

@@ -154,9 +154,11 @@ def parameter_groups(model: nn.Module, config: TrainingConfig) -> list[dict]:
     ]
 
 
-def rate(step: int, n_steps: int, warmup: float) -> float:
-    """Share of the peak learning rate: a linear warm-up, then half a cosine down to 0."""
-    n_warmup = warmup * n_steps
+def rate(step: int, n_steps: int, config: TrainingConfig) -> float:
+    """Share of the peak learning rate: a linear warm-up, then half a cosine down to 0, or 1."""
+    n_warmup = config.warmup * n_steps
     if step < n_warmup:
         return (step + 1) / (n_warmup + 1)
+    if config.schedule == "constant":
+        return 1.0
     return 0.5 * (1 + math.cos(math.pi * (step - n_warmup) / max(1.0, n_steps - n_warmup)))

@@ -14,6 +14,7 @@ from melgraph.ml.weights import checkpoints
 N_CLASSES = 5
 MEL, MFCC, FEATURES = InputShape(1, 128, 129), InputShape(1, 20, 129), InputShape(1, 57, 1)
 AMPLITUDE, BOTH = InputShape(1, 513, 60), InputShape(2, 513, 60)
+IMAGES = InputShape(3, 64, 64)  # of amplitude and phase
 WAVEFORM = InputShape(1, 1, 4000)
 CROP_29S, CROP_3S, CROP_5S = (InputShape(1, 1, n) for n in (327424, 16000, 73472))
 CROP_3_10 = InputShape(1, 1, 3**10)
@@ -23,12 +24,13 @@ TAKES = {  # architecture: (shape, options that keep the test short)
     "conv_lstm": [(MFCC, {}), (MEL, {"channels": 8})],
     "crnn": [(CROP_5S, {"channels": [8, 8, 8, 8], "hidden": 8})],
     "dense": [(FEATURES, {})],
+    "efficientnet": [(MEL, MEDIUM)],
     "fcn": [(CROP_29S, {"channels": [4, 4, 4, 8, 8]})],
     "harmonic_cnn": [(CROP_5S, {"channels": 4})],
     "mfcc_cnn": [(MFCC, {}), (MEL, {"channels": [8, 16, 32]})],
     "mobilenet_v3": [(CROP_3S, {"width": 0.1})],
     "musicnn": [(CROP_3S, {"timbre": 8, "rhythm": 4, "back_end": 8, "hidden": 16})],
-    "resnet18": [(MEL, MEDIUM), (AMPLITUDE, MEDIUM), (BOTH, MEDIUM)],
+    "resnet18": [(MEL, MEDIUM), (AMPLITUDE, MEDIUM), (BOTH, MEDIUM), (IMAGES, {})],
     "sample_cnn": [(CROP_3_10, NARROW)],
     "sample_cnn_se": [(CROP_3_10, {"channels": [16] * 11, "hidden": 8})],
     "self_attention": [(CROP_3S, {"channels": 8, "heads": 2})],
@@ -173,7 +175,7 @@ def test_layers_are_convolutions_with_four_axes_that_the_input_flows_through(cas
     assert all(len(shape) == 4 and shape[0] == 2 for shape in seen.values())
 
 
-@pytest.mark.parametrize("change", [{"channels": 3}, {"bins": 7}])
+@pytest.mark.parametrize("change", [{"channels": 4}, {"bins": 7}])
 def test_wrong_input_is_refused(case, change):
     name, shape, options = case
     other = InputShape(**{"channels": shape.channels, "bins": shape.bins, "frames": shape.frames}
