@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from melgraph.ml.specs.base import SPLITS
+
 
 @dataclass
 class SplitAssignment:
@@ -88,7 +90,7 @@ def _split_by_fractions(
         [assignment.labels[row] for row in rows],
         groups[rows],
         track_ids=[ids[row] for row in rows],
-        fractions={part: config[part] for part in ("train", "validation", "test")},
+        fractions={part: config[part] for part in SPLITS if config[part] > 0},
         seed=config["seed"],
         parent=parent,
     )

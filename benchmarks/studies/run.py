@@ -5,11 +5,11 @@
     python benchmarks/studies/run.py LIBRARY HOME gtzan [STUDY ...]
     python benchmarks/studies/run.py LIBRARY HOME print
 
-LIBRARY holds `emotify/GENRE/*` and `gtzan/GENRE/*`; next to LIBRARY lies `metadata/gtzan` with the
-lists of the published split. `prepare` copies the specifications beside this file into the home,
-ingests the library, and trains the models whose weights other arms start from. The name of a
-collection runs its studies; trials are stored, so a stopped run resumes. `print` writes the tables
-as Markdown.
+LIBRARY holds `emotify/GENRE/*` and `gtzan/GENRE/*`; next to LIBRARY lie `metadata/gtzan` with the
+lists of the published split, and `weights/imagenet` with the weights of EfficientNet-Lite 0.
+`prepare` copies the specifications beside this file and these weights into the home, ingests the
+library, and trains the models whose weights other arms start from. The name of a collection runs
+its studies; trials are stored, so a stopped run resumes. `print` writes the tables as Markdown.
 """
 
 import os
@@ -21,8 +21,9 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two collections side by side on two cores
 HERE = Path(__file__).parent
-ORDER = ("leakage", "augmentation", "recipes", "crops", "mel-cnn", "pretrained-resnet",
-         "resnet-or-vit", "architectures", "hard-examples", "representation")  # fmt: skip
+ORDER = ("leakage", "augmentation", "recipes", "crops", "mel-cnn", "pretrained-efficientnet",
+         "pretrained-resnet", "resnet-or-vit", "architectures", "hard-examples", "representation",
+         "sources-dense", "sources-architectures", "sources-images")  # fmt: skip
 STARTS = ("emotify-cnn", "gtzan-cnn", "emotify-resnet", "gtzan-resnet")
 REPRESENTATIONS = ("mfcc", "waveforms", "stft_spectrograms")
 
@@ -42,6 +43,10 @@ def prepare(library: Path, home: Path) -> None:
     shutil.copytree(HERE / "specs", home / "specs", dirs_exist_ok=True)
     lists = library.resolve().parent / "metadata" / "gtzan"
     shutil.copytree(lists, home / "metadata" / "gtzan", dirs_exist_ok=True)
+    weights = lists.parents[1] / "weights" / "imagenet" / "tf_efficientnet_lite0.safetensors"
+    if weights.is_file():  # under the name that `weights = "imagenet"` looks for
+        (home / "weights").mkdir(parents=True, exist_ok=True)
+        shutil.copy(weights, home / "weights" / "tf_efficientnet_lite0.in1k.safetensors")
     from melgraph.pipelines.cli import main as melgraph
 
     arguments = ["run", "--library", str(library), "--home", str(home), "--label-level", "2"]

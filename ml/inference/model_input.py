@@ -48,7 +48,7 @@ def track_input(arrays: Mapping[str, np.ndarray], how: InputSpec, transform: Any
         how: the input of the model.
         transform: that computed the representation.
     """
-    channels = {channel: arrays[ARRAYS[channel]] for channel in how.channels}
+    channels: dict[str, Any] = {name: arrays[ARRAYS[name]] for name in how.channels}
     if how.image is not None:
         chunk_frames = crop_frames(how, transform)
         return ImageTrack(channels, ImageMapping(how.image), chunk_frames=chunk_frames)

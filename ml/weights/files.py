@@ -154,7 +154,7 @@ def _imagenet(architecture: str, options: Mapping[str, Any], folder: Path) -> Pa
         raise UserError(
             f"there are no ImageNet weights of the architecture {architecture!r}",
             where="model.weights of the experiment",
-            remedy="use resnet18 or vit; or weights = 'none'",
+            remedy="use resnet18, efficientnet or vit; or weights = 'none'",
         )
     repository = str(config.hf_hub_id)
     path = folder / f"{variant}.{config.tag}.safetensors"

@@ -14,6 +14,7 @@ from melgraph.ml.weights.files import read_weights
 from melgraph.ml.weights.published_taggers import PUBLISHED, our_names
 
 NEVER_LOADED = ("mean", "std", "head.weight", "head.bias")  # of the new tracks and classes
+COUNTER = "num_batches_tracked"  # of a batch norm: many published files lack it, nothing uses it
 LEAST_SHARE = 0.9  # of the body's tensors that the file must have
 
 
@@ -82,7 +83,11 @@ def _fit_to_timm_body(
 
 def _set(model: Classifier, tensors: dict[str, torch.Tensor], path: Path) -> LoadedWeights:
     ours = model.state_dict()
-    body = [name for name in ours if name not in NEVER_LOADED]
+    body = [
+        name
+        for name in ours
+        if name not in NEVER_LOADED and (name in tensors or not name.endswith(COUNTER))
+    ]
     fitting = [n for n in body if n in tensors and tensors[n].shape == ours[n].shape]
     if len(fitting) < LEAST_SHARE * len(body):
         different = [

@@ -115,6 +115,14 @@ def test_another_seed_starts_without_a_parent(library):
     assert first.reference not in library.snapshot().record.spec.inputs
 
 
+def test_a_share_of_0_leaves_the_validation_split_out(library):
+    keys = {"train": 0.5, "validation": 0, "test": 0.5}
+    write_spec(library.home, "datasets", "genres", title="x", **keys)
+    snapshot = library.snapshot()
+    assert snapshot.facts["unusable"] is None
+    assert set(table_of(snapshot)["split"]) == {"train", "test"}
+
+
 def test_missing_files_are_left_out_and_make_a_new_snapshot(library):
     first = library.snapshot()
     path = table_of(first)["path"][0]

@@ -9,7 +9,7 @@ from melgraph.ml.inference.track_set import TrackSet
 from melgraph.ml.inference.tracks import predict_tracks
 from melgraph.ml.models import InputShape, build
 from melgraph.ml.specs.training import TrainingConfig
-from melgraph.ml.training.optimisation import class_weights
+from melgraph.ml.training.optimisation import class_weights, rate
 from melgraph.ml.training.setup import TrainingSetup
 from melgraph.ml.training.train import train
 
@@ -156,3 +156,11 @@ def test_divergence_is_told():
     config = QUICK.model_copy(update={"learning_rate": 1e30, "warmup": 0.0})
     with pytest.raises(UserError, match="diverged"):
         train(make_model(), TrainingSetup(tones(), config, 0))
+
+
+def test_the_learning_rate_is_constant_where_the_recipe_says_so():
+    constant = TrainingConfig(schedule="constant", warmup=0.0)
+    assert [rate(step, 10, constant) for step in (0, 5, 9)] == [1.0, 1.0, 1.0]
+    assert rate(0, 10, TrainingConfig(schedule="constant", warmup=0.2)) == pytest.approx(1 / 3)
+    cosine = [rate(step, 10, TrainingConfig(warmup=0.0)) for step in (0, 5, 10)]
+    np.testing.assert_allclose(cosine, [1.0, 0.5, 0.0], atol=1e-12)

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -276,3 +277,28 @@ def test_a_failed_connection_is_reported_in_plain_words(tmp_path):
         with pytest.raises(UserError, match=r"cannot be fetched \(no connection\)"):
             weight_files.published_file(url, "weights.pth", None, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_body_of_published_imagenet_weights_answers_as_the_original(real_data):
+    """EfficientNet-Lite 0 from a file of float16 tensors under timm's names: the same logits."""
+    folder = real_data / "weights" / "imagenet"
+    path = folder / "tf_efficientnet_lite0.safetensors"
+    golden = np.load(folder / "golden" / "tf_efficientnet_lite0.npz")
+    images = torch.from_numpy(golden["image"].astype(np.float32))
+    model = build("efficientnet", InputShape(*images.shape[1:]), n_classes=4).eval()
+    half = np.full((3, images.shape[2]), 0.5)
+    model.set_normalisation(half, half)
+    loaded = load_weights(model, path)
+    assert loaded.missing == ()  # the counters of its batch norms are absent, and not needed
+    assert set(loaded.unused) == {"body.classifier.weight", "body.classifier.bias"}
+    classifier = {k: v.float() for k, v in weight_files.read_weights(path).items() if "class" in k}
+    with torch.inference_mode():  # the file's own head on our body
+        embedding = model.embed(images)
+        logits = embedding @ classifier["classifier.weight"].T + classifier["classifier.bias"]
+    np.testing.assert_allclose(logits, golden["logits"], atol=2e-3 * np.abs(golden["logits"]).max())
+
+
+def test_imagenet_weights_of_efficientnet_are_found_by_hand(tmp_path):
+    path = tmp_path / "tf_efficientnet_lite0.in1k.safetensors"
+    path.write_bytes(b"")
+    assert locate_weights("imagenet", "efficientnet", {}, tmp_path) == path

@@ -111,7 +111,9 @@ def test_every_shipped_study_can_be_planned(made_home):
 
 
 RUN = ("architectures", "representation", "resnet-or-vit", "hard-examples", "crops", "leakage",
-       "augmentation")  # fmt: skip
+       "augmentation", "pretrained-efficientnet", "sources-architectures", "sources-dense",
+       "sources-images")  # fmt: skip
+TINY_IMAGES = {"representation": {"image": 24}, "sources-images": {"image": 24}}
 
 
 @pytest.mark.parametrize("name", RUN)
@@ -132,7 +134,7 @@ def test_shipped_studies_run_from_end_to_end_on_synthetic_music(name, home_copy)
     tiny = StudySpec.model_validate(
         shipped.model_dump()
         | {
-            "seeds": [0], "folds": 2, "input": {"crop_s": 1.0},
+            "seeds": [0], "folds": 2, "input": {"crop_s": 1.0, **TINY_IMAGES.get(name, {})},
             "training": {"epochs": 1, "crops_per_track": 1, "batch_size": 8},
             "arms": {k: v.model_dump() for k, v in arms.items()},
         }
@@ -146,7 +148,9 @@ def test_shipped_studies_run_from_end_to_end_on_synthetic_music(name, home_copy)
     assert is_new
     assert [row["arm"] for row in report.facts["arms"]] == list(tiny.arms)
     assert report.facts["answer"]
-    pictures = {study_reports.ARMS, study_reports.DIFFERENCES, study_reports.CURVES_PICTURE}
+    pictures = {study_reports.ARMS, study_reports.CURVES_PICTURE}
+    if len(tiny.arms) > 1:
+        pictures.add(study_reports.DIFFERENCES)
     assert pictures <= set(dict(report.record.files))
 
 

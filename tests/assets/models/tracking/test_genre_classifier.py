@@ -23,10 +23,11 @@ INPUTS = {
     "mel": {},
     "mfcc": {"representation": "mfcc"},
     "amplitude": {**STFT, "channels": ("amplitude",)},
-    "phase": {**STFT, "channels": ("phase",)},
-    "phase and amplitude": {**STFT, "channels": ("phase", "amplitude")},
+    "images of the phase": {**STFT, "channels": ("phase",), "image": 24},
+    "images of both": {**STFT, "channels": ("phase", "amplitude"), "image": 16},
     "waveform": {"representation": "waveforms", "crop_s": 0.1},
     "features": {"representation": "audio_features"},
+    "some features": {"representation": "audio_features", "columns": ("mfcc_*_mean", "rms_var")},
 }
 
 
