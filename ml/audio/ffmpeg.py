@@ -35,16 +35,7 @@ def open_ffmpeg(part: Part, closing: ExitStack) -> Source:
     Raises:
         BadAudio: no-audio, or undecodable. The latter may be raised while the pieces are read.
     """
-    part = after_id3(part)  # FFmpeg recognises no format behind a tag of a megabyte
-    part.seek(0)
-    try:
-        options = {"format_whitelist": CONTAINERS}
-        container = closing.enter_context(
-            av.open(part, mode="r", metadata_errors="replace", options=options)
-        )
-    except (av.error.FFmpegError, ValueError) as error:
-        reason = f"no decoder takes it for audio ({_first_line(error)})"
-        raise BadAudio("undecodable", reason) from error
+    container = open_container(part, closing)
     if not container.streams.audio:
         raise BadAudio("no-audio", f"{container.format.long_name}, without an audio stream")
     stream = container.streams.audio[0]
@@ -67,6 +58,28 @@ def open_ffmpeg(part: Part, closing: ExitStack) -> Source:
     clock = _Clock(_joined_s(part, source.sample_rate))
     source.pieces = _pieces(chain([first] if first else [], frames), reader, source, clock)
     return source
+
+
+def open_container(part: Part, closing: ExitStack) -> av.container.InputContainer:
+    """Open a file by its content, as one of the formats that are known here.
+
+    Args:
+        part: the file, or a part of it. Positions of packets count from behind its ID3v2 tags.
+        closing: closes the container.
+
+    Raises:
+        BadAudio: undecodable, if FFmpeg recognises no such format.
+    """
+    part = after_id3(part)  # FFmpeg recognises no format behind a tag of a megabyte
+    part.seek(0)
+    try:
+        options = {"format_whitelist": CONTAINERS}
+        return closing.enter_context(
+            av.open(part, mode="r", metadata_errors="replace", options=options)
+        )
+    except (av.error.FFmpegError, ValueError) as error:
+        reason = f"no decoder takes it for audio ({_first_line(error)})"
+        raise BadAudio("undecodable", reason) from error
 
 
 _Frame = tuple[av.AudioFrame, int]  # and its true sample rate, Hz

@@ -37,7 +37,7 @@ def open_source(file: BinaryIO, closing: ExitStack) -> Source:
     whole = Part(file)
     if kind := encrypted_kind(whole):
         raise BadAudio("encrypted", f"the sound of this {kind} file is encrypted (DRM)")
-    parts = _parts(whole)
+    parts = joined_files(whole)
     source = _open_part(parts[0], closing)
     if len(parts) > 1:
         source = _joined(source, parts, closing)
@@ -45,7 +45,7 @@ def open_source(file: BinaryIO, closing: ExitStack) -> Source:
     return source
 
 
-def _parts(whole: Part) -> list[Part]:
+def joined_files(whole: Part) -> list[Part]:
     """The files that were joined in this one; the file itself if there is only one."""
     if ogg.is_ogg(whole):
         links = ogg.links(whole)
