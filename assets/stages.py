@@ -14,7 +14,7 @@ from melgraph.storage.artifacts import Artifact, ArtifactStore, Work, file_diges
 
 TRACKS = Stage(
     "tracks",
-    4,
+    5,
     "library.representations",
     "tracks",
     definition="ingest_batch",

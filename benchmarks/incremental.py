@@ -86,6 +86,11 @@ def track_id(path: str) -> str:
     return hashlib.sha256(path.encode()).hexdigest()[:32]
 
 
+def recording(file: LibraryFile) -> Recording:
+    """The file as an ingest would describe it."""
+    return Recording(track_id(file.path), 2 * track_id(file.path), file.path)
+
+
 def make_case(folder: Path, files: int) -> Case:
     """Make a library of empty files that are all catalogued and recorded as ingested."""
     library = folder / f"library-{files}"
@@ -100,7 +105,7 @@ def make_case(folder: Path, files: int) -> Case:
     for start in range(0, files, BATCH_SIZE):
         lot = listing[start : start + BATCH_SIZE]
         batch = case.catalogue.register_batch(lot)
-        case.catalogue.identify(batch, {file.path: track_id(file.path) for file in lot})
+        case.catalogue.identify(batch, [recording(file) for file in lot])
         make_artifacts(case, batch, lot)
     return case
 
@@ -112,10 +117,10 @@ def make_artifacts(case: Case, batch: str, lot: list[LibraryFile]) -> None:
         rows = []
         for file in lot:
             row = dict.fromkeys(SCHEMA) | {"path": file.path, "status": "ok"}
-            sha256 = track_id(file.path) * 2
-            row |= {"bytes": file.bytes, "sha256": sha256, "track_id": sha256[:32]}
+            source = recording(file)
+            row |= {"bytes": file.bytes, "sha256": source.sha256, "track_id": source.track_id}
             rows.append(row)
-            work.recordings.append(Recording(sha256[:32], sha256, file.path))
+            work.recordings.append(source)
         table = pl.DataFrame(rows, schema=SCHEMA)
         write_table(table, work.folder / TABLE)
 
@@ -136,7 +141,7 @@ def measure(case: Case) -> None:
 
     def register() -> None:
         batch = catalogue.register_batch(new)
-        catalogue.identify(batch, {file.path: track_id(file.path) for file in new})
+        catalogue.identify(batch, [recording(file) for file in new])
 
     case.time("register", register)
     catalogue.note_missing([file.path for file in new])  # they are not on the disk

@@ -79,9 +79,7 @@ def ours(representations: Sequence[str]) -> Contender:
             write_batch(context.store, production.missing)
         record = production.artifacts[TRACKS.name].record
         assert record.facts["ok"] == len(files), record.facts
-        context.catalogue.identify(
-            batch, {r.path: r.track_id for r in record.recordings if r.track_id}
-        )
+        context.catalogue.identify(batch, record.recordings)
 
     return ingest_all
 

@@ -10,6 +10,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
@@ -71,12 +72,8 @@ def isolated_map(
     Raises:
         Exception: whatever the function raises, when it is the item's turn.
     """
-    context = multiprocessing.get_context("forkserver")  # never a fork of a process with threads
-    context.set_forkserver_preload(list(preload))
     remaining = iter(items)
-    pool = ProcessPool(
-        workers, initializer=keep_freed_memory, initargs=(KEPT_BYTES,), context=context
-    )
+    pool = _start_pool(workers, preload)
 
     def schedule(item: Item) -> Future:
         return pool.schedule(_guarded, args=[function, item], timeout=time_limit(item))
@@ -96,6 +93,48 @@ def isolated_map(
     finally:
         pool.stop()
         pool.join()
+
+
+@contextmanager
+def isolated_calls(
+    function: Callable[[Item], Value],
+    *,
+    time_limit: Callable[[Item], float],
+    preload: tuple[str, ...] = (),
+) -> Iterator[Callable[[Item], Outcome[Item, Value]]]:
+    """As `isolated_map` in one process, for items that are not known in advance.
+
+    The process starts with the first call. An item is not tried again.
+
+    Args:
+        function: importable by name; its return value must be picklable.
+        time_limit: seconds after which an item counts as hung and its process is stopped.
+        preload: modules imported before the process forks.
+    """
+    pools: list[ProcessPool] = []
+
+    def call(item: Item) -> Outcome[Item, Value]:
+        if not pools:
+            pools.append(_start_pool(1, preload))
+        limit_s = time_limit(item)
+        return _outcome(
+            item, pools[0].schedule(_guarded, args=[function, item], timeout=limit_s), limit_s
+        )
+
+    try:
+        yield call
+    finally:
+        for pool in pools:
+            pool.stop()
+            pool.join()
+
+
+def _start_pool(workers: int, preload: tuple[str, ...]) -> ProcessPool:
+    context = multiprocessing.get_context("forkserver")  # never a fork of a process with threads
+    context.set_forkserver_preload(list(preload))
+    return ProcessPool(
+        workers, initializer=keep_freed_memory, initargs=(KEPT_BYTES,), context=context
+    )
 
 
 @dataclass(frozen=True)

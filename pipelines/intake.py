@@ -6,12 +6,19 @@ from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from melgraph.assets.library.identity import (
+    PRELOAD,
+    LibraryPath,
+    read_sound,
+    reading_limit_s,
+)
 from melgraph.assets.stages import TRACKS
 from melgraph.ml.audio import AUDIO_SUFFIXES, describe_ignored
 from melgraph.ml.specs.library import load_library
+from melgraph.ml.workers import isolated_calls
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.catalogue import Catalogue, LibraryFile
-from melgraph.storage.comparison import Changes, difference, resolve
+from melgraph.storage.comparison import Changes, Sound, difference, resolve
 from melgraph.storage.home import Home
 from melgraph.storage.library import Library
 from melgraph.storage.listing import Omissions
@@ -44,8 +51,8 @@ class Scan(Changes):
 
     @property
     def affects_catalogued_files(self) -> bool:
-        """Whether files of the catalogue moved, came back, are gone or have a new date."""
-        return bool(self.moved or self.touched or self.returned or self.gone)
+        """Whether files of the catalogue moved, came back, are gone, or have new dates or tags."""
+        return bool(self.moved or self.touched or self.returned or self.retagged or self.gone)
 
     def sentence(self) -> str:
         """The numbers of files by kind of change, for people."""
@@ -54,6 +61,7 @@ class Scan(Changes):
             "moved": self.moved,
             "with a new date only": self.touched,
             "returned": self.returned,
+            "retagged": self.retagged,
             "gone": self.gone,
             "still being written": self.unsettled,
             "not compared yet": self.waiting,
@@ -101,8 +109,8 @@ def one_scanner(home: Home) -> Iterator[None]:
 def restore(store: ArtifactStore, catalogue: Catalogue) -> int:
     """Rebuild a catalogue that was lost from the `tracks` artifacts, so that nothing is new again.
 
-    Does nothing if the catalogue knows a batch. Moves are recognised again by the next scan, from
-    the bytes of the files.
+    Does nothing if the catalogue knows a batch. Moves and new file metadata are recognised again by
+    the next scan, from the files.
 
     Returns:
         The number of batches that were restored.
@@ -115,8 +123,7 @@ def restore(store: ArtifactStore, catalogue: Catalogue) -> int:
         files = [
             LibraryFile(path, size, UNKNOWN_TIME) for path, size in record.spec.config["files"]
         ]
-        track_ids = {r.path: r.track_id for r in record.recordings if r.track_id}
-        catalogue.restore_batch(batch, files, track_ids)
+        catalogue.restore_batch(batch, files, record.recordings)
     return len(keys)
 
 
@@ -132,8 +139,8 @@ def reconcile(store: ArtifactStore, catalogue: Catalogue) -> list[str]:
     for batch in catalogue.unidentified_batches():
         tracks = store.current(TRACKS.name, batch)
         recordings = tracks.record.recordings if tracks is not None else ()
-        if track_ids := {r.path: r.track_id for r in recordings if r.track_id}:
-            catalogue.identify(batch, track_ids)
+        if any(recording.track_id for recording in recordings):
+            catalogue.identify(batch, recordings)
             completed.append(batch)
     return completed
 
@@ -176,12 +183,14 @@ def scan_library(
     differences = difference(catalogue.path_states(), listing)
     differences.gone = [path for path in differences.gone if not omissions.hides(path)]
     settled = _settled(library, catalogue, differences.unmatched, settle_s, look_again_s)
-    changes = resolve(
-        differences,
-        is_settled=settled.__contains__,
-        has_room=_budget(compare_bytes, compare_s),
-        track_id_of=lambda file: _track_id(library, file),
-    )
+    with _sound_reader(library) as sound_of:
+        changes = resolve(
+            differences,
+            is_settled=settled.__contains__,
+            has_room=_budget(compare_bytes, compare_s),
+            sha256_of=lambda file: _sha256(library, file),
+            sound_of=sound_of,
+        )
     absent: dict[str, int] = {}
     if not accept_deletions:
         changes.gone, absent = _without_absent(changes.gone, listing, omissions)
@@ -229,13 +238,35 @@ def _settled(
     return settled
 
 
-def _track_id(library: Library, file: LibraryFile) -> str | None:
-    """The track id of a file; None if it cannot be read or has changed since it was listed."""
+def _sha256(library: Library, file: LibraryFile) -> str | None:
+    """The SHA-256 of a file; None if it cannot be read or has changed since it was listed."""
     try:
         sha256 = library.sha256(file.path)
     except OSError:
         return None
-    return sha256[:32] if library.look(file.path) == file else None
+    return sha256 if library.look(file.path) == file else None
+
+
+def _time_limit_s(place: LibraryPath) -> float:
+    return reading_limit_s(place.bytes)
+
+
+@contextmanager
+def _sound_reader(library: Library) -> Iterator[Callable[[LibraryFile], Sound | None]]:
+    """A function that reads the sound and the tags of a file, in a process that may crash.
+
+    It returns None if the file cannot be read, ends that process, or has changed since it was
+    listed.
+    """
+    with isolated_calls(read_sound, time_limit=_time_limit_s, preload=PRELOAD) as read:
+
+        def sound_of(file: LibraryFile) -> Sound | None:
+            outcome = read(LibraryPath(library, file.path, file.bytes))
+            if outcome.value is None or library.look(file.path) != file:
+                return None
+            return Sound(*outcome.value)
+
+        yield sound_of
 
 
 def _budget(max_bytes: float, max_s: float) -> Callable[[LibraryFile], bool]:
@@ -301,7 +332,11 @@ def cut_batches(
         Keys of the new batches.
     """
     catalogue.note(
-        moved=scan.moved, touched=scan.touched, returned=scan.returned, missing=scan.gone
+        moved=scan.moved,
+        touched=scan.touched,
+        returned=scan.returned,
+        retagged=scan.retagged,
+        missing=scan.gone,
     )
     arrived = scan.arrived
     lots = [arrived[start : start + batch_size] for start in range(0, len(arrived), batch_size)]

@@ -1,79 +1,35 @@
 """The catalogue: an append-only log of what happened to the files of the library.
 
 Every row is an event about a path of the library (`storage.catalogue_state.Event`): registered,
-changed, identified, moved, touched, missing, returned. No event is ever updated or deleted. The
-current state of the library is derived from the events, and is read without reading all of them.
+changed, identified, moved, touched, retagged, missing, returned. No event is ever updated or
+deleted. The current state of the library is derived from the events, and is read without reading
+all of them.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from melgraph.storage import catalogue_state
+from melgraph.storage.catalogue_entries import LibraryFile as LibraryFile
+from melgraph.storage.catalogue_entries import Move as Move
+from melgraph.storage.catalogue_entries import PathState as PathState
+from melgraph.storage.catalogue_entries import Retag as Retag
 from melgraph.storage.catalogue_state import ELSEWHERE, FORMAT, HERE, MOVED, Event
-from melgraph.storage.errors import NewerFormat, StorageError
-
-
-@dataclass(frozen=True, order=True)
-class LibraryFile:
-    """A file of the library, as a listing describes it.
-
-    Attributes:
-        path: relative to the library, with `/`.
-        bytes: its size.
-        mtime_ns: its modification time.
-    """
-
-    path: str
-    bytes: int
-    mtime_ns: int
-
-
-class PathState(NamedTuple):
-    """The current state of one path in the catalogue.
-
-    Attributes:
-        path: relative to the library.
-        bytes: size of the file at this path, or of the last file there.
-        mtime_ns: modification time of that file.
-        state: `here`, `missing`, or `moved` (the file is at another path now).
-        batch: the batch whose `tracks` table describes the file.
-        origin: the path of the file in that table.
-        track_id: the track; None until the batch is ingested.
-    """
-
-    path: str
-    bytes: int
-    mtime_ns: int
-    state: str
-    batch: str
-    origin: str
-    track_id: str | None
-
-
-@dataclass(frozen=True, order=True)
-class Move:
-    """A renamed file: the same bytes at another path.
-
-    Attributes:
-        file: the file as it is now.
-        source: the state of the path where it was.
-    """
-
-    file: LibraryFile
-    source: PathState
-
+from melgraph.storage.errors import NewerFormat, OlderFormat, StorageError
+from melgraph.storage.records import Recording
 
 _IF_DAMAGED = (
     "If the file is damaged, restore it from a backup, or remove it: `melgraph run` then rebuilds "
     "it from the artifacts and decodes nothing again"
 )
 _IDENTIFIED = (
-    "SELECT path, track_id FROM events WHERE batch = ? AND event = 'identified' ORDER BY seq"
+    "SELECT path, track_id, sha256 FROM events"
+    " WHERE batch = ? AND event = 'identified' ORDER BY seq"
 )
 _PATH_STATES = f"SELECT {', '.join(PathState._fields)} FROM files"
 
@@ -118,6 +74,7 @@ class Catalogue:
 
         Raises:
             NewerFormat: the file was written by a newer version of melgraph.
+            OlderFormat: its track ids are those of an older version, which hashed whole files.
             StorageError: the file is damaged.
         """
         try:
@@ -138,6 +95,8 @@ class Catalogue:
                 where=self.path,
                 remedy="upgrade melgraph, or use another MELGRAPH_HOME",
             )
+        if 0 < written_format < FORMAT:
+            raise OlderFormat(where=self.path)
         return written_format
 
     # -- events ------------------------------------------------------------------------------------
@@ -161,7 +120,7 @@ class Catalogue:
         return batch
 
     def restore_batch(
-        self, batch: str, files: Iterable[LibraryFile], track_ids: Mapping[str, str]
+        self, batch: str, files: Iterable[LibraryFile], recordings: Iterable[Recording]
     ) -> None:
         """Register a batch of an earlier catalogue, which was lost, under its own key.
 
@@ -171,7 +130,7 @@ class Catalogue:
             batch: its key.
             files: its files. The next scan compares the bytes of a file whose modification time
                 differs from the one given here.
-            track_ids: path of a file -> its track id.
+            recordings: those of its `tracks`.
         """
         now = _now()
         with self._writing() as connection:
@@ -189,28 +148,27 @@ class Catalogue:
                     )
                     for file in sorted(files)
                 ]
-                + [
-                    Event(now, "identified", path, batch=batch, track_id=track_id)
-                    for path, track_id in track_ids.items()
-                ],
+                + [_identified(now, batch, r) for r in recordings if r.track_id],
             )
 
-    def identify(self, batch: str, track_ids: Mapping[str, str]) -> None:
-        """Record the track ids of the files of a batch. Unchanged track ids are not recorded again.
+    def identify(self, batch: str, recordings: Iterable[Recording]) -> None:
+        """Record the track id and the SHA-256 of the files of a batch, unless they are recorded.
 
         Args:
             batch: key of the batch.
-            track_ids: path at which a file was registered -> its track id.
+            recordings: those of its `tracks`. One without a track id could not be read, and is
+                skipped.
         """
         now = _now()
         with self._writing() as connection:
-            recorded_ids = dict(connection.execute(_IDENTIFIED, (batch,)))
+            rows = connection.execute(_IDENTIFIED, (batch,))
+            recorded = {path: identity for path, *identity in rows}
             catalogue_state.append(
                 connection,
                 [
-                    Event(now, "identified", path, batch=batch, track_id=track_id)
-                    for path, track_id in track_ids.items()
-                    if recorded_ids.get(path) != track_id
+                    _identified(now, batch, r)
+                    for r in recordings
+                    if r.track_id and recorded.get(r.path) != [r.track_id, r.sha256]
                 ],
             )
 
@@ -220,16 +178,18 @@ class Catalogue:
         moved: Iterable[Move] = (),
         touched: Iterable[LibraryFile] = (),
         returned: Iterable[LibraryFile] = (),
+        retagged: Iterable[Retag] = (),
         missing: Iterable[str] = (),
     ) -> None:
-        """Record the changes that a scan detected in registered files, in one transaction."""
+        """Record the changes that a scan detected in registered files, in one transaction.
+
+        A file that was moved or is back may have been retagged as well.
+        """
         now = _now()
-        events = [
-            Event(now, "moved", f.path, f.bytes, f.mtime_ns, s.batch, s.track_id, s.path, s.origin)
-            for f, s in ((move.file, move.source) for move in moved)
-        ]
+        events = [move.event(now) for move in moved]
         for kind, files in (("touched", touched), ("returned", returned)):
             events += [Event(now, kind, file.path, file.bytes, file.mtime_ns) for file in files]
+        events += [retag.event(now) for retag in retagged]
         events += [Event(now, "missing", path) for path in missing]
         if events:
             with self._writing() as connection:
@@ -307,6 +267,21 @@ class Catalogue:
             )
             return {path: [batch, origin] for path, batch, origin in rows}
 
+    def retagged_files(self) -> dict[str, dict[str, Any]]:
+        """Path of each file that was retagged since it was ingested -> its present values.
+
+        The values are `bytes`, `sha256` and all tags, by the name of their column in `tracks`.
+        """
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT path, bytes, sha256, tags FROM files"
+                " WHERE tags IS NOT NULL AND state = 'here' ORDER BY path"
+            )
+            return {
+                path: {"bytes": size, "sha256": sha256, **json.loads(tags)}
+                for path, size, sha256, tags in rows
+            }
+
     def locations(self, track_id: str) -> list[str]:
         """Every path at which this track has been, newest first."""
         with self._open() as connection:
@@ -350,7 +325,8 @@ class Catalogue:
                 if not problems and catalogue_state.differs_from_events(connection):
                     problems.append("the state of the files does not follow from the events")
                 for batch, track_ids in recordings.items():
-                    identified = dict(connection.execute(_IDENTIFIED, (batch,)))
+                    rows = connection.execute(_IDENTIFIED, (batch,))
+                    identified = {path: track_id for path, track_id, _ in rows}
                     if identified and identified != dict(track_ids):  # empty: not entered yet
                         problems.append(f"the tracks of {batch} differ from those in its record")
         except StorageError as error:
@@ -372,6 +348,10 @@ class Catalogue:
             connection.executemany(
                 "INSERT INTO looks VALUES (?, ?, ?)", [(f.path, f.bytes, f.mtime_ns) for f in files]
             )
+
+
+def _identified(now: str, batch: str, r: Recording) -> Event:
+    return Event(now, "identified", r.path, batch=batch, track_id=r.track_id, sha256=r.sha256)
 
 
 def _now() -> str:

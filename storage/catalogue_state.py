@@ -10,30 +10,32 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import NamedTuple
 
-FORMAT = 2
+FORMAT = 3
 HERE, MISSING, MOVED = "here", "missing", "moved"  # states of a path
 # The path does not hold the file that was last registered there: that file is missing or moved.
 ELSEWHERE = "(state != 'here' OR registered_in IS NOT batch OR origin != path)"
-_EVENTS = """
-CREATE TABLE {name} (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    at TEXT NOT NULL,
-    event TEXT NOT NULL CHECK (event IN ('registered', 'changed', 'identified', 'missing',
-                                         'returned', 'touched', 'moved')),
-    path TEXT NOT NULL,
-    bytes INTEGER,
-    mtime_ns INTEGER,
-    batch TEXT,
-    track_id TEXT,
-    from_path TEXT,
-    origin TEXT
-)"""
 _TABLES = (
+    """CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        event TEXT NOT NULL CHECK (event IN ('registered', 'changed', 'identified', 'missing',
+                                             'returned', 'touched', 'moved', 'retagged')),
+        path TEXT NOT NULL,
+        bytes INTEGER,
+        mtime_ns INTEGER,
+        batch TEXT,
+        track_id TEXT,
+        from_path TEXT,
+        origin TEXT,
+        sha256 TEXT,
+        tags TEXT
+    )""",
     "CREATE INDEX events_by_batch ON events (batch, seq) WHERE batch IS NOT NULL",
     "CREATE INDEX events_by_track ON events (track_id) WHERE track_id IS NOT NULL",
     # `batch` and `origin` name the row of `tracks` that describes the file: the batch and the path
     # with which it was registered. `registered_in` is the batch in which a file was last registered
-    # at this path, whichever file is there now.
+    # at this path, whichever file is there now. `tags` are those of a file that was retagged since
+    # its batch was ingested, as JSON.
     """CREATE TABLE files (
         path TEXT PRIMARY KEY,
         state TEXT NOT NULL CHECK (state IN ('here', 'missing', 'moved')),
@@ -42,11 +44,14 @@ _TABLES = (
         batch TEXT NOT NULL,
         origin TEXT NOT NULL,
         track_id TEXT,
-        registered_in TEXT
+        registered_in TEXT,
+        sha256 TEXT,
+        tags TEXT
     ) WITHOUT ROWID""",
     "CREATE INDEX files_by_batch ON files (batch, origin)",
     "CREATE INDEX files_by_track ON files (track_id) WHERE track_id IS NOT NULL",
     f"CREATE INDEX files_elsewhere ON files (path) WHERE {ELSEWHERE}",
+    "CREATE INDEX files_retagged ON files (path) WHERE tags IS NOT NULL",
     """CREATE TABLE batches (
         batch TEXT PRIMARY KEY,
         files INTEGER NOT NULL,
@@ -67,11 +72,11 @@ class Event(NamedTuple):
 
     Attributes:
         at: when, UTC, ISO 8601.
-        event: `registered` (a new file, in a new batch), `changed` (other bytes at a registered
+        event: `registered` (a new file, in a new batch), `changed` (another sound at a registered
             path, in a new batch), `identified` (the file registered in `batch` at `path` is this
             track), `missing` (a scan did not find the file), `returned` (it exists again, with the
             same bytes), `touched` (another modification time, the same bytes), `moved` (the file
-            of `from_path` is at `path` now).
+            of `from_path` is at `path` now), `retagged` (the same sound with other tags).
         path: relative to the library.
         bytes: size of the file; None in events that do not describe a file.
         mtime_ns: modification time of the file; None as for `bytes`.
@@ -79,6 +84,8 @@ class Event(NamedTuple):
         track_id: the track, if it is known.
         from_path: previous path of a moved file.
         origin: path of a moved file in its batch.
+        sha256: SHA-256 of the file, if it is known.
+        tags: JSON object of the tags of a retagged file: column of `tracks` -> value.
     """
 
     at: str
@@ -90,6 +97,8 @@ class Event(NamedTuple):
     track_id: str | None = None
     from_path: str | None = None
     origin: str | None = None
+    sha256: str | None = None
+    tags: str | None = None
 
 
 _COLUMNS = ", ".join(Event._fields)
@@ -98,7 +107,8 @@ _REGISTER = (
     "INSERT INTO files (path, state, bytes, mtime_ns, batch, origin, track_id, registered_in)"
     " VALUES (:path, 'here', :bytes, :mtime_ns, :batch, :path, NULL, :batch)"
     " ON CONFLICT (path) DO UPDATE SET state = 'here', bytes = :bytes, mtime_ns = :mtime_ns,"
-    " batch = :batch, origin = :path, track_id = NULL, registered_in = :batch"
+    " batch = :batch, origin = :path, track_id = NULL, registered_in = :batch,"
+    " sha256 = NULL, tags = NULL"
 )
 _COUNT = (
     "INSERT INTO batches (batch, files, identified) VALUES (:batch, 1, 0)"
@@ -106,10 +116,10 @@ _COUNT = (
 )
 _HOLD = "UPDATE files SET state = 'here', bytes = :bytes, mtime_ns = :mtime_ns WHERE path = :path"
 _MOVE = (
-    "INSERT INTO files (path, state, bytes, mtime_ns, batch, origin, track_id)"
-    " VALUES (:path, 'here', :bytes, :mtime_ns, :batch, :origin, :track_id)"
+    "INSERT INTO files (path, state, bytes, mtime_ns, batch, origin, track_id, sha256, tags)"
+    " VALUES (:path, 'here', :bytes, :mtime_ns, :batch, :origin, :track_id, :sha256, :tags)"
     " ON CONFLICT (path) DO UPDATE SET state = 'here', bytes = :bytes, mtime_ns = :mtime_ns,"
-    " batch = :batch, origin = :origin, track_id = :track_id"
+    " batch = :batch, origin = :origin, track_id = :track_id, sha256 = :sha256, tags = :tags"
 )
 # Two files that swapped their names are two moves: the first one already fills the path that the
 # second one leaves.
@@ -121,13 +131,19 @@ _EFFECTS: dict[str, tuple[str, ...]] = {
     "registered": (_REGISTER, _COUNT),
     "changed": (_REGISTER, _COUNT),
     "identified": (
-        "UPDATE files SET track_id = :track_id WHERE batch = :batch AND origin = :path",
+        # The tags in `tracks` are those of the file with this SHA-256.
+        "UPDATE files SET track_id = :track_id, sha256 = :sha256, tags = NULL"
+        " WHERE batch = :batch AND origin = :path",
         "UPDATE batches SET identified = 1 WHERE batch = :batch AND identified = 0",
     ),
     "missing": ("UPDATE files SET state = 'missing' WHERE path = :path AND state = 'here'",),
     "returned": (_HOLD,),
     "touched": (_HOLD,),
     "moved": (_MOVE, _VACATE),
+    "retagged": (
+        "UPDATE files SET state = 'here', bytes = :bytes, mtime_ns = :mtime_ns,"
+        " sha256 = :sha256, tags = :tags WHERE path = :path",
+    ),
 }
 
 
@@ -170,26 +186,14 @@ def _apply(connection: sqlite3.Connection, event: Event) -> None:
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Create the tables of an empty file, or migrate those of format 1 in place.
+    """Create the tables of an empty file.
 
     This is one transaction: a process that is killed leaves the file unchanged.
     """
     connection.execute("BEGIN IMMEDIATE")
     with connection:
-        written_format = connection.execute("PRAGMA user_version").fetchone()[0]
-        if written_format == FORMAT:  # another process did it first
+        if connection.execute("PRAGMA user_version").fetchone()[0]:  # another process did it first
             return
-        if written_format == 0:
-            connection.execute(_EVENTS.format(name="events"))
-        else:  # format 1: fewer kinds of events, and no derived tables
-            for index in ("path", "batch", "track"):
-                connection.execute(f"DROP INDEX events_by_{index}")
-            connection.execute(_EVENTS.format(name="events_2"))
-            columns = "seq, at, event, path, bytes, mtime_ns, batch, track_id"
-            connection.execute(f"INSERT INTO events_2 ({columns}) SELECT {columns} FROM events")
-            connection.execute("DROP TABLE events")
-            connection.execute("ALTER TABLE events_2 RENAME TO events")
         for statement in _TABLES:
             connection.execute(statement)
-        rebuild(connection)
         connection.execute(f"PRAGMA user_version = {FORMAT}")

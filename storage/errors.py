@@ -37,6 +37,21 @@ class NewerFormat(StorageError):
     """The files were written by a newer version of melgraph."""
 
 
+class OlderFormat(StorageError):
+    """A home in which a track is identified by the bytes of its file, tags included."""
+
+    def __init__(
+        self,
+        what: str = "an older melgraph made this home; its track ids change with the tags of files",
+        *,
+        where: object,
+        remedy: str = "start a new home, in another folder (--home FOLDER, or MELGRAPH_HOME) or in "
+        "this one after you have renamed it; to read the results of this home, use the melgraph "
+        "that made it",
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+
+
 class BucketTrouble(StorageError):
     """A bucket does not exist, cannot be reached, or denies access.
 

@@ -1,4 +1,4 @@
-"""Refuses a home if any part of it was written by a newer version of melgraph."""
+"""Refuses a home if any part of it was written by a version of melgraph with other formats."""
 
 import json
 from contextlib import suppress
@@ -18,6 +18,7 @@ def check_formats(home: Home) -> None:
 
     Raises:
         NewerFormat: one of them has a newer format than this version of melgraph can read.
+        OlderFormat: the catalogue has an older one.
     """
     if home.catalogue.is_file():
         Catalogue(home.catalogue).check_format()

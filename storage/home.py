@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from melgraph.storage.errors import NewerFormat, StorageError
+from melgraph.storage.errors import NewerFormat, OlderFormat, StorageError
 from melgraph.storage.library import Library, open_library
 from melgraph.storage.location import is_bucket
 
-# Format of the marker. Format 1 supports folders only, and is still written if no bucket is used.
-FORMAT = 2
+# Format of the marker. In a home of format 1 or 2, a track is identified by the bytes of its file.
+FORMAT = 3
 MARKER = "melgraph.json"
 _UNUSABLE = re.compile(r"\?|%[0-9A-Fa-f]{2}")  # what the URL of a database gives another meaning
 
@@ -92,6 +92,7 @@ class Home:
             StorageError: the folder belongs to another library, uses another artifact store, is
                 not a melgraph home, or its path cannot be part of a URL.
             NewerFormat: it was written by a newer version of melgraph.
+            OlderFormat: it was written by an older one, and cannot be used any more.
         """
         existing = read_marker(self.root)
         if existing is not None:
@@ -138,9 +139,8 @@ class Home:
             )
 
     def _marker(self) -> dict[str, object]:
-        with_buckets = self.artifact_store is not None or is_bucket(self.library)
         marker: dict[str, object] = {
-            "format": FORMAT if with_buckets else 1,
+            "format": FORMAT,
             "library": self.library,
             "label_level": self.label_level,
         }
@@ -163,13 +163,14 @@ def read_marker(root: Path) -> dict[str, Any] | None:
 
     Raises:
         NewerFormat: the marker was written by a newer version of melgraph.
+        OlderFormat: it was written by an older one, and the home cannot be used any more.
         StorageError: the marker cannot be read.
     """
     path = root / MARKER
     try:
         marker: dict[str, Any] = json.loads(path.read_bytes())
         written_format = int(marker["format"])
-        if written_format <= FORMAT:
+        if written_format == FORMAT:
             _ = Path(marker["library"]), marker["label_level"]  # both must exist, one as a path
     except FileNotFoundError:
         return None
@@ -185,6 +186,8 @@ def read_marker(root: Path) -> dict[str, Any] | None:
             where=path,
             remedy="upgrade melgraph, or choose another home: --home FOLDER, or MELGRAPH_HOME",
         )
+    if written_format < FORMAT:
+        raise OlderFormat(where=path)
     return marker
 
 

@@ -6,6 +6,7 @@ Imports the standard library only, so that `melgraph audit` starts at once.
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,20 +41,23 @@ class Source:
 
     Attributes:
         recording: as recorded.
-        place: the path at which the recorded bytes are now; None if they are nowhere.
+        place: the path at which the recorded sound is now; None if it is nowhere.
         since: what the catalogue knows has happened to it: `removed` or `replaced`; None if it is
             as recorded, or if the catalogue knows nothing that explains the problem.
+        retagged: whether the file at `place` has other metadata than the recorded one. Its sound is
+            as recorded.
         problem: what is wrong, if the catalogue does not explain it; None if nothing is.
     """
 
     recording: Recording
     place: str | None = None
     since: str | None = None
+    retagged: bool = False
     problem: str | None = None
 
     @property
     def has_moved(self) -> bool:
-        """Whether the recorded bytes are at another path now."""
+        """Whether the recorded sound is at another path now."""
         return self.place is not None and self.place != self.recording.path
 
 
@@ -87,6 +91,7 @@ def trace(
     *,
     file: str | None = None,
     locate: Callable[[str], list[str]] = lambda track_id: [],
+    identify: Callable[[Path], str | None] = lambda path: None,
     explain: Callable[[Recording], str | None] = lambda recording: None,
     used: Callable[[Artifact], set[str] | None] = lambda artifact: None,
     on_link: Callable[[Link], None] = lambda link: None,
@@ -98,7 +103,9 @@ def trace(
         start: the artifact to trace.
         file: one of its files. If it is given, the sources are the recordings of that file only.
         locate: track id -> all paths at which the track has been, to find moved files.
-        explain: a recording whose bytes are nowhere -> what the catalogue knows has happened to it
+        identify: a local file -> the id of the track that it holds; None if that is unknown. It is
+            called only if the SHA-256 of a file differs from the recorded one.
+        explain: a recording whose sound is nowhere -> what the catalogue knows has happened to it
             (`Source.since`).
         used: an artifact -> the ids of the tracks that it uses of its inputs; None for all. It is
             called only if a recording is not as recorded, and decides whether that recording
@@ -112,7 +119,7 @@ def trace(
         on_link(link)
     library = store.home.open_library()
     sources = [
-        _verify_source(library, recording, locate, explain)
+        _verify_source(library, recording, locate, identify, explain)
         for recording in _sources(chain, start, file)
     ]
     if any(source.since or source.problem for source in sources) and not start.record.recordings:
@@ -219,23 +226,28 @@ def _verify_source(
     library: Library,
     recording: Recording,
     locate: Callable[[str], list[str]],
+    identify: Callable[[Path], str | None],
     explain: Callable[[Recording], str | None],
 ) -> Source:
-    """Search for the recorded bytes at all paths at which the recording has been."""
+    """Search for the recorded bytes, then for the recorded sound, where the recording has been."""
     if recording.sha256 is None:
         return Source(recording)  # it could not be read during the ingest: nothing was made from it
     places = [recording.path]
     if recording.track_id is not None:
         places += [path for path in locate(recording.track_id) if path != recording.path]
     problem = "missing, and no scan has recorded a deletion"
+    others = []
     for place in places:
-        try:
+        with suppress(OSError):
             if library.sha256(place) == recording.sha256:
                 return Source(recording, place)
-            if place == recording.path:
-                problem = "its content has changed: the SHA-256 differs from the recorded one"
-        except OSError:
-            continue
+            others.append(place)
+    for place in others:
+        with suppress(OSError), library.local(place) as path:
+            if recording.track_id is not None and identify(path) == recording.track_id:
+                return Source(recording, place, retagged=True)
+    if recording.path in others:
+        problem = "its content has changed: the SHA-256 differs from the recorded one"
     if since := explain(recording):
         return Source(recording, since=since)
     return Source(recording, problem=f"{library.where(recording.path)}: {problem}")

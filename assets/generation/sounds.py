@@ -14,8 +14,7 @@ import polars as pl
 
 from melgraph.assets.context import Context
 from melgraph.assets.dataset.snapshot import Snapshot
-from melgraph.assets.library.live import library_files
-from melgraph.assets.library.tracks import Tracks
+from melgraph.assets.library.identity import identity_of
 from melgraph.assets.materialize import current_references
 from melgraph.assets.models.trained_model import TrainedModel
 from melgraph.assets.readers import Reader
@@ -45,11 +44,13 @@ class Source:
         track: its row in the snapshot of the dataset.
         samples: float32 `[sample]` or `[sample, channel]`, at the sample rate of the file.
         sample_rate: Hz.
+        sha256: of the audio file that was read.
     """
 
     track: Mapping[str, Any]
     samples: np.ndarray
     sample_rate: int
+    sha256: str
 
     def log_mel(self, transform: "MelTransform") -> np.ndarray:
         """The log-mel spectrogram `[frame, mel]` of the excerpt in mono, in dB."""
@@ -144,16 +145,15 @@ def write_sounds(
         title: of the sounds, in the file metadata.
 
     Raises:
-        ArtifactCorrupt: the audio file of a track is missing or has other bytes.
+        ArtifactCorrupt: the audio file of a track is missing or has another sound.
         UserError: the recipe names a track that the dataset does not have.
     """
     tracks = _select_tracks(store, work.spec)
-    hashes = _source_hashes(store, work.spec)
     rows = []
     with progress_bar(len(tracks), "tracks", work.spec.asset) as bar:
         for number, track in enumerate(tracks, start=1):
             name = f"{number:02d}-{_slug(Path(track['path']).stem)}"
-            source = _read_excerpt(store.home, work.spec, track, hashes[track["track_id"]])
+            source = _read_excerpt(store.home, work.spec, track)
             generated = make(source)
             files = {
                 "original": f"{name}.original.flac",
@@ -169,7 +169,7 @@ def write_sounds(
             work.recordings.append(
                 Recording(
                     track["track_id"],
-                    hashes[track["track_id"]],
+                    source.sha256,
                     track["path"],
                     tuple(files.values()),
                 )
@@ -298,23 +298,20 @@ def _select_tracks(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
     return pl.concat([first_of_each, rest]).head(spec.config["tracks"]).to_dicts()
 
 
-def _source_hashes(store: ArtifactStore, spec: Spec) -> dict[str, str]:
-    """Track id -> SHA-256 of its audio file, because a path may hold another file by now."""
-    files = library_files(Tracks.inputs_of(store, spec), {})
-    return dict(files.drop_nulls("track_id").select("track_id", "sha256").iter_rows())
-
-
-def _read_excerpt(home: Home, spec: Spec, track: Mapping[str, Any], sha256: str) -> Source:
+def _read_excerpt(home: Home, spec: Spec, track: Mapping[str, Any]) -> Source:
     """The excerpt that the recipe describes; it starts earlier if the track is short."""
-    decoded = _decode(home, track, sha256)
+    decoded, sha256 = _decode(home, track)
     rate = decoded.sample_rate
     start = min(int(spec.config["start_s"] * rate), max(0, len(decoded.samples) - rate))
     samples = decoded.samples[start : start + int(spec.config["excerpt_s"] * rate)]
-    return Source(track, samples, rate)
+    return Source(track, samples, rate, sha256)
 
 
-def _decode(home: Home, track: Mapping[str, Any], sha256: str) -> "Decoded":
-    """The decoded audio file of a track, from the path in the dataset or where it moved to."""
+def _decode(home: Home, track: Mapping[str, Any]) -> tuple["Decoded", str]:
+    """The decoded audio file of a track, and the SHA-256 of the file.
+
+    The file is at the path in the dataset or where it moved to. Its tags may have changed.
+    """
     from melgraph.ml.audio import decode
 
     library = home.open_library()
@@ -322,12 +319,13 @@ def _decode(home: Home, track: Mapping[str, Any], sha256: str) -> "Decoded":
     for path in dict.fromkeys(paths):
         try:
             with library.local(path) as source:
-                if file_sha256(source) == sha256:
-                    return decode(source)
+                sha256 = file_sha256(source)
+                if identity_of(source, sha256).track_id == track["track_id"]:
+                    return decode(source), sha256
         except OSError:
             continue
     raise ArtifactCorrupt(
-        "the audio file is missing, or its bytes are not those of the track in the dataset",
+        "the audio file is missing, or its sound is not that of the track in the dataset",
         where=library.where(track["path"]),
         remedy="restore the file, or materialize the dataset and its experiment again",
     )

@@ -9,7 +9,7 @@ from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.context import Context
 from melgraph.assets.library.fingerprints import AudioFingerprints
-from melgraph.assets.library.live import library_files, library_state
+from melgraph.assets.library.live import library_files, places
 from melgraph.assets.library.recording_clusters import (
     LINKS,
     LINKS_SCHEMA,
@@ -47,7 +47,7 @@ def plan_duplicates(context: Context, partition: str = ONE) -> Spec:
         for asset in (AUDIO_FINGERPRINTS, TRACKS)
         for reference in current_references(store, asset)
     )
-    config = library_state(context.catalogue)
+    config = places(context.catalogue)
     spec = DUPLICATES.spec(partition, inputs, config)
     current = store.current(DUPLICATES.name, partition)
     if current is None or current.record.spec.stage != DUPLICATES.number:
@@ -90,7 +90,7 @@ def write_duplicates(store: ArtifactStore, work: Work) -> None:
 def _good_files(store: ArtifactStore, spec: Spec) -> pl.DataFrame:
     """Path, track_id and duration_s of every good file of the library, in order of arrival.
 
-    Files with the same bytes are different rows.
+    Files with the same sound are different rows.
     """
     files = library_files(Tracks.inputs_of(store, spec), spec.config)
     good = files.filter(pl.col("status") == "ok", ~pl.col("gone"))
@@ -246,7 +246,7 @@ def show(artifact: Artifact) -> Metadata:
         "tracks": facts["tracks"],
         "tracks compared": facts["compared"],
         "clusters": facts["clusters"],
-        "files with the same bytes as another file": facts["exact_copies"],
+        "files with exactly the sound of another file": facts["exact_copies"],
         "tracks similar to another track": facts["near_duplicates"],
         "clusters to check (chained)": facts["chained"],
     }

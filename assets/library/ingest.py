@@ -21,7 +21,7 @@ from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.records import Recording, Reference, Spec
 from melgraph.storage.tables import write_table
 
-CHANGED = "its bytes are no longer those in tracks"  # stored in the facts
+CHANGED = "its sound is no longer that in tracks"  # stored in the facts
 
 
 def plan_tracks(context: Context, batch: str) -> Spec:
@@ -69,8 +69,8 @@ def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
     """Write `tracks` and representations of one batch, in one pass over its files.
 
     A file that cannot be used becomes a quarantined row of `tracks`, with a code and a reason. If
-    `tracks` exists already, a file with other bytes than `tracks` has recorded is left out of the
-    representations, and listed in their facts.
+    `tracks` exists already, a file with another sound than `tracks` has recorded is left out of the
+    representations, and listed in their facts. Its tags may be others.
 
     Args:
         store: the store that receives the artifacts.
@@ -103,12 +103,12 @@ class _File:
     Attributes:
         path: the path under which it was registered.
         bytes: its size.
-        sha256: the SHA-256 in `tracks`; None if `tracks` is being written in this pass.
+        track_id: the track in `tracks`; None if `tracks` is being written in this pass.
     """
 
     path: str
     bytes: int
-    sha256: str | None = None
+    track_id: str | None = None
 
 
 def _batch_files(store: ArtifactStore, works: Mapping[str, Work]) -> list[_File]:
@@ -116,7 +116,7 @@ def _batch_files(store: ArtifactStore, works: Mapping[str, Work]) -> list[_File]
     if TRACKS.name in works:
         return [_File(path, size) for path, size in works[TRACKS.name].spec.config["files"]]
     tracks = Tracks.input_of(store, next(iter(works.values())).spec)
-    columns = ["path", "bytes", "sha256"]
+    columns = ["path", "bytes", "track_id"]
     return [_File(*row) for row in tracks.table().filter(FIRST_OF_ITS_TRACK)[columns].rows()]
 
 
@@ -152,7 +152,7 @@ def _distribute(
         row["path"] = file.path  # the registered path, even if the file has moved
         rows.append(row)
         if reason := _reason_to_leave_out(file, row):
-            if file.sha256 is not None:
+            if file.track_id is not None:
                 left_out.append(f"{file.path}: {reason}")
             continue
         row["duplicate_of"] = first_path.get(row["track_id"])
@@ -167,7 +167,7 @@ def _distribute(
 def _reason_to_leave_out(file: _File, row: Mapping[str, Any]) -> str | None:
     if row["status"] != "ok":
         return str(row["reason"])
-    return CHANGED if file.sha256 is not None and row["sha256"] != file.sha256 else None
+    return CHANGED if file.track_id not in (None, row["track_id"]) else None
 
 
 def _writer(work: Work, settings: Any) -> "_Writer":

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from melgraph.assets.library.identity import identity_of, identity_of_bytes, reading_limit_s
 from melgraph.assets.settings import block_seconds, worker_count
 from melgraph.assets.ui import progress_bar
 from melgraph.storage.errors import StorageError
@@ -23,12 +24,11 @@ from melgraph.storage.files import file_sha256
 from melgraph.storage.library import Library
 
 PRELOAD = (
+    "melgraph.ml.audio.payload",
     "melgraph.ml.representations.analysis",
     "melgraph.ml.representations.registry",
     "melgraph.assets.library.ingest_pass",
 )
-_MIN_RATE = 50_000  # bytes per second; a file that takes longer counts as hung
-_START_S = 120.0  # additional seconds, for the start of the worker
 _MIN_MAPPED_BYTES = 1 << 24  # a smaller file is read faster than it is mapped
 
 
@@ -173,7 +173,7 @@ def examine_all(
 
 def time_limit(job: Job) -> float:
     """The seconds after which a file counts as hung."""
-    return _START_S + job.bytes / _MIN_RATE
+    return reading_limit_s(job.bytes)
 
 
 def _remove_temporary_arrays(job: Job) -> None:
@@ -188,7 +188,7 @@ def _quarantine_lost_file(job: Job, why: str | None, *, hung: bool) -> Examinati
     row = _quarantined_row(job, code, f"decoding it failed twice: {why}" if not hung else str(why))
     with suppress(OSError), job.library.local(job.path) as path:
         row.update(bytes=path.stat().st_size, sha256=file_sha256(path))
-        row["track_id"] = row["sha256"][:32]
+        row.update(identity_of_bytes(row["sha256"])._asdict())  # FFmpeg must not open it here
     return Examination(row)
 
 
@@ -210,7 +210,7 @@ def examine(job: Job) -> Examination:
         with job.library.local(job.path) as path:
             before = path.stat()
             row.update(bytes=before.st_size, sha256=file_sha256(path))
-            row["track_id"] = row["sha256"][:32]
+            row.update(identity_of(path, row["sha256"])._asdict())
             analysis = _analyse(path, job)
             after = path.stat()
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):

@@ -1,7 +1,7 @@
-"""The library as it is now: the tables of all track batches, with moved and missing files applied.
+"""The library as it is now: the tables of all track batches, with the later changes applied.
 
 `tracks` describes a batch at the time it was ingested, and never changes. The catalogue knows which
-files have moved or disappeared since. A spec contains an excerpt of the catalogue
+files have moved, disappeared or been retagged since. A spec contains an excerpt of the catalogue
 (`library_state`), so that an artifact can be computed again from its record alone.
 """
 
@@ -13,7 +13,7 @@ import polars as pl
 from melgraph.assets.library.tracks import SCHEMA, Tracks
 from melgraph.storage.catalogue import Catalogue
 
-MISSING, MOVED = STATE = ("missing", "moved")
+MISSING, MOVED, RETAGGED = STATE = ("missing", "moved", "retagged")
 
 
 def library_state(catalogue: Catalogue) -> dict[str, Any]:
@@ -21,21 +21,31 @@ def library_state(catalogue: Catalogue) -> dict[str, Any]:
 
     Returns:
         `missing`: the registered paths without a file, sorted. `moved`: present path -> the batch
-        and the registered path of the row whose bytes are now there.
+        and the registered path of the row whose sound is now there. `retagged`: present path ->
+        the present values of `bytes`, `sha256` and all tags.
     """
+    return places(catalogue) | {RETAGGED: catalogue.retagged_files()}
+
+
+def places(catalogue: Catalogue) -> dict[str, Any]:
+    """`library_state` without the tags, for artifacts that read none."""
     return {MISSING: catalogue.missing_paths(), MOVED: catalogue.moved_paths()}
 
 
 def state_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The excerpt in a spec's configuration. Old specs lack keys; the excerpt is then empty."""
-    return {MISSING: config.get(MISSING, []), MOVED: config.get(MOVED, {})}
+    return {
+        MISSING: config.get(MISSING, []),
+        MOVED: config.get(MOVED, {}),
+        RETAGGED: config.get(RETAGGED, {}),
+    }
 
 
 def library_files(batches: Sequence[Tracks], state: Mapping[str, Any]) -> pl.DataFrame:
     """Every file of the catalogue as the library is now. Each path occurs once.
 
     A path that was registered again because its file had changed has its newest row. A file that
-    moved has its row under its new path.
+    moved has its row under its new path. A file that was retagged has its new tags.
 
     Args:
         batches: committed `tracks`, oldest first.
@@ -71,14 +81,36 @@ def library_files(batches: Sequence[Tracks], state: Mapping[str, Any]) -> pl.Dat
     gone = newest.filter(is_missing).join(moves, on=["batch", "path"], how="anti")
     parts = (in_place, relocated, gone.with_columns(gone=True))
     columns = [*schema, "gone"]
-    return pl.concat([table.select(columns) for table in parts]).sort("batch", "path")
+    files = pl.concat([table.select(columns) for table in parts]).sort("batch", "path")
+    return _with_new_tags(files, excerpt[RETAGGED])
+
+
+def _with_new_tags(files: pl.DataFrame, retagged: Mapping[str, Any]) -> pl.DataFrame:
+    """The files, with the present size, SHA-256 and tags of those that were retagged."""
+    names = sorted({name for values in retagged.values() for name in values} & set(SCHEMA))
+    if not names:
+        return files
+    new = pl.DataFrame(
+        [[path, *map(values.get, names)] for path, values in retagged.items()],
+        schema={"path": pl.String, **{f"new_{name}": SCHEMA[name] for name in names}},
+        orient="row",
+    )
+    joined = files.join(
+        new.with_columns(is_new=pl.lit(True)), on="path", how="left", maintain_order="left"
+    )
+    is_new = pl.col("is_new") & ~pl.col("gone")
+    return joined.select(
+        pl.when(is_new).then(f"new_{name}").otherwise(name).alias(name) if name in names else name
+        for name in files.columns
+    )
 
 
 def live_tracks(batches: Sequence[Tracks], state: Mapping[str, Any] | None = None) -> pl.DataFrame:
     """The good tracks of some batches as the library is now. Each track occurs once.
 
     If a file is gone or has changed, its earlier track is dropped, unless another file has the same
-    bytes. If a file has moved, its track stays and has the new path.
+    sound. If a file has moved, its track stays and has the new path. If several files have the same
+    sound, the track has the path and the tags of the first one.
 
     Args:
         batches: committed `tracks`, oldest first.

@@ -67,8 +67,9 @@ def _spec(stage: Stage, description: str) -> AssetSpec:
     specs=[
         _spec(
             TRACKS,
-            "`tracks.parquet`, one row per file of the batch: SHA-256, path, file metadata, "
-            "duration (s), sample rate (Hz), channels, codec and levels (dBFS). The status is "
+            "`tracks.parquet`, one row per file of the batch: track id (a digest of the sound, "
+            "without the tags), SHA-256 of the file, path, file metadata, duration (s), sample "
+            "rate (Hz), channels, codec and levels (dBFS). The status is "
             "`ok`, or `quarantined` with a code and a reason. A file that cannot be used does not "
             "stop the batch.",
         ),
@@ -126,10 +127,7 @@ def ingest_batch(
     for spec in specs:
         artifact = production.artifacts[spec.asset]
         if spec.asset == TRACKS.name:
-            recordings = artifact.record.recordings
-            home_context.catalogue.identify(
-                batch, {r.path: r.track_id for r in recordings if r.track_id}
-            )
+            home_context.catalogue.identify(batch, artifact.record.recordings)
         yield describe(artifact, STAGES[spec.asset], is_new=spec.asset in production.missing)
 
 

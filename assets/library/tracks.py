@@ -15,6 +15,7 @@ SCHEMA: dict[str, Any] = {
     "bytes": pl.Int64,
     "sha256": pl.String,
     "track_id": pl.String,
+    "identified_by": pl.String,  # the method that computed the track id
     "status": pl.String,
     "code": pl.String,
     "reason": pl.String,
@@ -68,7 +69,7 @@ class Tracks(Reader):
 
     @property
     def duplicates(self) -> int:
-        """The number of good files whose bytes equal those of an earlier file of the batch."""
+        """The number of good files with the sound of an earlier file of the batch."""
         return int(self.facts["duplicates"])
 
     @property

@@ -114,7 +114,7 @@ def _settle_status(rows: Iterable[dict[str, Any]]) -> None:
         elif row["status"] == "ok":
             original = first_paths.setdefault(row["track_id"], row["path"])
             if original != row["path"]:
-                row.update(status="duplicate", reason=f"the same bytes as {original}")
+                row.update(status="duplicate", reason=f"the same sound as {original}")
 
 
 def _split_of(item: Mapping[str, Any] | None) -> str:

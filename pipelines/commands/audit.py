@@ -22,7 +22,7 @@ its inputs, their inputs. Verify the SHA-256 of every file on the way, the
 pointers to current versions, and the catalogue of the library.
 
 A recording that you removed or replaced since, as a scan has recorded, is named
-and is no error. The exit status is 1 if anything else is missing or not as
+and is no error. So is one whose file metadata changed, but not its sound. The exit status is 1 if anything else is missing or not as
 recorded."""
 EXAMPLES = """\
 examples:
@@ -110,16 +110,27 @@ def trace_artifact(
 
     catalogue = Catalogue(store.home.catalogue)
     if not catalogue.path.is_file():  # an audit writes nothing
-        return trace(store, artifact, file=file, used=_used_tracks, on_link=on_link)
+        return trace(
+            store, artifact, file=file, identify=_track_id, used=_used_tracks, on_link=on_link
+        )
     return trace(
         store,
         artifact,
         file=file,
         locate=catalogue.locations,
+        identify=_track_id,
         explain=lambda r: catalogue.fate(r.path, r.track_id) if r.track_id else None,
         used=_used_tracks,
         on_link=on_link,
     )
+
+
+def _track_id(path: Path) -> str | None:
+    """The track that a local file holds. Imports FFmpeg, which few audits need."""
+    from melgraph.assets.library.identity import identity_of
+    from melgraph.storage.files import file_sha256
+
+    return identity_of(path, file_sha256(path)).track_id
 
 
 def _used_tracks(artifact: Artifact) -> set[str] | None:
@@ -176,8 +187,8 @@ def _print_link(link: Link) -> None:
 def _print_sources(chain: Chain) -> None:
     """Print every recording that is not as recorded, and some of the others."""
     print(f"source recordings ({len(chain.sources)}):")
-    notable = [source for source in chain.sources if source.since or source.problem]
-    others = [source for source in chain.sources if not (source.since or source.problem)]
+    notable = [source for source in chain.sources if _is_notable(source)]
+    others = [source for source in chain.sources if not _is_notable(source)]
     n_shown = max(SHOWN_SOURCES, len(notable))
     for source in [*notable, *others][:n_shown]:
         print(f"  {_describe(source.recording)}  {_state(source)}")
@@ -185,12 +196,17 @@ def _print_sources(chain: Chain) -> None:
         print(f"  ... and {len(chain.sources) - n_shown} more, all ok")
 
 
+def _is_notable(source: Source) -> bool:
+    return bool(source.since or source.problem or source.retagged)
+
+
 def _state(source: Source) -> str:
     if source.problem:
         return "NOT AS RECORDED"
     if source.since:
         return f"{source.since} since"
-    return f"ok, now at {source.place}" if source.has_moved else "ok"
+    state = "retagged since, sound as recorded" if source.retagged else "ok"
+    return f"{state}, now at {source.place}" if source.has_moved else state
 
 
 def _describe(recording: Recording) -> str:

@@ -1,4 +1,4 @@
-"""A tiny file of each format that can hold tags, and edits of its tags that leave the sound alone."""
+"""A tiny file of each format that can hold tags, and edits of its tags that keep the sound."""
 
 import base64
 import os

@@ -147,7 +147,7 @@ def _ingest(context: Context, step: Step) -> None:
         if production.missing:
             write_batch(context.store, production.missing)
     recordings = production.artifacts[TRACKS.name].record.recordings
-    context.catalogue.identify(batch, {r.path: r.track_id for r in recordings if r.track_id})
+    context.catalogue.identify(batch, recordings)
     _produce(context, AUDIO_FINGERPRINTS, AUDIO_FINGERPRINTS.plan(context, batch))
 
 

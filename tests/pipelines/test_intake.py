@@ -56,11 +56,12 @@ def take(home: Home, catalogue: Catalogue) -> Scan:
     """A scan and a cut; instead of an ingest, the new files are hashed."""
     scan = look(home, catalogue)
     for batch in cut_batches(catalogue, scan):
-        track_ids = {}
+        recordings = []
         for file in catalogue.batch_files(batch):
             data = (Path(home.library) / file.path).read_bytes()
-            track_ids[file.path] = hashlib.sha256(data).hexdigest()[:32]
-        catalogue.identify(batch, track_ids)
+            sha256 = hashlib.sha256(data).hexdigest()
+            recordings.append(Recording(sha256[:32], sha256, file.path))
+        catalogue.identify(batch, recordings)
     return scan
 
 

@@ -30,6 +30,7 @@ from melgraph.pipelines.deployment import build_definitions
 from melgraph.pipelines.intake import cut_batches, one_scanner, scan_library
 from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.home import Home
+from melgraph.storage.records import Recording
 from tests.conftest import MadeHome
 
 LONG_AGO = 1_600_000_000
@@ -119,7 +120,11 @@ def test_what_became_of_known_files_is_noted_and_starts_nothing(home, instance):
     catalogue = Catalogue(home.catalogue)
     catalogue.identify(
         "batch-000001",
-        {name: hashlib.sha256(name.encode()).hexdigest()[:32] for name in ("a.mp3", "deleted.mp3")},
+        [
+            Recording(sha256[:32], sha256, name)
+            for name in ("a.mp3", "deleted.mp3")
+            for sha256 in [hashlib.sha256(name.encode()).hexdigest()]
+        ],
     )
     (Path(home.library) / "a.mp3").rename(Path(home.library) / "c.mp3")
     (Path(home.library) / "deleted.mp3").unlink()

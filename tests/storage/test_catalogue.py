@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from melgraph.storage import catalogue_state
-from melgraph.storage.catalogue import Catalogue, LibraryFile, Move, PathState
+from melgraph.storage.catalogue import Catalogue, LibraryFile, Move, PathState, Retag
 from melgraph.storage.catalogue_state import FORMAT
 from melgraph.storage.comparison import difference
-from melgraph.storage.errors import NewerFormat, StorageError
+from melgraph.storage.errors import NewerFormat, OlderFormat, StorageError
+from melgraph.storage.records import Recording
+from tests.recordings import recordings
 
 A, B, C = (LibraryFile(f"{name}.mp3", 1000 + n, 10**18 + n) for n, name in enumerate("abc"))
 ROOT = Path(__file__).parents[2]
@@ -91,7 +93,7 @@ def test_a_changed_file_is_distinguished_from_a_new_one(catalogue, changed):
 
 
 def test_a_missing_file_returns(catalogue):
-    catalogue.identify(catalogue.register_batch([A, B]), {A.path: "aa" * 16})
+    catalogue.identify(catalogue.register_batch([A, B]), recordings({A.path: "aa" * 16}))
     assert difference(catalogue.path_states(), [B]).gone == [A.path]
     catalogue.note_missing([A.path])
     assert difference(catalogue.path_states(), [B]).gone == []
@@ -114,11 +116,12 @@ def test_what_was_gone_before_it_was_ingested_comes_anew(catalogue):
 
 
 def test_a_move_is_a_fact_about_two_paths(catalogue):
-    catalogue.identify(catalogue.register_batch([A, B]), {A.path: "aa" * 16, B.path: "bb" * 16})
+    tracks = {A.path: "aa" * 16, B.path: "bb" * 16}
+    catalogue.identify(catalogue.register_batch([A, B]), recordings(tracks))
     there = LibraryFile("new/a.mp3", A.bytes, A.mtime_ns)
     catalogue.note(moved=[Move(there, catalogue.path_states()[A.path])])
     assert catalogue.live_files()[there.path] == PathState(
-        there.path, A.bytes, A.mtime_ns, "here", "batch-000001", A.path, "aa" * 16
+        there.path, A.bytes, A.mtime_ns, "here", "batch-000001", A.path, "aa" * 16, "aa" * 32
     )
     assert catalogue.missing_paths() == [A.path]
     assert catalogue.moved_paths() == {there.path: ["batch-000001", A.path]}
@@ -144,7 +147,8 @@ def test_a_move_is_a_fact_about_two_paths(catalogue):
 
 
 def test_two_that_swap_their_names_are_two_moves(catalogue):
-    catalogue.identify(catalogue.register_batch([A, B]), {A.path: "aa" * 16, B.path: "bb" * 16})
+    tracks = {A.path: "aa" * 16, B.path: "bb" * 16}
+    catalogue.identify(catalogue.register_batch([A, B]), recordings(tracks))
     states = catalogue.path_states()
     there, back = LibraryFile(B.path, 1000, 1), LibraryFile(A.path, 1001, 2)
     catalogue.note(moved=[Move(there, states[A.path]), Move(back, states[B.path])])
@@ -168,7 +172,7 @@ def test_a_touched_file_has_another_time(catalogue):
 
 def test_a_batch_waits_to_be_identified(catalogue):
     first, second = catalogue.register_batch([A]), catalogue.register_batch([B])
-    catalogue.identify(second, {B.path: "bb" * 16})
+    catalogue.identify(second, recordings({B.path: "bb" * 16}))
     assert catalogue.unidentified_batches() == [first]
 
 
@@ -184,19 +188,20 @@ def test_the_memory_of_a_scan_is_no_fact(catalogue):
 def test_identifying_twice_notes_a_fact_once(catalogue):
     batch = catalogue.register_batch([A, B])
     tracks = {A.path: "aa" * 16, B.path: "bb" * 16}
-    catalogue.identify(batch, tracks)
+    catalogue.identify(batch, recordings(tracks))
     before = rows(catalogue)
-    catalogue.identify(batch, tracks)
+    catalogue.identify(batch, recordings(tracks))
     assert rows(catalogue) == before
-    catalogue.identify(batch, {A.path: "cc" * 16})  # the bytes were others, after all
+    catalogue.identify(batch, recordings({A.path: "cc" * 16}))  # the bytes were others, after all
     assert len(rows(catalogue)) == len(before) + 1
     assert arrived(catalogue, A, B) == []  # no word on whether the file is there
     assert catalogue.path_states()[A.path].track_id == "cc" * 16
 
 
 def test_the_locations_of_a_track_are_newest_first(catalogue):
-    catalogue.identify(catalogue.register_batch([A, B]), {A.path: "aa" * 16, B.path: "bb" * 16})
-    catalogue.identify(catalogue.register_batch([C]), {C.path: "aa" * 16})
+    tracks = {A.path: "aa" * 16, B.path: "bb" * 16}
+    catalogue.identify(catalogue.register_batch([A, B]), recordings(tracks))
+    catalogue.identify(catalogue.register_batch([C]), recordings({C.path: "aa" * 16}))
     assert catalogue.locations("aa" * 16) == [C.path, A.path]
     assert catalogue.locations("bb" * 16) == [B.path]
 
@@ -242,12 +247,13 @@ CUT = """
 import sys
 from pathlib import Path
 from melgraph.storage.catalogue import Catalogue, LibraryFile
+from melgraph.storage.records import Recording
 catalogue, writer = Catalogue(Path(sys.argv[1])), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
 for n in range(20):
     batch = catalogue.register_batch([LibraryFile(f"{writer}/{n}.mp3", n, n)])
-    catalogue.identify(batch, {f"{writer}/{n}.mp3": f"{n:032x}"})
+    catalogue.identify(batch, [Recording(f"{n:032x}", f"{n:064x}", f"{writer}/{n}.mp3")])
     print(batch)
 """
 
@@ -287,7 +293,9 @@ def test_the_second_of_two_writers_sees_what_the_first_did(catalogue, act):
         if act == "register":
             second = threads.submit(catalogue.register_batch, [C])
         else:
-            second = threads.submit(catalogue.identify, "batch-000001", {A.path: "aa" * 16})
+            second = threads.submit(
+                catalogue.identify, "batch-000001", recordings({A.path: "aa" * 16})
+            )
         time.sleep(0.1)  # it waits for us now
         assert not second.done()
         event = catalogue_state.Event
@@ -295,7 +303,14 @@ def test_the_second_of_two_writers_sees_what_the_first_did(catalogue, act):
             first,
             [
                 event("", "registered", B.path, 1, 1, "batch-000002"),
-                event("", "identified", A.path, batch="batch-000001", track_id="aa" * 16),
+                event(
+                    "",
+                    "identified",
+                    A.path,
+                    batch="batch-000001",
+                    track_id="aa" * 16,
+                    sha256="aa" * 32,
+                ),
             ],
         )
         first.commit()
@@ -305,54 +320,74 @@ def test_the_second_of_two_writers_sees_what_the_first_did(catalogue, act):
 
 # -- the state beside the events ------------------------------------------------------------------
 
-FORMAT_1 = Path(__file__).with_name("catalogue_format_1.sql").read_text()
 
-
-@pytest.fixture
-def format_1(catalogue) -> Catalogue:
+@pytest.mark.parametrize("written_format", [1, 2])
+def test_a_catalogue_of_an_older_format_is_refused_and_stays_unchanged(catalogue, written_format):
+    """Its track ids change with the tags of a file."""
     catalogue.path.parent.mkdir()
     with closing(sqlite3.connect(catalogue.path)) as connection:
-        connection.executescript(FORMAT_1)
-    return catalogue
+        connection.execute(f"PRAGMA user_version = {written_format}")
+    before = catalogue.path.read_bytes()
+    for use in (catalogue.check_format, catalogue.batches, lambda: catalogue.register_batch([A])):
+        with pytest.raises(OlderFormat, match="change with the tags") as caught:
+            use()
+        assert caught.value.where == str(catalogue.path)
+        assert "new home" in caught.value.remedy
+    assert catalogue.path.read_bytes() == before
 
 
-def test_a_catalogue_of_format_1_is_brought_up_to_date_in_place(format_1):
-    before = rows(format_1)
-    live = format_1.live_files()
-    assert {path: (row.batch, row.track_id) for path, row in live.items()} == {
-        "jazz/a.mp3": ("batch-000001", "aa" * 16),
-        "jazz/b.mp3": ("batch-000002", "b2" * 16),
-        "rock/c.mp3": ("batch-000003", None),
+def test_looking_at_the_format_changes_nothing(catalogue):
+    catalogue.register_batch([A])
+    before = catalogue.path.read_bytes()
+    catalogue.check_format()
+    assert catalogue.path.read_bytes() == before
+
+
+def test_a_retagged_file_keeps_its_tags_wherever_it_goes(catalogue):
+    batch = catalogue.register_batch([A, B])
+    catalogue.identify(batch, recordings({A.path: "aa" * 16, B.path: "bb" * 16}))
+    larger = LibraryFile(A.path, A.bytes + 9, A.mtime_ns + 9)
+    tags = {"artist": "Björk", "genre": None, "genres": ["a", "b"]}
+    catalogue.note(retagged=[Retag(larger, "aa" * 16, "ee" * 32, tags)])
+    assert arrived(catalogue, larger, B) == []
+    values = {"bytes": larger.bytes, "sha256": "ee" * 32, **tags}
+    assert catalogue.retagged_files() == {A.path: values}
+    assert catalogue.batches() == [batch]
+    catalogue.note(touched=[LibraryFile(A.path, larger.bytes, 7)])
+    moved = LibraryFile("there.mp3", larger.bytes, 7)
+    catalogue.note(moved=[Move(moved, catalogue.path_states()[A.path])])
+    assert catalogue.retagged_files() == {moved.path: values}
+    assert catalogue.path_states()[moved.path].sha256 == "ee" * 32
+    catalogue.note_missing([moved.path])
+    assert catalogue.retagged_files() == {}
+    catalogue.note(returned=[moved])
+    assert catalogue.retagged_files() == {moved.path: values}
+    # Its batch is ingested again: `tracks` has the tags of the file as it is now.
+    catalogue.identify(batch, [Recording("aa" * 16, "ee" * 32, A.path)])
+    assert catalogue.retagged_files() == {}
+    assert tables(catalogue) == rebuilt(catalogue)
+
+
+def test_a_file_that_is_moved_and_retagged_at_once(catalogue):
+    catalogue.identify(catalogue.register_batch([A]), recordings({A.path: "aa" * 16}))
+    there = LibraryFile("there.mp3", 7, 7)
+    catalogue.note(
+        moved=[Move(there, catalogue.path_states()[A.path])],
+        retagged=[Retag(there, "aa" * 16, "ee" * 32, {"artist": "Eve"})],
+    )
+    assert catalogue.retagged_files() == {
+        there.path: {"bytes": 7, "sha256": "ee" * 32, "artist": "Eve"}
     }
-    assert format_1.missing_paths() == ["rock/d.mp3"]
-    assert format_1.batches() == ["batch-000001", "batch-000002", "batch-000003"]
-    assert format_1.unidentified_batches() == ["batch-000003"]
-    assert format_1.locations("bb" * 16) == ["jazz/b.mp3"]
-    assert [row[: len(before[0])] for row in rows(format_1)] == before  # every event, as it was
-    assert rows(format_1, "PRAGMA user_version") == [(FORMAT,)]
-    assert tables(format_1) == rebuilt(format_1)
-    assert format_1.register_batch([A]) == "batch-000004"
-    assert rows(format_1)[-1][0] == len(before) + 1
+    assert catalogue.locations("aa" * 16) == [there.path, A.path]
+    assert tables(catalogue) == rebuilt(catalogue)
 
 
-def test_looking_at_the_format_changes_nothing(format_1):
-    before = format_1.path.read_bytes()
-    format_1.check_format()
-    assert format_1.path.read_bytes() == before
-
-
-def test_who_is_killed_while_bringing_it_up_to_date_leaves_it_as_it_was(format_1, monkeypatch):
-    def killed(connection):
-        raise KeyboardInterrupt
-
-    before = rows(format_1)
-    with monkeypatch.context() as patch:
-        patch.setattr(catalogue_state, "rebuild", killed)
-        with pytest.raises(KeyboardInterrupt):
-            format_1.batches()
-    assert rows(format_1, "PRAGMA user_version") == [(1,)]
-    assert rows(format_1) == before
-    assert len(format_1.batches()) == 3
+def test_another_sound_at_the_path_of_a_retagged_file_has_the_tags_of_its_batch(catalogue):
+    catalogue.identify(catalogue.register_batch([A]), recordings({A.path: "aa" * 16}))
+    catalogue.note(retagged=[Retag(A, "aa" * 16, "ee" * 32, {"artist": "Eve"})])
+    catalogue.register_batch([LibraryFile(A.path, 5, 5)])
+    assert catalogue.retagged_files() == {}
+    assert catalogue.path_states()[A.path].sha256 is None
 
 
 paths = st.sampled_from([f"{name}.mp3" for name in ("a", "b", "ä", "d/e", "d/é")])
@@ -362,6 +397,7 @@ events = st.one_of(
     st.tuples(st.just("identify"), st.integers(1, 5), paths, st.sampled_from(["aa", "bb"])),
     st.tuples(st.sampled_from(["missing", "touched", "returned"]), files),
     st.tuples(st.just("moved"), files, paths),
+    st.tuples(st.just("retagged"), files, st.sampled_from(["x", "y"])),
 )
 
 
@@ -376,13 +412,16 @@ def test_the_state_follows_from_the_events(tmp_path_factory, happened):
             case "register":
                 catalogue.register_batch(what[0])
             case "identify":
-                catalogue.identify(f"batch-{what[0]:06d}", {what[1]: what[2] * 16})
+                catalogue.identify(f"batch-{what[0]:06d}", recordings({what[1]: what[2] * 16}))
             case "missing":
                 catalogue.note_missing([what[0].path])
             case "moved":
                 source = catalogue.path_states().get(what[1])
                 if source is not None:
                     catalogue.note(moved=[Move(what[0], source)])
+            case "retagged":
+                retag = Retag(what[0], "aa" * 16, what[1] * 64, {"artist": what[1]})
+                catalogue.note(retagged=[retag])
             case _:
                 catalogue.note(**{kind: what})
     assert tables(catalogue) == rebuilt(catalogue)
@@ -415,7 +454,7 @@ def many_files(catalogues_of_many, tmp_path) -> list[Catalogue]:
     "act",
     [
         lambda catalogue: catalogue.register_batch([LibraryFile("new.mp3", 1, 1)]),
-        lambda catalogue: catalogue.identify("batch-000002", {"00007.mp3": "11" * 16}),
+        lambda catalogue: catalogue.identify("batch-000002", recordings({"00007.mp3": "11" * 16})),
         lambda catalogue: catalogue.note_missing(["00003.mp3"]),
         lambda catalogue: catalogue.note(returned=[LibraryFile("00003.mp3", 3, 3)]),
         lambda catalogue: catalogue.note(
@@ -427,6 +466,7 @@ def many_files(catalogues_of_many, tmp_path) -> list[Catalogue]:
         lambda catalogue: catalogue.unidentified_batches(),
         lambda catalogue: catalogue.missing_paths(),
         lambda catalogue: catalogue.moved_paths(),
+        lambda catalogue: catalogue.retagged_files(),
         lambda catalogue: catalogue.locations("11" * 16),
     ],
 )  # fmt: skip

@@ -13,12 +13,22 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from melgraph.storage import catalogue_state
 from melgraph.storage.catalogue import Catalogue, LibraryFile, PathState
-from melgraph.storage.comparison import Changes, difference, resolve
+from melgraph.storage.comparison import Changes, Sound, difference, resolve
+from melgraph.storage.records import Recording
+
+
+def sha256(content: str) -> str:
+    """The digest of a content, which is a sound, or `sound#tag`."""
+    return content.encode().hex().ljust(64, "0")
 
 
 def track(content: str) -> str:
-    """The id of a content, as good as a hash."""
-    return content.encode().hex().ljust(32, "0")
+    """The id of the sound in a content."""
+    return sha256(content.partition("#")[0])[:32]
+
+
+def sound(content: str) -> Sound:
+    return Sound(track(content), {"artist": content.partition("#")[2] or None})
 
 
 class Disk:
@@ -27,11 +37,14 @@ class Disk:
     def __init__(self, *rows: tuple[str, str, int, int]) -> None:
         self.files = {path: (content, size, at) for path, content, size, at in rows}
         self.states = {
-            path: PathState(path, size, at, "here", "batch-000001", path, track(content))
+            path: PathState(
+                path, size, at, "here", "batch-000001", path, track(content), sha256(content), None
+            )
             for path, content, size, at in rows
         }
         self.unreadable: set[str] = set()
         self.read: list[str] = []
+        self.demuxed: list[str] = []
 
     def rename(self, old: str, new: str) -> None:
         self.files[new] = self.files.pop(old)
@@ -42,20 +55,28 @@ class Disk:
     def listing(self) -> list[LibraryFile]:
         return [LibraryFile(path, size, at) for path, (_, size, at) in sorted(self.files.items())]
 
-    def track_id_of(self, file: LibraryFile) -> str | None:
+    def sha256_of(self, file: LibraryFile) -> str | None:
         self.read.append(file.path)
-        return None if file.path in self.unreadable else track(self.files[file.path][0])
+        return None if file.path in self.unreadable else sha256(self.files[file.path][0])
+
+    def sound_of(self, file: LibraryFile) -> Sound | None:
+        self.demuxed.append(file.path)
+        return None if file.path in self.unreadable else sound(self.files[file.path][0])
 
     def scan(self, *, settled: Iterable[str] | None = None, room: int = 1000) -> Changes:
+        left = iter(range(room))
+
         def has_room(_: LibraryFile) -> bool:
-            return len(self.read) < room
+            return next(left, None) is not None
 
         self.read.clear()
+        self.demuxed.clear()
         return resolve(
             difference(self.states, self.listing()),
             is_settled=lambda file: settled is None or file.path in settled,
             has_room=has_room,
-            track_id_of=self.track_id_of,
+            sha256_of=self.sha256_of,
+            sound_of=self.sound_of,
         )
 
 
@@ -65,6 +86,8 @@ def paths_of(changes: Changes) -> dict[str, list]:
     for kind, what in vars(changes).items():
         if kind == "moved" and what:
             shown[kind] = [(move.source.path, move.file.path) for move in what]
+        elif kind == "retagged" and what:
+            shown[kind] = [retag.file.path for retag in what]
         elif what:
             shown[kind] = [getattr(item, "path", item) for item in what]
     return shown
@@ -90,14 +113,64 @@ def test_new(disk):
 
 def test_changed(disk):
     disk.write("a/1.mp3", "other", 101, 9)
-    disk.write("a/2.mp3", "tagged", 200, 9)  # as long as before
+    disk.write("a/2.mp3", "remixed", 200, 9)  # as long as before
     assert paths_of(disk.scan()) == {"changed": ["a/1.mp3", "a/2.mp3"]}
-    assert disk.read == ["a/2.mp3"]
+    assert disk.read == disk.demuxed == ["a/1.mp3", "a/2.mp3"]
 
 
 def test_touched(disk):
     disk.write("a/1.mp3", "one", 100, 9)
     assert paths_of(disk.scan()) == {"touched": ["a/1.mp3"]}
+    assert disk.demuxed == []
+
+
+def test_retagged(disk):
+    disk.write("a/1.mp3", "one#Bob", 104, 9)
+    disk.write("a/2.mp3", "two#Eve", 200, 9)  # the tags grew into the padding
+    changes = disk.scan()
+    assert paths_of(changes) == {"retagged": ["a/1.mp3", "a/2.mp3"]}
+    retag = changes.retagged[0]
+    assert (retag.track_id, retag.sha256) == (track("one"), sha256("one#Bob"))
+    assert retag.tags == {"artist": "Bob"}
+    assert disk.read == disk.demuxed == ["a/1.mp3", "a/2.mp3"]  # each once
+
+
+def test_retagged_and_moved_keeping_its_name_or_its_folder(disk):
+    disk.files.pop("a/1.mp3")
+    disk.files.pop("a/2.mp3")
+    disk.write("new/1.mp3", "one#Bob", 104, 9)
+    disk.write("a/Eve - Two.mp3", "two#Eve", 208, 9)
+    assert paths_of(disk.scan()) == {
+        "moved": [("a/2.mp3", "a/Eve - Two.mp3"), ("a/1.mp3", "new/1.mp3")],
+        "retagged": ["a/Eve - Two.mp3", "new/1.mp3"],
+    }
+
+
+def test_retagged_with_a_new_name_in_a_new_folder_is_a_new_file(disk):
+    """Its batch gives it the id of the track that it is; to compare it would mean to read all."""
+    disk.files.pop("a/1.mp3")
+    disk.write("Bob/One.mp3", "one#Bob", 104, 9)
+    assert paths_of(disk.scan()) == {"new": ["Bob/One.mp3"], "gone": ["a/1.mp3"]}
+    assert disk.read == []
+
+
+def test_retagged_while_it_was_missing(disk):
+    disk.states["a/1.mp3"] = disk.states["a/1.mp3"]._replace(state="missing")
+    disk.write("a/1.mp3", "one#Bob", 104, 9)
+    assert paths_of(disk.scan()) == {"returned": ["a/1.mp3"], "retagged": ["a/1.mp3"]}
+
+
+def test_a_retagged_copy_is_a_new_file(disk):
+    disk.write("a/1 (copy).mp3", "one#Bob", 104, 9)
+    assert paths_of(disk.scan()) == {"new": ["a/1 (copy).mp3"]}
+
+
+def test_a_new_file_is_not_read_for_the_sake_of_a_deletion_long_ago(disk):
+    disk.states["a/1.mp3"] = disk.states["a/1.mp3"]._replace(state="missing")
+    disk.files.pop("a/1.mp3")
+    disk.write("a/4.mp3", "four", 400, 4)
+    assert paths_of(disk.scan()) == {"new": ["a/4.mp3"]}
+    assert disk.read == []
 
 
 def test_gone_and_returned(disk):
@@ -140,7 +213,7 @@ def test_of_many_as_long_those_that_keep_their_names_are_compared():
         disk.rename(f"a/{n}.wav", f"b/{n}.wav")
         disk.write(f"b/{n}.wav", f"sound {n}", 500, 70 + n)
     assert paths_of(disk.scan()) == {"moved": [(f"a/{n}.wav", f"b/{n}.wav") for n in range(4)]}
-    for n in range(4):  # neither name nor time is like any other: only a decode would tell
+    for n in range(4):  # neither name nor folder nor time is like any other
         disk.rename(f"b/{n}.wav", f"c/{n}{n}.wav")
     assert set(paths_of(disk.scan())) == {"new", "gone"}
     assert disk.read == []
@@ -183,7 +256,7 @@ def test_renamed_over_another(disk):
 def test_overwritten_by_a_copy(disk):
     disk.files["a/1.mp3"] = disk.files["a/2.mp3"]
     assert paths_of(disk.scan()) == {"changed": ["a/1.mp3"]}
-    assert disk.read == []
+    assert disk.read == ["a/1.mp3"]
 
 
 def test_pushed_aside(disk):
@@ -261,7 +334,7 @@ def test_a_file_that_may_only_have_been_touched_is_not_claimed_by_its_copy(disk)
 # -- random changes -------------------------------------------------------------------------------
 
 PATHS = st.sampled_from(["a.mp3", "A.mp3", "d/a.mp3", "d/b.mp3", "e/a.mp3", "e/é.mp3"])
-CONTENTS = st.sampled_from(["p", "q", "r", "ss", "tt"])
+CONTENTS = st.sampled_from(["p", "q", "p#1", "p#2", "q#11", "ss", "tt"])
 
 
 class Truth(RuleBasedStateMachine):
@@ -274,6 +347,7 @@ class Truth(RuleBasedStateMachine):
         self.disk: dict[str, tuple[str, int]] = {}  # path -> content, time
         self.bin: list[tuple[str, tuple[str, int]]] = []
         self.batches: dict[str, list[LibraryFile]] = {}
+        self.ingested: dict[tuple[str, str], str] = {}  # batch and path -> content
         self.lost: set[tuple[str, str]] = set()  # what was not there any more when ingested
         self.events: list[tuple] = []
         self.clock = 0
@@ -334,7 +408,8 @@ class Truth(RuleBasedStateMachine):
             difference(self.catalogue.path_states(), listing),
             is_settled=lambda file: file.path not in unsettled,
             has_room=lambda _: next(left, None) is not None,
-            track_id_of=lambda file: track(self.disk[file.path][0]),
+            sha256_of=lambda file: sha256(self.disk[file.path][0]),
+            sound_of=lambda file: sound(self.disk[file.path][0]),
         )
         there = {file.path for file in listing}
         assert not there & set(changes.gone)
@@ -348,6 +423,7 @@ class Truth(RuleBasedStateMachine):
             moved=changes.moved,
             touched=changes.touched,
             returned=changes.returned,
+            retagged=changes.retagged,
             missing=changes.gone,
         )
         arrived = changes.arrived
@@ -359,13 +435,15 @@ class Truth(RuleBasedStateMachine):
     def ingest(self) -> None:
         """What is as it was registered is identified; the rest had gone or changed by then."""
         for batch in self.catalogue.unidentified_batches():
-            listing, track_ids = set(self.listing()), {}
+            listing, recordings = set(self.listing()), []
             for file in self.batches[batch]:
                 if file in listing:
-                    track_ids[file.path] = track(self.disk[file.path][0])
+                    content = self.disk[file.path][0]
+                    recordings.append(Recording(track(content), sha256(content), file.path))
+                    self.ingested[batch, file.path] = content
                 else:
                     self.lost.add((batch, file.path))
-            self.catalogue.identify(batch, track_ids)
+            self.catalogue.identify(batch, recordings)
 
     @rule()
     def settle(self) -> None:
@@ -375,12 +453,17 @@ class Truth(RuleBasedStateMachine):
         before = self.catalogue.batches()
         self.scan()
         assert self.catalogue.batches() == before  # and nothing is left to report
-        live = self.catalogue.live_files()
+        live, retagged = self.catalogue.live_files(), self.catalogue.retagged_files()
         assert set(live) == set(self.disk)
         for path, row in live.items():
             if (row.batch, row.origin) not in self.lost:
-                assert row.track_id == track(self.disk[path][0])
+                content = self.disk[path][0]
+                assert (row.track_id, row.sha256) == (track(content), sha256(content))
                 assert path in self.catalogue.locations(row.track_id)
+                if content != self.ingested[row.batch, row.origin]:
+                    tags = {"artist": content.partition("#")[2] or None}
+                    assert retagged[path]["artist"] == tags["artist"]
+                    assert retagged[path]["sha256"] == sha256(content)
 
     @invariant()
     def a_matching_listing_means_matching_bytes(self) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from melgraph.storage.errors import NewerFormat, StorageError
+from melgraph.storage.errors import NewerFormat, OlderFormat, StorageError
 from melgraph.storage.home import (
     FORMAT,
     MARKER,
@@ -42,7 +42,7 @@ def test_a_home_is_made_and_opened(tmp_path, library):
     assert open_home(home.root) == home
     assert (home.root / "library" / "blues" / "a.wav").read_bytes() == b"sound"
     assert json.loads((home.root / MARKER).read_text()) == {
-        "format": 1,
+        "format": FORMAT,
         "library": str(library),
         "label_level": None,
     }
@@ -122,10 +122,28 @@ def test_a_newer_home_is_refused(tmp_path, library):
         open_home(home.root)
 
 
+@pytest.mark.parametrize("written_format", [1, 2])
+def test_a_home_of_an_older_melgraph_is_refused_and_stays_unchanged(
+    tmp_path, library, written_format
+):
+    """Its track ids are hashes of whole files. Results in it are read with the older release."""
+    home = Home(tmp_path / "home", library).create()
+    marker = {"format": written_format, "library": str(library), "label_level": 1}
+    (home.root / MARKER).write_text(json.dumps(marker))
+    before = below(home.root)
+    error = refused(home, OlderFormat, "track ids change with the tags of files")
+    assert error.where == str(home.root / MARKER)
+    for words in ("--home FOLDER", "MELGRAPH_HOME", "renamed", "the melgraph that made it"):
+        assert words in error.remedy
+    with pytest.raises(OlderFormat):
+        open_home(home.root)
+    assert below(home.root) == before
+
+
 @pytest.mark.parametrize(
     "marker",
     [b"", b"{", b"[]", b"null", b'"x"', b"{}", b'{"format": "x"}', b'{"format": Infinity}',
-     b'{"format": 1}', b'{"format": 1, "library": "/music"}', b'{"format": 1, "library": 3}',
+     b'{"format": 3}', b'{"format": 3, "library": "/music"}', b'{"format": 3, "library": 3}',
      b"\xff\xfe\x00"],
 )  # fmt: skip
 def test_an_unreadable_marker_is_refused(tmp_path, library, marker):

@@ -136,7 +136,7 @@ def test_a_recording_that_moved_is_found_where_it_is(store, chain):
     assert trace(store, chain["mel_1"]).problems == [f"{library}/rock/b.wav: {MISSING}"]
     batch = catalogue.register_batch([LibraryFile("new/place.wav", 60, 1)])
     moved = recording(store, "new/place.wav")
-    catalogue.identify(batch, {"new/place.wav": moved.track_id})
+    catalogue.identify(batch, [moved])
     full_chain = trace(store, chain["mel_1"], locate=catalogue.locations)
     assert full_chain.problems == []
     places = [source.place for source in full_chain.sources if source.has_moved]

@@ -33,7 +33,7 @@ def network():
 @pytest.fixture(scope="module")
 def source():
     noise = np.random.default_rng(0).normal(0, 0.05, (2 * RATE, 2)).astype(np.float32)
-    return Source({"path": "noise.flac"}, noise, RATE)
+    return Source({"path": "noise.flac"}, noise, RATE, "00" * 32)
 
 
 def test_the_spectrogram_is_that_of_the_networks_rate_in_mono(source):
@@ -56,7 +56,7 @@ def test_an_edit_of_zero_keeps_the_sound_and_the_prediction(network, source):
 def test_the_edit_is_clipped_to_the_limit(network):
     rate = TRANSFORM.sample_rate  # the edit reaches every frequency of the file
     noise = np.random.default_rng(1).normal(0, 0.05, (2 * rate, 1)).astype(np.float32)
-    source = Source({"path": "noise.flac"}, noise, rate)
+    source = Source({"path": "noise.flac"}, noise, rate, "00" * 32)
     edit = np.full_like(source.log_mel(TRANSFORM), -40.0)
     generated = edit_sound(network, META, source, edit, limit_db=6.0, titles=TITLES)
     change = generated.samples.std() / source.samples.std()

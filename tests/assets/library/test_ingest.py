@@ -18,6 +18,7 @@ from melgraph.assets.library.tracks import SCHEMA as TRACKS_SCHEMA
 from melgraph.assets.library.tracks import TABLE as TRACKS_TABLE
 from melgraph.assets.library.tracks import Tracks
 from melgraph.assets.stages import BY_DEFAULT, TRACKS
+from melgraph.ml.audio.payload import PAYLOAD_METHOD, payload_digest
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Production, file_sha256
 from melgraph.storage.home import Home
 from melgraph.storage.spectrogram_store import SpectrogramStore
@@ -67,7 +68,9 @@ def test_one_pass_writes_all_three(store):
     assert {path: row["status"] for path, row in rows.items()} == {"a.wav": "ok", "b.flac": "ok"}
     for path, row in rows.items():
         assert row["sha256"] == file_sha256(Path(store.home.library) / path)
-        assert row["track_id"] == row["sha256"][:32]
+        digest = payload_digest(Path(store.home.library) / path)
+        assert row["track_id"] == (digest or row["sha256"])[:32]
+        assert row["identified_by"] == (PAYLOAD_METHOD if digest else "file-sha256")
         assert row["sample_rate_hz"] == RATE
     assert rows["b.flac"]["duration_s"] == pytest.approx(2.0)
     ids = [rows["a.wav"]["track_id"], rows["b.flac"]["track_id"]]

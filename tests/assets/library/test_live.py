@@ -75,7 +75,7 @@ class Music:
                 ingest.write_batch(self.store, production.missing)
             recordings = production.artifacts["tracks"].record.recordings
             self.decoded += [recording.path for recording in recordings]
-            self.catalogue.identify(batch, {r.path: r.track_id for r in recordings if r.track_id})
+            self.catalogue.identify(batch, recordings)
         return scan.sentence().split(", ", 1)[1]
 
     def batches(self):
@@ -314,8 +314,8 @@ def test_the_source_of_a_dream_is_found_where_it_is_now(music):
     (row,) = live_tracks(batches).filter(pl.col("path") == "rock/a.wav").to_dicts()
     music.move("rock/a.wav", "z.wav")
     with pytest.raises(ArtifactCorrupt, match="missing"):
-        _decode(music.home, row, row["sha256"])
+        _decode(music.home, row)[0]
     music.run()
-    sound = _decode(music.home, row, row["sha256"]).samples
+    sound = _decode(music.home, row)[0].samples
     music.tone("rock/a.wav", 999)  # another one, in its place
-    assert np.array_equal(_decode(music.home, row, row["sha256"]).samples, sound)
+    assert np.array_equal(_decode(music.home, row)[0].samples, sound)

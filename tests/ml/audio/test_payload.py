@@ -37,7 +37,8 @@ GOLDEN = {
 def test_the_digest_of_a_sample_is_that_of_every_version(suffix: str) -> None:
     assert PAYLOAD_METHOD == "packets-sha256-1"
     digest = payload_digest(SAMPLES / f"sample.{suffix}")
-    assert digest is not None and digest[:32] == GOLDEN[suffix]
+    assert digest is not None
+    assert digest[:32] == GOLDEN[suffix]
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -61,7 +62,8 @@ def test_other_sounds_have_other_digests(tmp_path: Path) -> None:
     }
     del pitches["mka"], pitches["webm"]  # the packets of opus
     digests = [digest for pair in pitches.values() for digest in pair]
-    assert None not in digests and len(set(digests)) == len(digests)
+    assert None not in digests
+    assert len(set(digests)) == len(digests)
 
 
 def _id3v1(artist: str) -> bytes:

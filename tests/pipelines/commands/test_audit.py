@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from mutagen.flac import FLAC
@@ -174,7 +175,7 @@ def test_a_source_that_moved_is_found_by_the_catalogue(home_copy, audit):
         shutil.move(home.library / path, moved)
     assert audit(sound)[0] == 1
     batch = home.catalogue.register_batch([LibraryFile("moved.flac", moved.stat().st_size, 1)])
-    home.catalogue.identify(batch, {"moved.flac": recording.track_id})
+    home.catalogue.identify(batch, [replace(recording, path="moved.flac")])
     assert audit(sound)[0] == 0
     flip(moved)
     assert audit(sound)[0] == 1
