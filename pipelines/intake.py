@@ -51,7 +51,7 @@ class Scan(Changes):
 
     @property
     def affects_catalogued_files(self) -> bool:
-        """Whether files of the catalogue moved, came back, are gone, or have new dates or tags."""
+        """Whether files of the catalogue moved, came back, are gone, or have a new date or tag."""
         return bool(self.moved or self.touched or self.returned or self.retagged or self.gone)
 
     def sentence(self) -> str:
@@ -253,7 +253,7 @@ def _time_limit_s(place: LibraryPath) -> float:
 
 @contextmanager
 def _sound_reader(library: Library) -> Iterator[Callable[[LibraryFile], Sound | None]]:
-    """A function that reads the sound and the tags of a file, in a process that may crash.
+    """A function that reads the sound and the metadata of a file, in a process that may crash.
 
     It returns None if the file cannot be read, ends that process, or has changed since it was
     listed.

@@ -270,16 +270,16 @@ class Catalogue:
     def retagged_files(self) -> dict[str, dict[str, Any]]:
         """Path of each file that was retagged since it was ingested -> its present values.
 
-        The values are `bytes`, `sha256` and all tags, by the name of their column in `tracks`.
+        The values are `bytes`, `sha256` and all file metadata, by their column in `tracks`.
         """
         with self._open() as connection:
             rows = connection.execute(
-                "SELECT path, bytes, sha256, tags FROM files"
-                " WHERE tags IS NOT NULL AND state = 'here' ORDER BY path"
+                "SELECT path, bytes, sha256, metadata FROM files"
+                " WHERE metadata IS NOT NULL AND state = 'here' ORDER BY path"
             )
             return {
-                path: {"bytes": size, "sha256": sha256, **json.loads(tags)}
-                for path, size, sha256, tags in rows
+                path: {"bytes": size, "sha256": sha256, **json.loads(metadata)}
+                for path, size, sha256, metadata in rows
             }
 
     def locations(self, track_id: str) -> list[str]:

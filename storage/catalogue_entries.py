@@ -35,7 +35,7 @@ class PathState(NamedTuple):
         origin: the path of the file in that table.
         track_id: the track; None until the batch is ingested.
         sha256: of the file; None until the batch is ingested.
-        tags: the tags of the file as JSON if it was retagged since it was ingested, else None.
+        metadata: the file metadata as JSON if it was retagged since it was ingested, else None.
     """
 
     path: str
@@ -46,7 +46,7 @@ class PathState(NamedTuple):
     origin: str
     track_id: str | None
     sha256: str | None = None
-    tags: str | None = None
+    metadata: str | None = None
 
 
 @dataclass(frozen=True, order=True)
@@ -62,7 +62,7 @@ class Move:
     source: PathState
 
     def event(self, at: str) -> Event:
-        """The event of this time. A file that was retagged before keeps its tags."""
+        """The event of this time. A file that was retagged before keeps its new metadata."""
         file, source = self.file, self.source
         return Event(
             at,
@@ -75,25 +75,25 @@ class Move:
             source.path,
             source.origin,
             source.sha256,
-            source.tags,
+            source.metadata,
         )
 
 
 @dataclass(frozen=True)
 class Retag:
-    """A file whose tags have changed: the same sound, other bytes.
+    """A file whose metadata has changed: the same sound, other bytes.
 
     Attributes:
         file: the file as it is now.
         track_id: its track.
         sha256: of the file as it is now.
-        tags: column of `tracks` -> value, of all tags in the file.
+        metadata: column of `tracks` -> value, of all file metadata.
     """
 
     file: LibraryFile
     track_id: str
     sha256: str
-    tags: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
     def event(self, at: str) -> Event:
         """The event of this time."""
@@ -105,5 +105,5 @@ class Retag:
             self.file.mtime_ns,
             track_id=self.track_id,
             sha256=self.sha256,
-            tags=json.dumps(self.tags, sort_keys=True, ensure_ascii=False),
+            metadata=json.dumps(self.metadata, sort_keys=True, ensure_ascii=False),
         )

@@ -28,14 +28,14 @@ _TABLES = (
         from_path TEXT,
         origin TEXT,
         sha256 TEXT,
-        tags TEXT
+        metadata TEXT
     )""",
     "CREATE INDEX events_by_batch ON events (batch, seq) WHERE batch IS NOT NULL",
     "CREATE INDEX events_by_track ON events (track_id) WHERE track_id IS NOT NULL",
     # `batch` and `origin` name the row of `tracks` that describes the file: the batch and the path
     # with which it was registered. `registered_in` is the batch in which a file was last registered
-    # at this path, whichever file is there now. `tags` are those of a file that was retagged since
-    # its batch was ingested, as JSON.
+    # at this path, whichever file is there now. `metadata` is that of a file that was retagged
+    # since its batch was ingested, as JSON.
     """CREATE TABLE files (
         path TEXT PRIMARY KEY,
         state TEXT NOT NULL CHECK (state IN ('here', 'missing', 'moved')),
@@ -46,12 +46,12 @@ _TABLES = (
         track_id TEXT,
         registered_in TEXT,
         sha256 TEXT,
-        tags TEXT
+        metadata TEXT
     ) WITHOUT ROWID""",
     "CREATE INDEX files_by_batch ON files (batch, origin)",
     "CREATE INDEX files_by_track ON files (track_id) WHERE track_id IS NOT NULL",
     f"CREATE INDEX files_elsewhere ON files (path) WHERE {ELSEWHERE}",
-    "CREATE INDEX files_retagged ON files (path) WHERE tags IS NOT NULL",
+    "CREATE INDEX files_retagged ON files (path) WHERE metadata IS NOT NULL",
     """CREATE TABLE batches (
         batch TEXT PRIMARY KEY,
         files INTEGER NOT NULL,
@@ -76,7 +76,7 @@ class Event(NamedTuple):
             path, in a new batch), `identified` (the file registered in `batch` at `path` is this
             track), `missing` (a scan did not find the file), `returned` (it exists again, with the
             same bytes), `touched` (another modification time, the same bytes), `moved` (the file
-            of `from_path` is at `path` now), `retagged` (the same sound with other tags).
+            of `from_path` is at `path` now), `retagged` (the same sound, other file metadata).
         path: relative to the library.
         bytes: size of the file; None in events that do not describe a file.
         mtime_ns: modification time of the file; None as for `bytes`.
@@ -85,7 +85,7 @@ class Event(NamedTuple):
         from_path: previous path of a moved file.
         origin: path of a moved file in its batch.
         sha256: SHA-256 of the file, if it is known.
-        tags: JSON object of the tags of a retagged file: column of `tracks` -> value.
+        metadata: JSON object of the file metadata of a retagged file: column of `tracks` -> value.
     """
 
     at: str
@@ -98,7 +98,7 @@ class Event(NamedTuple):
     from_path: str | None = None
     origin: str | None = None
     sha256: str | None = None
-    tags: str | None = None
+    metadata: str | None = None
 
 
 _COLUMNS = ", ".join(Event._fields)
@@ -108,7 +108,7 @@ _REGISTER = (
     " VALUES (:path, 'here', :bytes, :mtime_ns, :batch, :path, NULL, :batch)"
     " ON CONFLICT (path) DO UPDATE SET state = 'here', bytes = :bytes, mtime_ns = :mtime_ns,"
     " batch = :batch, origin = :path, track_id = NULL, registered_in = :batch,"
-    " sha256 = NULL, tags = NULL"
+    " sha256 = NULL, metadata = NULL"
 )
 _COUNT = (
     "INSERT INTO batches (batch, files, identified) VALUES (:batch, 1, 0)"
@@ -116,10 +116,11 @@ _COUNT = (
 )
 _HOLD = "UPDATE files SET state = 'here', bytes = :bytes, mtime_ns = :mtime_ns WHERE path = :path"
 _MOVE = (
-    "INSERT INTO files (path, state, bytes, mtime_ns, batch, origin, track_id, sha256, tags)"
-    " VALUES (:path, 'here', :bytes, :mtime_ns, :batch, :origin, :track_id, :sha256, :tags)"
+    "INSERT INTO files (path, state, bytes, mtime_ns, batch, origin, track_id, sha256, metadata)"
+    " VALUES (:path, 'here', :bytes, :mtime_ns, :batch, :origin, :track_id, :sha256, :metadata)"
     " ON CONFLICT (path) DO UPDATE SET state = 'here', bytes = :bytes, mtime_ns = :mtime_ns,"
-    " batch = :batch, origin = :origin, track_id = :track_id, sha256 = :sha256, tags = :tags"
+    " batch = :batch, origin = :origin, track_id = :track_id,"
+    " sha256 = :sha256, metadata = :metadata"
 )
 # Two files that swapped their names are two moves: the first one already fills the path that the
 # second one leaves.
@@ -131,8 +132,8 @@ _EFFECTS: dict[str, tuple[str, ...]] = {
     "registered": (_REGISTER, _COUNT),
     "changed": (_REGISTER, _COUNT),
     "identified": (
-        # The tags in `tracks` are those of the file with this SHA-256.
-        "UPDATE files SET track_id = :track_id, sha256 = :sha256, tags = NULL"
+        # The metadata in `tracks` is that of the file with this SHA-256.
+        "UPDATE files SET track_id = :track_id, sha256 = :sha256, metadata = NULL"
         " WHERE batch = :batch AND origin = :path",
         "UPDATE batches SET identified = 1 WHERE batch = :batch AND identified = 0",
     ),
@@ -142,7 +143,7 @@ _EFFECTS: dict[str, tuple[str, ...]] = {
     "moved": (_MOVE, _VACATE),
     "retagged": (
         "UPDATE files SET state = 'here', bytes = :bytes, mtime_ns = :mtime_ns,"
-        " sha256 = :sha256, tags = :tags WHERE path = :path",
+        " sha256 = :sha256, metadata = :metadata WHERE path = :path",
     ),
 }
 

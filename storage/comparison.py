@@ -26,8 +26,8 @@ class Changes:
         moved: files with the same sound at another path.
         touched: files with the same bytes at the same path, and another modification time.
         returned: files that were missing and exist again with the same sound.
-        retagged: files whose tags changed: the same sound, other bytes. A file that was moved or is
-            back may be one of them.
+        retagged: files whose metadata changed: the same sound, other bytes. A file that was moved
+            or is back may be one of them.
         gone: registered paths whose file exists at no path now.
         unsettled: new or changed files that may still be written to.
         waiting: files that must be hashed in a later scan, because this scan reached its limit.
@@ -83,15 +83,15 @@ def difference(path_states: Mapping[str, PathState], listing: Iterable[LibraryFi
 
 
 class Sound(NamedTuple):
-    """The sound and the tags in a file.
+    """The sound and the metadata of a file.
 
     Attributes:
         track_id: the track that this sound is.
-        tags: column of `tracks` -> value.
+        metadata: column of `tracks` -> value.
     """
 
     track_id: str
-    tags: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
 
 def resolve(
@@ -109,7 +109,7 @@ def resolve(
         is_settled: whether a file is complete. An incomplete file is left for a later scan.
         has_room: whether this file may be read in this scan; called once before each read.
         sha256_of: the SHA-256 of a file; None if the file cannot be read.
-        sound_of: the sound and the tags in a file; None if the file cannot be read.
+        sound_of: the sound and the metadata of a file; None if the file cannot be read.
 
     Returns:
         The changes. A file that is left for a later scan is in no other list, and a path whose file
@@ -198,11 +198,11 @@ class _Content:
         return self.sha256(file) is not None and self.track_id(file) == row.track_id
 
     def retag(self, file: LibraryFile) -> Retag:
-        """The file with its present tags. Its sound is known."""
+        """The file with its present metadata. Its sound is known."""
         sha256, sound = self.sha256(file), self._sound_of(file)
         assert sha256 is not None
         assert sound is not None
-        return Retag(file, sound.track_id, sha256, sound.tags)
+        return Retag(file, sound.track_id, sha256, sound.metadata)
 
 
 def _find_unplaced(

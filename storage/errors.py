@@ -38,11 +38,11 @@ class NewerFormat(StorageError):
 
 
 class OlderFormat(StorageError):
-    """A home in which a track is identified by the bytes of its file, tags included."""
+    """A home in which a track is identified by the bytes of its file, file metadata included."""
 
     def __init__(
         self,
-        what: str = "an older melgraph made this home; its track ids change with the tags of files",
+        what: str = "an older melgraph made this home; its track ids change with file metadata",
         *,
         where: object,
         remedy: str = "start a new home, in another folder (--home FOLDER, or MELGRAPH_HOME) or in "

@@ -100,7 +100,7 @@ class Recording:
     """A source recording of an artifact.
 
     Attributes:
-        track_id: identifies the sound, whatever the tags: 32 hexadecimal digits.
+        track_id: identifies the sound, whatever the file metadata: 32 hexadecimal digits.
         sha256: of the whole file; None if the file could not be read.
         path: relative to the library, with `/`.
         files: the files of the artifact that were made from this recording, if that is known.

@@ -310,7 +310,7 @@ def _read_excerpt(home: Home, spec: Spec, track: Mapping[str, Any]) -> Source:
 def _decode(home: Home, track: Mapping[str, Any]) -> tuple["Decoded", str]:
     """The decoded audio file of a track, and the SHA-256 of the file.
 
-    The file is at the path in the dataset or where it moved to. Its tags may have changed.
+    The file is at the path in the dataset or where it moved to. Its metadata may have changed.
     """
     from melgraph.ml.audio import decode
 

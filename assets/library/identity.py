@@ -1,4 +1,4 @@
-"""The identity of a track: its sound, whatever the tags in its file.
+"""The identity of a track: its sound, whatever the metadata in its file.
 
 A track id is the first 16 bytes of a digest, hexadecimal. The column `identified_by` of `tracks`
 names what the digest covers.
@@ -70,7 +70,7 @@ def reading_limit_s(n_bytes: int) -> float:
 
 
 def read_sound(place: LibraryPath) -> tuple[str, dict[str, Any]] | None:
-    """Track id and tags of a file of the library; None if it cannot be read. Runs in a worker."""
+    """Track id and metadata of a file; None if it cannot be read. Runs in a worker."""
     from melgraph.ml.audio import read_file_metadata
     from melgraph.storage.files import file_sha256
 

@@ -70,7 +70,7 @@ def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
 
     A file that cannot be used becomes a quarantined row of `tracks`, with a code and a reason. If
     `tracks` exists already, a file with another sound than `tracks` has recorded is left out of the
-    representations, and listed in their facts. Its tags may be others.
+    representations, and listed in their facts. Its metadata may be another.
 
     Args:
         store: the store that receives the artifacts.

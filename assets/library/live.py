@@ -22,13 +22,13 @@ def library_state(catalogue: Catalogue) -> dict[str, Any]:
     Returns:
         `missing`: the registered paths without a file, sorted. `moved`: present path -> the batch
         and the registered path of the row whose sound is now there. `retagged`: present path ->
-        the present values of `bytes`, `sha256` and all tags.
+        the present values of `bytes`, `sha256` and all file metadata.
     """
     return places(catalogue) | {RETAGGED: catalogue.retagged_files()}
 
 
 def places(catalogue: Catalogue) -> dict[str, Any]:
-    """`library_state` without the tags, for artifacts that read none."""
+    """`library_state` without the file metadata, for artifacts that read none."""
     return {MISSING: catalogue.missing_paths(), MOVED: catalogue.moved_paths()}
 
 
@@ -45,7 +45,7 @@ def library_files(batches: Sequence[Tracks], state: Mapping[str, Any]) -> pl.Dat
     """Every file of the catalogue as the library is now. Each path occurs once.
 
     A path that was registered again because its file had changed has its newest row. A file that
-    moved has its row under its new path. A file that was retagged has its new tags.
+    moved has its row under its new path. A file that was retagged has its new metadata.
 
     Args:
         batches: committed `tracks`, oldest first.
@@ -82,11 +82,11 @@ def library_files(batches: Sequence[Tracks], state: Mapping[str, Any]) -> pl.Dat
     parts = (in_place, relocated, gone.with_columns(gone=True))
     columns = [*schema, "gone"]
     files = pl.concat([table.select(columns) for table in parts]).sort("batch", "path")
-    return _with_new_tags(files, excerpt[RETAGGED])
+    return _with_new_metadata(files, excerpt[RETAGGED])
 
 
-def _with_new_tags(files: pl.DataFrame, retagged: Mapping[str, Any]) -> pl.DataFrame:
-    """The files, with the present size, SHA-256 and tags of those that were retagged."""
+def _with_new_metadata(files: pl.DataFrame, retagged: Mapping[str, Any]) -> pl.DataFrame:
+    """The files, with the present size, SHA-256 and metadata of those that were retagged."""
     names = sorted({name for values in retagged.values() for name in values} & set(SCHEMA))
     if not names:
         return files
@@ -110,7 +110,7 @@ def live_tracks(batches: Sequence[Tracks], state: Mapping[str, Any] | None = Non
 
     If a file is gone or has changed, its earlier track is dropped, unless another file has the same
     sound. If a file has moved, its track stays and has the new path. If several files have the same
-    sound, the track has the path and the tags of the first one.
+    sound, the track has the path and the metadata of the first one.
 
     Args:
         batches: committed `tracks`, oldest first.

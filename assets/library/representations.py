@@ -68,8 +68,8 @@ def _spec(stage: Stage, description: str) -> AssetSpec:
         _spec(
             TRACKS,
             "`tracks.parquet`, one row per file of the batch: track id (a digest of the sound, "
-            "without the tags), SHA-256 of the file, path, file metadata, duration (s), sample "
-            "rate (Hz), channels, codec and levels (dBFS). The status is "
+            "whatever the metadata), SHA-256 of the file, path, file metadata, duration (s), "
+            "sample rate (Hz), channels, codec and levels (dBFS). The status is "
             "`ok`, or `quarantined` with a code and a reason. A file that cannot be used does not "
             "stop the batch.",
         ),

@@ -323,13 +323,13 @@ def test_the_second_of_two_writers_sees_what_the_first_did(catalogue, act):
 
 @pytest.mark.parametrize("written_format", [1, 2])
 def test_a_catalogue_of_an_older_format_is_refused_and_stays_unchanged(catalogue, written_format):
-    """Its track ids change with the tags of a file."""
+    """Its track ids change with the metadata of a file."""
     catalogue.path.parent.mkdir()
     with closing(sqlite3.connect(catalogue.path)) as connection:
         connection.execute(f"PRAGMA user_version = {written_format}")
     before = catalogue.path.read_bytes()
     for use in (catalogue.check_format, catalogue.batches, lambda: catalogue.register_batch([A])):
-        with pytest.raises(OlderFormat, match="change with the tags") as caught:
+        with pytest.raises(OlderFormat, match="change with file metadata") as caught:
             use()
         assert caught.value.where == str(catalogue.path)
         assert "new home" in caught.value.remedy
@@ -347,10 +347,10 @@ def test_a_retagged_file_keeps_its_tags_wherever_it_goes(catalogue):
     batch = catalogue.register_batch([A, B])
     catalogue.identify(batch, recordings({A.path: "aa" * 16, B.path: "bb" * 16}))
     larger = LibraryFile(A.path, A.bytes + 9, A.mtime_ns + 9)
-    tags = {"artist": "Björk", "genre": None, "genres": ["a", "b"]}
-    catalogue.note(retagged=[Retag(larger, "aa" * 16, "ee" * 32, tags)])
+    metadata = {"artist": "Björk", "genre": None, "genres": ["a", "b"]}
+    catalogue.note(retagged=[Retag(larger, "aa" * 16, "ee" * 32, metadata)])
     assert arrived(catalogue, larger, B) == []
-    values = {"bytes": larger.bytes, "sha256": "ee" * 32, **tags}
+    values = {"bytes": larger.bytes, "sha256": "ee" * 32, **metadata}
     assert catalogue.retagged_files() == {A.path: values}
     assert catalogue.batches() == [batch]
     catalogue.note(touched=[LibraryFile(A.path, larger.bytes, 7)])
@@ -362,7 +362,7 @@ def test_a_retagged_file_keeps_its_tags_wherever_it_goes(catalogue):
     assert catalogue.retagged_files() == {}
     catalogue.note(returned=[moved])
     assert catalogue.retagged_files() == {moved.path: values}
-    # Its batch is ingested again: `tracks` has the tags of the file as it is now.
+    # Its batch is ingested again: `tracks` has the metadata of the file as it is now.
     catalogue.identify(batch, [Recording("aa" * 16, "ee" * 32, A.path)])
     assert catalogue.retagged_files() == {}
     assert tables(catalogue) == rebuilt(catalogue)

@@ -126,12 +126,12 @@ def test_touched(disk):
 
 def test_retagged(disk):
     disk.write("a/1.mp3", "one#Bob", 104, 9)
-    disk.write("a/2.mp3", "two#Eve", 200, 9)  # the tags grew into the padding
+    disk.write("a/2.mp3", "two#Eve", 200, 9)  # the metadata grew into the padding
     changes = disk.scan()
     assert paths_of(changes) == {"retagged": ["a/1.mp3", "a/2.mp3"]}
     retag = changes.retagged[0]
     assert (retag.track_id, retag.sha256) == (track("one"), sha256("one#Bob"))
-    assert retag.tags == {"artist": "Bob"}
+    assert retag.metadata == {"artist": "Bob"}
     assert disk.read == disk.demuxed == ["a/1.mp3", "a/2.mp3"]  # each once
 
 
@@ -461,8 +461,8 @@ class Truth(RuleBasedStateMachine):
                 assert (row.track_id, row.sha256) == (track(content), sha256(content))
                 assert path in self.catalogue.locations(row.track_id)
                 if content != self.ingested[row.batch, row.origin]:
-                    tags = {"artist": content.partition("#")[2] or None}
-                    assert retagged[path]["artist"] == tags["artist"]
+                    metadata = {"artist": content.partition("#")[2] or None}
+                    assert retagged[path]["artist"] == metadata["artist"]
                     assert retagged[path]["sha256"] == sha256(content)
 
     @invariant()

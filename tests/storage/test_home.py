@@ -131,7 +131,7 @@ def test_a_home_of_an_older_melgraph_is_refused_and_stays_unchanged(
     marker = {"format": written_format, "library": str(library), "label_level": 1}
     (home.root / MARKER).write_text(json.dumps(marker))
     before = below(home.root)
-    error = refused(home, OlderFormat, "track ids change with the tags of files")
+    error = refused(home, OlderFormat, "track ids change with file metadata")
     assert error.where == str(home.root / MARKER)
     for words in ("--home FOLDER", "MELGRAPH_HOME", "renamed", "the melgraph that made it"):
         assert words in error.remedy
