@@ -56,7 +56,7 @@ def main() -> None:
         outcome = row["code"] or ("duplicate" if row["duplicate_of"] else "ok")
         note = row["reason"] or row["warning"] or ""
         if row["duplicate_of"]:
-            note = f"the same bytes as {row['duplicate_of']}"
+            note = f"the same sound as {row['duplicate_of']}"
         length = "" if row["duration_s"] is None else f"{row['duration_s']:.2f}"
         cells = (row["path"], outcome, row["codec"] or "", row["sample_rate_hz"] or "",
                  row["channels"] or "", length, note)  # fmt: skip

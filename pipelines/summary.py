@@ -75,7 +75,7 @@ def _library_line(store: ArtifactStore) -> str:
 def _duplicate_lines(store: ArtifactStore) -> Iterator[str]:
     if duplicates := store.current(DUPLICATES.name, ONE):
         counts = (
-            "{exact_copies} file(s) with the same bytes as another file, {near_duplicates} "
+            "{exact_copies} file(s) with exactly the sound of another file, {near_duplicates} "
             "track(s) of a recording that the library holds several times, re-encoded or cut"
         )
         yield f"duplicates: {counts.format(**duplicates.facts)}"

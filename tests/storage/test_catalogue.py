@@ -499,7 +499,7 @@ def test_damage_to_the_catalogue_is_found(catalogue):
     batch = catalogue.register_batch([LibraryFile("a.mp3", 1, 1), LibraryFile("b.mp3", 2, 2)])
     ids = {"a.mp3": "a" * 32, "b.mp3": "b" * 32}
     assert catalogue.problems({batch: ids}) == []  # the ingest has not been entered yet
-    catalogue.identify(batch, ids)
+    catalogue.identify(batch, recordings(ids))
     before = catalogue.path.read_bytes()
     assert catalogue.problems({batch: ids}) == []
     assert catalogue.problems({}) == []
@@ -521,11 +521,11 @@ def test_damage_to_the_catalogue_is_found(catalogue):
 
 def test_a_restored_batch_has_its_key_and_its_tracks(catalogue, tmp_path):
     first = catalogue.register_batch([LibraryFile("a.mp3", 1, 1), LibraryFile("b.mp3", 2, 2)])
-    catalogue.identify(first, {"a.mp3": "a" * 32})
+    catalogue.identify(first, recordings({"a.mp3": "a" * 32}))
     second = catalogue.register_batch([LibraryFile("b.mp3", 3, 3)])
-    catalogue.identify(second, {"b.mp3": "b" * 32})
+    catalogue.identify(second, recordings({"b.mp3": "b" * 32}))
     restored = Catalogue(tmp_path / "restored.sqlite")
     for batch, ids in ((first, {"a.mp3": "a" * 32}), (second, {"b.mp3": "b" * 32})):
-        restored.restore_batch(batch, catalogue.batch_files(batch), ids)
+        restored.restore_batch(batch, catalogue.batch_files(batch), recordings(ids))
     assert restored.path_states() == catalogue.path_states()
     assert restored.register_batch([LibraryFile("c.mp3", 3, 3)]) == "batch-000003"

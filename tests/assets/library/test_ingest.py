@@ -175,7 +175,7 @@ def test_a_changed_file_is_left_out_when_an_artifact_is_computed_again(store):
     again, _ = store.produce(spec, lambda work: ingest.write_one(store, work))
     assert stored_in(again) == [rows_of(artifacts["tracks"])["a.wav"]["track_id"]]
     changed, gone = again.facts["left_out"]
-    assert changed == "b.wav: its bytes are no longer those in tracks"
+    assert changed == "b.wav: its sound is no longer that in tracks"
     assert gone == "c.wav: the file was registered and is no longer there"
 
 

@@ -39,6 +39,7 @@ from melgraph.storage.home import Home
 from melgraph.storage.records import Reference, Spec
 from melgraph.storage.spectrogram_store import SpectrogramWriter
 from melgraph.storage.tables import read_table, write_table
+from tests.recordings import recordings
 
 RATE = 8000
 EVIL = "<script>alert(1)</script>"
@@ -118,7 +119,7 @@ class SmallHome:
         status = {row["path"]: (self.library / row["path"]).stat() for row in rows}
         files = [LibraryFile(path, s.st_size, s.st_mtime_ns) for path, s in status.items()]
         assert catalogue.register_batch(files) == batch
-        catalogue.identify(batch, {row["path"]: row["track_id"] for row in rows})
+        catalogue.identify(batch, recordings({row["path"]: row["track_id"] for row in rows}))
 
     def _row(self, number: int, path: str) -> dict:
         file = self.library / path

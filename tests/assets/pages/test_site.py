@@ -166,7 +166,7 @@ class TestContents:
         broken, copy = by_path["rock/broken.mp3"], by_path["rock/the same again.flac"]
         assert broken[3] is None
         assert broken[7:9] == ["quarantined", "no known format <i>"]
-        assert copy[7:9] == ["duplicate", f"the same bytes as {home.paths[3]}"]
+        assert copy[7:9] == ["duplicate", f"the same sound as {home.paths[3]}"]
         known = dict(home.snapshot.select("path", "split").iter_rows())
         for path, split in known.items():
             assert by_path[path][9] == split or by_path[path][9].startswith("left out: ")
