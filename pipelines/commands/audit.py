@@ -22,8 +22,8 @@ its inputs, their inputs. Verify the SHA-256 of every file on the way, the
 pointers to current versions, and the catalogue of the library.
 
 A recording that you removed or replaced since, as a scan has recorded, is named
-and is no error. So is one whose file metadata changed, but not its sound. The exit status is 1 if anything else is missing or not as
-recorded."""
+and is no error; nor is one whose file metadata changed, but not its sound. The
+exit status is 1 if anything else is missing or not as recorded."""
 EXAMPLES = """\
 examples:
   melgraph audit dreams/deep-dream

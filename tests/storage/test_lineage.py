@@ -166,7 +166,7 @@ def test_what_the_catalogue_knows_is_no_problem(store, chain):
         recordings = [r for r in chain[tracks].record.recordings if r.track_id]
         files = [LibraryFile(r.path, (library / r.path).stat().st_size, 1) for r in recordings]
         assert catalogue.register_batch(files) == f"batch-{number:06d}"
-        catalogue.identify(f"batch-{number:06d}", {r.path: r.track_id for r in recordings})
+        catalogue.identify(f"batch-{number:06d}", recordings)
 
     def since() -> dict[str, str | None]:
         full_chain = trace(
