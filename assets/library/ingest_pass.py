@@ -201,6 +201,7 @@ def examine(job: Job) -> Examination:
     import torch
 
     from melgraph.ml.audio import BadAudio, read_file_metadata
+    from melgraph.ml.recordings.cue_sheets import cue_tracks
 
     torch.set_num_threads(
         1
@@ -216,6 +217,7 @@ def examine(job: Job) -> Examination:
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
                 raise BadAudio("changed", "its bytes changed while it was being read")
             row.update(status="ok", **analysis.info, **read_file_metadata(path))
+            row["cue_tracks"] = cue_tracks(path)
         return Examination(row, analysis.arrays, analysis.features)
     except BadAudio as bad:
         return Examination(row | _quarantined_row(job, bad.code, bad.reason))

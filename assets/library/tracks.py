@@ -34,6 +34,7 @@ SCHEMA: dict[str, Any] = {
     "genre": pl.String,
     "artists": pl.List(pl.String),  # all values of the field; `artist` is the first of them
     "genres": pl.List(pl.String),
+    "cue_tracks": pl.Int32,  # tracks in a cue sheet of the file, at least 2; null without a sheet
 }
 GOOD = pl.col("status") == "ok"
 FIRST_OF_ITS_TRACK = GOOD & pl.col("duplicate_of").is_null()

@@ -125,8 +125,7 @@ def read_rows(path: Path, spec: DatasetSpec) -> Table:
     repeats = 0
     error_cells: list[str] = []
     for number, line in lines:
-        line = _without_errors(line, f"row {number}", error_cells)
-        row, fault = _row(kind, line, spec, number)
+        row, fault = _row(kind, _without_errors(line, f"row {number}", error_cells), spec, number)
         if fault is None and row.key in by_key:
             if row == by_key[row.key]:
                 repeats += 1

@@ -47,6 +47,7 @@ def cautions(
     if used.height > 1:
         sentences += [*_balance(used), *_artists(used), *_recordings(features)]
     sentences += [*_groups(facts.get(GROUPING, {}), collection.height), *_several_labels(facts)]
+    sentences += _albums(collection)
     narrow = collection.filter(pl.col("sample_rate_hz") < sample_rate).height
     if 0 < narrow < collection.height:
         sentences.append(
@@ -142,4 +143,14 @@ def _several_labels(facts: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"{several} of {facts['labelled']} tracks have several genres in their file metadata: "
             "only the first is their class (multi_label = true uses all)"
+        )
+
+
+def _albums(collection: pl.DataFrame) -> Iterator[str]:
+    albums = collection.filter(pl.col("cue_tracks").is_not_null())
+    if albums.height:
+        yield (
+            f"{albums.height} files have a cue sheet that lists {albums['cue_tracks'].sum()} "
+            f"tracks: each is one album, taken as one track, such as {albums['path'].min()}; to "
+            "use the tracks, cut these files at their cue sheets"
         )

@@ -30,13 +30,14 @@ RECORDING = ("duration_s", "rms_dbfs", "peak_dbfs", "sample_rate_hz", "channels"
 def read_collection(store: ArtifactStore, spec: Spec) -> pl.DataFrame:
     """The tracks of the dataset, sorted by id, with all columns of the snapshot and these:
 
-    - level, sample rate, channels and codec, from `tracks`;
+    - level, sample rate, channels, codec and tracks of a cue sheet, from `tracks`;
     - `class`: the label, or `ALL_TRACKS` if the dataset has no labels;
     - `part`: the split, "no split" or "left out";
     - `heard`: whether more than the existence of the track may be used (see the module).
     """
     snapshot = Snapshot.input_of(store, spec).table()
     columns = ["track_id", "rms_dbfs", "peak_dbfs", "sample_rate_hz", "channels", "codec"]
+    columns.append("cue_tracks")
     recordings = [
         batch.part(columns, FIRST_OF_ITS_TRACK).with_columns(batch=pl.lit(batch.name))
         for batch in Tracks.inputs_of(store, spec)

@@ -142,3 +142,15 @@ def test_time_limit_grows_with_the_file():
     library = open_library("/nowhere")
     short, long = (ingest_pass.Job(library, "x", size, {}, "", 60.0) for size in (0, 5_000_000))
     assert ingest_pass.time_limit(long) == pytest.approx(ingest_pass.time_limit(short) + 100)
+
+
+def test_a_cue_sheet_beside_a_file_is_counted(store, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("MELGRAPH_WORKERS", "1")
+    folder = Path(store.home.library)
+    tone(folder / "album.wav")
+    tone(folder / "song.wav", 880)
+    (folder / "album.cue").write_text('FILE "album.wav" WAVE\nTRACK 01 AUDIO\nTRACK 02 AUDIO\n')
+    rows = rows_of(ingest_files(store, "album.wav", "song.wav")["tracks"])
+    assert {name: row["cue_tracks"] for name, row in rows.items()} == {
+        "album.wav": 2, "song.wav": None
+    }  # fmt: skip

@@ -168,6 +168,8 @@ def collection(counts: dict[str, int], artists: list[str | None], **columns) -> 
     labels = [name for name, count in counts.items() for _ in range(count)]
     n = len(labels)
     values = {"sample_rate_hz": [44100] * n, "duration_s": [30.0] * n} | columns
+    values |= {"path": [f"{row:02d}.flac" for row in range(n)]}
+    values |= {"cue_tracks": columns.get("cue_tracks", pl.Series([None] * n, dtype=pl.Int32))}
     values |= {"rms_dbfs": [-9.0] * n, "peak_dbfs": [0.0] * n, "channels": [2] * n}
     usable = [i % 2 == 0 for i in range(n)]
     part = ["train" if h else "test" for h in usable]
@@ -199,6 +201,14 @@ def test_every_problem_has_a_caution():
     assert fourth.startswith("the length differs between the classes")
     assert "100% of its variance" in fourth
     assert fifth.startswith("1 of 24 tracks are sampled at less than 22,050 Hz")
+
+
+def test_albums_in_one_file_are_a_caution():
+    cue = pl.Series([None] * 10 + [12, 9], dtype=pl.Int32)
+    table = collection({"a": 6, "b": 6}, [f"artist {i}" for i in range(12)], cue_tracks=cue)
+    (caution,) = cautions_on(table)
+    assert caution.startswith("2 files have a cue sheet that lists 21 tracks: each is one album")
+    assert "such as 10.flac" in caution
 
 
 def test_unknown_artists_are_counted():
