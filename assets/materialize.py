@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any
 
 from dagster import (
@@ -21,11 +22,13 @@ from melgraph.assets.context import Context
 from melgraph.assets.partitions import partition_of
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata, Stage, Write
-from melgraph.assets.ui import mlflow_link, rounded
+from melgraph.assets.ui import markdown_table, mlflow_link, rounded
 from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.errors import StorageError
 from melgraph.storage.records import Reference, Spec
+
+SHOWN_INPUTS = 5  # artifacts of one asset that the metadata name
 
 
 def stage_asset(
@@ -93,12 +96,26 @@ def describe(artifact: Artifact, stage: Stage, *, is_new: bool) -> MaterializeRe
         "artifact": MetadataValue.path(artifact.location),
         "record": f"{artifact.reference} (digest {artifact.record.digest[:16]})",
     }
+    if artifact.record.spec.inputs:
+        metadata["made from"] = markdown_table(_input_rows(artifact, stage))
     result: MaterializeResult[None] = MaterializeResult(
         asset_key=artifact.reference.asset,
         metadata=metadata,
         data_version=DataVersion(artifact.reference.version),
     )
     return with_mlflow_run(result, artifact.record.run)
+
+
+def _input_rows(artifact: Artifact, stage: Stage) -> list[Metadata]:
+    """The direct inputs of an artifact by asset, also those that the asset graph does not draw."""
+    rows = []
+    by_asset = sorted(artifact.record.spec.inputs)
+    for name, references in groupby(by_asset, key=lambda reference: reference.asset):
+        inputs = [f"{r.partition} ({r.version[:8]})" for r in references]
+        listed = ", ".join(inputs[:SHOWN_INPUTS]) + (" ..." if len(inputs) > SHOWN_INPUTS else "")
+        drawn = "yes" if name in stage.reads else "no"
+        rows.append({"asset": name, "count": len(inputs), "inputs": listed, "edge drawn": drawn})
+    return rows
 
 
 def with_mlflow_run(

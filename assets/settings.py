@@ -21,6 +21,8 @@ environment variables are:
   `http://127.0.0.1:3000`.
 - `MELGRAPH_WORKERS`: how many files are decoded at once, each in its own process. Default: one per
   core.
+- `MELGRAPH_EXECUTOR`: the Dagster executor of all jobs: `in_process`, `multiprocess`, or
+  `PACKAGE.MODULE:NAME` of an executor. Default: `in_process`.
 - `MELGRAPH_BLOCK_SECONDS`: how many seconds of a file such a process holds in memory. Default: 5.
 """
 
@@ -106,6 +108,11 @@ def worker_count() -> int:
     from melgraph.ml.workers import default_workers
 
     return int(_positive("MELGRAPH_WORKERS", default_workers(), "the number of worker processes"))
+
+
+def executor_name() -> str:
+    """The executor of all Dagster jobs: see the top of this module."""
+    return os.environ.get("MELGRAPH_EXECUTOR", "in_process")
 
 
 def block_seconds() -> float:

@@ -21,8 +21,12 @@ ONE = "all"  # the name of the only partition of an unpartitioned asset
 Write = Callable[[ArtifactStore, Work], None]
 Metadata = dict[str, Any]
 
-GPU_LIMITS: dict[str, Any] = {  # op tags for launchers on Kubernetes
-    "dagster-k8s/config": {"container_config": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}}
+# Dagster tags that ask a cluster for a GPU. A run launcher, which starts a process for each run,
+# reads the tags of the run, and so of its job. An executor that starts a process for each step
+# reads those of the op.
+GPU_TAGS: dict[str, Any] = {
+    "dagster-k8s/config": {"container_config": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}},
+    "dagster-ray/config": {"num_gpus": 1},
 }
 
 
@@ -47,10 +51,14 @@ class Stage:
         files: the files that an artifact may hold, as `fnmatch` patterns.
         partitioned_by: the dimensions of the partition key; empty for an unpartitioned asset.
         method: the generation method whose recipes are the partitions; None for other assets.
-        reads: the stages that Dagster draws upstream of this one.
+        reads: the stages that Dagster draws upstream of this one: those that the shipped
+            specifications in use by default lead to. Dagster calls an artifact stale if any of them
+            changes, so a stage that only other specifications read must not be here. The record of
+            an artifact names its exact inputs.
         job: the job that materializes it; None if it is made while another asset is materialized.
         kinds: the kinds that Dagster's asset graph displays.
-        gpu: whether the stage uses a GPU if the machine has one.
+        gpu: whether the stage uses a GPU if the machine has one. Its op and its job then carry tags
+            that ask a cluster for one.
         pool: the Dagster pool that limits how many runs of it work at once; None for no limit.
         on_pages: whether the pages show its artifacts.
         oldest_readable: the smallest stage integer whose artifacts can still be shown. Older
@@ -124,7 +132,7 @@ class Stage:
         if self.pool is not None:
             options["pool"] = self.pool
         if self.gpu:
-            options["op_tags"] = GPU_LIMITS
+            options["op_tags"] = GPU_TAGS
         return options
 
     def owns(self, reference: Reference) -> bool:

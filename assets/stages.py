@@ -95,7 +95,7 @@ EXPLORATION_REPORTS = Stage(
     "exploration_report",
     files=("*.parquet", "*.png", "figures.json"),
     partitioned_by=(DATASET,),
-    reads=("datasets", "tracks", "mel_spectrograms", "audio_features"),
+    reads=("datasets", "tracks", "mel_spectrograms", "audio_features", "duplicates"),
     job="exploration",
     kinds=("polars",),
     on_pages=True,
@@ -107,7 +107,7 @@ TRAINED_MODELS = Stage(
     "trained_model",
     files=("checkpoint/*", "curves.parquet", "curves.png"),
     partitioned_by=(EXPERIMENT,),
-    reads=("datasets", *REPRESENTATIONS),
+    reads=("datasets", "mel_spectrograms"),
     job="training",
     kinds=("pytorch", "mlflow"),
     gpu=True,
@@ -121,7 +121,7 @@ EVALUATIONS = Stage(
     "evaluation",
     files=("*predictions.parquet", "*report.json", "*.png"),
     partitioned_by=(EXPERIMENT,),
-    reads=("trained_models", "datasets", *REPRESENTATIONS),
+    reads=("trained_models", "datasets", "mel_spectrograms"),
     job="training",
     kinds=("pytorch",),
     gpu=True,
@@ -143,10 +143,9 @@ STUDY_REPORTS = Stage(
     1,
     "models.studies.reports",
     "study_report",
-    is_planned=False,
     files=("arms.parquet", "report.json", "*.png"),
     partitioned_by=(STUDY,),
-    reads=("datasets", *REPRESENTATIONS),
+    reads=("datasets", "mel_spectrograms"),
     job="studying",
     kinds=("pytorch", "mlflow"),
     gpu=True,
@@ -160,7 +159,7 @@ ENCODERS = Stage(
     "encoder",
     files=("encoder.json", "checkpoint/*", "statistics.npz"),
     partitioned_by=(ENCODER,),
-    reads=("trained_models", "datasets", "mel_spectrograms", "audio_features"),
+    reads=("trained_models", "datasets", "mel_spectrograms"),
     job="encoding",
     kinds=("pytorch",),
 )
@@ -172,11 +171,11 @@ EMBEDDINGS = Stage(
     has_show=False,
     files=("tracks.parquet", "segments.parquet"),
     partitioned_by=(ENCODER, TRACK_BATCH),
-    reads=(*REPRESENTATIONS, "encoders"),
+    reads=("mel_spectrograms", "encoders"),
     job="embedding",
     kinds=("pytorch", "polars"),
     gpu=True,
-    pool="gpu",
+    pool="embedding",
 )
 TAGS = Stage(
     "tags",
@@ -281,6 +280,8 @@ _BEFORE_PAGES = (
     RECOMMENDATIONS,
     DREAMS,
 )
+# Assets that a run makes only if the user asks for them. No other asset may seem to need them.
+ON_REQUEST = {stage.name for stage in (*ON_DEMAND, STUDY_REPORTS)}
 SHOWN_STAGES = {stage.name: stage for stage in _BEFORE_PAGES if stage.on_pages}
 PAGES = Stage(
     "pages",
@@ -288,13 +289,18 @@ PAGES = Stage(
     "pages.asset",
     "pages",
     files=("*.html", "*.js", "*.css", "*.svg"),
-    reads=tuple(SHOWN_STAGES),
+    reads=tuple(name for name in SHOWN_STAGES if name not in ON_REQUEST),
     job="publishing",
     pool="pages",  # if two runs start at once, the second waits and finds the pages of the first
 )
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in (*_BEFORE_PAGES, PAGES)}
 GENERATORS = [stage for stage in STAGES.values() if stage.method]
+
+
+def assets() -> list[Stage]:
+    """The stages that are assets of Dagster, in the order in which data flows."""
+    return [stage for stage in STAGES.values() if stage.job is not None]
 
 
 def stages_of(job: str) -> list[Stage]:

@@ -11,7 +11,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from melgraph.pipelines.commands import Command, audit, demo, reproduce, run, tag, ui, validate
+from melgraph.pipelines.commands import (
+    Command,
+    audit,
+    demo,
+    reproduce,
+    run,
+    stale,
+    tag,
+    ui,
+    validate,
+)
 from melgraph.storage.errors import StorageError
 
 COMMANDS: dict[str, Command] = {
@@ -20,6 +30,7 @@ COMMANDS: dict[str, Command] = {
     "ui": ui,
     "validate": validate,
     "tag": tag,
+    "stale": stale,
     "audit": audit,
     "reproduce": reproduce,
 }

@@ -1,9 +1,11 @@
 """The Dagster instance of a home. Its settings are written once; the user may change them."""
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from melgraph.pipelines.runs.damage import explained_database, explained_settings
 from melgraph.storage.home import Home, write_aside
 
 if TYPE_CHECKING:
@@ -55,11 +57,19 @@ def prepare(home: Home) -> None:
     os.environ["MELGRAPH_LABEL_LEVEL"] = str(home.label_level or "none")
 
 
-def open_instance(home: Home) -> "AbstractContextManager[DagsterInstance]":
+@contextmanager
+def open_instance(home: Home) -> Iterator["DagsterInstance"]:
     """The instance; use it as a context manager. The environment names no home afterwards that it
     did not name before: one process can run two homes.
+
+    Raises:
+        StorageError: `dagster.yaml` or the database cannot be used, or became unusable meanwhile.
     """
     from dagster import DagsterInstance
 
     write_settings(home)
-    return DagsterInstance.from_config(str(home.dagster))
+    with explained_database(home):
+        with explained_settings(home):
+            instance = DagsterInstance.from_config(str(home.dagster))
+        with instance:
+            yield instance

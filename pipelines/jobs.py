@@ -1,8 +1,12 @@
 """The jobs. Each materializes the assets whose stages name it, for one partition."""
 
+from typing import Any
+
 from dagster import AssetSelection, define_asset_job
 
+from melgraph.assets.stage import GPU_TAGS
 from melgraph.assets.stages import stages_of
+from melgraph.assets.staleness import up_to_date
 
 DESCRIPTIONS = {
     "ingest": "Decode a track batch once; compute its mel spectrograms, features and fingerprints.",
@@ -25,19 +29,29 @@ DESCRIPTIONS = {
 EXCLUSIVE = ("deduplication", "ranking", "publishing")
 
 
-def _tags(job: str) -> dict[str, str] | None:
-    if job not in EXCLUSIVE:
-        return None
-    (stage,) = stages_of(job)
-    return {"melgraph/exclusive": stage.name}
+def _tags(job: str) -> dict[str, Any]:
+    """The tags of each run of a job, for the queue and for run launchers."""
+    tags: dict[str, Any] = {}
+    if job in EXCLUSIVE:
+        (stage,) = stages_of(job)
+        tags["melgraph/exclusive"] = stage.name
+    if any(stage.gpu for stage in stages_of(job)):
+        tags |= GPU_TAGS
+    return tags
 
+
+# It plans every partition, which takes as long as the library is large: no other job runs it.
+_UP_TO_DATE = AssetSelection.checks(up_to_date)
 
 JOBS = {
     name: define_asset_job(
         name,
-        AssetSelection.assets(*(stage.name for stage in stages_of(name))),
+        AssetSelection.assets(*(stage.name for stage in stages_of(name))) - _UP_TO_DATE,
         tags=_tags(name),
         description=description,
     )
     for name, description in DESCRIPTIONS.items()
 }
+CHECKING = define_asset_job(
+    "checking", _UP_TO_DATE, description="Find out which artifacts are stale, and why."
+)

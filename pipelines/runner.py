@@ -5,9 +5,11 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from melgraph.assets.context import Context
@@ -25,6 +27,8 @@ from melgraph.pipelines.intake import (
     scan_library,
 )
 from melgraph.pipelines.plan import Planner, Step
+from melgraph.pipelines.runs.announcements import announce
+from melgraph.pipelines.runs.ownership import fail_dead_runs, owned_run
 from melgraph.storage.home import Home
 
 if TYPE_CHECKING:
@@ -99,6 +103,8 @@ def run_stages(
     context = Context.open(home)
     definitions = build_definitions(context.specs, HomeResource(root=str(home.root)))
     with open_instance(home) as instance, _quiet_libraries():
+        if dead := fail_dead_runs(instance, home):
+            _line(out, "dead runs", f"{len(dead)} marked as failed: their process had died", None)
         with one_scanner(home):
             if n_restored := restore(context.store, context.catalogue):
                 note = f"it was lost; rebuilt from the artifacts of {n_restored} track batch(es)"
@@ -120,26 +126,29 @@ def run_stages(
             )
             batches = cut_batches(context.catalogue, scan, batch_size=batch_size)
         _line(out, "scan", f"{scan.sentence()}; {len(batches)} new track batch(es)", None)
+        announce(instance, context, report=lambda sentence: _line(out, "Dagster", sentence, None))
         instance.add_dynamic_partitions(TRACK_BATCH, context.catalogue.batches())
         instance.add_dynamic_partitions(STUDY, list(studies))
         planner = Planner(context, experiments, refresh, representations, studies)
         parts = planner.parts()
         for number, (title, plan) in enumerate(parts, start=1):
             print(f"[{number}/{len(parts)}] {title}", file=out, flush=True)
-            report.outcomes += _run_part(plan(), definitions, instance, out)
+            report.outcomes += _run_part(
+                plan(), partial(_execute, definitions, instance, home), out
+            )
     report.seconds = time.monotonic() - started
     return report
 
 
 def _run_part(
-    steps: Iterator[Step], definitions: "Definitions", instance: "DagsterInstance", out: TextIO
+    steps: Iterator[Step], execute: Callable[[Step], str | None], out: TextIO
 ) -> Iterator[Outcome]:
     """Run the steps of one part, and print a line for each. Current ones share one line."""
     n_current = 0
     for step in steps:
         if step.announcement:
             _line(out, " ".join(step.partition.values()), step.announcement, None)
-        outcome = _run_step(step, definitions, instance)
+        outcome = _run_step(step, execute)
         yield outcome
         if outcome.status == THERE and not outcome.note:
             n_current += 1
@@ -149,19 +158,21 @@ def _run_part(
         _line(out, f"({n_current})", THERE, None)
 
 
-def _run_step(step: Step, definitions: "Definitions", instance: "DagsterInstance") -> Outcome:
+def _run_step(step: Step, execute: Callable[[Step], str | None]) -> Outcome:
     title = " ".join(step.partition.values()) or step.job
     if step.why_not is not None:
         status = THERE if step.needless else SKIPPED
         note = "" if step.why_not == THERE else f": {step.why_not}"
         return Outcome(title, status, note, 0.0)
     started = time.monotonic()
-    problem = _execute(step, definitions, instance)
+    problem = execute(step)
     status, note = (DONE, "") if problem is None else (FAILED, f": {problem}")
     return Outcome(title, status, note, time.monotonic() - started)
 
 
-def _execute(step: Step, definitions: "Definitions", instance: "DagsterInstance") -> str | None:
+def _execute(
+    definitions: "Definitions", instance: "DagsterInstance", home: Home, step: Step
+) -> str | None:
     """Run a job in this process. Returns the error message, or None if it succeeded.
 
     Raises:
@@ -169,13 +180,16 @@ def _execute(step: Step, definitions: "Definitions", instance: "DagsterInstance"
     """
     from dagster import AssetKey
 
-    result = definitions.resolve_job_def(step.job).execute_in_process(
-        instance=instance,
-        partition_key=_partition_key(step.partition),
-        asset_selection=[AssetKey(name) for name in step.assets] or None,
-        raise_on_error=False,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-    )
+    run_id = str(uuid.uuid4())
+    with owned_run(home, run_id):
+        result = definitions.resolve_job_def(step.job).execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            partition_key=_partition_key(step.partition),
+            asset_selection=[AssetKey(name) for name in step.assets] or None,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
     if result.success:
         return None
     for event in result.all_events:

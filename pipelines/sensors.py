@@ -44,6 +44,7 @@ from melgraph.ml.errors import UserError
 from melgraph.pipelines.intake import cut_batches, one_scanner, reconcile, restore, scan_library
 from melgraph.pipelines.jobs import JOBS
 from melgraph.pipelines.plan import Planner, Step
+from melgraph.pipelines.runs.ownership import fail_dead_runs
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.errors import StorageError
@@ -82,6 +83,8 @@ FOLLOW_UPS = ("deduplication", "recommending", "publishing")
 def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorResult | SkipReason:
     """Scan the library, record moved and deleted files, and request a run for each new batch.
 
+    First, runs whose process has died are marked as failed, so that they hold up no new run.
+
     A file is ingested when its size and date are the same at two ticks in a row. If the process
     dies between the registration of a batch and the request of its run, the next tick requests it:
     the catalogue holds the state, not a cursor. The cursor only says for which moved and deleted
@@ -89,6 +92,8 @@ def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorRe
     """
     try:
         opened = home.open()
+        if dead := fail_dead_runs(context.instance, opened):
+            context.log.warning(f"marked as failed, because their process had died: {dead}")
         store, catalogue = ArtifactStore(opened), Catalogue(opened.catalogue)
         with one_scanner(opened):
             if n_restored := restore(store, catalogue):

@@ -11,9 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from melgraph.assets.context import Context
+from melgraph.assets.resources import HomeResource
 from melgraph.assets.settings import current_home
 from melgraph.ml.specs import load_specs
-from melgraph.pipelines.instance import prepare
+from melgraph.pipelines.instance import open_instance, prepare
+from melgraph.pipelines.runs.announcements import announce
+from melgraph.pipelines.runs.damage import explained_settings
+from melgraph.pipelines.runs.executor import executor_of_environment
+from melgraph.pipelines.runs.ownership import fail_dead_runs
 from melgraph.storage.home import Home
 
 LOOPBACK = "127.0.0.1"
@@ -31,13 +37,20 @@ def serve(first_port: int) -> int:
 
     Raises:
         StorageError: the library or the home cannot be used.
-        UserError: a TOML file cannot be used.
+        UserError: a TOML file cannot be used, or the setting of the executor.
     """
     current_home().open_library().check()
-    load_specs(current_home().specs)  # Dagster's own process would report a mistake only in its log
+    # Dagster's own process would report these mistakes only in its log.
+    load_specs(current_home().specs)
+    executor_of_environment(HomeResource())
     home = current_home().create()
     home.mlflow.mkdir(exist_ok=True)
     prepare(home)
+    with open_instance(home) as instance:
+        with explained_settings(home):
+            _ = instance.run_launcher, instance.run_coordinator  # read at first use
+        fail_dead_runs(instance, home)  # before Dagster's daemon counts them
+        announce(instance, Context.open(home), report=print)
     dagster_port, pages_port, mlflow_port = _free_ports(first_port, 3)
     os.environ["MELGRAPH_PAGES_URL"] = f"http://{LOOPBACK}:{pages_port}"
     os.environ["MELGRAPH_DAGSTER_URL"] = f"http://{LOOPBACK}:{dagster_port}"

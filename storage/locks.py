@@ -33,7 +33,7 @@ class Lock:
         try:
             self.lock.acquire()
         except Timeout:
-            holder = self._note() or "another process"
+            holder = self.holder_note() or "another process"
             raise ArtifactLocked(
                 f"{self.name} is being written by {holder}",
                 where=self.path,
@@ -53,7 +53,13 @@ class Lock:
         )  # before the release, so that no later holder's note is deleted
         self.lock.release()
 
-    def _note(self) -> str:
+    def discard(self) -> None:
+        """Release the lock and remove its file, for a name that no process will lock again."""
+        self.path.unlink(missing_ok=True)
+        self.release()
+
+    def holder_note(self) -> str:
+        """The process that holds the lock, or that died while it held it; empty if unknown."""
         try:
             return self.holder.read_text()
         except FileNotFoundError:  # just acquired, or just released

@@ -14,7 +14,7 @@ from melgraph.assets.materialize import (
 from melgraph.assets.models.trained_model import device
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata
-from melgraph.assets.stages import TAGS, TRAINED_MODELS
+from melgraph.assets.stages import TAGS
 from melgraph.assets.ui import markdown_table
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.records import Spec
@@ -27,10 +27,8 @@ SHOWN = 10  # tags in the Dagster UI
 def plan_tags(context: Context, partition: str) -> Spec:
     """The tags of an embedded track batch."""
     embeddings = BatchEmbeddings.current(context.store, partition)
-    encoder = Encoder.at(context.store, embeddings.encoder_reference)
-    # The network of an encoder of a trained experiment is in the trained model.
-    models = filter(TRAINED_MODELS.owns, encoder.spec.inputs)
-    return TAGS.spec(partition, (embeddings.reference, encoder.reference, *models))
+    # If the network is a trained model, the record of the encoder names it.
+    return TAGS.spec(partition, (embeddings.reference, embeddings.encoder_reference))
 
 
 def write_tags(store: ArtifactStore, work: Work) -> None:

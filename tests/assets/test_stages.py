@@ -1,17 +1,29 @@
 """The table of stages: every function it names exists, and it agrees with Dagster's graph."""
 
 import inspect
+from collections.abc import Iterator
 from fnmatch import fnmatch
 
 import pytest
 from dagster import AssetKey
 
+from melgraph.assets.embeddings.encoders import representation_of
 from melgraph.assets.stage import ONE
-from melgraph.assets.stages import STAGES, stages_of
+from melgraph.assets.stages import (
+    EMBEDDINGS,
+    ON_REQUEST,
+    REPRESENTATIONS,
+    STAGES,
+    TRAINED_MODELS,
+    stages_of,
+)
+from melgraph.ml.specs import load_specs
 from melgraph.pipelines.definitions import defs
 from melgraph.pipelines.jobs import JOBS
+from melgraph.storage.artifacts import Artifact, ArtifactStore
 
 each_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+NOT_SHIPPED = {"audio-features", "tiny-tagger"}  # encoders of the test home that read other assets
 # made while another asset is materialized
 INNER_STAGES = {"trials": "study_reports", "index_segments": "recommendation_indexes"}
 
@@ -48,6 +60,46 @@ def test_the_jobs_of_the_stages_are_those_of_dagster():
     assert {stage.job for stage in STAGES.values()} - {None} == set(JOBS)
     assert all(stages_of(job) for job in JOBS)
     assert {name for name, stage in STAGES.items() if stage.job is None} == set(INNER_STAGES)
+
+
+def direct_inputs(store: ArtifactStore, artifact: Artifact) -> Iterator[str]:
+    """The assets that an artifact was made from, as Dagster could draw them."""
+    for reference in artifact.record.spec.inputs:
+        if STAGES[reference.asset].job is None:  # made inside of the asset
+            yield from direct_inputs(store, store.get(reference))
+        elif reference.asset != artifact.reference.asset:  # the parent of a snapshot
+            yield reference.asset
+
+
+@each_stage
+def test_the_graph_draws_what_the_shipped_specifications_use(made_home, stage):
+    """No edge less, so that lineage is complete; and none more, or Dagster calls artifacts stale
+    that never read what changed.
+    """
+    if stage.job is None:
+        return
+    store, inputs = made_home.store, set()
+    for partition in store.partitions(stage.name):
+        if partition.split("+")[0] not in NOT_SHIPPED:
+            inputs |= set(direct_inputs(store, store.need(stage.name, partition)))
+    assert inputs - ON_REQUEST == set(stage.reads)
+
+
+def test_the_shipped_specifications_read_the_representations_that_the_graph_draws():
+    """The home above has specifications of its own: these are the shipped ones."""
+    specs = load_specs()
+    trained = {e.input.representation for e in specs.experiments.values() if e.by_default is True}
+    embedded = {representation_of(specs, name) for name in specs.in_service}
+    assert trained == set(TRAINED_MODELS.reads) & set(REPRESENTATIONS)
+    assert embedded == set(EMBEDDINGS.reads) & set(REPRESENTATIONS)
+
+
+@each_stage
+def test_no_asset_seems_to_need_what_is_made_on_request_only(stage):
+    """For such an input the UI asks "Are you sure? Materializing these assets may fail because the
+    upstream assets listed below have not been materialized yet".
+    """
+    assert not set(stage.reads) & ON_REQUEST
 
 
 @each_stage

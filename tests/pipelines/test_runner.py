@@ -29,6 +29,7 @@ from melgraph.pipelines.instance import open_instance
 from melgraph.pipelines.plan import Planner, Step
 from melgraph.pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report, _execute, run_stages
 from melgraph.pipelines.summary import summarise
+from melgraph.storage.home import Home
 from melgraph.storage.records import RECORD_NAME, Spec
 from melgraph.storage.spectrogram_store import SpectrogramStore
 from melgraph.storage.tables import read_table
@@ -154,7 +155,7 @@ def test_a_changed_transform_recomputes_what_it_defines(home_copy):
     definitions = build_definitions(home.context.specs, HomeResource(root=str(home.root)))
     step = Step("ingest", {"track_batch": "batch-000001"})
     with open_instance(home.home) as instance:
-        assert _execute(step, definitions, instance) is None
+        assert _execute(definitions, instance, home.home, step) is None
     after = {name: home.store.need(name, "batch-000001") for name in names}
     same = {name for name in names if after[name].reference == before[name]}
     assert same == {"tracks", "audio_features", "mfcc"}
@@ -341,8 +342,8 @@ def interrupted_job():
     interrupted_op()
 
 
-def test_an_interrupt_ends_the_run_and_not_only_the_step():
+def test_an_interrupt_ends_the_run_and_not_only_the_step(tmp_path):
     definitions = dagster.Definitions(jobs=[interrupted_job])
     step = Step("interrupted_job", {})
     with pytest.raises(KeyboardInterrupt), dagster.DagsterInstance.ephemeral() as instance:
-        _execute(step, definitions, instance)
+        _execute(definitions, instance, Home(tmp_path, "songs"), step)

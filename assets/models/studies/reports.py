@@ -116,6 +116,20 @@ def run_arms(
     return trials, not_measured
 
 
+def plan_study_report(context: Context, name: str) -> Spec:
+    """The report on the trials that a study would have now. Trains none of them."""
+    study = study_named(context.specs, name)
+    trials: dict[str, list[Spec]] = {}
+    not_measured: dict[str, str] = {}
+    for arm, (trial, dataset) in arm_trials(context.specs, study).items():
+        seeds = [s for s in study.seeds if s in (study.arms[arm].seeds or study.seeds)]
+        try:
+            trials[arm] = [trial_spec(context, trial, dataset, seed) for seed in seeds]
+        except (UserError, StorageError) as error:
+            not_measured[arm] = error.what
+    return _spec_of_trials(name, study, trials, not_measured)
+
+
 def study_spec(
     name: str,
     study: StudySpec,
@@ -133,6 +147,16 @@ def study_spec(
     Raises:
         UserError: the control could not be measured, so no arm can be compared with it.
     """
+    specs = {arm: [trial.spec for trial in repeats] for arm, repeats in trials.items()}
+    return _spec_of_trials(name, study, specs, not_measured)
+
+
+def _spec_of_trials(
+    name: str,
+    study: StudySpec,
+    trials: Mapping[str, list[Spec]],
+    not_measured: Mapping[str, str],
+) -> Spec:
     if study.control not in trials:
         raise UserError(
             f"the control {study.control!r} could not be measured: {not_measured[study.control]}",
@@ -140,7 +164,7 @@ def study_spec(
             remedy="fix this first, or choose another control",
         )
     references = {arm: [trial.reference for trial in repeats] for arm, repeats in trials.items()}
-    snapshots = {r for repeats in trials.values() for t in repeats for r in t.spec.inputs}
+    snapshots = {r for repeats in trials.values() for trial in repeats for r in trial.inputs}
     inputs = sorted({r for repeats in references.values() for r in repeats})
     inputs += sorted(filter(DATASETS.owns, snapshots))
     config = {

@@ -1,0 +1,1 @@
+"""The Dagster runs of a home: which process executes them, and what Dagster's database knows."""
