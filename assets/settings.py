@@ -20,7 +20,7 @@ environment variables are:
 - `MELGRAPH_DAGSTER_URL`: the address of Dagster, for links in MLflow runs. Default:
   `http://127.0.0.1:3000`.
 - `MELGRAPH_WORKERS`: how many files are decoded at once, each in its own process. Default: one per
-  core.
+  core, or fewer if the CPU quota of a container is smaller.
 - `MELGRAPH_EXECUTOR`: the Dagster executor of all jobs: `in_process`, `multiprocess`, or
   `PACKAGE.MODULE:NAME` of an executor. Default: `in_process`.
 - `MELGRAPH_BLOCK_SECONDS`: how many seconds of a file such a process holds in memory. Default: 5.
@@ -97,6 +97,15 @@ def mlflow_url() -> str:
 def dagster_url() -> str:
     """The address at which `melgraph ui` serves Dagster, without a slash at the end."""
     return os.environ.get("MELGRAPH_DAGSTER_URL", "http://127.0.0.1:3000").rstrip("/")
+
+
+def use_numba_cache(home: Home) -> None:
+    """Let numba keep compiled code in the home, unless `NUMBA_CACHE_DIR` names another folder.
+
+    By default numba writes beside the installed packages or into HOME. In a container the former
+    are often read-only, and the latter does not exist. Call it before numba is imported.
+    """
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(home.numba_cache))
 
 
 def worker_count() -> int:

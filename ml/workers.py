@@ -4,6 +4,7 @@ Decoders are C libraries that read arbitrary files: one can crash or hang its pr
 an outcome of its item; the other items and the caller are not affected.
 """
 
+import math
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -41,9 +43,62 @@ class Outcome(Generic[Item, Value]):
     hung: bool = False
 
 
-def default_workers() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def default_workers(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """The number of cores that this process may use, by its affinity and its CPU quota.
+
+    A container that may use 2 of the 64 cores of its machine sees all 64, and only the quota of its
+    control group says 2. A quota of 1.5 cores counts as 2.
+
+    Args:
+        cgroups: where the control groups are mounted.
+    """
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    quota = min(_quotas(cgroups), default=float(cores))
+    return max(1, min(cores, math.ceil(quota)))
+
+
+def _quotas(cgroups: Path) -> Iterator[float]:
+    """The CPU quotas of the control group of this process and of those around it, in cores."""
+    for name, controllers, path in _memberships():
+        if name == "0":  # version 2 of control groups
+            roots, read = (cgroups, cgroups / "unified"), _quota_of_v2
+        elif "cpu" in controllers.split(","):
+            roots, read = (cgroups / "cpu", cgroups / controllers), _quota_of_v1
+        else:
+            continue
+        for root in roots:
+            group = root / path.strip("/")
+            for folder in (group, *group.parents):
+                if folder.is_relative_to(root) and (quota := read(folder)) is not None:
+                    yield quota
+
+
+def _memberships() -> list[tuple[str, str, str]]:
+    """Of each hierarchy: its number, its controllers, and the group of this process."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    parts = [line.split(":", 2) for line in lines]
+    return [(number, names, path) for number, names, path in parts]
+
+
+def _quota_of_v2(folder: Path) -> float | None:
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _quota_of_v1(folder: Path) -> float | None:
+    try:
+        quota = int((folder / "cpu.cfs_quota_us").read_text())
+        period = int((folder / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        return None
+    return quota / period if quota > 0 and period > 0 else None
 
 
 def isolated_map(

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from melgraph.pipelines.commands import (
     Command,
@@ -22,7 +23,11 @@ from melgraph.pipelines.commands import (
     ui,
     validate,
 )
+from melgraph.pipelines.terminal import ensure_utf8_paths, printable, safe_output
 from melgraph.storage.errors import StorageError
+
+if TYPE_CHECKING:
+    from melgraph.ml.errors import UserError
 
 COMMANDS: dict[str, Command] = {
     "demo": demo,
@@ -59,6 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 success, 1 something is wrong, 2 a mistake of the user's.
     """
+    if arguments is None:
+        ensure_utf8_paths()
+    with safe_output():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _set_environment(options)
@@ -90,8 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise
 
 
-def _report_mistake(error: Exception) -> int:
-    print(f"melgraph: {error}", file=sys.stderr)
+def _report_mistake(error: "StorageError | UserError") -> int:
+    what = "\n".join(printable(line) for line in error.what.split("\n"))
+    print(f"melgraph: {what}", file=sys.stderr)
+    print(f"  where:  {printable(error.where)}", file=sys.stderr)
+    print(f"  remedy: {printable(error.remedy)}", file=sys.stderr)
     return USER_MISTAKE
 
 

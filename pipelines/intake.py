@@ -16,6 +16,7 @@ from melgraph.assets.stages import TRACKS
 from melgraph.ml.audio import AUDIO_SUFFIXES, describe_ignored
 from melgraph.ml.specs.library import load_library
 from melgraph.ml.workers import isolated_calls
+from melgraph.pipelines.terminal import printable
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.catalogue import Catalogue, LibraryFile
 from melgraph.storage.comparison import Changes, Sound, difference, resolve
@@ -70,7 +71,7 @@ class Scan(Changes):
         parts += [f"{len(files)} {kind}" for kind, files in kinds.items() if files]
         parts += describe_ignored(self.omissions.others)
         parts += self.omissions.parts()
-        return ", ".join(parts) + self._absence()
+        return printable(", ".join(parts) + self._absence())
 
     def _absence(self) -> str:
         """The folders whose files are absent and not taken for deleted, and what to do."""

@@ -18,6 +18,7 @@ from melgraph.assets.stages import (
     RECOMMENDATIONS,
 )
 from melgraph.pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report
+from melgraph.pipelines.terminal import printable
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.home import Home
 
@@ -30,7 +31,7 @@ def summarise(home: Home, report: Report) -> str:
     lines = [f"\n{counts} in {report.seconds / 60:.1f} minutes"]
     problems = [o for o in report.outcomes if o.status in (SKIPPED, FAILED)]
     lines += [f"  {o.status}: {o.title}{o.note}" for o in problems]
-    lines += ["", "What was learned", *(f"  {line}" for line in _result_lines(home))]
+    lines += ["", "What was learned", *(f"  {printable(line)}" for line in _result_lines(home))]
     lines += ["", "Where to look", *(f"  {line}" for line in _location_lines(home))]
     return "\n".join(lines)
 

@@ -56,6 +56,11 @@ class Home:
         return self.root / "cache"
 
     @property
+    def numba_cache(self) -> Path:
+        """Code that numba has compiled. May be deleted while no melgraph process runs."""
+        return self.cache / "numba"
+
+    @property
     def pending(self) -> Path:
         """Uncommitted work."""
         return self.root / "pending"

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 os.environ.update(
     dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 )
+# One cache for all homes of the tests: compiling UMAP takes half a minute.
+os.environ.setdefault("NUMBA_CACHE_DIR", f"{tempfile.gettempdir()}/melgraph-tests-numba")
 REAL_DATA = "MELGRAPH_REAL_DATA"
 SETTINGS = ("MELGRAPH_", "MLFLOW_", "DAGSTER_", "AWS_")
 # A limit for a process that hangs: no test takes so long, even on a busy machine.

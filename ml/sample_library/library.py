@@ -3,7 +3,6 @@
 import json
 import math
 import multiprocessing
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from melgraph.ml.sample_library.faults import FAULTS, add_faults
 from melgraph.ml.sample_library.names import track_title
 from melgraph.ml.sample_library.rendering import render_track
 from melgraph.ml.sample_library.styles import STYLES
+from melgraph.ml.workers import default_workers
 
 MARKER = ".melgraph-sample.json"
 FORMAT = 2  # raise it when a byte changes, so that older libraries on disk are recognised
@@ -240,7 +240,7 @@ def _write_tracks(
     report = progress or (lambda number, total: None)
     for job in jobs:
         (folder / job.path).parent.mkdir(parents=True, exist_ok=True)
-    count = workers or min(4, os.cpu_count() or 1)
+    count = workers or min(4, default_workers())
     if count == 1 or len(jobs) < _FEW_TRACKS:
         for number, job in enumerate(jobs, start=1):
             _write_track(folder, job)

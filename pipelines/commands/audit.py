@@ -7,6 +7,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from melgraph.pipelines.terminal import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -81,7 +83,7 @@ def run(options: Namespace) -> int:
     if problems:
         print(f"\nNOT AS RECORDED: {len(problems)} problem(s)")
         for problem in problems:
-            print(f"  {problem}")
+            print(f"  {printable(problem)}")
         return NOT_AS_RECORDED
     verified = {link.reference: link.artifact for link in chain.links if link.artifact}
     n_bytes = sum(n for a in verified.values() for _, n in a.record.files.values())
@@ -206,11 +208,12 @@ def _state(source: Source) -> str:
     if source.since:
         return f"{source.since} since"
     state = "retagged since, sound as recorded" if source.retagged else "ok"
-    return f"{state}, now at {source.place}" if source.has_moved else state
+    return f"{state}, now at {printable(source.place)}" if source.has_moved else state
 
 
 def _describe(recording: Recording) -> str:
-    return f"{recording.path}  sha256 {recording.sha256 or 'unknown (the file was not readable)'}"
+    sha256 = recording.sha256 or "unknown (the file was not readable)"
+    return f"{printable(recording.path)}  sha256 {sha256}"
 
 
 def home_of(text: str) -> Home:

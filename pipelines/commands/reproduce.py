@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from melgraph.pipelines.commands import audit
+from melgraph.pipelines.terminal import printable
 
 if TYPE_CHECKING:
     from melgraph.storage.artifacts import Artifact, ArtifactStore
@@ -85,5 +86,6 @@ def _print_lost_sources(store: ArtifactStore, artifact: Artifact) -> bool:
     if lost:
         print(f"it cannot be made again: {len(lost)} source recording(s) are not as recorded")
     for source in lost:
-        print(f"  {source.problem or f'{source.recording.path}: {source.since} since'}")
+        since = f"{source.recording.path}: {source.since} since"
+        print(f"  {printable(source.problem or since)}")
     return bool(lost)

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from melgraph.pipelines.terminal import exact_output, printable
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -124,9 +126,9 @@ class _TextPrinter:
     def add(self, name: str, scores: np.ndarray | None, problem: str | None) -> None:
         from melgraph.ml.inference.tagging import strongest
 
-        print(f"\n{name}")
+        print(f"\n{printable(name)}")
         if scores is None:
-            print(f"  not tagged: {problem}")
+            print(f"  not tagged: {printable(problem)}")
             return
         for category, tags in strongest(scores, self._tags, most=self._top).items():
             print(f"  {category:12}" + "   ".join(f"{tag} {score:.2f}" for tag, score in tags))
@@ -136,7 +138,7 @@ class _CsvPrinter:
     """For programs: a row per file, a column per tag."""
 
     def __init__(self, tags: Sequence[str]) -> None:
-        self._writer, self._n_tags = csv.writer(sys.stdout), len(tags)
+        self._writer, self._n_tags = csv.writer(exact_output()), len(tags)
         self._writer.writerow(["path", *tags, "problem"])
 
     def add(self, name: str, scores: np.ndarray | None, problem: str | None) -> None:

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from melgraph.pipelines.commands import add_library_argument
+from melgraph.pipelines.terminal import printable
 
 if TYPE_CHECKING:
     from melgraph.ml.collections import Track
@@ -64,7 +65,7 @@ def run(options: Namespace) -> int:
             "note: the library has not been ingested yet, so only file names were checked; "
             "run `melgraph run` to check file metadata and damaged files too"
         )
-    print("\n".join(str(finding) for finding in findings) or "no problems")
+    print("\n".join(printable(finding) for finding in findings) or "no problems")
     n_errors = sum(finding.severity == "error" for finding in findings)
     if findings:
         print(f"{n_errors} error(s), {len(findings) - n_errors} warning(s)")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from melgraph.ml.workers import isolated_map
+from melgraph.ml import workers as workers_module
+from melgraph.ml.workers import default_workers, isolated_map
 from tests.ml import crashing
 
 
@@ -110,3 +111,55 @@ def test_a_worker_keeps_the_memory_it_frees():
         crashing.page_faults, [n_bytes], workers=1, time_limit=lambda item: 60.0
     )
     assert outcome.value < n_bytes / 4096 / 10
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.fixture
+def four_cores(monkeypatch):
+    """Four cores by affinity, whatever this machine has."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("own", "outer", "expected"),
+    [
+        ("150000 100000", None, 2),
+        ("50000 100000", None, 1),
+        ("max 100000", None, 4),
+        ("max 100000", "200000 100000", 2),  # the group around it
+        ("300000 100000", "200000 100000", 2),
+        ("900000 100000", None, 4),
+        ("nonsense", None, 4),
+    ],
+)
+def test_workers_follow_the_cpu_quota(tmp_path, monkeypatch, four_cores, own, outer, expected):
+    """Version 2 of control groups, as Docker and Kubernetes use it."""
+    monkeypatch.setattr(workers_module, "_memberships", lambda: [("0", "", "/pod/container")])
+    write(tmp_path / "pod" / "container" / "cpu.max", own)
+    if outer:
+        write(tmp_path / "pod" / "cpu.max", outer)
+    assert default_workers(tmp_path) == expected
+
+
+@pytest.mark.parametrize(("quota", "expected"), [("150000", 2), ("-1", 4), ("0", 4), ("", 4)])
+def test_workers_follow_an_older_cpu_quota(tmp_path, monkeypatch, four_cores, quota, expected):
+    memberships = [("3", "memory", "/box"), ("4", "cpu,cpuacct", "/box")]
+    monkeypatch.setattr(workers_module, "_memberships", lambda: memberships)
+    write(tmp_path / "cpu,cpuacct" / "box" / "cpu.cfs_quota_us", quota)
+    write(tmp_path / "cpu,cpuacct" / "box" / "cpu.cfs_period_us", "100000")
+    assert default_workers(tmp_path) == expected
+
+
+def test_workers_without_control_groups(tmp_path, monkeypatch, four_cores):
+    """A container sees its own group as the root: the path of `/proc` does not exist there."""
+    assert default_workers(tmp_path) == 4
+    monkeypatch.setattr(workers_module, "_memberships", lambda: [("0", "", "/docker/abc")])
+    write(tmp_path / "cpu.max", "100000 100000")
+    assert default_workers(tmp_path) == 1
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert default_workers(tmp_path / "none") == 1

@@ -29,6 +29,7 @@ from melgraph.assets.materialize import (
 )
 from melgraph.assets.partitions import encoder_and_batch
 from melgraph.assets.resources import HomeResource
+from melgraph.assets.settings import use_numba_cache
 from melgraph.assets.stage import Metadata
 from melgraph.assets.stages import CLUSTER_REPORTS, EMBEDDINGS
 from melgraph.assets.ui import markdown_table, picture
@@ -70,6 +71,7 @@ def write_cluster_report(store: ArtifactStore, work: Work) -> None:
     tracks = report_tracks(store, work.spec, ids)
     _register(store, work)
     work.facts.update(tracks=tracks.height, labelled=tracks["label"].count())
+    use_numba_cache(store.home)
     columns = write_maps(work, tracks, vectors)
     columns["tile"] = write_thumbnails(store, work, tracks)
     columns |= write_clusters(work, tracks, vectors)

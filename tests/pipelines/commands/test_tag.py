@@ -21,6 +21,19 @@ def test_tags_of_files(made_home, tmp_path):
     assert rows[0]["problem"] == ""
 
 
+def test_names_on_an_ascii_terminal_and_in_csv(made_home, tmp_path, monkeypatch):
+    broken = tmp_path / "Blå\x1b[31m\n.mp3"
+    broken.write_bytes(b"not audio")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    text = made_home.melgraph("tag", str(broken), "--tagger", "tiny")
+    assert text.stderr == ""
+    assert rf"{tmp_path}/Bl\xe5\x1b[31m\n.mp3" in text.stdout.splitlines()
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+    table = made_home.melgraph("tag", str(broken), "--tagger", "tiny", "--csv")
+    (row,) = csv.DictReader(table.stdout.splitlines(keepends=True))
+    assert row["path"] == str(broken)
+
+
 def test_an_unknown_tagger(made_home):
     ran = made_home.melgraph("tag", "x.wav", "--tagger", "big")
     assert ran.returncode == 2
