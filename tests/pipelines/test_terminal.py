@@ -71,10 +71,15 @@ def test_commands_on_an_ascii_terminal(terminal: str, home: Home, tmp_path: Path
 @pytest.mark.parametrize("command", ["run", "ui", "audit", "reproduce", "tag", "validate"])
 def test_mistakes_on_an_ascii_terminal(command: str, tmp_path: Path) -> None:
     """Each command names what is wrong."""
+    name = "Blå\x1b"
     arguments = {
-        "run": ["--library", "Blå\x1b"], "ui": ["--library", "Blå\x1b"], "audit": ["x", "--home", "Blå\x1b"],
-        "reproduce": ["x", "--home", "Blå\x1b"], "tag": ["x.wav", "--tagger", "Blå\x1b"], "validate": ["Blå\x1b"],
-    }  # fmt: skip
+        "run": ["--library", name],
+        "ui": ["--library", name],
+        "audit": ["x", "--home", name],
+        "reproduce": ["x", "--home", name],
+        "tag": ["x.wav", "--tagger", name],
+        "validate": [name],
+    }
     (tmp_path / "music").mkdir()
     library = {"MELGRAPH_LIBRARY": str(tmp_path / "music")}
     ran = melgraph(command, *arguments[command], cwd=tmp_path, **library)
