@@ -68,7 +68,7 @@ AUDIO_FINGERPRINTS = Stage(
 )
 DUPLICATES = Stage(
     "duplicates",
-    1,
+    2,
     "library.duplicates",
     "duplicates",
     files=("duplicates.parquet", "links.parquet"),

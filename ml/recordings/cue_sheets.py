@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import mutagen
-from mutagen.flac import FLAC
 
 LEAD_OUT = 170  # the number that FLAC gives to the end of the last track
 MOST_BYTES = 1 << 20  # a larger file is no cue sheet
@@ -103,12 +102,12 @@ def _embedded(path: Path) -> int:
         with path.open("rb") as file:
             if not file.read(4).startswith(_STARTS):
                 return 0
-        known = mutagen.File(path)
-        block = known.cuesheet if isinstance(known, FLAC) else None
+        known: Any = mutagen.File(path)
+        block: Any = getattr(known, "cuesheet", None)  # of FLAC
         listed = [track.track_number for track in block.tracks] if block else []
-        listed = [track.track_number for track in block.tracks] if block else []
-        in_block = sum(number < LEAD_OUT for number in listed)
-        return max(in_block, *(_in_tag(known, key) for key in _KEYS))
+        counts: list[int] = [sum(number < LEAD_OUT for number in listed)]
+        counts += [_in_tag(known, key) for key in _KEYS]
+        return max(counts)
     except Exception:  # mutagen documents MutagenError only, but malformed files raise others too
         return 0
 

@@ -12,7 +12,8 @@ Merging different recordings is worse than missing a duplicate, so a match must 
 - the bit error rate of its worse parts, which rejects two songs over the same loop;
 - enough frames that are not `SILENT`;
 - enough different codes among them, which rejects endless repetition of one bar;
-- an overlap of most of the shorter track, which rejects a jingle in two broadcasts.
+- an overlap of nearly a third of the shorter track, which rejects a jingle that ends one broadcast
+  and begins another, but accepts two excerpts of one recording.
 
 The index holds every `STEP`th frame of the new tracks. The other tracks are queries, one batch at a
 time. This takes O(frames log(index)) time, and memory for the new tracks and one batch.
@@ -38,7 +39,8 @@ MAX_ERROR = 0.15  # bit error rate of the whole overlap
 BLOCK_FRAMES = 128
 MAX_BLOCK_ERROR = 0.25  # bit error rate that 90 % of the blocks of three seconds must not exceed
 MIN_OVERLAP_S = 5.0  # seconds of frames in which neither track is `SILENT`
-MIN_OVERLAP_SHARE = 0.5  # share of the shorter track that the overlap must cover
+MIN_OVERLAP_SHARE = 0.3  # share of the shorter track that the overlap must cover; codes are
+# shorter than the sound by half a second, so overlaps of a third of the sound are enough
 MIN_COMPARED_SHARE = 0.5  # share of the overlap in which neither track is `SILENT`
 MIN_DISTINCT_CODES = 86  # as many frames as two seconds have
 

@@ -149,8 +149,9 @@ def _several_labels(facts: Mapping[str, Any]) -> Iterator[str]:
 def _albums(collection: pl.DataFrame) -> Iterator[str]:
     albums = collection.filter(pl.col("cue_tracks").is_not_null())
     if albums.height:
+        first = albums.sort("path").row(0, named=True)["path"]
         yield (
             f"{albums.height} files have a cue sheet that lists {albums['cue_tracks'].sum()} "
-            f"tracks: each is one album, taken as one track, such as {albums['path'].min()}; to "
+            f"tracks: each is one album, taken as one track, such as {first}; to "
             "use the tracks, cut these files at their cue sheets"
         )

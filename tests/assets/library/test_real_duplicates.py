@@ -39,6 +39,18 @@ def duplicate_pairs(library: Path, pattern: str) -> set[tuple[str, str]]:
     return {(names[match.query], names[match.reference]) for match in matches}
 
 
+def test_two_excerpts_that_overlap_by_a_third(real_data):
+    prints = []
+    for path in sorted((real_data / "library" / "gtzan").glob("*/*.00000.wav"))[:4]:
+        mel = log_mel_of(path, MelTransform())
+        prints += [fingerprint(mel[: len(mel) * 3 // 5]), fingerprint(mel[len(mel) * 2 // 5 :])]
+    tracks = Fingerprints.of(prints)
+    matches = Index(tracks).matches(tracks, within=True)
+    assert {(match.query, match.reference) for match in matches} == {
+        (n, n + 1) for n in (0, 2, 4, 6)
+    }
+
+
 @pytest.mark.parametrize(
     ("library", "pattern", "pairs"),
     [

@@ -83,6 +83,13 @@ def test_a_jingle_joins_no_two_broadcasts():
     assert matched(second, both_at_the_start) == {}
 
 
+@pytest.mark.parametrize(("seconds", "n_matches"), [(9, 1), (6, 1), (5.1, 0), (4.5, 0)])
+def test_two_excerpts_that_overlap_by_a_third_match(seconds, n_matches):
+    whole = sound(36 - seconds, 3)
+    first, last = whole[: frames(18)], whole[-frames(18) :]
+    assert len(matched(first, damaged(last, 0.05))) == n_matches
+
+
 def test_a_common_first_half_is_another_version():
     beginning = sound(15, 7)
     versions = [np.concatenate([beginning, sound(15, seed)]) for seed in (1, 2)]
