@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from melgraph.pipelines.runs.damage import explained_database, explained_settings
 from melgraph.storage.home import Home, write_aside
+from melgraph.storage.urls import unquoted_path
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -49,7 +50,7 @@ def prepare(home: Home) -> None:
     processes that it starts, such as Dagster's servers.
     """
     write_settings(home)
-    os.environ["DAGSTER_HOME"] = str(home.dagster)
+    os.environ["DAGSTER_HOME"] = str(unquoted_path(home.dagster))
     os.environ["MELGRAPH_HOME"] = str(home.root)
     os.environ["MELGRAPH_LIBRARY"] = home.library
     if home.artifact_store is not None:
@@ -70,6 +71,6 @@ def open_instance(home: Home) -> Iterator["DagsterInstance"]:
     write_settings(home)
     with explained_database(home):
         with explained_settings(home):
-            instance = DagsterInstance.from_config(str(home.dagster))
+            instance = DagsterInstance.from_config(str(unquoted_path(home.dagster)))
         with instance:
             yield instance

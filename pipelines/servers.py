@@ -21,6 +21,7 @@ from melgraph.pipelines.runs.damage import explained_settings
 from melgraph.pipelines.runs.executor import executor_of_environment
 from melgraph.pipelines.runs.ownership import fail_dead_runs
 from melgraph.storage.home import Home
+from melgraph.storage.urls import sqlite_url
 
 LOOPBACK = "127.0.0.1"
 WAIT_S = 300.0  # long enough for a busy machine; the death of a server ends the waiting at once
@@ -103,7 +104,7 @@ def _mlflow_command(home: Home, port: int) -> list[str]:
     return [
         sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--port", str(port),
         "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{home.mlflow / 'mlflow.db'}",
+        "--backend-store-uri", sqlite_url(home.mlflow / "mlflow.db"),
         "--default-artifact-root", (home.mlflow / "artifacts").as_uri(),
     ]  # fmt: skip
 

@@ -1,10 +1,9 @@
 """The home: the folder that holds everything melgraph makes from one library."""
 
+import errno
 import json
 import os
-import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from melgraph.storage.location import is_bucket
 # Format of the marker. In a home of format 1 or 2, a track is identified by the bytes of its file.
 FORMAT = 3
 MARKER = "melgraph.json"
-_UNUSABLE = re.compile(r"\?|%[0-9A-Fa-f]{2}")  # what the URL of a database gives another meaning
+# What a file system without symbolic links answers; which of them depends on the system.
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @dataclass(frozen=True)
@@ -94,21 +94,14 @@ class Home:
         """Create the folder, or open an existing home of the same library.
 
         Raises:
-            StorageError: the folder belongs to another library, uses another artifact store, is
-                not a melgraph home, or its path cannot be part of a URL.
+            StorageError: the folder belongs to another library, uses another artifact store,
+                or is not a melgraph home.
             NewerFormat: it was written by a newer version of melgraph.
             OlderFormat: it was written by an older one, and cannot be used any more.
         """
         existing = read_marker(self.root)
         if existing is not None:
             self._refuse_different(existing)
-        elif part := _UNUSABLE.search(str(self.root)):
-            raise StorageError(
-                f"the path of a home cannot contain {part[0]!r}: the databases of Dagster and "
-                "MLflow are opened by URL",
-                where=self.root,
-                remedy="choose another folder: --home FOLDER, or MELGRAPH_HOME",
-            )
         elif self.root.exists() and _holds_more_than_specs(self.root):
             raise StorageError(
                 "the folder is not empty and is not a melgraph home",
@@ -123,8 +116,7 @@ class Home:
             )
         link = self.root / "library"  # pages link to the recordings by relative paths
         if not is_bucket(self.library) and not link.is_symlink():
-            with suppress(FileExistsError):  # another process was faster
-                link.symlink_to(self.library, target_is_directory=True)
+            symlink_if_possible(link, self.library)
         return self
 
     def _refuse_different(self, existing: Mapping[str, Any]) -> None:
@@ -220,6 +212,21 @@ def enclosing_home(path: Path) -> Home | None:
         if (folder / MARKER).is_file():
             return open_home(folder)
     return None
+
+
+def symlink_if_possible(link: Path, folder: str) -> None:
+    """Create a symbolic link to a folder, unless the file system has none, as exFAT and FAT.
+
+    Without the link, recordings can be played on pages that `melgraph ui` serves, but not on pages
+    opened from disk.
+    """
+    try:
+        link.symlink_to(folder, target_is_directory=True)
+    except FileExistsError:  # another process was faster
+        pass
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
 
 
 def write_aside(path: Path, data: bytes) -> None:

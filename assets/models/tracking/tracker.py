@@ -36,6 +36,7 @@ from melgraph.assets.models.tracking.runs import (
 from melgraph.assets.models.trained_model import CURVES_PICTURE, TrainedModel
 from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.home import Home
+from melgraph.storage.urls import sqlite_url
 
 EXPERIMENT = "melgraph"
 # With MLflow's own defaults, a server that does not answer would delay a training for minutes.
@@ -350,7 +351,7 @@ class _Training:
 
 
 def _home_uri(home: Home) -> str:
-    return f"sqlite:///{home.mlflow / 'mlflow.db'}"
+    return sqlite_url(home.mlflow / "mlflow.db")
 
 
 @contextmanager
