@@ -2,8 +2,8 @@
 
 In the URL of a database `?` begins options and `%41` is a letter. Dagster and MLflow write such
 URLs, or take them apart, without quoting. They are therefore given the path of a symbolic link
-without these characters. A disk that has no links can hold the home all the same, because the link lies in
-the folder of temporary files.
+without these characters. It lies in the folder of temporary files, because the disk of the home may
+have no links.
 """
 
 import hashlib
