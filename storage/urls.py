@@ -21,8 +21,8 @@ _SPECIAL = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 def sqlite_url(database: Path) -> str:
     """The URL with which SQLAlchemy opens an SQLite database.
 
-    >>> sqlite_url(Path("/home/me/music.db"))
-    'sqlite:////home/me/music.db'
+    >>> sqlite_url(Path("/srv/music/mlflow.db"))
+    'sqlite:////srv/music/mlflow.db'
 
     Raises:
         StorageError: as `unquoted_path`.
