@@ -78,7 +78,7 @@ DUPLICATES = Stage(
 )
 DATASETS = Stage(
     "datasets",
-    3,
+    4,
     "dataset.datasets",
     "dataset",
     files=("tracks.parquet", "spec.json"),

@@ -20,8 +20,14 @@ from melgraph.assets.dataset.labels import (
     exclusion_reasons,
     why_unusable,
 )
+from melgraph.assets.dataset.retagged import copies_with_other_metadata, read_parent
 from melgraph.assets.dataset.snapshot import TABLE, Snapshot, artist_caution
-from melgraph.assets.dataset.splits import SplitAssignment, assign_splits
+from melgraph.assets.dataset.splits import (
+    SPLIT_ANEW,
+    SPLIT_ANEW_SENTENCE,
+    SplitAssignment,
+    assign_splits,
+)
 from melgraph.assets.library.live import STATE, library_state, state_of
 from melgraph.assets.library.tracks import Tracks
 from melgraph.assets.materialize import (
@@ -52,9 +58,11 @@ def plan_dataset(context: Context, name: str) -> Spec:
     inputs = (*tracks, *one_recording.duplicates_reference(store))
     spec = DATASETS.spec(name, inputs, config, config["seed"])
     last = store.current(DATASETS.name, name)
-    if last is None or config["split"] == "official" or not _keeps_splits(last.record.spec, spec):
+    if last is None or config["split"] == "official":
         return spec
     before = last.record.spec
+    if not _keeps_splits(before, spec):
+        return _split_anew(before, spec)
     inputs_before = {reference for reference in before.inputs if not DATASETS.owns(reference)}
     same_lists = before.config["metadata"] == config["metadata"]
     same_state = state_of(before.config) == state_of(config)
@@ -68,17 +76,29 @@ def _keeps_splits(before: Spec, now: Spec) -> bool:
 
     This is so if only the library and the lists, which grow with it, have changed.
     """
-    may_change = (*STATE, "metadata")
-    fixed = [
-        {k: v for k, v in spec.config.items() if k not in may_change} for spec in (before, now)
-    ]
-    return before.stage == now.stage and fixed[0] == fixed[1]
+    return before.stage == now.stage and _choices(before) == _choices(now)
+
+
+def _split_anew(before: Spec, now: Spec) -> Spec:
+    """The spec of a snapshot without a parent. It says so, unless the user chose another split."""
+    rules = "grouping_rules"
+    others = [{k: v for k, v in _choices(spec).items() if k != rules} for spec in (before, now)]
+    if others[0] != others[1]:
+        return now
+    return replace(now, config={**now.config, SPLIT_ANEW: "other grouping rules"})
+
+
+def _choices(spec: Spec) -> dict[str, Any]:
+    """What decides the split, apart from the library and the lists."""
+    changing = (*STATE, "metadata", SPLIT_ANEW)
+    return {key: value for key, value in spec.config.items() if key not in changing}
 
 
 def write_dataset(store: ArtifactStore, work: Work) -> None:
     """Write one row per track: its labels, its group, and its split or why it has none."""
     config = work.spec.config
     table, other_files = _candidates(store, work.spec)
+    copies = copies_with_other_metadata(table, other_files)
     collection = annotations(store.home, work.spec.partition, config, table, other_files)
     clusters = one_recording.input_clusters(store, work.spec)
     table = add_labels(table, collection.rows).with_columns(
@@ -86,12 +106,12 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
     )
     grouping = group_rows(table, collection.rows, config)
     groups = grouping.groups
-    parent = _parent_splits(store, work.spec)
-    excluded = exclusion_reasons(collection.rows)
+    parent = read_parent(Snapshot.inputs_of(store, work.spec), table, collection.rows)
+    excluded = exclusion_reasons(table, collection.rows, parent)
     assignment = assign_splits(table, groups, excluded, config, parent)
     splits, reasons = assignment.splits, assignment.reasons
     if config["split"] != "official":  # a published split stays unchanged
-        one_recording.leave_out_repeats(table, splits, reasons, parent)
+        one_recording.leave_out_repeats(table, splits, reasons, parent.splits)
     unusable = assignment.unusable or why_unusable(table, splits, config)
     table = _snapshot_table(table, grouping, assignment, multi_label=config["multi_label"])
     write_table(table, work.folder / TABLE)
@@ -99,6 +119,8 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
         **_counts(table),
         **grouping_facts(grouping, splits),
         left_out=one_recording.count_reasons(reasons),
+        copies_with_other_metadata=copies,
+        split_anew=config.get(SPLIT_ANEW),
         batches_not_searched=one_recording.batches_not_searched(store, work.spec),
         leaks=_count_leaks(splits, groups),
         policy=config["split"],
@@ -107,14 +129,6 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
         collection=collection_facts(config, collection, assignment),
     )
     (work.folder / "spec.json").write_text(json.dumps(dict(config), indent=1, sort_keys=True))
-
-
-def _parent_splits(store: ArtifactStore, spec: Spec) -> dict[str, str | None]:
-    """Track id -> its split in the parent snapshot; empty if there is no parent."""
-    splits: dict[str, str | None] = {}
-    for parent in Snapshot.inputs_of(store, spec):
-        splits = parent.splits()
-    return splits
 
 
 def _snapshot_table(
@@ -184,8 +198,9 @@ def datasets(context: AssetExecutionContext, home: HomeResource) -> MaterializeR
     artist or one recording always stay in the same split, however the artist is spelled; the column
     `grouped_by` says what connects a track to others. Where the artist is not known, the names of
     files and folders are used. In validation and test, each recording counts once. Tracks stay in
-    their split in later snapshots. A published split is used unchanged, except that tracks which
-    would leak into its test part are left out.
+    their split in later snapshots, also if their file metadata changes; a track that it connects to
+    another split is left out. A published split is used unchanged, except that tracks which would
+    leak into its test part are left out.
     """
     return materialize(context, home, DATASETS)
 
@@ -217,6 +232,8 @@ def show(artifact: Artifact) -> Metadata:
         )
     if caution := artist_caution(facts):
         metadata["caution"] = caution
+    if facts["split_anew"]:
+        metadata["split anew"] = SPLIT_ANEW_SENTENCE
     if facts["batches_not_searched"]:
         metadata["track batches not searched for duplicates"] = facts["batches_not_searched"]
     if facts["unusable"]:

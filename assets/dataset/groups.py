@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 if TYPE_CHECKING:
-    from melgraph.ml.recordings.grouping import Grouping
+    from melgraph.ml.recordings.grouping import GroupedTrack, Grouping
 
 GROUPING = "grouping"  # a key of the facts of a snapshot
 MOST_EXAMPLES = 20  # names in the facts
@@ -22,21 +22,12 @@ def group_rows(table: pl.DataFrame, rows: Sequence[Any], config: Mapping[str, An
         rows: the `ml.collections.base.Row` of each track, or None.
         config: the configuration of the dataset.
     """
-    from melgraph.ml.recordings.grouping import GroupedTrack, group_tracks
+    from melgraph.ml.recordings.grouping import group_tracks
     from melgraph.ml.specs.dataset import DatasetSpec
 
-    columns = table.select("path", "artists", "album", "title", "duplicate_cluster").iter_rows()
     tracks = [
-        GroupedTrack(
-            path,
-            tuple(artists or ()),
-            album,
-            title,
-            row.artist if row else None,
-            row.group if row else None,
-            recording,
-        )
-        for (path, artists, album, title, recording), row in zip(columns, rows, strict=True)
+        grouped_track(track, row)
+        for track, row in zip(table.iter_rows(named=True), rows, strict=True)
     ]
     key = "guess_groups"
     return group_tracks(
@@ -45,6 +36,26 @@ def group_rows(table: pl.DataFrame, rows: Sequence[Any], config: Mapping[str, An
         labels=set(table["labels"].explode().drop_nulls().to_list()),
         folders=config["labels"] not in _PUBLISHED,
         guesses=config.get(key, DatasetSpec.model_fields[key].default),
+    )
+
+
+def grouped_track(track: Mapping[str, Any], row: Any) -> "GroupedTrack":
+    """A track as the rules see it.
+
+    Args:
+        track: `path`, `artists`, `album` and `title`, and `duplicate_cluster` if it is known.
+        row: the `ml.collections.base.Row` of the track, or None.
+    """
+    from melgraph.ml.recordings.grouping import GroupedTrack
+
+    return GroupedTrack(
+        track["path"],
+        tuple(track["artists"] or ()),
+        track["album"],
+        track["title"],
+        row.artist if row else None,
+        row.group if row else None,
+        track.get("duplicate_cluster"),
     )
 
 

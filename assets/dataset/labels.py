@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from melgraph.assets.context import Context
+from melgraph.assets.dataset.retagged import ParentSplits
 from melgraph.assets.dataset.snapshot import LEARNED_AS
 from melgraph.assets.dataset.splits import SplitAssignment
 from melgraph.assets.library.live import library_files, live_tracks
@@ -119,13 +120,19 @@ def add_labels(table: pl.DataFrame, rows: Sequence[Any]) -> pl.DataFrame:
     )
 
 
-def exclusion_reasons(rows: Sequence[Any]) -> list[str | None]:
-    """Why a track is excluded before the split: it has no row, no label, or the row excludes it."""
+def exclusion_reasons(
+    table: pl.DataFrame, rows: Sequence[Any], parent: ParentSplits
+) -> list[str | None]:
+    """Why a track is excluded before the split: it has no row, no label, or the row excludes it.
+
+    A track that the parent snapshot left out, because it bridged two splits since it was retagged,
+    stays left out: it may not come back on the other side.
+    """
     return [
         "not in the lists of the collection"
         if row is None
-        else row.reason or (None if row.labels else "no label")
-        for row in rows
+        else row.reason or (parent.bridging.get(track_id) if row.labels else "no label")
+        for track_id, row in zip(table["track_id"], rows, strict=True)
     ]
 
 

@@ -6,7 +6,14 @@ from typing import Any
 
 import polars as pl
 
+from melgraph.assets.dataset.retagged import ParentSplits
 from melgraph.ml.specs.base import SPLITS
+
+SPLIT_ANEW = "split_anew"  # a key of the configuration, and of the facts
+SPLIT_ANEW_SENTENCE = (
+    "the snapshot before was grouped by other rules, so that its splits may leak: all tracks were "
+    "split anew, and results on the two snapshots cannot be compared"
+)
 
 
 @dataclass
@@ -35,7 +42,7 @@ def assign_splits(
     groups: Any,
     reasons: list[str | None],
     config: Mapping[str, Any],
-    parent: Mapping[str, str | None],
+    parent: ParentSplits,
 ) -> SplitAssignment:
     """Split the rows of a table by the split policy of the configuration.
 
@@ -44,7 +51,7 @@ def assign_splits(
         groups: int64 `[track]`, the component of each track.
         reasons: why a track is excluded before the split; None for all others.
         config: the configuration of the dataset.
-        parent: track id -> split in the parent snapshot.
+        parent: the splits of the parent snapshot.
     """
     from melgraph.ml.splits.label_classes import remove_small_classes
 
@@ -80,7 +87,7 @@ def _split_by_fractions(
     table: pl.DataFrame,
     groups: Any,
     config: Mapping[str, Any],
-    parent: Mapping[str, str | None],
+    parent: ParentSplits,
 ) -> None:
     from melgraph.ml.splits.assignment import grouped_split, random_split
 
@@ -92,7 +99,8 @@ def _split_by_fractions(
         track_ids=[ids[row] for row in rows],
         fractions={part: config[part] for part in SPLITS if config[part] > 0},
         seed=config["seed"],
-        parent=parent,
+        parent=parent.splits,
+        regrouped=parent.regrouped,
     )
     _store_result(assignment, rows, result)
 
@@ -103,7 +111,7 @@ def _split_by_lists(
     table: pl.DataFrame,
     groups: Any,
     config: Mapping[str, Any],
-    parent: Mapping[str, str | None],
+    parent: ParentSplits,
 ) -> None:
     """Only the lists decide; the parent snapshot is ignored."""
     from melgraph.ml.splits.published import published_split

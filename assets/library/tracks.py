@@ -36,6 +36,7 @@ SCHEMA: dict[str, Any] = {
     "genres": pl.List(pl.String),
     "cue_tracks": pl.Int32,  # tracks in a cue sheet of the file, at least 2; null without a sheet
 }
+METADATA = ("artist", "artists", "album", "title", "genre", "genres")  # the file metadata
 GOOD = pl.col("status") == "ok"
 FIRST_OF_ITS_TRACK = GOOD & pl.col("duplicate_of").is_null()
 

@@ -162,6 +162,12 @@ def group_tracks(
     )
 
 
+def gains_keys(before: GroupedTrack, now: GroupedTrack) -> bool:
+    """Whether a track may be connected to other tracks than before, by its metadata or its path."""
+    keys = [{join.key for join in _facts([one], [_credits(one)])} for one in (before, now)]
+    return before.path != now.path or not keys[1] <= keys[0]
+
+
 _GENRES = frozenset(map(spelling_key, TCON.GENRES))
 
 

@@ -18,10 +18,14 @@ comparable. The new tracks are left out ("bridges train and test"). `leakage` re
 components although their splits did not change: they turned out to belong together, so the results
 on the parent were measured with that leak. A check that demands no leaks then fails, as it should.
 To solve this, make a new snapshot without a parent.
+
+New file metadata can connect two components of the parent as well. Then the side with the most
+tracks whose metadata did not change keeps its tracks, and those of the other sides are left out
+("retagged: bridges train and test").
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +37,9 @@ from melgraph.ml.splits.quotas import Component, Quotas, place
 
 Labels = Sequence[str] | Sequence[tuple[str, ...]]
 """The class of each track, or the classes of each track if it may have several."""
+
+RETAGGED = "retagged: "
+"""How the reason begins if new metadata connects tracks of the parent in different splits."""
 
 TRAIN = "train"
 """The split that must have tracks of every class that another split has."""
@@ -105,6 +112,7 @@ def grouped_split(
     fractions: Mapping[str, float],
     seed: int,
     parent: Mapping[str, str | None] | None = None,
+    regrouped: Collection[str] = (),
 ) -> SplitResult:
     """Assign whole components to splits such that every split gets its quota of each class.
 
@@ -127,12 +135,14 @@ def grouped_split(
         seed: decides between components, and between splits, that are otherwise equal.
         parent: track id -> split in the parent snapshot. A track whose split is None is not
             frozen. Unknown ids are ignored.
+        regrouped: ids of tracks that are connected to others than in the parent, because their
+            metadata has changed.
 
     Raises:
         UserError: the fractions are invalid, or the parent has a split that they do not name.
         ValueError: labels, groups and ids differ in length, or an id is repeated.
     """
-    splits, reasons = _split(labels, groups, track_ids, fractions, seed, parent or {})
+    splits, reasons = _split(labels, groups, track_ids, fractions, seed, parent or {}, regrouped)
     return SplitResult(splits, reasons, "grouped", tuple(leakage(splits, groups)))
 
 
@@ -144,6 +154,7 @@ def random_split(
     fractions: Mapping[str, float],
     seed: int,
     parent: Mapping[str, str | None] | None = None,
+    regrouped: Collection[str] = (),
 ) -> SplitResult:
     """The policy `leaky`: assign tracks at random within each class, and ignore components.
 
@@ -151,7 +162,7 @@ def random_split(
     `grouped_split`; `groups` serves to list the leaks.
     """
     alone = np.arange(len(labels), dtype=np.int64)
-    splits, reasons = _split(labels, alone, track_ids, fractions, seed, parent or {})
+    splits, reasons = _split(labels, alone, track_ids, fractions, seed, parent or {}, regrouped)
     return SplitResult(splits, reasons, "leaky", tuple(leakage(splits, groups)))
 
 
@@ -162,6 +173,7 @@ def _split(
     fractions: Mapping[str, float],
     seed: int,
     parent: Mapping[str, str | None],
+    regrouped: Collection[str],
 ) -> tuple[tuple[str | None, ...], tuple[str | None, ...]]:
     """Splits and reasons per row; see `grouped_split`."""
     _check_arguments(labels, groups, track_ids, fractions)
@@ -182,6 +194,9 @@ def _split(
             reason = "bridges " + " and ".join(name for name in names if name in part.frozen)
             for row in newcomers:
                 reasons[row] = reason
+            changed = {row for row in part.rows if track_ids[row] in regrouped}
+            for row in _sides_to_leave(part.rows, changed - {*newcomers}, splits, names):
+                splits[row], reasons[row] = None, RETAGGED + reason
         elif part.frozen:
             for row in newcomers:
                 splits[row] = next(iter(part.frozen))
@@ -205,6 +220,25 @@ def _split(
             reasons[row] = f"belongs to tracks in {splits[row]}, and {TRAIN} has no {lacking}"
             splits[row] = None
     return tuple(splits), tuple(reasons)
+
+
+def _sides_to_leave(
+    rows: Sequence[int],
+    changed: Collection[int],
+    splits: Sequence[str | None],
+    names: Sequence[str],
+) -> list[int]:
+    """The rows of a component that lose their split, so that one side remains.
+
+    The side with the most unchanged tracks remains; of equal ones that with the most tracks, then
+    the first. Without a changed track, the parent itself leaks, and nothing changes.
+    """
+    if not changed:
+        return []
+    unchanged = Counter(splits[row] for row in rows if row not in changed)
+    tracks = Counter(splits[row] for row in rows)
+    side = max(names, key=lambda name: (unchanged[name], tracks[name], -names.index(name)))
+    return [row for row in rows if splits[row] not in (None, side)]
 
 
 def _sizes(

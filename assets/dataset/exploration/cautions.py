@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from melgraph.assets.dataset.groups import GROUPING
+from melgraph.assets.dataset.splits import SPLIT_ANEW, SPLIT_ANEW_SENTENCE
 
 DOMINANT = 0.5  # the share of a class above which one artist is a reason for a caution
 UNBALANCED = 3.0  # the size of the largest class, relative to the smallest, for a caution
@@ -47,6 +48,7 @@ def cautions(
     if used.height > 1:
         sentences += [*_balance(used), *_artists(used), *_recordings(features)]
     sentences += [*_groups(facts.get(GROUPING, {}), collection.height), *_several_labels(facts)]
+    sentences += [*_copies(facts), *([SPLIT_ANEW_SENTENCE] if facts.get(SPLIT_ANEW) else [])]
     sentences += _albums(collection)
     narrow = collection.filter(pl.col("sample_rate_hz") < sample_rate).height
     if 0 < narrow < collection.height:
@@ -135,6 +137,16 @@ def _groups(grouping: Mapping[str, Any], tracks: int) -> Iterator[str]:
             + (f", and {more} other series" if more else "")
             + "; if they are parts of one recording, put them into one folder or name their group "
             "in a table"
+        )
+
+
+def _copies(facts: Mapping[str, Any]) -> Iterator[str]:
+    copies = facts.get("copies_with_other_metadata", {})
+    if copies.get("tracks"):
+        used, other = copies["first"][0]
+        yield (
+            f"{copies['tracks']} track(s) have several paths with different file metadata; that of "
+            f"the first path is used, for example of {used!r} and not of {other!r}"
         )
 
 
