@@ -115,8 +115,8 @@ def test_the_side_with_the_unchanged_tracks_stays(library):  # noqa: F811
 
 
 def test_a_snapshot_of_other_grouping_rules_is_no_parent_and_says_so(
-    library,
-    monkeypatch,  # noqa: F811
+    library,  # noqa: F811
+    monkeypatch,
 ):
     first = library.snapshot()
     monkeypatch.setattr(grouping, "GROUPING_RULES", grouping.GROUPING_RULES + 1)
@@ -135,8 +135,8 @@ def test_a_snapshot_of_other_grouping_rules_is_no_parent_and_says_so(
 
 @pytest.mark.parametrize("same", [True, False])
 def test_a_track_at_two_paths_has_the_metadata_of_the_first_and_a_caution(
-    library,
-    same,  # noqa: F811
+    library,  # noqa: F811
+    same,
 ):
     copy = songs()[0] | {"path": "copies/000.wav"}
     copy |= {"duplicate_of": None} if same else {"artist": "Somebody", "artists": ["Somebody"]}
