@@ -90,7 +90,7 @@ DATASETS = Stage(
 )
 EXPLORATION_REPORTS = Stage(
     "exploration_reports",
-    2,
+    3,
     "dataset.exploration.reports",
     "exploration_report",
     files=("*.parquet", "*.png", "figures.json"),
@@ -99,6 +99,7 @@ EXPLORATION_REPORTS = Stage(
     job="exploration",
     kinds=("polars",),
     on_pages=True,
+    oldest_readable=3,
 )
 TRAINED_MODELS = Stage(
     "trained_models",

@@ -69,7 +69,7 @@ ACTIVE = [
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 ]
-# The jobs whose results depend on moved and deleted files, in the order in which data flows.
+# The jobs whose results depend on moved, retagged and deleted files, in the order of the data.
 FOLLOW_UPS = ("deduplication", "recommending", "publishing")
 
 
@@ -78,17 +78,17 @@ FOLLOW_UPS = ("deduplication", "recommending", "publishing")
     minimum_interval_seconds=30,
     default_status=DefaultSensorStatus.RUNNING,
     description="Groups new and changed files of the library into track batches and ingests them. "
-    "Updates duplicates, recommendations and pages if files were moved or deleted.",
+    "Updates duplicates, recommendations and pages if files were moved, retagged or deleted.",
 )
 def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorResult | SkipReason:
-    """Scan the library, record moved and deleted files, and request a run for each new batch.
+    """Scan the library, record what happened to known files, and request a run for each new batch.
 
     First, runs whose process has died are marked as failed, so that they hold up no new run.
 
     A file is ingested when its size and date are the same at two ticks in a row. If the process
     dies between the registration of a batch and the request of its run, the next tick requests it:
-    the catalogue holds the state, not a cursor. The cursor only says for which moved and deleted
-    files results were updated already.
+    the catalogue holds the state, not a cursor. The cursor only says for which moved,
+    retagged and deleted files results were updated already.
     """
     try:
         opened = home.open()
@@ -113,7 +113,9 @@ def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorRe
             return SkipReason(f"no file to ingest; results were not updated: {error}")
         if requests:
             names = ", ".join(sorted({str(request.job_name) for request in requests}))
-            context.log.info(f"files were moved or deleted; requesting {names}: {scan.sentence()}")
+            context.log.info(
+                f"files were moved, retagged or deleted; requesting {names}: {scan.sentence()}"
+            )
             return SensorResult(run_requests=requests)
         recorded = "; the catalogue was updated" if scan.affects_catalogued_files else ""
         return SkipReason(f"no file to ingest{recorded}: {scan.sentence()}")
@@ -127,7 +129,7 @@ def new_tracks(context: SensorEvaluationContext, home: HomeResource) -> SensorRe
 
 
 def _follow_changes(context: SensorEvaluationContext, opened: Context) -> list[RunRequest]:
-    """Requests that bring existing results up to date with moved and deleted files.
+    """Requests that bring existing results up to date with moved, retagged and deleted files.
 
     Each job waits until the one before it has ended, because it reads its result. The cursor is
     `<digest of the state of the library> <number of jobs requested for it>`.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from melgraph.ml import workers as workers_module
-from melgraph.ml.workers import default_workers, isolated_map
+from melgraph.ml.workers import default_workers, isolated_calls, isolated_map
 from tests.ml import crashing
 
 
@@ -27,6 +27,17 @@ def test_a_crash_a_hang_and_an_exit_cost_one_item_each_and_order_is_kept():
     assert by_item[5].hung
     assert "1 s" in by_item[5].lost
     assert by_item[9].lost == "its process ended with exit status 3"
+
+
+def test_calls_in_a_process_of_their_own_cost_one_item_each():
+    limit = {"time_limit": lambda item: 1.0 if item == 5 else 60.0}
+    with isolated_calls(crashing.answer, **limit) as call:
+        outcomes = [call(item) for item in (1, 3, 4, 5, 6)]
+    assert [outcome.value for outcome in outcomes] == [1, None, 16, None, 36]
+    assert outcomes[1].lost == "its process ended by SIGSEGV"
+    assert outcomes[3].hung
+    with isolated_calls(crashing.answer, **limit):
+        pass  # no call, no process
 
 
 def test_an_exception_of_the_function_is_raised_at_its_turn():

@@ -355,3 +355,38 @@ def test_an_artifact_put_in_anothers_place_is_refused(store, chain):
     with pytest.raises(ArtifactCorrupt, match="belongs to mel/batch-000001"):
         find_artifact(store, str(place / "a.bin"))
     assert any(str(place) in problem for problem in trace(store, chain["model"]).problems)
+
+
+def test_a_recording_that_was_retagged_is_as_recorded(store, chain):
+    """Its sound is found by its track id, at its path or where it has moved to."""
+    library = Path(store.home.library)
+    asked: list[str] = []
+
+    def identify(path: Path) -> str | None:
+        asked.append(path.name)
+        return ids.get(path.read_bytes())
+
+    ids = {
+        f"{name}, other metadata".encode(): recording(store, name).track_id
+        for name in ("blues/a.wav", "rock/b.wav")
+    }
+    assert trace(store, chain["model"], identify=identify).problems == []
+    assert asked == []  # only files with other bytes are asked
+    (library / "blues/a.wav").write_bytes(b"blues/a.wav, other metadata")
+    (library / "rock/b.wav").unlink()
+    (library / "there.wav").write_bytes(b"rock/b.wav, other metadata")
+
+    def locate(track_id: str) -> list[str]:
+        return ["there.wav"] if track_id == recordings["rock/b.wav"].track_id else []
+
+    sources = trace(store, chain["model"]).sources
+    recordings = {source.recording.path: source.recording for source in sources}
+    full_chain = trace(store, chain["model"], locate=locate, identify=identify)
+    retagged = {s.recording.path: s.place for s in full_chain.sources if s.retagged}
+    assert retagged == {"blues/a.wav": "blues/a.wav", "rock/b.wav": "there.wav"}
+    assert full_chain.problems == []
+    assert full_chain.lost == []
+    (library / "blues/a.wav").write_bytes(b"another sound")
+    assert trace(store, chain["model"], locate=locate, identify=identify).problems == [
+        f"{library}/blues/a.wav: {CHANGED}"
+    ]

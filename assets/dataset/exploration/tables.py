@@ -232,7 +232,7 @@ def quarantine_table(store: ArtifactStore, spec: Spec) -> tuple[pl.DataFrame, di
     counts = {
         "files": files.height,
         "quarantined": quarantined.height,
-        "same_bytes": good.height - good["track_id"].n_unique(),
+        "same_sound": good.height - good["track_id"].n_unique(),
     }
     return codes.sort("files", "code", descending=[True, False]), counts
 

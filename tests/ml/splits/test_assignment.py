@@ -152,6 +152,37 @@ class TestGroupedSplit:
         placed = {label for label, s in zip(labels, second.splits, strict=True) if s}
         assert placed == trained
 
+    @settings(deadline=None)
+    @given(
+        libraries,
+        st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), max_size=6),
+        st.integers(0, 3),
+    )
+    def test_new_metadata_moves_nobody_and_never_leaks(self, rows, new_edges, seed):
+        labels, groups, ids = unpack(rows)
+        first = grouped_split(labels, groups, track_ids=ids, fractions=FRACTIONS, seed=seed)
+        parent = dict(zip(ids, first.splits, strict=True))
+        edges = [(i % len(rows), j % len(rows)) for i, j in new_edges]
+        changed = {i for i, _ in edges}
+        joined = components(
+            len(rows), [*edges_from_keys([str(group) for _, group in rows]), *edges]
+        )
+        second = grouped_split(
+            labels, joined, track_ids=ids, fractions=FRACTIONS, seed=seed, parent=parent,
+            regrouped={ids[i] for i in changed},
+        )  # fmt: skip
+        assert second.leaks == ()
+        bridged = {leak.group for leak in leakage(first.splits, joined)}
+        for row, (before, after) in enumerate(zip(first.splits, second.splits, strict=True)):
+            assert after in (before, None)
+            if joined[row] not in bridged:
+                assert after == before
+            elif after is None:
+                assert second.reasons[row].startswith("retagged: bridges ")
+        for group in bridged:  # one side remains
+            members = [row for row in range(len(rows)) if joined[row] == group]
+            assert len({second.splits[row] for row in members} - {None}) == 1
+
     def test_bridge_is_left_out_and_the_parent_leak_is_reported(self):
         result = grouped_split(
             ["a"] * 5,
