@@ -42,12 +42,12 @@ class OlderFormat(StorageError):
 
     def __init__(
         self,
-        what: str = "an older melgraph made this home; its track ids change with file metadata",
+        what: str = "an older melgraph made this home, and this one cannot use it: its track ids "
+        "change with file metadata",
         *,
         where: object,
-        remedy: str = "start a new home, in another folder (--home FOLDER, or MELGRAPH_HOME) or in "
-        "this one after you have renamed it; to read the results of this home, use the melgraph "
-        "that made it",
+        remedy: str = "start a new home in another folder (--home FOLDER, or MELGRAPH_HOME), or "
+        "rename this folder and run again; the melgraph that made this home can still read it",
     ) -> None:
         super().__init__(what, where=where, remedy=remedy)
 

@@ -145,7 +145,12 @@ def test_a_home_of_an_older_melgraph_is_refused_and_stays_unchanged(
     before = below(home.root)
     error = refused(home, OlderFormat, "track ids change with file metadata")
     assert error.where == str(home.root / MARKER)
-    for words in ("--home FOLDER", "MELGRAPH_HOME", "renamed", "the melgraph that made it"):
+    for words in (
+        "--home FOLDER",
+        "MELGRAPH_HOME",
+        "rename this folder",
+        "the melgraph that made this home",
+    ):
         assert words in error.remedy
     with pytest.raises(OlderFormat):
         open_home(home.root)

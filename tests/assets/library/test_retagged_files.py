@@ -248,3 +248,15 @@ def test_a_library_in_a_bucket(bucket, tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_sound_of_a_file_that_is_gone_is_unknown(songs: Music) -> None:
     assert read_sound(LibraryPath(songs.home.open_library(), "gone.wav", 1)) is None
+
+
+def test_a_lost_catalogue_finds_the_new_metadata_again(songs: Music) -> None:
+    retag(songs.library / path_of("flac"), "Somebody")
+    songs.date(path_of("flac"))
+    songs.run()
+    before = files_of(songs)
+    songs.home.catalogue.unlink()
+    intake.restore(songs.store, songs.catalogue)
+    assert songs.run() == f"0 new, {len(before) - 1} with a new date only, 1 retagged"
+    assert songs.decoded == []
+    assert files_of(songs) == before
