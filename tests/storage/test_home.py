@@ -149,7 +149,7 @@ def test_a_home_of_an_older_melgraph_is_refused_and_stays_unchanged(
         "--home FOLDER",
         "MELGRAPH_HOME",
         "rename this folder",
-        "the melgraph that made this home",
+        "can still read it",
     ):
         assert words in error.remedy
     with pytest.raises(OlderFormat):
