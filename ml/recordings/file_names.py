@@ -150,7 +150,7 @@ def artist_and_title(path: str, ignored: AbstractSet[str] = frozenset()) -> list
     """
     _, stem = folder_and_stem(path)
     parts = [part.replace("_", " ").strip() for part in _DASH.split(stem)]
-    while len(parts) > 1 and not _WORDS.search(parts[0]):
+    while len(parts) > 1 and _says_nothing(parts[0]):
         parts = parts[1:]
     parts = [part for part in parts if _WORDS.search(part)]
     if len(parts) < 2:
@@ -160,6 +160,11 @@ def artist_and_title(path: str, ignored: AbstractSet[str] = frozenset()) -> list
         # "01. Artist" has a number; "50 Cent" and "2 Unlimited" are names.
         names = [numbered[1]] if re.match(r"\d+[.)\]]", parts[0]) else [*names, numbered[1]]
     return [(name, parts[-1]) for name in names if _means_something(name, ignored)]
+
+
+def _says_nothing(part: str) -> bool:
+    """Whether the first part of a file's name is a number or "Various Artists"."""
+    return not _WORDS.search(part) or spelling_key(part) in placeholders.ARTISTS
 
 
 def folder_guess(

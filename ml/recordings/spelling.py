@@ -6,6 +6,7 @@ key. Letters of all scripts stay.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _ARTICLES = (
     "the", "a", "an", "die", "der", "das", "les", "le", "la", "los", "las", "el", "il", "gli",
@@ -23,6 +24,7 @@ _SYMBOLS = str.maketrans({"$": "s", "!": "i", "@": "a"})
 _ACCENTS = range(0x300, 0x370)  # the block of combining marks of Latin, Greek and Cyrillic letters
 
 
+@lru_cache(maxsize=1 << 16)  # a library names each artist many times
 def spelling_key(name: str) -> str:
     """The key of a name: lower-case letters and digits without accents and a leading article.
 
@@ -47,16 +49,19 @@ def spelling_keys(name: str) -> tuple[str, ...]:
     (('bjork', 'bjoerk'), ('davismiles', 'milesdavis'))
     """
     composed = unicodedata.normalize("NFKC", name).casefold()
-    spellings = [name, composed.translate(_UMLAUTS)]
+    spellings = [composed, composed.translate(_UMLAUTS)]
     if any(character.isalpha() for character in name):
         spellings.append(composed.translate(_SYMBOLS))
-    family, comma, given = name.partition(",")
+    family, comma, given = composed.partition(",")
     if comma and "," not in given and 0 < len(given.split()) <= 2 and 0 < len(family.split()) <= 2:
         spellings.append(f"{given} {family}")
-    return tuple(dict.fromkeys(key for spelling in spellings if (key := spelling_key(spelling))))
+    keys = map(spelling_key, dict.fromkeys(spellings))
+    return tuple(dict.fromkeys(key for key in keys if key))
 
 
 def _letters(text: str) -> str:
+    if text.isascii():
+        return "".join(filter(str.isalnum, text))
     decomposed = unicodedata.normalize("NFKD", text.translate(_LETTERS))
     return "".join(
         character

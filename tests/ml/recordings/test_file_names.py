@@ -125,6 +125,8 @@ def test_a_series_that_fills_a_folder_is_the_numbering_of_a_collection():
         ("Kettel - Album - 03 - Roygbiv.mp3", [("kettel", "roygbiv")]),
         ("some_band_-_some_song.mp3", [("some band", "some song")]),
         ("Maker__Song.ogg", [("maker", "song")]),
+        ("VA - Kettel - Roygbiv.mp3", [("kettel", "roygbiv")]),
+        ("Various Artists - Roygbiv.mp3", []),
         ("sunrise - 01.mp3", []),
         ("01 - Roygbiv.mp3", []),
         ("Track - Roygbiv.mp3", []),
