@@ -104,7 +104,8 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
     table = add_labels(table, collection.rows).with_columns(
         duplicate_cluster=pl.Series(map(clusters.get, table["track_id"]), dtype=pl.String)
     )
-    grouping = group_rows(table, collection.rows, config)
+    parents = Snapshot.inputs_of(store, work.spec)
+    grouping = group_rows(table, collection.rows, config, parents)
     groups = grouping.groups
     parent = read_parent(Snapshot.inputs_of(store, work.spec), table, collection.rows)
     excluded = exclusion_reasons(table, collection.rows, parent)

@@ -6,21 +6,30 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from melgraph.assets.dataset.snapshot import Snapshot
+
 if TYPE_CHECKING:
-    from melgraph.ml.recordings.grouping import GroupedTrack, Grouping
+    from melgraph.ml.recordings.grouping import GroupedTrack, Grouping, Parent
 
 GROUPING = "grouping"  # a key of the facts of a snapshot
 MOST_EXAMPLES = 20  # names in the facts
 _PUBLISHED = ("gtzan", "fma", "mtg_jamendo")  # collections whose folders name no artists
 
 
-def group_rows(table: pl.DataFrame, rows: Sequence[Any], config: Mapping[str, Any]) -> "Grouping":
+def group_rows(
+    table: pl.DataFrame,
+    rows: Sequence[Any],
+    config: Mapping[str, Any],
+    parents: Sequence[Snapshot] = (),
+) -> "Grouping":
     """Group the tracks of a dataset by the rules of `ml.recordings.grouping`.
 
     Args:
-        table: `path`, `artists`, `album`, `title`, `duplicate_cluster` and `labels` of each track.
+        table: `track_id`, `path`, `artists`, `album`, `title`, `duplicate_cluster` and `labels` of
+            each track.
         rows: the `ml.collections.base.Row` of each track, or None.
         config: the configuration of the dataset.
+        parents: the parent snapshot, if there is one.
     """
     from melgraph.ml.recordings.grouping import group_tracks
     from melgraph.ml.specs.dataset import DatasetSpec
@@ -36,6 +45,20 @@ def group_rows(table: pl.DataFrame, rows: Sequence[Any], config: Mapping[str, An
         labels=set(table["labels"].explode().drop_nulls().to_list()),
         folders=config["labels"] not in _PUBLISHED,
         guesses=config.get(key, DatasetSpec.model_fields[key].default),
+        parent=_parent(parents[0], table) if parents else None,
+    )
+
+
+def _parent(snapshot: Snapshot, table: pl.DataFrame) -> "Parent":
+    """What the parent snapshot decided about the tracks of a table."""
+    from melgraph.ml.recordings.grouping import PART, Parent
+
+    splits = snapshot.splits()
+    facts = snapshot.facts[GROUPING]
+    # A series of numbered files that was too large for parts of one recording stays separate, too.
+    series = {PART} if facts["n_numbered_series"] else set[str]()
+    return Parent(
+        [splits.get(track_id) for track_id in table["track_id"]], series | {*facts["dropped"]}
     )
 
 

@@ -89,6 +89,22 @@ class Join:
 
 
 @dataclass(frozen=True)
+class Parent:
+    """What the parent snapshot decided about the same tracks.
+
+    A library grows, and a group that was too large is not any more. The joins that were dropped
+    then stay dropped where they would connect earlier tracks of different splits.
+
+    Attributes:
+        splits: the split of each track in the parent snapshot; None for new tracks.
+        dropped: the evidence that was dropped there for some group.
+    """
+
+    splits: Sequence[str | None]
+    dropped: AbstractSet[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Grouping:
     """The groups of some tracks.
 
@@ -96,7 +112,8 @@ class Grouping:
         groups: int64 `[track]`, the group of each track, numbered from 0.
         evidence: for each track, what connects it to others, strongest first.
         artist_known: for each track, whether the list or the file metadata names its artist.
-        dropped: evidence -> tracks whose joins were dropped, because their group was too large.
+        dropped: evidence -> tracks whose joins were dropped, because their group was too large, or
+            was so in the parent snapshot.
         guessed_groups: number of groups that would fall apart without guesses.
         connected_pairs: pairs of artists in different groups of which one name contains the other
             with `&` or "and".
@@ -125,6 +142,7 @@ def group_tracks(
     labels: AbstractSet[str] = frozenset(),
     folders: bool = True,
     guesses: bool = True,
+    parent: Parent | None = None,
 ) -> Grouping:
     """Group tracks that must stay in one split.
 
@@ -134,6 +152,7 @@ def group_tracks(
         labels: the labels of the dataset. A folder or file with such a name is no artist.
         folders: whether folders may name artists; False for the layout of a published collection.
         guesses: whether to use the names of files and folders.
+        parent: what the parent snapshot decided; None if there is none.
     """
     ignored = {spelling_key(label) for label in labels} | _GENRES
     credits = [_credits(track) for track in tracks]
@@ -149,7 +168,8 @@ def group_tracks(
         if folders:
             joins += _artists_in_folders(unknown, label_level, ignored)
     joins += _possible(credits, joins)
-    kept, dropped = _within_limit(len(tracks), joins)
+    parent = parent or Parent((None,) * len(tracks))
+    kept, dropped = _drop_weak_joins(len(tracks), joins, parent)
     groups = _components(len(tracks), kept)
     return Grouping(
         groups,
@@ -238,7 +258,9 @@ def _components(n: int, joins: Sequence[Join]) -> NDArray[np.int64]:
     return components(n + len(numbers), edges)[:n]
 
 
-def _within_limit(n: int, joins: list[Join]) -> tuple[list[Join], dict[str, int]]:
+def _drop_weak_joins(
+    n: int, joins: list[Join], parent: Parent
+) -> tuple[list[Join], dict[str, int]]:
     """The joins that connect tracks and were not dropped; and dropped evidence -> its tracks."""
     dropped: dict[str, int] = {}
     sharing = _rows_by_key(joins)
@@ -247,13 +269,28 @@ def _within_limit(n: int, joins: list[Join]) -> tuple[list[Join], dict[str, int]
         groups = _components(n, joins)
         sizes = np.bincount(groups, minlength=1)
         large = (sizes > LARGEST_SHARE * n) & (sizes >= MIN_LARGE)
-        if not large.any():
-            break
-        weak = {join for join in joins if join.evidence == evidence and large[groups[join.row]]}
+        rows = set(np.flatnonzero(large[groups]).tolist())
+        if evidence in parent.dropped:
+            rows |= _divided(n, joins, parent.splits)
+        weak = {join for join in joins if join.evidence == evidence and join.row in rows}
         if weak:
             dropped[evidence] = len({join.row for join in weak})
             joins = [join for join in joins if join not in weak]
     return joins, dropped
+
+
+def _divided(n: int, joins: Sequence[Join], splits: Sequence[str | None]) -> set[int]:
+    """The earlier tracks that are connected among each other, but are in different splits."""
+    groups = _components(n, [join for join in joins if splits[join.row] is not None])
+    in_group: dict[int, set[str]] = {}
+    for group, split in zip(groups.tolist(), splits, strict=True):
+        if split is not None:
+            in_group.setdefault(group, set()).add(split)
+    return {
+        row
+        for row, (group, split) in enumerate(zip(groups.tolist(), splits, strict=True))
+        if split is not None and len(in_group[group]) > 1
+    }
 
 
 def _evidence(n: int, joins: Sequence[Join]) -> tuple[tuple[str, ...], ...]:

@@ -119,9 +119,8 @@ def _groups(grouping: Mapping[str, Any], tracks: int) -> Iterator[str]:
         )
     for evidence, dropped in grouping["dropped"].items():
         yield (
-            f"{dropped} tracks were connected by weak evidence ({evidence}) to a group that was "
-            "too large; these connections were dropped, so related tracks may be on both sides of "
-            "the split"
+            f"weak connections ({evidence}) of {dropped} tracks were dropped, because their group "
+            "was too large or already divided: related tracks may be on both sides of the split"
         )
     if pairs := grouping["connected_pairs"]:
         names = ", ".join(f"{one!r} and {other!r}" for one, other in pairs[:MOST_NAMES])

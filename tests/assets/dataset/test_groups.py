@@ -139,3 +139,20 @@ def test_tracks_with_several_genres_are_counted(library):
     snapshot = library.snapshot()
     assert snapshot.facts["collection"]["several_labels"] == 5
     assert table_of(snapshot)["genres"].list.len().to_list().count(2) == 5
+
+
+def test_a_growing_library_joins_no_earlier_tracks_of_different_splits(library):
+    """Twelve numbered files were a collection; in a larger folder they look like parts."""
+    numbered = [song(f"jazz/mine-{n:02d}.mp3") for n in range(12)]
+    few = [one for one in FILLERS if not one["path"].startswith("jazz")][:12]
+    library.add(rows([*numbered, *few, *FILLERS[25:31]]))
+    first = library.snapshot()
+    assert first.facts["grouping"]["numbered_series"] == ["jazz/mine-00.mp3 (12 files)"]
+    splits = dict(table_of(first).select("path", "split").iter_rows())
+    assert len({splits[one["path"]] for one in numbered}) == 3
+    library.add(rows([one for one in FILLERS[31:] if one["path"].startswith("jazz")]))
+    second = library.snapshot()
+    assert first.reference in second.record.spec.inputs
+    now = dict(table_of(second).select("path", "split").iter_rows())
+    assert all(now[path] == split for path, split in splits.items())
+    assert second.facts["leaks"] == 0

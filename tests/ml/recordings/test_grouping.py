@@ -10,6 +10,7 @@ from melgraph.ml.recordings.grouping import (
     PART,
     RECORDING,
     GroupedTrack,
+    Parent,
     group_tracks,
 )
 
@@ -115,3 +116,21 @@ def test_names_with_an_ampersand_are_named_only_if_a_part_is_an_artist():
     grouping = group_tracks(tracks)
     assert grouping.groups.tolist() == [0, 1, 2, 3, 4]
     assert grouping.connected_pairs == (("Ada & Bob", "Ada"), ("Simon and Gar", "Gar"))
+
+
+def test_dropped_joins_stay_dropped_among_the_tracks_of_the_parent_snapshot():
+    """The library has grown, so that the chain is no longer too large a share of it."""
+    chain = [GroupedTrack(f"{n:05d}.mp3", (f"artist {n}", f"artist {n + 1}")) for n in range(30)]
+    grown = [*chain, *singles(100)]
+    assert len(set(group_tracks(grown).groups[:30].tolist())) == 1
+    splits = [("train", "test")[n % 2] for n in range(30)] + [None] * 100
+    parent = Parent(splits, frozenset({GUEST}))
+    grouping = group_tracks(grown, parent=parent)
+    assert len(set(grouping.groups[:30].tolist())) == 30
+    assert grouping.dropped == {GUEST: 29}
+    # A new track that connects both sides still does: the split leaves it out.
+    bridge = GroupedTrack("99999.mp3", ("artist 3", "artist 8"))
+    groups = group_tracks([*grown, bridge], parent=Parent([*splits, None], parent.dropped)).groups
+    assert groups[3] == groups[8] == groups[-1]
+    # Without dropped joins in the parent, a connection of two splits shows that it leaked.
+    assert len(set(group_tracks(grown, parent=Parent(splits)).groups[:30].tolist())) == 1
