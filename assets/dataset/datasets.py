@@ -107,7 +107,7 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
     parents = Snapshot.inputs_of(store, work.spec)
     grouping = group_rows(table, collection.rows, config, parents)
     groups = grouping.groups
-    parent = read_parent(Snapshot.inputs_of(store, work.spec), table, collection.rows)
+    parent = read_parent(parents, table, collection.rows)
     excluded = exclusion_reasons(table, collection.rows, parent)
     assignment = assign_splits(table, groups, excluded, config, parent)
     splits, reasons = assignment.splits, assignment.reasons
