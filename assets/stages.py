@@ -103,7 +103,7 @@ EXPLORATION_REPORTS = Stage(
 )
 TRAINED_MODELS = Stage(
     "trained_models",
-    2,
+    3,
     "models.trained_models",
     "trained_model",
     files=("checkpoint/*", "curves.parquet", "curves.png"),
@@ -117,7 +117,7 @@ TRAINED_MODELS = Stage(
 )
 EVALUATIONS = Stage(
     "evaluations",
-    2,
+    3,
     "models.evaluations",
     "evaluation",
     files=("*predictions.parquet", "*report.json", "*.png"),
@@ -180,7 +180,7 @@ EMBEDDINGS = Stage(
 )
 TAGS = Stage(
     "tags",
-    1,
+    2,
     "embeddings.tags",
     "tags",
     files=("tags.parquet",),
@@ -191,7 +191,7 @@ TAGS = Stage(
 )
 CLUSTER_REPORTS = Stage(
     "cluster_reports",
-    2,
+    3,
     "embeddings.clusters.reports",
     "cluster_report",
     files=("*.parquet", "figures.json", "*.png", "spectrograms-*.webp"),

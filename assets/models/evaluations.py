@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,13 @@ from melgraph.assets.models.evaluation import (
     REPORT,
     Evaluation,
 )
+from melgraph.assets.models.initial_weights import model_builder
+from melgraph.assets.models.seen_tracks import seen_rows, start_notes
 from melgraph.assets.models.tag_evaluations import figures_sentence, show_tags, write_tag_evaluation
 from melgraph.assets.models.targets import label_numbers, tag_matrix, targets_of
 from melgraph.assets.models.tracking.tracker import Tracker
 from melgraph.assets.models.trained_model import TrainedModel, device
-from melgraph.assets.models.trained_models import build_model, track_inputs
+from melgraph.assets.models.trained_models import track_inputs
 from melgraph.assets.models.wrong_answers import write_wrong_answers
 from melgraph.assets.partitions import partition_of
 from melgraph.assets.resources import HomeResource
@@ -64,6 +65,8 @@ def _mel_of_test_tracks(model: TrainedModel, inputs: Sequence[Reference]) -> tup
 def write_evaluation(store: ArtifactStore, work: Work) -> None:
     """Predict every test track, and write predictions, figures and the confusion matrix.
 
+    Test tracks that the initial weights of the model have seen are left out.
+
     If the test split is small, the experiment is also cross-validated over all tracks with grouped
     folds. This estimates the accuracy of the experiment, not of this one model. Models that predict
     tags have a chart of the tags instead of a confusion matrix, and no cross-validation.
@@ -74,15 +77,14 @@ def write_evaluation(store: ArtifactStore, work: Work) -> None:
     trained = TrainedModel.input_of(store, work.spec)
     model, meta = trained.load()
     classes: list[str] = meta["classes"]
-    table = snapshot.part(work.spec.config["part"])
+    table, notes = _unseen(trained, snapshot.part(work.spec.config["part"]), own_split=True)
     _register(store, work, snapshot)
     inputs = track_inputs(store, work.spec, trained.recipe)
     targets = targets_of(table, classes, tags=snapshot.multi_label)
     tracks = inputs.track_set(table, targets)
-    probabilities = predict_tracks(
-        model, tracks.arrays, aggregate=meta["aggregate"], device=device()
-    )
-    work.facts.update(split_policy=snapshot.policy, caution=snapshot.caution)
+    probabilities = predict_tracks(model, tracks.arrays, device=device())
+    cautions = [*filter(None, [snapshot.caution]), *notes]
+    work.facts.update(split_policy=snapshot.policy, caution="; ".join(cautions) or None)
     if snapshot.multi_label:
         train = tag_matrix(snapshot.part("train"), classes)
         figures = write_tag_evaluation(work, table, probabilities, tracks.labels, train, classes)
@@ -93,7 +95,23 @@ def write_evaluation(store: ArtifactStore, work: Work) -> None:
     wrong = write_wrong_answers(store, work, table, probabilities, tracks.labels, classes)
     work.facts.update(wrong=wrong, cross_validation=None)
     if figures["small_sample"]:
-        _write_cross_validation(work, trained.recipe, inputs, snapshot, classes)
+        _write_cross_validation(work, trained, inputs, classes)
+
+
+def _unseen(
+    trained: TrainedModel, table: pl.DataFrame, *, own_split: bool
+) -> tuple[pl.DataFrame, list[str]]:
+    """The tracks of a table that the initial weights of a model have not seen, and notes on them.
+
+    Args:
+        trained: the model; it was trained on the snapshot that the table is from.
+        table: rows of this snapshot.
+        own_split: whether the tracks are the test split of the snapshot; False for all its tracks.
+    """
+    store, training = trained.store, trained.spec
+    seen = seen_rows(store, training.inputs, trained.snapshot, table, own_split=own_split)
+    notes = start_notes(store, training, int(seen.sum()), table.height, "test tracks")
+    return table.filter(~seen), notes
 
 
 @dataclass(frozen=True)
@@ -162,21 +180,25 @@ def _write_predictions(
 
 
 def _write_cross_validation(
-    work: Work,
-    recipe: Mapping[str, Any],
-    inputs: TrackInputs,
-    snapshot: Snapshot,
-    classes: list[str],
+    work: Work, trained: TrainedModel, inputs: TrackInputs, classes: list[str]
 ) -> None:
-    """Cross-validate the experiment over all tracks, unless they are too few for its folds."""
-    table, folds = snapshot.used(), work.spec.config["folds"]
+    """Cross-validate the experiment over all tracks, unless they are too few for its folds.
+
+    Each fold starts from the initial weights of the experiment. Tracks that these weights have seen
+    are trained on but not predicted; if no track is left, there is no cross-validation.
+    """
+    table, folds = trained.snapshot.used(), work.spec.config["folds"]
     labels = label_numbers(table, classes)
     largest_class = int(np.bincount(labels).max())
     if not 2 <= folds <= min(table["group"].n_unique(), largest_class):
         return
+    unseen, _ = _unseen(trained, table, own_split=False)
+    eligible = table["track_id"].is_in(unseen["track_id"].to_list()).to_numpy()
+    if not eligible.any():
+        return
     tracks = inputs.track_set(table, labels)
-    probabilities = _predict_by_folds(work.spec, recipe, inputs.shape, tracks, table)
-    predictions = Predictions(table, probabilities, classes)
+    probabilities = _predict_by_folds(trained, folds, inputs, tracks, table, eligible)
+    predictions = Predictions(table.filter(eligible), probabilities[eligible], classes)
     figures = _write_predictions(work, predictions, table, FOLD_PREDICTIONS)
     write_json(work.folder / FOLD_REPORT, figures)
     estimates = {name: figures[name] for name in IN_FACTS}
@@ -184,21 +206,31 @@ def _write_cross_validation(
 
 
 def _predict_by_folds(
-    spec: Spec, recipe: Mapping[str, Any], shape: Any, tracks: Any, table: pl.DataFrame
+    trained: TrainedModel,
+    folds: int,
+    inputs: TrackInputs,
+    tracks: Any,
+    table: pl.DataFrame,
+    eligible: np.ndarray,
 ) -> np.ndarray:
-    """Float `[track, class]`: the predictions of each fold by a model trained on the others."""
+    """Float `[track, class]`: the predictions of each fold by a model trained on the others.
+
+    The models are made as that of the experiment was, with its initial weights and its settings.
+    """
     from melgraph.ml.specs.training import TrainingConfig
     from melgraph.ml.training.cross_validation import cross_validate
     from melgraph.ml.training.setup import TrainingSetup
 
+    recipe, spec = trained.recipe, trained.spec
     training = TrainingConfig.model_validate(recipe["training"])
-    n_classes = int(tracks.labels.max()) + 1
-    with progress_bar(spec.config["folds"] * training.epochs, "epochs", "folds") as bar:
+    n_classes = len(trained.classes)
+    with progress_bar(folds * training.epochs, "epochs", "folds") as bar:
         return cross_validate(
             TrainingSetup(tracks, training, seed=spec.seed or 0, device=device()),
             table["group"].to_numpy(),
-            build=partial(build_model, recipe, shape, n_classes=n_classes),
-            n_folds=spec.config["folds"],
+            build=model_builder(trained.store, spec, recipe, inputs.shape, n_classes=n_classes),
+            n_folds=folds,
+            eligible=eligible,
             progress=lambda fold, epoch: bar.update(),
         )
 

@@ -185,6 +185,8 @@ def _tags_against(evaluation: Evaluation, leader: Evaluation) -> dict[str, Any]:
     columns = [f"p_{name}" for name in tags]
     mine = evaluation.predictions().select("track_id", *columns)
     both = leader.predictions().join(mine, on="track_id", suffix="_mine", maintain_order="left")
+    if not both.height:
+        return _difference(None)
     return _difference(
         compare_tags(
             both.select(f"{name}_mine" for name in columns).to_numpy(),

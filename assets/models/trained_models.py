@@ -22,7 +22,8 @@ from melgraph.assets.materialize import (
     stage_asset,
     with_mlflow_run,
 )
-from melgraph.assets.models.initial_weights import weights_config, weights_inputs, weights_path
+from melgraph.assets.models.initial_weights import model_builder, weights_config, weights_inputs
+from melgraph.assets.models.seen_tracks import TRAINED_ON, seen_rows, start_notes
 from melgraph.assets.models.targets import targets_of
 from melgraph.assets.models.tracking.live import LiveRun
 from melgraph.assets.models.tracking.tracker import UNTRACKED, Tracker, UntrackedRuns
@@ -39,11 +40,12 @@ from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata
 from melgraph.assets.stages import REPRESENTATIONS, TRAINED_MODELS
 from melgraph.assets.ui import picture, progress_bar
+from melgraph.ml.errors import UserError
 from melgraph.ml.specs.experiment import for_tags
 from melgraph.ml.specs.model_input import InputSpec
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.home import Home
-from melgraph.storage.records import Spec
+from melgraph.storage.records import Reference, Spec
 from melgraph.storage.tables import write_table
 
 if TYPE_CHECKING:
@@ -59,7 +61,12 @@ SCORES = {  # of the epoch whose weights are written, by whether tracks have sev
 
 
 def plan_trained_model(context: Context, name: str) -> Spec:
-    """The training of an experiment on the current snapshot of its dataset."""
+    """The training of an experiment on the current snapshot of its dataset.
+
+    Raises:
+        UserError: the dataset or the experiment cannot be used, or the initial weights were trained
+            on every test track.
+    """
     experiment = context.specs.experiments[name]
     snapshot = usable_snapshot(context.store, experiment.dataset)
     if snapshot.multi_label:
@@ -67,13 +74,34 @@ def plan_trained_model(context: Context, name: str) -> Spec:
     batches = snapshot.used()["batch"].unique().to_list()
     representation = experiment.input.representation
     recipe = experiment.dump_for_version(mode="json")
+    initial_models = weights_inputs(context, recipe)
+    _check_test_tracks(snapshot, initial_models, name)
     inputs = (
         snapshot.reference,
         *input_references(context.store, batches, representation),
-        *weights_inputs(context, recipe),
+        *initial_models,
     )
     config = recipe | weights_config(context, recipe)
     return TRAINED_MODELS.spec(name, inputs, config, experiment.seed)
+
+
+def _check_test_tracks(
+    snapshot: Snapshot, initial_models: tuple[Reference, ...], name: str
+) -> None:
+    """Refuse initial weights that leave no test track on which the model could be evaluated."""
+    test = snapshot.part("test")
+    if not initial_models or not test.height:
+        return
+    if seen_rows(snapshot.store, initial_models, snapshot, test, own_split=True).all():
+        (initial_model,) = initial_models
+        raise UserError(
+            f"the initial weights, those of {initial_model.partition!r}, were trained on every "
+            f"test track of {snapshot.name!r}, or on tracks of the same groups",
+            where=f"experiment {name}: model.weights",
+            remedy=f"train {initial_model.partition!r} on the same dataset and snapshot (melgraph "
+            f"run --experiment {initial_model.partition}), or start from weights that were "
+            "trained on other artists",
+        )
 
 
 def track_inputs(store: ArtifactStore, spec: Spec, recipe: Mapping[str, Any]) -> TrackInputs:
@@ -113,19 +141,13 @@ def _train(store: ArtifactStore, work: Work, run: LiveRun, state: Path | None) -
     config = work.spec.config
     snapshot = Snapshot.input_of(store, work.spec)
     inputs = track_inputs(store, work.spec, config)
-    training_set = _track_set(inputs, snapshot, "train")
+    training_set = _track_set(inputs, snapshot, snapshot.part("train"))
     assert training_set is not None, "a usable dataset has training tracks"
-    validation_set = _track_set(inputs, snapshot, "validation")
+    validation_set, notes = _validation_set(store, work.spec, inputs, snapshot)
     training = TrainingConfig.model_validate(config["training"])
     with progress_bar(training.epochs, "epochs", "training") as bar:
         model, result = fit(
-            partial(
-                build_model,
-                config,
-                inputs.shape,
-                n_classes=len(snapshot.classes),
-                weights=weights_path(store, work.spec, config),
-            ),
+            model_builder(store, work.spec, config, inputs.shape, n_classes=len(snapshot.classes)),
             TrainingSetup(
                 training=training_set,
                 config=training,
@@ -140,6 +162,7 @@ def _train(store: ArtifactStore, work: Work, run: LiveRun, state: Path | None) -
     _write_checkpoint(work, model, snapshot, inputs)
     write_table(without_times(result.curves), work.folder / CURVES)
     (work.folder / CURVES_PICTURE).write_bytes(_curves_picture(result.curves))
+    result.notes.extend(notes)
     work.facts.update(_facts(result, training_set, validation_set, snapshot))
     work.run.update(
         device=device(),
@@ -173,9 +196,18 @@ def _facts(
     return facts
 
 
-def _track_set(inputs: TrackInputs, snapshot: Snapshot, split: str) -> "TrackSet | None":
-    """The tracks of a split with their targets; None if the split is empty."""
-    table = snapshot.part(split)
+def _validation_set(
+    store: ArtifactStore, spec: Spec, inputs: TrackInputs, snapshot: Snapshot
+) -> tuple["TrackSet | None", list[str]]:
+    """The validation tracks that the initial weights have not seen, and notes about the weights."""
+    table = snapshot.part("validation")
+    seen = seen_rows(store, spec.inputs, snapshot, table, own_split=True, parts=TRAINED_ON)
+    notes = start_notes(store, spec, int(seen.sum()), table.height, "validation tracks")
+    return _track_set(inputs, snapshot, table.filter(~seen)), notes
+
+
+def _track_set(inputs: TrackInputs, snapshot: Snapshot, table: pl.DataFrame) -> "TrackSet | None":
+    """The tracks of a table with their targets; None if the table is empty."""
     if not table.height:
         return None
     labels = targets_of(table, snapshot.classes, tags=snapshot.multi_label)
@@ -196,7 +228,7 @@ def _write_checkpoint(work: Work, model: Any, snapshot: Snapshot, inputs: TrackI
     description = {
         "classes": snapshot.classes,
         "input": inputs.describe(),
-        "aggregate": work.spec.config["aggregate"],
+        "aggregate": model.aggregate,
         "experiment": work.spec.partition,
         "version": work.spec.version,
     }
@@ -214,30 +246,6 @@ def _unlearned_tags(training_set: "TrackSet", classes: Sequence[str]) -> list[st
     present = set(np.flatnonzero(training_set.labels.any(axis=0)).tolist())
     absent = [name for number, name in enumerate(classes) if number not in present]
     return [f"no training track has {', '.join(absent)}"] if absent else []
-
-
-def build_model(
-    recipe: Mapping[str, Any], shape: Any, *, n_classes: int, weights: Path | None = None
-) -> Any:
-    """The untrained network of an experiment.
-
-    The initial weights are random, drawn with the seed of the recipe. If `weights` is given, all
-    weights but those of the head are loaded from this file or checkpoint folder.
-    """
-    from melgraph.ml import models
-
-    model = models.build(
-        recipe["model"]["architecture"],
-        shape,
-        n_classes=n_classes,
-        seed=recipe["seed"],
-        **recipe["model"]["options"],
-    )
-    if weights is not None:
-        from melgraph.ml.weights.initial import load_weights
-
-        load_weights(model, weights)
-    return model
 
 
 @contextmanager

@@ -8,7 +8,12 @@ import numpy as np
 import torch
 
 from melgraph.ml.errors import UserError
-from melgraph.ml.inference.tracks import EmbeddedTracks, embed_tracks
+from melgraph.ml.inference.tracks import (
+    EmbeddedTracks,
+    check_aggregate,
+    combine_segments,
+    embed_tracks,
+)
 from melgraph.ml.models.base import Classifier
 from melgraph.ml.models.mobilenet_v3 import RATE
 from melgraph.ml.models.tagger import Tagger
@@ -68,9 +73,10 @@ def described(model: Tagger) -> dict[str, Any]:
 def probabilities(
     model: Classifier, embedded: EmbeddedTracks, *, device: str = "cpu"
 ) -> np.ndarray:
-    """Class probabilities of embedded tracks: the mean over the segments of each track.
+    """Class probabilities of embedded tracks, from those of their segments.
 
     Sigmoids of a model of several labels a track, as tags do not exclude each other; else softmax.
+    The segments decide by mean or by vote, as the experiment of the model says (`model.aggregate`).
 
     Args:
         model: that embedded them, by its `embedding`.
@@ -79,15 +85,25 @@ def probabilities(
 
     Returns:
         float32 `[track, class]`.
+
+    Raises:
+        UserError: a vote on tags.
     """
+    check_aggregate(model.aggregate, multi_label=model.multi_label)
     if not len(embedded.segment_vectors):
         return np.zeros((0, model.n_classes), np.float32)
     model.eval()
     with torch.inference_mode():
         logits = model.classify(torch.from_numpy(embedded.segment_vectors).to(device)).double()
         scores = torch.sigmoid(logits) if model.multi_label else torch.softmax(logits, dim=1)
-    sums = np.add.reduceat(scores.cpu().numpy(), embedded.segment_offsets[:-1], axis=0)
-    return (sums / np.diff(embedded.segment_offsets)[:, None]).astype(np.float32)
+    of_segments, starts = scores.cpu().numpy(), embedded.segment_offsets[:-1]
+    winners = np.eye(model.n_classes)[of_segments.argmax(axis=1)]
+    return combine_segments(
+        np.add.reduceat(of_segments, starts, axis=0),
+        np.add.reduceat(winners, starts, axis=0),
+        np.diff(embedded.segment_offsets),
+        model.aggregate,
+    )
 
 
 def tag_waveforms(

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.inference.track_set import width_of
+from melgraph.ml.models.base import Aggregate as Aggregate
 from melgraph.ml.models.base import Classifier
 
-Aggregate = Literal["mean", "vote"]
 Pooling = Literal["mean", "max"]
 Progress = Callable[[int, int], None]  # (segments done, segments in all)
 EMBEDDING = "embedding"  # the input of the last layer
@@ -36,7 +36,7 @@ def predict_tracks(
     model: Classifier,
     arrays: Sequence[np.ndarray],
     *,
-    aggregate: Aggregate = "mean",
+    aggregate: Aggregate | None = None,
     batch_size: int = 32,
     max_segments: int | None = None,
     device: str = "cpu",
@@ -53,6 +53,7 @@ def predict_tracks(
             memory maps.
         aggregate: `mean` of the segments' probabilities; or `vote`, the share of segments that the
             class wins, where the mean decides between equals. Tags have no winner: `mean` alone.
+            None: as the experiment of the model says (`model.aggregate`).
         batch_size: segments per forward pass; with their length it bounds the memory used.
         max_segments: at most so many segments per track, evenly spread; None for all.
         device: torch device.
@@ -69,6 +70,7 @@ def predict_tracks(
     >>> predict_tracks(model, [np.zeros((100, 64)), np.zeros((50, 64))]).shape
     (2, 4)
     """
+    aggregate = aggregate or model.aggregate
     check_aggregate(aggregate, multi_label=model.multi_label)
     plan = _plan(arrays, model.shape.frames, max_segments)
     sums = np.zeros((len(arrays), model.n_classes), dtype=np.float64)
@@ -81,11 +83,26 @@ def predict_tracks(
             np.add.at(sums, plan.track[segments], probabilities)
             np.add.at(votes, (plan.track[segments], probabilities.argmax(axis=1)), 1.0)
             _report(progress, segments, plan)
-    n_segments = np.diff(plan.offsets)[:, None]
+    return combine_segments(sums, votes, np.diff(plan.offsets), aggregate)
+
+
+def combine_segments(
+    sums: np.ndarray, votes: np.ndarray, counts: np.ndarray, aggregate: Aggregate
+) -> np.ndarray:
+    """The probabilities of tracks from those of their segments: float32 `[track, class]`.
+
+    Args:
+        sums: float64 `[track, class]`: the sum of the segments' probabilities.
+        votes: float64 `[track, class]`: how many segments the class wins.
+        counts: int `[track]`: segments of each track.
+        aggregate: see `predict_tracks`.
+    """
+    n_segments = counts[:, None]
     means = sums / n_segments
     if aggregate == "vote":  # less than a vote of the mean, so that it decides between equals only
         means = (votes + means / 2) / (n_segments + 0.5)
-    return means.astype(np.float32)
+    combined: np.ndarray = means.astype(np.float32)
+    return combined
 
 
 def check_aggregate(aggregate: Aggregate, *, multi_label: bool) -> None:

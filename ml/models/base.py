@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.moments import PowerSums
+
+Aggregate = Literal["mean", "vote"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Classifier(nn.Module, ABC):
     architecture: str = ""  # the name in the registry, set by `ml.models.build`
     options: dict[str, object]  # the complete options, set by `ml.models.build`
     multi_label: bool = False  # whether the classes are tags, each predicted alone; set by training
+    aggregate: Aggregate = "mean"  # how segments decide for a track; set from the experiment
     any_length: bool = True  # whether crops may have other lengths than `shape.frames`
     learns_normalisation: bool = True  # whether training sets `mean` and `std` from its tracks
     embedding_dim: int  # set by the subclass

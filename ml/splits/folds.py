@@ -1,7 +1,8 @@
 """Assign tracks to cross-validation folds, by group, by track or by chunk."""
 
 import warnings
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
@@ -9,6 +10,26 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from melgraph.ml.errors import UserError
 
 Policy = Literal["group", "track", "chunk"]
+
+
+@dataclass(frozen=True)
+class Eligible:
+    """The tracks that may be held out. All others may still be trained on.
+
+    Initial weights that were trained on a track, or on another track of its group, know it already.
+
+    Attributes:
+        test: bool `[track]`: tracks that may be predicted.
+        validation: bool `[track]`: tracks that may choose the epoch.
+    """
+
+    test: np.ndarray
+    validation: np.ndarray
+
+    @classmethod
+    def all_of(cls, n_tracks: int) -> Self:
+        """Every track may be held out."""
+        return cls(np.ones(n_tracks, bool), np.ones(n_tracks, bool))
 
 
 def assign_folds(

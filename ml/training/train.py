@@ -75,7 +75,8 @@ def train(
     tracks, device = setup.training, setup.device
     model.multi_label = tracks.has_tags
     began = time.perf_counter()
-    decided_by = (setup.config.model_dump(), setup.seed, device, model.options, str(model.shape))
+    settings = (setup.config.model_dump(), model.options, model.aggregate)
+    decided_by = (*settings, setup.seed, device, str(model.shape))
     digest = fingerprint(model, tracks.arrays, tracks.labels, *decided_by)
     model.to(device)
     if model.learns_normalisation:

@@ -1,7 +1,7 @@
 """A trial: one repeat of one arm of a study, every fold of it trained and every track predicted."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -11,11 +11,11 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.inference.track_set import TrackSet
-from melgraph.ml.inference.tracks import Aggregate, predict_tracks
+from melgraph.ml.inference.tracks import predict_tracks
 from melgraph.ml.models.base import Classifier
 from melgraph.ml.specs.study import Trial
 from melgraph.ml.specs.training import TrainingConfig
-from melgraph.ml.splits.folds import assign_folds
+from melgraph.ml.splits.folds import Eligible, assign_folds
 from melgraph.ml.training.fitting import fit
 from melgraph.ml.training.loop import EpochReport
 from melgraph.ml.training.setup import TrainingSetup, check_one_label
@@ -56,6 +56,16 @@ class Fold:
     validation: np.ndarray
     test: np.ndarray
 
+    def only(self, eligible: Eligible | None, track_of: np.ndarray) -> "Fold":
+        """The fold whose held-out parts have eligible tracks only; None means all tracks."""
+        if eligible is None:
+            return self
+        return replace(
+            self,
+            validation=self.validation[eligible.validation[track_of[self.validation]]],
+            test=self.test[eligible.test[track_of[self.test]]],
+        )
+
 
 def run_trial(
     setup: TrainingSetup,
@@ -65,6 +75,7 @@ def run_trial(
     parts: Sequence[str | None],
     build: Callable[[], Classifier],
     n_classes: int,
+    eligible: Eligible | None = None,
     progress: Callable[[int, EpochReport], None] | None = None,
 ) -> TrialResult:
     """Train on each fold and predict the tracks that it holds out.
@@ -75,15 +86,17 @@ def run_trial(
     Args:
         setup: `training` holds all tracks with their labels, `config` is the recipe of the trial;
             each fold trains on a part of the tracks.
-        trial: how the tracks are split, and how a track is predicted from its segments.
+        trial: how the tracks are split.
         groups: int64 `[track]`: tracks of one group are never split by `split = "group"`.
         parts: of each track in the dataset's own split; used by `split = "dataset"`.
         build: a fresh model with initial weights.
         n_classes: of the dataset.
+        eligible: the tracks that may be held out; None for all. A fold that would predict none is
+            not trained.
         progress: called with (fold, epoch report).
 
     Raises:
-        UserError: the tracks cannot be split so, or a training raises it.
+        UserError: the tracks cannot be split so, no track may be held out, or a training raises it.
     """
     tracks = setup.training
     check_one_label(
@@ -92,17 +105,19 @@ def run_trial(
         where="dataset of the study",
         remedy="use a dataset of one label a track",
     )
-    aggregate: Aggregate = trial.recipe["aggregate"]
     units, track_of = tracks, np.arange(len(tracks))
     if trial.split == "chunk":
         units, track_of = cut_into_chunks(tracks, build().shape.frames)
         setup = replace(setup, config=same_crops(setup.config, len(tracks), len(units)))
-    folds = plan_folds(units, track_of, groups, parts, trial, setup.seed)
+    planned = plan_folds(units, track_of, groups, parts, trial, setup.seed)
+    restricted = [fold.only(eligible, track_of) for fold in planned]
+    folds = {number: fold for number, fold in enumerate(restricted) if len(fold.test)}
+    _check_held_out(folds)
     labels = shuffle(units.labels, setup.seed) if trial.shuffle_labels else units.labels
     result = TrialResult(np.full((len(tracks), n_classes), np.nan, np.float32))
     sums, counts = np.zeros((len(tracks), n_classes)), np.zeros(len(tracks))
     began = time.perf_counter()
-    for number, fold in enumerate(folds):
+    for number, fold in folds.items():
         training = TrackSet(units.take(fold.train).arrays, labels[fold.train], units.least_std)
         validation = units.take(fold.validation) if len(fold.validation) else None
         model, fitted = fit(
@@ -111,9 +126,7 @@ def run_trial(
             progress=None if progress is None else lambda r, n=number: progress(n, r),  # type: ignore[misc]
         )
         held_out = units.take(fold.test)
-        probabilities = predict_tracks(
-            model, held_out.arrays, aggregate=aggregate, device=setup.device
-        )
+        probabilities = predict_tracks(model, held_out.arrays, device=setup.device)
         np.add.at(sums, track_of[fold.test], probabilities)
         np.add.at(counts, track_of[fold.test], 1)
         result.curves.append(fitted.curves)
@@ -209,6 +222,16 @@ def same_crops(config: TrainingConfig, n_tracks: int, n_units: int) -> TrainingC
 def shuffle(labels: np.ndarray, seed: int) -> np.ndarray:
     """The labels in a random order."""
     return np.random.default_rng(seed).permutation(labels)
+
+
+def _check_held_out(folds: Mapping[int, Fold]) -> None:
+    if not folds:
+        raise UserError(
+            "the initial weights were trained on every track that would be held out, or on tracks "
+            "of the same groups",
+            where="model.weights of the arm",
+            remedy="start from weights that were trained on other artists, or from none",
+        )
 
 
 def _check_test_part(fold: Fold) -> None:

@@ -58,7 +58,8 @@ def save(folder: Path, model: Classifier, meta: dict) -> None:
 def load(folder: Path, device: str = "cpu") -> tuple[Classifier, dict]:
     """The model of `save`, in evaluation mode on `device`, and its meta.
 
-    It predicts what it was trained on: one class a track, or tags (`model.multi_label`).
+    It predicts what it was trained on: one class a track, or tags (`model.multi_label`); and its
+    segments decide for a track as its experiment says (`model.aggregate`).
 
     Raises:
         UserError: a file is missing, cut short, damaged, of a newer format, or does not belong to
@@ -79,6 +80,7 @@ def load(folder: Path, device: str = "cpu") -> tuple[Classifier, dict]:
     _check_keys(folder / WEIGHTS, model, weights)
     model.load_state_dict(weights)
     model.multi_label = description["format"] == TAG_FORMAT
+    model.aggregate = description["meta"].get("aggregate", "mean")
     return model.to(device).eval(), description["meta"]
 
 

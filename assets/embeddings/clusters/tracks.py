@@ -5,9 +5,10 @@ import polars as pl
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.library.tracks import GOOD, Tracks
 from melgraph.assets.materialize import inputs_of
-from melgraph.assets.stages import DATASETS, EMBEDDINGS, ENCODERS, MEL_SPECTROGRAMS, TRAINED_MODELS
+from melgraph.assets.models.seen_tracks import TRAINED_ON, seen_rows, training_snapshots
+from melgraph.assets.stages import MEL_SPECTROGRAMS
 from melgraph.storage.artifacts import ArtifactStore
-from melgraph.storage.records import Reference, Spec
+from melgraph.storage.records import Spec
 
 # A track is in a part: its split, or one of these.
 LEFT_OUT, OUTSIDE = "left out", "outside"
@@ -19,7 +20,8 @@ def report_tracks(store: ArtifactStore, spec: Spec, ids: list[str]) -> pl.DataFr
     """A row for each embedded track, in the order of `ids`.
 
     Columns: `track_id`, `path`, `artist`, `title`; `label`, `labels`, `group` and `split` of the
-    dataset; `heard`: whether the encoder was trained on the track; and `part`, which is one of
+    dataset; `heard`: whether the encoder was trained on the track, or with another dataset on a
+    track of the same group; and `part`, which is one of
 
     - the split of the track,
     - `left out`: the track is in no split, but it has a label that is a class of the dataset, or
@@ -29,13 +31,17 @@ def report_tracks(store: ArtifactStore, spec: Spec, ids: list[str]) -> pl.DataFr
     """
     snapshot = Snapshot.input_of(store, spec)
     dataset = snapshot.table().select(*_NAMES, "label", "labels", "group", "split")
+    seen = seen_rows(
+        store, spec.inputs, snapshot, dataset, own_split=True, parts=TRAINED_ON
+    )  # by another snapshot
+    seen_ids = set(dataset.filter(seen)["track_id"])
     table = pl.DataFrame({"track_id": ids}, schema={"track_id": pl.String})
     table = table.join(_names(store, spec), on="track_id", how="left", maintain_order="left")
     table = table.join(dataset, on="track_id", how="left", maintain_order="left", suffix="_dataset")
     table = table.with_columns(
         pl.coalesce(f"{name}_dataset", name).alias(name) for name in _NAMES[1:]
     )
-    training_ids = sorted(training_track_ids(store, spec))
+    training_ids = sorted(training_track_ids(store, spec) | seen_ids)
     of_a_class = pl.col("labels").list.eval(pl.element().is_in(snapshot.classes))
     table = table.with_columns(
         pl.col("track_id").is_in(training_ids).alias("heard"),
@@ -68,7 +74,7 @@ def training_track_ids(store: ArtifactStore, spec: Spec) -> set[str]:
     The training tracks of models that provided its initial weights are included.
     """
     track_ids: set[str] = set()
-    for reference in _training_snapshots(store, spec):
+    for reference in training_snapshots(store, spec.inputs):
         track_ids |= set(Snapshot.at(store, reference).track_ids("train"))
     return track_ids
 
@@ -76,21 +82,4 @@ def training_track_ids(store: ArtifactStore, spec: Spec) -> set[str]:
 def is_trained_on_dataset(store: ArtifactStore, spec: Spec) -> bool:
     """Whether the encoder of a report was trained on the dataset of the report."""
     dataset = Snapshot.input_of(store, spec).name
-    return dataset in {snapshot.partition for snapshot in _training_snapshots(store, spec)}
-
-
-def _training_snapshots(store: ArtifactStore, spec: Spec) -> set[Reference]:
-    """The dataset snapshots that any model behind the embeddings of a report was trained on."""
-    snapshots: set[Reference] = set()
-    visited: set[Reference] = set()
-    pending = [r for r in spec.inputs if EMBEDDINGS.owns(r)]
-    while pending:
-        reference = pending.pop()
-        if reference in visited:
-            continue
-        visited.add(reference)
-        inputs = store.get(reference).record.spec.inputs
-        pending += [r for r in inputs if ENCODERS.owns(r) or TRAINED_MODELS.owns(r)]
-        if TRAINED_MODELS.owns(reference):
-            snapshots |= {r for r in inputs if DATASETS.owns(r)}
-    return snapshots
+    return dataset in {s.partition for s in training_snapshots(store, spec.inputs)}

@@ -17,13 +17,13 @@ from melgraph.assets.dataset.datasets import usable_snapshot
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.library.inputs import input_references
 from melgraph.assets.materialize import note_threads
-from melgraph.assets.models.initial_weights import weights_config, weights_inputs, weights_path
+from melgraph.assets.models.initial_weights import model_builder, weights_config, weights_inputs
+from melgraph.assets.models.seen_tracks import TRAINED_ON, seen_rows, start_notes
 from melgraph.assets.models.targets import label_numbers
 from melgraph.assets.models.tracking.live import LiveRun, fold_prefix
 from melgraph.assets.models.tracking.tracker import UNTRACKED, Tracker, UntrackedRuns
 from melgraph.assets.models.trained_model import device, device_count
 from melgraph.assets.models.trained_models import (
-    build_model,
     resumable,
     track_inputs,
     without_times,
@@ -39,6 +39,7 @@ from melgraph.storage.tables import read_table, write_table
 from melgraph.storage.test_reads import register_read
 
 if TYPE_CHECKING:
+    from melgraph.ml.splits.folds import Eligible
     from melgraph.ml.training.loop import EpochReport
     from melgraph.ml.training.trials import TrialResult
 
@@ -49,8 +50,8 @@ def trial_spec(context: Context, trial: Trial, dataset: str, seed: int) -> Spec:
     """The spec of an arm with one seed, on the current snapshot of a dataset.
 
     Raises:
-        UserError, StorageError: the dataset is unusable, its representation was not computed, or
-            the initial weights are missing.
+        UserError, StorageError: the dataset is unusable, its representation was not computed, the
+            initial weights are missing, or they were trained on every track that it would hold out.
     """
     recipe = trial.recipe
     snapshot = usable_snapshot(context.store, dataset)
@@ -142,6 +143,7 @@ def _train(
     test_ids, run = snapshot.track_ids("test"), work.run.get("dagster")
     register_read(store.home, snapshot.reference, test_ids, spec.reference, "study", run)
     labels = label_numbers(table, snapshot.classes)
+    eligible = _eligible(store, spec, trial, snapshot, table)
     result = run_trial(
         TrainingSetup(
             training=inputs.track_set(table, labels),
@@ -154,16 +156,15 @@ def _train(
         trial=trial,
         groups=table["group"].to_numpy(),
         parts=table["split"].to_list(),
-        build=partial(
-            build_model,
-            {**trial.recipe, "seed": spec.seed or 0},
-            inputs.shape,
-            n_classes=len(snapshot.classes),
-            weights=weights_path(store, spec, trial.recipe),
+        build=model_builder(
+            store, spec, trial.recipe, inputs.shape, n_classes=len(snapshot.classes)
         ),
         n_classes=len(snapshot.classes),
+        eligible=eligible,
         progress=partial(_report_epoch, live, report),
     )
+    n_left_out = int((~eligible.test).sum())
+    result.notes += start_notes(store, spec, n_left_out, table.height, "held-out tracks")
     _write_result(work, table, labels, snapshot.classes, result)
     work.facts["crop_frames"] = inputs.shape.frames
     return result
@@ -176,6 +177,20 @@ def _report_epoch(
     live.log_epoch(epoch.row(tags=False), fold_prefix(fold))
     if report is not None:
         report()
+
+
+def _eligible(
+    store: ArtifactStore, spec: Spec, trial: Trial, snapshot: Snapshot, table: pl.DataFrame
+) -> "Eligible":
+    """The tracks that a trial may hold out: those that its initial weights have not seen."""
+    from melgraph.ml.splits.folds import Eligible
+
+    own_split = trial.split == "dataset"
+    seen = seen_rows(store, spec.inputs, snapshot, table, own_split=own_split)
+    trained_on = seen_rows(
+        store, spec.inputs, snapshot, table, own_split=own_split, parts=TRAINED_ON
+    )
+    return Eligible(test=~seen, validation=~trained_on)
 
 
 def _write_result(
