@@ -15,7 +15,7 @@ from melgraph.ml.inference.tagging import (
     tag_waveforms,
     tagger_file,
 )
-from melgraph.ml.inference.tracks import EmbeddedTracks, embed_tracks
+from melgraph.ml.inference.tracks import EmbeddedTracks, embed_tracks, predict_tracks
 from melgraph.ml.models import InputShape, build
 from melgraph.ml.specs import load_specs
 from melgraph.ml.specs.encoder import EncoderSpec, TaggerSpec, in_service
@@ -55,6 +55,17 @@ def test_a_track_is_the_mean_of_its_segments_sigmoids(folder):
     assert meta["classes"] == list(TAGS)
     assert meta["input"]["crop_s"] == 3.0
     assert meta["input"]["transform"]["sample_rate"] == 16000
+
+
+def test_the_segments_of_an_embedded_track_vote_as_those_of_a_predicted_one():
+    model = build("small_cnn", InputShape(1, 16, 20), n_classes=3, channels=(8, 8), seed=1)
+    model.aggregate = "vote"
+    rng = np.random.default_rng(3)
+    tracks = [rng.normal(0, 30, (n, 16)).astype(np.float32) for n in (60, 20, 100)]
+    by_embedding = probabilities(model, embed_tracks(model, tracks))
+    np.testing.assert_allclose(by_embedding, predict_tracks(model, tracks), atol=1e-6)
+    model.aggregate = "mean"
+    assert np.abs(predict_tracks(model, tracks) - by_embedding).max() > 0.01
 
 
 def test_a_scarce_remainder_is_not_heard_twice():
