@@ -6,6 +6,7 @@ import pytest
 from melgraph.ml.errors import UserError
 from melgraph.ml.inference.track_set import TrackSet
 from melgraph.ml.specs.study import Trial
+from melgraph.ml.splits.folds import Eligible
 from melgraph.ml.training import trials
 from melgraph.ml.training.setup import TrainingSetup
 from melgraph.ml.training.trials import cut_into_chunks, plan_folds, run_trial, same_crops
@@ -118,3 +119,21 @@ def test_a_stopped_trial_goes_on(tmp_path, monkeypatch):
             run(trial("group"), state=tmp_path)
     assert [path.name for path in calls] == ["fold0", "fold1"]
     assert run(trial("group"), state=tmp_path).probabilities.tobytes() == whole.tobytes()
+
+
+def test_only_eligible_tracks_are_held_out_and_folds_without_any_are_not_trained():
+    """The folds, their seeds and their training tracks stay those of a trial without the rule."""
+    some = GROUPS < 3
+    eligible = Eligible(test=some, validation=some)
+    every, found = (run(trial("group"), eligible=e) for e in (None, eligible))
+    predicted = ~np.isnan(found.probabilities[:, 0])
+    np.testing.assert_array_equal(predicted, some)
+    np.testing.assert_array_equal(found.probabilities[some], every.probabilities[some])
+    folds = plan_folds(TRACKS, np.arange(N), GROUPS, PARTS, trial("group"), 0)
+    assert len(found.curves) == sum(some[fold.test].any() for fold in folds)
+
+
+def test_no_eligible_track_is_a_user_error():
+    nothing = Eligible(test=np.zeros(N, bool), validation=np.zeros(N, bool))
+    with pytest.raises(UserError, match="initial weights were trained on every track"):
+        run(trial("dataset"), eligible=nothing)
