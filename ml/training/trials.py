@@ -29,7 +29,8 @@ class TrialResult:
 
     Attributes:
         probabilities: float32 `[track, class]`; NaN for tracks that no fold predicted.
-        curves: per fold, one mapping of figures per epoch.
+        folds: the numbers of the folds that were trained.
+        curves: for each of these, one mapping of figures per epoch.
         seconds: of all trainings.
         peak_memory_bytes: of the training that took most.
         parameters: of the model.
@@ -39,6 +40,7 @@ class TrialResult:
     """
 
     probabilities: np.ndarray
+    folds: list[int] = field(default_factory=list)
     curves: list[list[dict[str, Any]]] = field(default_factory=list)
     seconds: float = 0.0
     peak_memory_bytes: int = 0
@@ -129,6 +131,7 @@ def run_trial(
         probabilities = predict_tracks(model, held_out.arrays, device=setup.device)
         np.add.at(sums, track_of[fold.test], probabilities)
         np.add.at(counts, track_of[fold.test], 1)
+        result.folds.append(number)
         result.curves.append(fitted.curves)
         result.notes += [f"fold {number}: {note}" for note in fitted.notes]
         result.peak_memory_bytes = max(result.peak_memory_bytes, fitted.peak_memory_bytes)

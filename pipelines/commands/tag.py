@@ -6,6 +6,7 @@ import csv
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +19,10 @@ SUMMARY = "Predict the genres, instruments and moods of audio files."
 DESCRIPTION = """\
 Predict the tags (genre, instrument, mood or theme) of audio files with a
 published tagger, and print the most probable ones of each category. The files
-need not be part of a library. The exit status is 1 if a file cannot be tagged."""
+need not be part of a library. A file that is shorter than what the tagger takes
+is repeated until it fills that; the output says so. A file shorter than one
+second, or than a tenth of what the tagger takes, is refused. The exit status is
+1 if a file cannot be tagged."""
 EXAMPLES = """\
 examples:
   melgraph tag song.mp3
@@ -84,36 +88,46 @@ def run(options: Namespace) -> int:
     n_failed = 0
     with progress_bar(len(options.files), "files", "tagging") as bar:
         for name in options.files:
-            scores, problem = _predict(model, meta, Path(name))
-            n_failed += scores is None
+            answer = _predict(model, meta, Path(name))
+            n_failed += answer.scores is None
             with bar.external_write_mode(file=sys.stdout):
-                printer.add(name, scores, problem)
+                printer.add(name, answer)
             bar.update()
     return FILE_FAILED if n_failed else 0
 
 
-def _predict(
-    model: Any, meta: Mapping[str, Any], path: Path
-) -> tuple[np.ndarray | None, str | None]:
-    """The probabilities (float `[tag]`) of one file and None; or None and the reason."""
+@dataclass(frozen=True)
+class _Answer:
+    """The answer for one file.
+
+    Attributes:
+        scores: float `[tag]`, the probabilities; None if the file cannot be tagged.
+        caution: that the file is short, if it is.
+        problem: why the file cannot be tagged, if it cannot.
+    """
+
+    scores: np.ndarray | None = None
+    caution: str | None = None
+    problem: str | None = None
+
+
+def _predict(model: Any, meta: Mapping[str, Any], path: Path) -> _Answer:
     from melgraph.assets.models.trained_model import device
     from melgraph.ml.audio import BadAudio
-    from melgraph.ml.inference.model_input import input_of_file
+    from melgraph.ml.inference.short_clips import read_clip
     from melgraph.ml.inference.tagging import tag_waveforms
 
     try:
-        samples = input_of_file(path, meta["input"])
-        if not len(samples):
-            return None, "too-short: no samples"
-        return tag_waveforms(model, [samples], device=device())[0], None
+        clip = read_clip(path, meta["input"], model.shape.frames)
+        return _Answer(tag_waveforms(model, [clip.array], device=device())[0], clip.caution)
     except BadAudio as error:
-        return None, f"{error.code}: {error.reason}"
+        return _Answer(problem=f"{error.code}: {error.reason}")
     except OSError as error:
-        return None, f"unreadable: {error.strerror or error}"
+        return _Answer(problem=f"unreadable: {error.strerror or error}")
 
 
 class _Printer(Protocol):
-    def add(self, name: str, scores: np.ndarray | None, problem: str | None) -> None: ...
+    def add(self, name: str, answer: _Answer) -> None: ...
 
 
 class _TextPrinter:
@@ -123,14 +137,16 @@ class _TextPrinter:
         self._tags, self._top = tags, top
         print(title)
 
-    def add(self, name: str, scores: np.ndarray | None, problem: str | None) -> None:
+    def add(self, name: str, answer: _Answer) -> None:
         from melgraph.ml.inference.tagging import strongest
 
         print(f"\n{printable(name)}")
-        if scores is None:
-            print(f"  not tagged: {printable(problem)}")
+        if answer.scores is None:
+            print(f"  not tagged: {printable(answer.problem or '')}")
             return
-        for category, tags in strongest(scores, self._tags, most=self._top).items():
+        if answer.caution:
+            print(f"  caution: {answer.caution}")
+        for category, tags in strongest(answer.scores, self._tags, most=self._top).items():
             print(f"  {category:12}" + "   ".join(f"{tag} {score:.2f}" for tag, score in tags))
 
 
@@ -139,8 +155,9 @@ class _CsvPrinter:
 
     def __init__(self, tags: Sequence[str]) -> None:
         self._writer, self._n_tags = csv.writer(exact_output()), len(tags)
-        self._writer.writerow(["path", *tags, "problem"])
+        self._writer.writerow(["path", *tags, "caution", "problem"])
 
-    def add(self, name: str, scores: np.ndarray | None, problem: str | None) -> None:
+    def add(self, name: str, answer: _Answer) -> None:
+        scores = answer.scores
         values = [""] * self._n_tags if scores is None else [f"{v:.6f}" for v in scores]
-        self._writer.writerow([name, *values, problem or ""])
+        self._writer.writerow([name, *values, answer.caution or "", answer.problem or ""])

@@ -120,7 +120,7 @@ def write_trial(
     """
     with tracker.live_run(store, work) as run:
         result = _train(store, work, run, state, report)
-        curves = list(enumerate(result.curves))
+        curves = list(zip(result.folds, result.curves, strict=True))
         figures = {name: work.facts[name] for name in ("accuracy", "macro_f1")}
         work.run["mlflow"] = tracker.log_trial(
             store, work, curves, figures, seconds=result.seconds, run=run
@@ -202,7 +202,8 @@ def _write_result(
         pl.Series(f"p_{name}", probabilities[:, i]) for i, name in enumerate(classes)
     )
     write_table(prediction_table, work.folder / PREDICTIONS)
-    rows = [{"fold": n, **row} for n, curve in enumerate(result.curves) for row in curve]
+    curves = zip(result.folds, result.curves, strict=True)
+    rows = [{"fold": n, **row} for n, curve in curves for row in curve]
     write_table(without_times(rows), work.folder / CURVES)
     predicted = ~np.isnan(probabilities[:, 0])
     predictions = probabilities[predicted].argmax(axis=1)

@@ -36,26 +36,27 @@ class GenreClassifier(PythonModel):
             params: not used.
 
         Returns:
-            A table with the columns `path`, `prediction`, `probability`, one per class, and
-            `problem`. A model of tags adds the column `tags`: the tags with a probability of at
-            least 0.5, the most probable first. Rare tags seldom reach 0.5, so compare their
-            columns instead. Empty cells are None, so that a scoring server answers `null`: NaN is
-            not JSON. A column of numbers is of type object if a file has a problem, else float.
+            A table with the columns `path`, `prediction`, `probability`, one per class, `caution`
+            (that a file is so short that it was repeated) and `problem`. A model of tags adds the
+            column `tags`: the tags with a probability of at least 0.5, the most probable first.
+            Rare tags seldom reach 0.5, so compare their columns instead. Empty cells are None, so
+            that a scoring server answers `null`: NaN is not JSON. A column of numbers is of type
+            object if a file has a problem, else float.
         """
         from melgraph.ml.audio import BadAudio
-        from melgraph.ml.inference.model_input import input_of_file
+        from melgraph.ml.inference.short_clips import read_clip
         from melgraph.ml.inference.tracks import predict_tracks
 
         tags = ["tags"] if self.model.multi_label else []
-        names = ["path", "prediction", "probability", *tags, *self.meta["classes"], "problem"]
+        after = ["caution", "problem"]
+        names = ["path", "prediction", "probability", *tags, *self.meta["classes"], *after]
         rows: list[dict[str, Any]] = []
         for path in model_input:
             row: dict[str, Any] = dict.fromkeys(names) | {"path": path}
             try:
-                array = input_of_file(Path(path), self.meta["input"])
-                (scores,) = predict_tracks(
-                    self.model, [array], aggregate=self.meta.get("aggregate", "mean")
-                )
+                clip = read_clip(Path(path), self.meta["input"], self.model.shape.frames)
+                (scores,) = predict_tracks(self.model, [clip.array])
+                row["caution"] = clip.caution
                 by_class = dict(zip(self.meta["classes"], map(float, scores), strict=True))
                 best = max(by_class, key=by_class.__getitem__)
                 row.update(prediction=best, probability=by_class[best], **by_class)

@@ -61,6 +61,7 @@ def home(made_home: MadeHome, tmp_path_factory: pytest.TempPathFactory) -> MadeH
         some = {p: label for p, label in labels.items() if p.split("/")[-1].startswith(start)}
         listed = coins | {"metadata": str(write_labels(home, name, some))}
         make_dataset(home, name, **listed)
+    draw_until_half_seen(home, listed)
     experiment(home, "firsts", dataset="first")
     experiment(home, "body", training=MEMORISE)
     train(home, "firsts")
@@ -68,6 +69,18 @@ def home(made_home: MadeHome, tmp_path_factory: pytest.TempPathFactory) -> MadeH
         patch.setattr(trained_models, "_validation_set", lambda *_: (None, []))
         train(home, "body")
     return home
+
+
+def draw_until_half_seen(home: MadeHome, keys: dict[str, object]) -> None:
+    """Split `second` by other seeds until `first` has seen some of its test tracks, not all."""
+    first = Snapshot.current(home.store, "first")
+    known = {name for part in USED for name in first.part(part)["artist"]}
+    for seed in range(50):
+        make_dataset(home, "second", **keys, seed=seed)
+        test = set(Snapshot.current(home.store, "second").part("test")["artist"])
+        if 0 < len(test & known) < len(test):
+            return
+    pytest.fail("no split of 50 has a test part of which some was seen")
 
 
 def experiment(home: MadeHome, name: str, weights: str = "none", **keys: object) -> None:
@@ -127,8 +140,8 @@ def test_the_body_would_win_if_its_tracks_were_held_out(home, tmp_path, monkeypa
     scratch, leak = (
         next(r for r in facts["arms"] if r["arm"] == name) for name in ("scratch", "leak")
     )
-    assert leak["accuracy"] > 0.8
-    assert leak["accuracy"] - scratch["accuracy"] > 0.25
+    assert leak["accuracy"] > 0.65
+    assert leak["accuracy"] - scratch["accuracy"] > 0.1
 
 
 def test_an_arm_whose_weights_saw_every_track_is_refused(home):
@@ -160,7 +173,8 @@ def test_collections_apart_are_joined_by_artist(home):
     ids = [s.table()["track_id"].to_list() for s in (one, other)]
     groups = joint_groups([one, other])
     assert {groups[i] for i in ids[0]}.isdisjoint(groups[i] for i in ids[1])
-    table = other.table().with_columns(artist=pl.lit(one.table()["artist"][0].upper()))
+    name = one.table()["artist"][0].upper()
+    table = other.table().with_columns(artists=pl.lit([name], dtype=pl.List(pl.String)))
     renamed = type("Renamed", (), {"table": lambda _: table, "__getattr__": lambda _, n:
                                    getattr(other, n)})()  # fmt: skip
     joined = joint_groups([one, renamed])

@@ -1,5 +1,6 @@
 """The registered model predicts the same from an audio file as from the stored representation."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -43,7 +44,7 @@ def predictor(folder: Path):
 @pytest.fixture(params=INPUTS)
 def trained(request, made_home: MadeHome, tmp_path: Path):
     """A checkpoint with random weights, and the inputs of its network."""
-    input_spec = InputSpec(**{"crop_s": 1.0, **INPUTS[request.param]})
+    input_spec = InputSpec(**{"crop_s": 2.0, **INPUTS[request.param]})
     artifact = made_home.store.need(input_spec.representation, "batch-000001")
     inputs = TrackInputs([artifact], input_spec)
     model = models.build("small_cnn", inputs.shape, n_classes=3, seed=5, channels=[8])
@@ -65,6 +66,24 @@ def test_predictions_from_files_equal_those_from_the_store(trained, made_home):
     np.testing.assert_allclose(table[CLASSES].to_numpy(float), expected, atol=2e-3)
     assert table["prediction"].to_list() == [CLASSES[i] for i in expected.argmax(axis=1)]
     assert np.ptp(expected, axis=0).max() > 1e-3  # the tracks differ
+
+
+def test_a_short_file_is_predicted_with_a_caution(trained, made_home, tmp_path):
+    """The caution is about the length of a segment; tabular features have none."""
+    inputs, folder = trained
+    noise = np.random.default_rng(0).normal(0, 0.1, 22050 * 3)
+    seconds = inputs.how.crop_s * 0.8
+    soundfile.write(tmp_path / "short.wav", noise[: int(max(seconds, 0.6) * 22050)], 22050)
+    soundfile.write(tmp_path / "long.wav", noise, 22050)
+    table = predictor(folder)(tmp_path / "short.wav", tmp_path / "long.wav")
+    assert table["caution"][1] is None
+    if inputs.how.representation == "audio_features" or inputs.how.crop_s < 0.6:
+        assert table["caution"][0] is None
+    else:
+        assert re.match(
+            r"the clip has 1\.[56]\d s and the model takes 2\.00 s", table["caution"][0]
+        )
+    assert table["problem"].isna().all()
 
 
 def test_an_unusable_file_gets_a_reason_and_does_not_affect_others(trained, made_home, tmp_path):

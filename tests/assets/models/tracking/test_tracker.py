@@ -336,7 +336,14 @@ def test_a_scoring_server_answers_valid_json(answer, model):
 def test_the_registered_model_predicts_from_files(answer, model):
     classes = model.facts["classes"]
     assert answer["version_run"] == model.record.run["mlflow"]
-    assert answer["columns"] == ["path", "prediction", "probability", *classes, "problem"]
+    assert answer["columns"] == [
+        "path",
+        "prediction",
+        "probability",
+        *classes,
+        "caution",
+        "problem",
+    ]
     song, text, gone = answer["rows"]
     assert song["prediction"] in classes
     assert song["problem"] is None
