@@ -12,8 +12,8 @@ from melgraph.assets.generation.sounds import (
     Sounds,
     Source,
     edit_sound,
-    mel_transform,
     plan_sounds,
+    view_of,
     write_sounds,
 )
 from melgraph.assets.materialize import (
@@ -51,8 +51,9 @@ def _dream(model: Any, meta: Mapping[str, Any], work: Work, source: Source) -> G
 
     config = DreamConfig.model_validate(work.spec.config["dream"])
     layer, seed = work.spec.config["layer"], work.spec.seed or 0
-    spectrogram = source.log_mel(mel_transform(meta))
-    dreamt = dream(model, spectrogram, layer=layer, config=config, seed=seed)
+    view = view_of(meta)
+    picture = source.picture(view)
+    dreamt = dream(view.network(model), picture, layer=layer, config=config, seed=seed)
     generated = edit_sound(
         model, meta, source, dreamt.delta_db, limit_db=config.max_delta_db, titles=_TITLES
     )
@@ -65,10 +66,10 @@ def dreams(context: AssetExecutionContext, home: HomeResource) -> MaterializeRes
     """Deep dreams (Mordvintsev et al. 2015): excerpts edited to activate a trained network more.
 
     Each partition is a recipe. By default the excerpts are of held-out tracks. The edit of the
-    log-mel spectrogram is applied to the full-resolution amplitude, with the original phase, sample
-    rate and channels. The folder has FLAC files before and after (their file metadata names the
-    record), a PNG file with both spectrograms, and `report.json` with the predictions of the same
-    network before and after.
+    log-mel spectrogram, or of the image of the STFT's amplitude, is applied to the full-resolution
+    amplitude, with the original phase, sample rate and channels. The folder has FLAC files before
+    and after (their file metadata names the record), a PNG file with both spectrograms, and
+    `report.json` with the predictions of the same network before and after.
     """
     return materialize(context, home, DREAMS)
 

@@ -19,7 +19,7 @@ from melgraph.assets.materialize import current_references
 from melgraph.assets.models.trained_model import TrainedModel
 from melgraph.assets.readers import Reader
 from melgraph.assets.stage import Stage
-from melgraph.assets.stages import DATASETS, GENERATORS, MEL_SPECTROGRAMS
+from melgraph.assets.stages import DATASETS, GENERATORS
 from melgraph.assets.ui import progress_bar
 from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import ArtifactStore, Work, file_sha256
@@ -31,7 +31,7 @@ from melgraph.storage.records import Recording, Spec
 
 if TYPE_CHECKING:
     from melgraph.ml.audio import Decoded
-    from melgraph.ml.spectral import MelTransform
+    from melgraph.ml.generation.views import View
 
 REPORT = "report.json"
 
@@ -52,9 +52,9 @@ class Source:
     sample_rate: int
     sha256: str
 
-    def log_mel(self, transform: "MelTransform") -> np.ndarray:
-        """The log-mel spectrogram `[frame, mel]` of the excerpt in mono, in dB."""
-        return _log_mel(self.samples, self.sample_rate, transform)
+    def picture(self, view: "View") -> np.ndarray:
+        """What a network sees of the excerpt, in mono: float32 `[frame, row]`, dB."""
+        return view.picture(self.samples, self.sample_rate)
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def edit_sound(
     limit_db: float,
     titles: tuple[str, str, str],
 ) -> Generated:
-    """The excerpt with an edit of its log-mel spectrogram, and what the network predicts for both.
+    """The excerpt with an edit of what the network sees, and what it predicts for both.
 
     The edit is applied to the full-resolution amplitude; phase, sample rate and channels stay.
 
@@ -196,29 +196,24 @@ def edit_sound(
         model: the network whose predictions are reported.
         meta: the description in its checkpoint.
         source: the excerpt.
-        edit_db: `[frame, mel]`, in dB, of the log-mel spectrogram of the excerpt.
+        edit_db: `[frame, row]`, in dB, of the picture of the excerpt.
         limit_db: the edit is clipped to this many dB, up and down.
         titles: of the picture's parts: the original, the edit, and the new sound.
     """
     from melgraph.ml import plots
-    from melgraph.ml.generation.resynthesis import apply_mel_delta, snr_db
+    from melgraph.ml.generation.resynthesis import snr_db
 
-    transform = mel_transform(meta)
-    edited = apply_mel_delta(
-        source.samples,
-        sample_rate=source.sample_rate,
-        delta_db=edit_db,
-        transform=transform,
-        max_gain_db=limit_db,
-    )
-    before = source.log_mel(transform)
-    after = _log_mel(edited.samples, source.sample_rate, transform)
+    view = view_of(meta)
+    network = view.network(model)
+    edited = view.apply(source.samples, source.sample_rate, edit_db, limit_db=limit_db)
+    before = source.picture(view)
+    after = view.picture(edited.samples, source.sample_rate)
     return Generated(
         edited.samples,
-        plots.spectrogram_triptych(before, edit_db, after, transform, titles=titles),
+        plots.spectrogram_triptych(before, edit_db, after, view, titles=titles),
         {
-            "heard_before": _predict(model, meta, before),
-            "heard_after": _predict(model, meta, after),
+            "heard_before": _predict(network, meta, before),
+            "heard_after": _predict(network, meta, after),
             "identity_snr_db": _finite(edited.identity_snr_db),
             "snr_to_original_db": _finite(
                 snr_db(source.samples, edited.samples / np.float32(edited.gain))
@@ -228,8 +223,8 @@ def edit_sound(
     )
 
 
-def mel_transform(meta: Mapping[str, Any]) -> "MelTransform":
-    """The settings of the mel spectrogram that a network was trained on.
+def view_of(meta: Mapping[str, Any]) -> "View":
+    """How a network sees sound: as log-mel spectrograms, or as images of the amplitude.
 
     Args:
         meta: the description in the checkpoint of the network.
@@ -237,35 +232,18 @@ def mel_transform(meta: Mapping[str, Any]) -> "MelTransform":
     Raises:
         UserError: the network was trained on another representation.
     """
-    from melgraph.ml.representations.registry import from_attributes
+    from melgraph.ml.generation import views
 
-    representation = meta["input"]["representation"]
-    if representation != MEL_SPECTROGRAMS.name:
-        raise UserError(
-            f"the network was trained on {representation}, but the recipe edits "
-            f"{MEL_SPECTROGRAMS.name}",
-            where=f"experiment {meta['experiment']}",
-            remedy=f"use a recipe whose experiment takes {MEL_SPECTROGRAMS.name} as its input",
-        )
-    transform: MelTransform = from_attributes(representation, meta["input"]["transform"])
-    return transform
-
-
-def _log_mel(samples: np.ndarray, sample_rate: int, transform: "MelTransform") -> np.ndarray:
-    from melgraph.ml.audio import resample, to_mono
-    from melgraph.ml.spectral import log_mel, stft
-
-    mono = resample(to_mono(samples), sample_rate, transform.sample_rate)
-    return log_mel(stft(mono, n_fft=transform.n_fft, hop=transform.hop), transform)
+    return views.view_of(meta["input"], where=f"experiment {meta['experiment']}")
 
 
 def _predict(model: Any, meta: Mapping[str, Any], spectrogram: np.ndarray) -> dict[str, Any]:
     """The class that a network predicts, with its probability.
 
     Args:
-        model: the network.
+        model: the network, as a function of what it sees in dB.
         meta: the description in its checkpoint.
-        spectrogram: `[frame, bin]`, of the representation that it was trained on.
+        spectrogram: `[frame, row]`, dB: what it sees.
     """
     from melgraph.ml.inference.tracks import predict_tracks
 

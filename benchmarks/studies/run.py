@@ -85,7 +85,7 @@ def show() -> None:
 
     store = ArtifactStore(current_home())
     for name in (f"{c}-{study}" for study in ORDER for c in ("emotify", "gtzan")):
-        report = store.current(STUDY_REPORTS, name)
+        report = store.current(STUDY_REPORTS.name, name)
         if report is None:
             continue
         facts = report.facts

@@ -1,4 +1,4 @@
-"""Applies the edit of a log-mel spectrogram to the sound, and leaves the rest of it as it was.
+"""Applies the edit of a spectrogram or its image to the sound, and leaves the rest as it was.
 
 Inverting a mel spectrogram would lose the phase and the detail within mel bands. An edit is
 therefore a *delta* in dB, which is applied as a gain to the STFT of the original file, at the
@@ -6,6 +6,7 @@ file's own sample rate. Each channel keeps its phase. Without an edit, the resul
 to the error of the STFT and its inverse, which is the upper limit of the SNR of every method.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from scipy.fft import next_fast_len
 
 from melgraph.ml.errors import UserError
-from melgraph.ml.spectral import MelTransform, istft, mel_frequencies, stft
+from melgraph.ml.spectral import MelTransform, StftTransform, istft, mel_frequencies, stft
 
 _FADE_BANDS = 4  # width of the fade of the edit beyond the edges of the mel scale, mel bands
 _BLOCK = 1024  # STFT frames whose gains are computed together; a bound of the memory
@@ -21,7 +22,7 @@ _BLOCK = 1024  # STFT frames whose gains are computed together; a bound of the m
 
 @dataclass(frozen=True)
 class Resynthesis:
-    """A sound made by `apply_mel_delta`.
+    """A sound made by `apply_mel_delta` or `apply_rows_delta`.
 
     Attributes:
         samples: float32 `[sample, channel]`, peak at most 1.
@@ -60,7 +61,7 @@ def snr_db(reference: np.ndarray, estimate: np.ndarray) -> float:
     return 10.0 * float(np.log10(signal / noise)) if signal > 0.0 else float("-inf")
 
 
-def native_window(transform: MelTransform, sample_rate: int) -> tuple[int, int]:
+def native_window(transform: MelTransform | StftTransform, sample_rate: int) -> tuple[int, int]:
     """Window and hop of the same duration as the transform's, at another sample rate.
 
     The window is the next even length that is fast for the FFT (with factors 2, 3 and 5 only): 4096
@@ -101,10 +102,86 @@ def apply_mel_delta(
     Raises:
         UserError: shapes, values or durations do not fit together.
     """
-    _check(samples, sample_rate, delta_db, transform, max_gain_db)
+    _check(samples, sample_rate, delta_db, transform.n_mels, max_gain_db)
+    # the number of frames of this much audio; audio shorter than half a window is padded
+    at_its_rate = max(len(samples) / sample_rate * transform.sample_rate, transform.n_fft / 2)
+    expected = 1 + at_its_rate / transform.hop
+    _check_length(delta_db, expected, 2 + transform.n_fft / transform.hop, samples, sample_rate)
     n_fft, hop = native_window(transform, sample_rate)
-    delta = np.clip(delta_db, -max_gain_db, max_gain_db).astype(np.float32)
     to_bins = _mel_to_bins(transform, sample_rate=sample_rate, n_fft=n_fft)
+
+    def gains_db(delta: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+        return _rows_at(delta, seconds * transform.frames_per_second) @ to_bins
+
+    return _apply_gains(samples, delta_db, gains_db, n_fft=n_fft, hop=hop, limit_db=max_gain_db,
+                        sample_rate=sample_rate)  # fmt: skip
+
+
+def apply_rows_delta(
+    samples: np.ndarray,
+    *,
+    sample_rate: int,
+    delta_db: np.ndarray,
+    transform: StftTransform,
+    frequencies: np.ndarray,
+    rows_per_second: float,
+    max_gain_db: float,
+) -> Resynthesis:
+    """Applies the edit of an image of an STFT to the sound that it was computed from.
+
+    As `apply_mel_delta`, but the delta is interpolated linearly in time and in frequency. It is
+    constant beyond the outermost centres of pixels.
+
+    Args:
+        samples: float32 `[sample, channel]` at the file's own rate.
+        sample_rate: the file's own rate, Hz.
+        delta_db: float32 `[column, row]`, edited minus original amplitude, dB.
+        transform: the transform of the STFT.
+        frequencies: of the centre of each row, Hz, ascending.
+        rows_per_second: columns per second; the first one begins with the sound.
+        max_gain_db: deltas are clipped to +- this, dB.
+
+    Raises:
+        UserError: shapes, values or durations do not fit together.
+    """
+    _check(samples, sample_rate, delta_db, len(frequencies), max_gain_db)
+    expected = len(samples) / sample_rate * rows_per_second
+    spare = 2 + transform.n_fft / transform.sample_rate * rows_per_second
+    _check_length(delta_db, expected, spare, samples, sample_rate)
+    n_fft, hop = native_window(transform, sample_rate)
+    bins = np.linspace(0.0, sample_rate / 2, n_fft // 2 + 1)
+    places = np.interp(bins, frequencies, np.arange(len(frequencies)))
+
+    def gains_db(delta: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+        at_frames = _rows_at(delta, seconds * rows_per_second - 0.5)  # the centre of a column
+        return _rows_at(at_frames.T, places).T
+
+    return _apply_gains(samples, delta_db, gains_db, n_fft=n_fft, hop=hop, limit_db=max_gain_db,
+                        sample_rate=sample_rate)  # fmt: skip
+
+
+def _apply_gains(
+    samples: np.ndarray,
+    delta_db: np.ndarray,
+    gains_db: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    *,
+    n_fft: int,
+    hop: int,
+    limit_db: float,
+    sample_rate: int,
+) -> Resynthesis:
+    """The sound with its amplitudes multiplied by 10^(gain / 20).
+
+    Args:
+        samples: float32 `[sample, channel]`.
+        delta_db: `[frame, row]`, clipped to +- `limit_db`.
+        gains_db: (clipped delta, times of frames in seconds) -> float32 `[frame, bin]`, dB.
+        n_fft: of the file's STFT, samples.
+        hop: of the file's STFT, samples.
+        limit_db: largest gain, dB.
+        sample_rate: Hz.
+    """
+    delta = np.clip(delta_db, -limit_db, limit_db).astype(np.float32)
     length = len(samples)
     edited = np.empty_like(samples, dtype=np.float32)
     identity = np.empty_like(edited)
@@ -113,8 +190,7 @@ def apply_mel_delta(
         identity[:, channel] = istft(spectrum, n_fft=n_fft, hop=hop, length=length)
         for start in range(0, spectrum.shape[1], _BLOCK):
             frames = np.arange(start, min(start + _BLOCK, spectrum.shape[1]))
-            at = frames * (hop / sample_rate) * transform.frames_per_second
-            gain_db = _rows_at(delta, at) @ to_bins  # [frame, bin]
+            gain_db = gains_db(delta, frames * (hop / sample_rate))  # [frame, bin]
             spectrum[:, start : start + _BLOCK] *= torch.from_numpy(10.0 ** (gain_db.T / 20.0))
         edited[:, channel] = istft(spectrum, n_fft=n_fft, hop=hop, length=length)
     peak = float(np.abs(edited).max())
@@ -158,42 +234,45 @@ def _check(
     samples: np.ndarray,
     sample_rate: int,
     delta_db: np.ndarray,
-    transform: MelTransform,
+    n_rows: int,
     max_gain_db: float,
 ) -> None:
-    """Raises the errors of `apply_mel_delta`."""
+    """Raises the errors of `apply_mel_delta` and `apply_rows_delta`."""
     if samples.ndim != 2 or 0 in samples.shape:
         raise UserError(
             f"samples of shape {samples.shape}",
-            where="apply_mel_delta, samples",
+            where="samples",
             remedy="give [sample, channel], at least one of each; mono is [sample, 1]",
         )
-    if delta_db.ndim != 2 or delta_db.shape[1] != transform.n_mels or len(delta_db) == 0:
+    if delta_db.ndim != 2 or delta_db.shape[1] != n_rows or len(delta_db) == 0:
         raise UserError(
-            f"a delta of shape {delta_db.shape} for a transform of {transform.n_mels} mel bands",
-            where="apply_mel_delta, delta_db",
-            remedy="give [frame, mel] of a spectrogram of this transform",
+            f"a delta of shape {delta_db.shape} for a spectrogram of {n_rows} rows",
+            where="delta_db",
+            remedy="give [frame, row] of a spectrogram of this transform",
         )
     for name, values in (("samples", samples), ("delta_db", delta_db)):
         if not np.isfinite(values).all():
             raise UserError(
                 f"{name} has {int((~np.isfinite(values)).sum())} values that are not finite",
-                where=f"apply_mel_delta, {name}",
+                where=name,
                 remedy="find the step that computed them",
             )
     if sample_rate <= 0 or max_gain_db < 0:
         raise UserError(
             f"sample_rate {sample_rate}, max_gain_db {max_gain_db}",
-            where="apply_mel_delta",
+            where="sample_rate and max_gain_db",
             remedy="the rate must be positive, and the largest gain 0 dB or more",
         )
-    # the number of frames of this much audio; audio shorter than half a window is padded
-    at_its_rate = max(len(samples) / sample_rate * transform.sample_rate, transform.n_fft / 2)
-    expected = 1 + at_its_rate / transform.hop
-    if abs(len(delta_db) - expected) > 2 + transform.n_fft / transform.hop:
+
+
+def _check_length(
+    delta_db: np.ndarray, expected: float, spare: float, samples: np.ndarray, sample_rate: int
+) -> None:
+    """Raises an error unless the delta has about as many frames as the sound."""
+    if abs(len(delta_db) - expected) > spare:
         raise UserError(
             f"a delta of {len(delta_db)} frames for {len(samples)} samples at {sample_rate} Hz, "
             f"which have about {round(expected)} frames",
-            where="apply_mel_delta, delta_db",
+            where="delta_db",
             remedy="cut the audio and the spectrogram to the same stretch first",
         )

@@ -1,6 +1,7 @@
 """Charts of sounds: log-mel spectrograms, alone, edited, and side by side."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import colormaps
@@ -9,6 +10,9 @@ from matplotlib.colors import TwoSlopeNorm
 
 from melgraph.ml.plots.style import add_axes, colour_bar, new_figure, png
 from melgraph.ml.spectral import MelTransform, mel_frequencies
+
+if TYPE_CHECKING:
+    from melgraph.ml.generation.views import View
 
 # Few colours halve the bytes, and all of them fit into the palette. An odd number has white at 0.
 _SOUND_MAP, _DELTA_MAP = colormaps["magma"].resampled(32), colormaps["RdBu_r"].resampled(25)
@@ -30,16 +34,16 @@ def spectrogram_triptych(
     before: np.ndarray,
     delta: np.ndarray,
     after: np.ndarray,
-    transform: MelTransform,
+    transform: "MelTransform | View",
     titles: Sequence[str] = ("before", "edit", "after"),
 ) -> bytes:
     """Spectrograms before and after an edit on one colour scale, and between them the edit.
 
     Args:
-        before: float `[frame, mel]`, dB.
-        delta: float `[frame, mel]`, dB; 0 dB is white.
-        after: float `[frame, mel]`, dB.
-        transform: of the spectrograms.
+        before: float `[frame, row]`, dB.
+        delta: float `[frame, row]`, dB; 0 dB is white.
+        after: float `[frame, row]`, dB.
+        transform: of the spectrograms, or the view that they are pictures of.
         titles: of the three panels.
     """
     figure = new_figure(height=6.3)
@@ -143,24 +147,27 @@ def _sound_range(log_mel: np.ndarray) -> dict:
 
 
 def _spectrogram(
-    ax: Axes, values: np.ndarray, transform: MelTransform, *, panels: int = 1, **scale
+    ax: Axes, values: np.ndarray, transform: "MelTransform | View", *, panels: int = 1, **scale
 ):
-    """Draws `[frame, mel]` with axes in seconds and Hz, and mel bands of equal height.
+    """Draws `[frame, row]` with axes in seconds and Hz, and rows (mel bands) of equal height.
 
     `panels` is the number of panels that share the width of the chart.
     """
-    if values.ndim != 2 or values.shape[1] != transform.n_mels:
-        raise ValueError(f"a spectrogram of shape {values.shape} for {transform.n_mels} mel bands")
+    if isinstance(transform, MelTransform):
+        centres = mel_frequencies(transform)
+    else:
+        centres = transform.frequencies
+    if values.ndim != 2 or values.shape[1] != len(centres):
+        raise ValueError(f"a spectrogram of shape {values.shape} for {len(centres)} rows")
     seconds = len(values) / transform.frames_per_second
     image = ax.imshow(
         average_frames(values, most=_COLUMNS // panels).T,
         origin="lower",
         aspect="auto",
         interpolation="nearest",  # no column is lost, as there are fewer columns than pixels
-        extent=(0, seconds, -0.5, transform.n_mels - 0.5),
+        extent=(0, seconds, -0.5, len(centres) - 0.5),
         **scale,
     )
-    centres = mel_frequencies(transform)
     ticks = readable_ticks(centres)
     names = [f"{hertz // 1000}k" if hertz >= 1000 else str(hertz) for hertz in ticks]
     ax.set_yticks(np.interp(ticks, centres, np.arange(len(centres))), names)

@@ -73,7 +73,7 @@ def test_inputs_that_do_not_fit_are_refused():
         plots.training_curves([])
     with pytest.raises(ValueError, match="no spectrogram"):
         plots.spectrogram_grid([], TRANSFORM)
-    with pytest.raises(ValueError, match=r"shape \(100, 128\) for 40 mel bands"):
+    with pytest.raises(ValueError, match=r"shape \(100, 128\) for 40 rows"):
         plots.mel_spectrogram(SOUND, MelTransform(n_mels=40), "t")
     with pytest.raises(ValueError, match="for 2 labels"):
         plots.scatter_map(POINTS, ["a", "b"], "t")
