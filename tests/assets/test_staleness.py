@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from melgraph.assets.stages import TRAINED_MODELS
+from melgraph.assets.materialize import describe
+from melgraph.assets.stages import EMBEDDINGS, TRAINED_MODELS
 from melgraph.assets.staleness import spec_differences, stale_artifacts, visible_inputs
 from melgraph.storage.records import Reference, Spec
 
@@ -77,6 +78,17 @@ def test_what_cannot_be_made_any_more_says_why(home_copy):
     assert study.reference.asset == "study_reports"
     assert study.reasons == ("it could not be made now: unknown study 'tiny'",)
     assert pages.reasons == ("it was made from study_reports tiny, which is stale",)
+
+
+def test_the_metadata_name_the_inputs_that_the_graph_does_not_draw(made_home):
+    """The encoder of the tabular features is not in service by default."""
+    artifact = made_home.store.need(EMBEDDINGS.name, "audio-features+batch-000001")
+    metadata = describe(artifact, EMBEDDINGS, is_new=False).metadata
+    rows = [row.strip("| ").split(" | ") for row in metadata["made from"].value.splitlines()]
+    assert [(row[0], row[-1]) for row in rows[2:]] == [
+        (r"audio\_features", "no"),
+        ("encoders", "yes"),
+    ]
 
 
 def test_the_inputs_of_a_study_are_those_of_its_trials(made_home):

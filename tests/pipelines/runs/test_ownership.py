@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter, build_sensor_context
 from dagster._core.remote_origin import (
     RegisteredCodeLocationOrigin,
     RemoteJobOrigin,
@@ -16,11 +16,13 @@ from dagster._core.remote_origin import (
 from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
+from melgraph.assets.resources import HomeResource
 from melgraph.pipelines.instance import open_instance
 from melgraph.pipelines.plan import Step
 from melgraph.pipelines.runner import _execute
 from melgraph.pipelines.runs import ownership
 from melgraph.pipelines.runs.ownership import fail_dead_runs, owned_run
+from melgraph.pipelines.sensors import new_tracks
 from melgraph.storage.errors import ArtifactLocked
 from melgraph.storage.home import Home
 from tests.conftest import PATIENCE_S
@@ -127,6 +129,19 @@ def test_runs_without_a_lock_file(home, instance, monkeypatch):
     assert fail_dead_runs(instance, home) == []
     monkeypatch.setattr(ownership, "GRACE_S", -1.0)
     assert set(fail_dead_runs(instance, home)) == {run for run, is_dead in runs.items() if is_dead}
+
+
+def test_a_tick_of_the_sensor_marks_dead_runs(home, instance, monkeypatch):
+    """While the UI is served, nobody opens the home: the daemon must do it."""
+    monkeypatch.setenv("MELGRAPH_HOME", str(home.root))
+    run = create_run_for_test(instance, status=DagsterRunStatus.STARTED)
+    with build_sensor_context(instance=instance, resources={"home": HomeResource()}) as context:
+        with owned_run(home, run.run_id):
+            new_tracks(context)
+            assert statuses(instance) == [DagsterRunStatus.STARTED]
+        (home.locks / ownership.RUNS / f"{run.run_id}.lock").touch()  # as after a kill
+        new_tracks(context)
+    assert statuses(instance) == [DagsterRunStatus.FAILURE]
 
 
 def test_a_run_of_another_home_with_the_same_database_is_left_alone(home, instance, monkeypatch):
