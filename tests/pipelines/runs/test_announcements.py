@@ -9,12 +9,13 @@ from dagster import AssetKey
 
 from melgraph.assets.context import Context
 from melgraph.assets.resources import HomeResource
+from melgraph.assets.stages import MEL_SPECTROGRAMS, STAGES
 from melgraph.pipelines.deployment import build_definitions
 from melgraph.pipelines.instance import open_instance
 from melgraph.pipelines.runs.announcements import announce
 from melgraph.storage.artifacts import Artifact
 from melgraph.storage.home import Home
-from melgraph.storage.records import Reference, Spec
+from melgraph.storage.records import Reference
 from tests.pipelines.dagster_staleness import stale_in_dagster
 
 BATCH = "batch-000001"
@@ -49,7 +50,7 @@ def context(tmp_path: Path) -> Context:
 
 def make(context: Context, asset: str, partition: str, *inputs: Reference, **config) -> Artifact:
     """An artifact without files."""
-    spec = Spec(asset, partition, 2, inputs, config)
+    spec = STAGES[asset].spec(partition, inputs, config)
     artifact, _ = context.store.produce(spec, lambda work: None)
     return artifact
 
@@ -91,10 +92,8 @@ def test_what_cannot_be_shown_is_listed_all_the_same(context):
     assert "cannot be shown" in event.asset_materialization.metadata["outcome"].value
 
 
-def test_new_edges_of_the_graph_are_announced(context, monkeypatch):
+def test_new_edges_of_the_graph_are_announced(context):
     """Dagster would call everything stale whose asset has lost or gained an edge by an upgrade."""
-    from melgraph.assets.stages import MEL_SPECTROGRAMS
-
     tracks = make(context, "tracks", BATCH).reference
     make(context, "mel_spectrograms", BATCH, tracks)
     with open_instance(context.home) as instance:
