@@ -37,6 +37,8 @@ _YEAR = re.compile(r"(?:19|20)\d\d")
 _WORDS = re.compile(r"[^\W\d_]+")
 _DISC = re.compile(r"(?:cd|dis[ck]|dvd|lp|side|vol(?:ume)?)[\W_]*(?:\d+|[a-d])", re.IGNORECASE)
 
+_NUMBERED_ARTIST = re.compile(r"(?:artist|band|singer|composer|album)[\W_]*\d+", re.IGNORECASE)
+
 
 def version_keys(paths: Sequence[str]) -> list[str]:
     """A key for each file; files with equal keys seem to be versions of one recording.
@@ -124,19 +126,29 @@ def _bases(stem: str, ignored: AbstractSet[str]) -> list[str]:
 
 
 def _names_a_recording(base: str, ignored: AbstractSet[str], *, marked: bool) -> bool:
-    """Whether a name is more than digits and words without meaning."""
+    """Whether a name is more than a label, or a word without meaning."""
     last = _DASH.split(base)[-1]  # "Artist - Track" says no more than "Track"
+    if spelling_key(last) in ignored:
+        return False
     if _means_something(last, ignored):
         return True
-    digits = [number for number in re.findall(r"\d+", last) if not _YEAR.fullmatch(number)]
-    return any(marked or len(number) > 2 for number in digits)  # 00042 is a name, 1 is not
+    # Of `clip 7.0`, `clip 7` is a name; of `CD1-02` and `1-02`, `CD1` and `1` are discs.
+    numbers = [number for number in re.findall(r"\d+", last) if not _YEAR.fullmatch(number)]
+    is_disc = not _WORDS.search(last) or _DISC.fullmatch(last)
+    return any(marked or not is_disc or len(number) > 2 for number in numbers)
 
 
 def _means_something(name: str, ignored: AbstractSet[str]) -> bool:
+    """Whether a name has a word that is neither a label nor without meaning."""
     if (key := spelling_key(name)) in ignored or key in placeholders.WORDS:
         return False
     words = (spelling_key(word) for word in _WORDS.findall(name))
     return any(word and word not in ignored and word not in placeholders.WORDS for word in words)
+
+
+def _names_an_artist(name: str, ignored: AbstractSet[str]) -> bool:
+    """Whether a name means something; `Artist 7` does, other than `Artist` and `fold 7`."""
+    return _means_something(name, ignored) or bool(_NUMBERED_ARTIST.fullmatch(name.strip()))
 
 
 def artist_and_title(path: str, ignored: AbstractSet[str] = frozenset()) -> list[tuple[str, str]]:
@@ -159,7 +171,7 @@ def artist_and_title(path: str, ignored: AbstractSet[str] = frozenset()) -> list
     if numbered := re.fullmatch(r"\d{1,3}[\s.)\]]+(.*\S)", parts[0]):
         # "01. Artist" has a number; "50 Cent" and "2 Unlimited" are names.
         names = [numbered[1]] if re.match(r"\d+[.)\]]", parts[0]) else [*names, numbered[1]]
-    return [(name, parts[-1]) for name in names if _means_something(name, ignored)]
+    return [(name, parts[-1]) for name in names if _names_an_artist(name, ignored)]
 
 
 def _says_nothing(part: str) -> bool:
@@ -202,8 +214,8 @@ def folder_guess(
         return None, None
     if len(below) == 1:
         artist = _DASH.split(artist)[0]  # "Artist - Album"
-    name = artist if _means_something(artist, ignored) else None
-    is_album = _means_something(below[-1], ignored)
+    name = artist if _names_an_artist(artist, ignored) else None
+    is_album = _names_an_artist(below[-1], ignored)
     return name, "/".join(folders) if is_album else None
 
 

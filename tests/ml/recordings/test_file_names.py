@@ -7,7 +7,7 @@ from melgraph.ml.recordings.file_names import (
     version_keys,
 )
 
-LABELS = frozenset({"rock", "electronic", "blues"})
+LABELS = frozenset({"rock", "electronic", "blues", "genre5"})
 
 
 def groups_of(paths):
@@ -75,6 +75,8 @@ def test_chain_of_versions():
         ("01_dusk.wav", "02_dusk.wav"),
         ("000002_0.mp3", "000002_1.mp3"),
         ("Track 03_part1.wav", "Track 03_part2.wav"),
+        ("clip7.0.wav", "clip7.1.wav"),
+        ("rock-07-1.wav", "rock-07-2.wav"),
     ],
 )
 def test_parts_of_one_recording(paths):
@@ -90,6 +92,8 @@ def test_parts_of_one_recording(paths):
         ("rock-01.wav", "rock-02.wav"),
         ("rock_song_1.wav", "rock_song_2.wav"),
         ("1-01.mp3", "1-02.mp3"),
+        ("CD1-01.mp3", "CD1-02.mp3"),
+        ("genre 5-01.mp3", "genre 5-02.mp3"),
         ("000002.mp3", "000005.mp3"),
         ("2019-01.wav", "2019-02.wav"),
         ("part 1.wav", "part 2.wav"),
@@ -125,6 +129,7 @@ def test_a_series_that_fills_a_folder_is_the_numbering_of_a_collection():
         ("Kettel - Album - 03 - Roygbiv.mp3", [("kettel", "roygbiv")]),
         ("some_band_-_some_song.mp3", [("some band", "some song")]),
         ("Maker__Song.ogg", [("maker", "song")]),
+        ("Artist 2 - Song 3.mp3", [("artist 2", "song 3")]),
         ("VA - Kettel - Roygbiv.mp3", [("kettel", "roygbiv")]),
         ("Various Artists - Roygbiv.mp3", []),
         ("sunrise - 01.mp3", []),
@@ -151,6 +156,8 @@ def test_artist_and_title(path, expected):
         ("rock/Kettel - Album/x.mp3", 1, ("Kettel", "rock/Kettel - Album")),
         ("rock/Various Artists/Hits/x.mp3", 1, (None, None)),
         ("rock/train/x.mp3", 1, (None, None)),
+        ("rock/fold 3/x.mp3", 1, (None, None)),
+        ("rock/artist1/album1/x.mp3", 1, ("artist1", "rock/artist1/album1")),
         ("rock/mp3/x.mp3", 1, (None, None)),
         ("Blues/Kettel/x.mp3", None, (None, "Blues/Kettel")),
         ("000/000002.mp3", None, (None, None)),
