@@ -13,9 +13,13 @@ from collections.abc import Set as AbstractSet
 from melgraph.ml.recordings import placeholders
 from melgraph.ml.recordings.spelling import spelling_key
 
-MIN_SERIES, MAX_SERIES_SHARE = 10, 0.5
-"""A series of at least so many numbered files, which has more than this share of its folder, is the
-numbering of a collection (`song-001` to `song-100`) and not one recording cut into parts."""
+MAX_SERIES_SHARE = 0.5
+"""A series of numbered files that has more than this share of its folder is the numbering of a
+collection (`meow1` to `meow9`), and not one recording cut into parts..."""
+
+MIN_SERIES, MIN_CLEAR_SERIES = 4, 10
+"""...if it has at least so many files. The second number is for names that are clearer: those that
+say "part", and those with a number of their own (`00042.0`)."""
 
 _MARK = (
     r"part|pt|chunk|segment|seg|slice|snippet|clip|excerpt|crop|split|section|fragment|frag|teil|partie|"
@@ -91,24 +95,29 @@ def chunk_keys(
         for base in of_file
     )  # fmt: skip
 
-    def is_collection(folder: str, base: str) -> bool:
+    def is_collection(folder: str, base: str, is_clear: bool) -> bool:
         n = in_series[folder, base]
-        return n >= MIN_SERIES and n > MAX_SERIES_SHARE * in_folder[folder]
+        least = MIN_CLEAR_SERIES if is_clear else MIN_SERIES
+        return n >= least and n > MAX_SERIES_SHARE * in_folder[folder]
 
     keys: list[str | None] = []
     collections: dict[tuple[str, str], str] = {}
     for path, (folder, _), of_file in zip(paths, places, bases, strict=True):
-        parts = [base for base in of_file if not is_collection(folder, base)]
+        parts = [base for base, clear in of_file.items() if not is_collection(folder, base, clear)]
         keys.append(f"{folder}/{parts[0]}" if parts else None)
         if of_file and not parts:
-            n = in_series[folder, of_file[0]]
-            collections.setdefault((folder, of_file[0]), f"{path} ({n} files)")
+            base = next(iter(of_file))
+            n = in_series[folder, base]
+            collections.setdefault((folder, base), f"{path} ({n} files)")
     return keys, list(collections.values())
 
 
-def _bases(stem: str, ignored: AbstractSet[str]) -> list[str]:
-    """The names that remain of a stem without its numbers: the recording, if it was cut."""
-    bases: list[str] = []
+def _bases(stem: str, ignored: AbstractSet[str]) -> dict[str, bool]:
+    """What remains of a stem without its numbers, the shortest first: the recording, if it was cut.
+
+    The values say whether the stem is clearly the name of a part.
+    """
+    bases: list[tuple[str, bool]] = []
     rest = stem
     while True:
         marked = next((found for part in _PARTS if (found := part.fullmatch(rest))), None)
@@ -116,13 +125,13 @@ def _bases(stem: str, ignored: AbstractSet[str]) -> list[str]:
         base = next(filter(None, found.groups()), "") if found else ""
         if not base or not _names_a_recording(base, ignored, marked=bool(marked)):
             break
+        bases.insert(0, (base, bool(marked) or bool(re.search(r"\d", base))))
         rest = base
-        bases.insert(0, rest)
     if not bases and (first := _NUMBER_FIRST.fullmatch(stem)):
         title = first[1]
         if _names_a_recording(title, ignored, marked=False) and not _DASH.search(title):
-            bases.append(f"*{title}")
-    return bases
+            bases.append((f"*{title}", False))
+    return dict(bases)
 
 
 def _names_a_recording(base: str, ignored: AbstractSet[str], *, marked: bool) -> bool:

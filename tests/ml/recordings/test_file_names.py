@@ -114,6 +114,10 @@ def test_a_series_that_fills_a_folder_is_the_numbering_of_a_collection():
     keys, collections = chunk_keys([*series, "other.wav"], LABELS)
     assert set(keys) == {None}
     assert collections == ["mine-000.wav (12 files)"]
+    assert parts_of(*(f"meow{n}.wav" for n in range(5))) == [None] * 5
+    assert parts_of(*(f"meow{n}.wav" for n in range(3))) == [0] * 3
+    assert parts_of(*(f"mine_part{n}.wav" for n in range(5))) == [0] * 5
+    assert parts_of(*(f"00042.{n}.wav" for n in range(5))) == [0] * 5
     cut = [f"mine-{n:03d}_{part}.wav" for n in range(6) for part in range(2)]
     assert parts_of(*cut) == [n for n in range(6) for _ in range(2)]
 
