@@ -253,11 +253,18 @@ class UnplacedRecordings:
 
     def may_include(self, file: LibraryFile) -> bool:
         """Whether a file resembles one of the recordings, so that it must be read."""
-        return any(sign in self._by_sign for sign in _signs_of_new(file))
+        signs = (*_signs(file), _folder_sign(file), (file.bytes,))
+        return any(sign in self._by_sign for sign in signs)
 
     def paths_similar_to(self, files: Iterable[LibraryFile]) -> set[str]:
-        """Registered paths of the recordings that these files resemble."""
-        signs = (sign for file in files for sign in _signs_of_new(file))
+        """Registered paths of the recordings that these files resemble most."""
+        paths: set[str] = set()
+        for file in files:
+            certain = self._paths([*_signs(file), (file.bytes,)])
+            paths |= certain or self._paths([_folder_sign(file)])
+        return paths
+
+    def _paths(self, signs: Iterable[tuple[object, ...]]) -> set[str]:
         return {path for sign in signs for path in self._by_sign.get(sign, ())}
 
     def claim(self, file: LibraryFile, content: _Content) -> PathState | None:
@@ -290,7 +297,3 @@ def _folder_sign(file: LibraryFile | PathState) -> tuple[object, ...]:
     """A file that was renamed and retagged at once keeps its folder and its suffix."""
     path = PurePosixPath(file.path)
     return ("folder", str(path.parent), path.suffix.lower())
-
-
-def _signs_of_new(file: LibraryFile) -> tuple[tuple[object, ...], ...]:
-    return *_signs(file), _folder_sign(file), (file.bytes,)
