@@ -12,7 +12,6 @@ from dagster import (
     DataVersion,
     Failure,
     MaterializeResult,
-    MetadataValue,
     asset,
 )
 from dagster._core.errors import DagsterUserCodeProcessError
@@ -93,7 +92,7 @@ def describe(artifact: Artifact, stage: Stage, *, is_new: bool) -> MaterializeRe
     metadata: Metadata = {
         "outcome": "computed and stored" if is_new else "existed already, so nothing was computed",
         **{name: rounded(value) for name, value in stage.show(artifact).items()},
-        "artifact": MetadataValue.path(artifact.location),
+        "artifact": _place(artifact),
         "record": f"{artifact.reference} (digest {artifact.record.digest[:16]})",
     }
     if artifact.record.spec.inputs:
@@ -116,6 +115,12 @@ def _input_rows(artifact: Artifact, stage: Stage) -> list[Metadata]:
         drawn = "yes" if name in stage.reads else "no"
         rows.append({"asset": name, "count": len(inputs), "inputs": listed, "edge drawn": drawn})
     return rows
+
+
+def _place(artifact: Artifact) -> str:
+    """Where the artifact is: in the home, so that the entry is right after the home was moved."""
+    in_bucket = artifact.bucket is not None
+    return artifact.location if in_bucket else f"artifacts/{artifact.reference} in the home"
 
 
 def with_mlflow_run(

@@ -1,5 +1,6 @@
 """The servers of `melgraph ui`: Dagster, MLflow and the pages, started and stopped together."""
 
+import json
 import os
 import signal
 import socket
@@ -7,9 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from melgraph.assets.context import Context
 from melgraph.assets.resources import HomeResource
@@ -21,9 +24,12 @@ from melgraph.pipelines.runs.damage import explained_settings
 from melgraph.pipelines.runs.executor import executor_of_environment
 from melgraph.pipelines.runs.ownership import fail_dead_runs
 from melgraph.storage.home import Home
+from melgraph.storage.relocation import artifact_root
 from melgraph.storage.urls import sqlite_url
 
 LOOPBACK = "127.0.0.1"
+SAY_EVERY_S = 10.0
+SHOWN_LINES = 8  # of a log
 WAIT_S = 300.0  # long enough for a busy machine; the death of a server ends the waiting at once
 
 
@@ -61,11 +67,13 @@ def serve(first_port: int) -> int:
     signal.signal(signal.SIGTERM, _interrupt)  # so that a terminated `melgraph ui` stops them
     logs = home.root / "logs"
     logs.mkdir(exist_ok=True)
-    print(f"library: {home.library}\nhome:    {home.root}\nstarting (logs in {logs}) ...")
+    print(
+        f"library: {home.library}\nhome:    {home.root}\nstarting (logs in {logs}) ...", flush=True
+    )
     with (
         _serving_pages(home, pages_port),
-        _running(_dagster_command(dagster_port), logs / "dagster.log") as dagster,
-        _running(_mlflow_command(home, mlflow_port), logs / "mlflow.log") as mlflow,
+        _running(_dagster_command(dagster_port, logs), logs / "dagster.log") as dagster,
+        _running(_mlflow_command(home, mlflow_port), logs / "mlflow.log", logs) as mlflow,
     ):
         servers = {
             "Dagster": (dagster_port, dagster),
@@ -74,8 +82,8 @@ def serve(first_port: int) -> int:
         }
         try:
             for name, (port, process) in servers.items():
-                if not _wait_until_answering(port, process):
-                    print(f"{name} did not start; see the last lines of its log in {logs}")
+                if problem := _starting_problem(name, port, process, logs):
+                    print(problem)
                     return 1
                 print(f"  {name:8} http://{LOOPBACK}:{port}", flush=True)
             print("Ctrl-C stops all three", flush=True)
@@ -89,14 +97,40 @@ def serve(first_port: int) -> int:
     return 1
 
 
+def _starting_problem(
+    name: str, port: int, process: subprocess.Popen | None, logs: Path
+) -> str | None:
+    """Wait until a server can be used. Returns the reason if it cannot."""
+    if not _wait_until_answering(port, process, name):
+        sentence = f"{name} did not start; see the last lines of its log in {logs}"
+        return "\n  ".join([f"{sentence}:", *_last_lines(logs / f"{name.lower()}.log")])
+    if name == "Dagster" and (problem := _loading_problem(port, process)):
+        return f"Dagster cannot load the assets; its log is in {logs}\n  {problem}"
+    return None
+
+
+def _last_lines(log: Path) -> list[str]:
+    """The end of a log, as far as it exists."""
+    if not log.is_file():
+        return []
+    return log.read_text("utf-8", "replace").splitlines()[-SHOWN_LINES:]
+
+
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _dagster_command(port: int) -> list[str]:
+def _dagster_command(port: int, neutral: Path) -> list[str]:
+    """The command that starts Dagster.
+
+    Args:
+        port: of Dagster.
+        neutral: a folder without Python modules. Dagster puts its working directory on the import
+            path of the assets, and the user's own modules there could hide modules of a library.
+    """
     return [
         sys.executable, "-m", "dagster", "dev", "-m", "melgraph.pipelines.definitions",
-        "-h", LOOPBACK, "-p", str(port),
+        "-d", str(neutral), "-h", LOOPBACK, "-p", str(port),
     ]  # fmt: skip
 
 
@@ -105,16 +139,29 @@ def _mlflow_command(home: Home, port: int) -> list[str]:
         sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--port", str(port),
         "--workers", "1",
         "--backend-store-uri", sqlite_url(home.mlflow / "mlflow.db"),
-        "--default-artifact-root", (home.mlflow / "artifacts").as_uri(),
+        "--default-artifact-root", artifact_root(home.mlflow),
     ]  # fmt: skip
 
 
 @contextmanager
-def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _running(
+    command: list[str], log: Path, folder: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server, which is stopped at the end of the block.
+
+    Args:
+        command: starts it.
+        log: receives its output.
+        folder: its working directory; None for the present one.
+    """
+    # Without this setting, `python -m` imports the modules of the working directory first: a user's
+    # `types.py` there would hide that of Python.
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
+            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            env=environment, cwd=folder,
+        )  # fmt: skip
         try:
             yield process
         finally:
@@ -165,13 +212,61 @@ def _free_ports(first: int, count: int) -> list[int]:
     return ports
 
 
-def _wait_until_answering(port: int, process: subprocess.Popen | None) -> bool:
+def _wait_until_answering(port: int, process: subprocess.Popen | None, name: str) -> bool:
     """Whether a server answers, within WAIT_S and before its process ends."""
-    end = time.monotonic() + WAIT_S
-    while time.monotonic() < end and (process is None or process.poll() is None):
+    for _ in _waiting(process, f"{name} to start"):
         try:
             with socket.create_connection((LOOPBACK, port), timeout=1.0):
                 return True
         except OSError:
-            time.sleep(0.3)
+            continue
     return False
+
+
+def _loading_problem(port: int, process: subprocess.Popen | None) -> str | None:
+    """Wait until Dagster has loaded the assets. Returns the error message if it cannot."""
+    for _ in _waiting(process, "Dagster to load the assets"):
+        try:
+            answer = _ask_dagster(port, _LOCATIONS)["data"]["workspaceOrError"]
+        except OSError:  # the server is busy
+            continue
+        if "locationEntries" not in answer:
+            return str(answer["message"]).strip()
+        entries = answer["locationEntries"]
+        if not entries or any(entry["loadStatus"] != "LOADED" for entry in entries):
+            continue
+        errors = [entry["locationOrLoadError"].get("message") for entry in entries]
+        return "\n".join(error.strip() for error in errors if error) or None
+    return "it did not load them in time"
+
+
+_LOCATIONS = """
+{ workspaceOrError {
+    ... on Workspace { locationEntries {
+      loadStatus
+      locationOrLoadError { ... on PythonError { message } } } }
+    ... on PythonError { message } } }
+"""
+
+
+def _ask_dagster(port: int, query: str) -> dict[str, Any]:
+    """The answer of Dagster to a GraphQL query."""
+    request = urllib.request.Request(
+        f"http://{LOOPBACK}:{port}/graphql",
+        json.dumps({"query": query}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30.0) as response:
+        answer: dict[str, Any] = json.load(response)
+        return answer
+
+
+def _waiting(process: subprocess.Popen | None, what: str) -> Iterator[None]:
+    """Yield until WAIT_S are over or the process ends. Say from time to time what is awaited."""
+    began = said = time.monotonic()
+    while time.monotonic() - began < WAIT_S and (process is None or process.poll() is None):
+        yield
+        time.sleep(0.3)
+        if time.monotonic() - said > SAY_EVERY_S:
+            said = time.monotonic()
+            print(f"  waiting for {what} ({said - began:.0f} s) ...", flush=True)

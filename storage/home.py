@@ -11,6 +11,7 @@ from typing import Any
 from melgraph.storage.errors import NewerFormat, OlderFormat, StorageError
 from melgraph.storage.library import Library, open_library
 from melgraph.storage.location import is_bucket
+from melgraph.storage.relocation import BESIDE, correct_addresses, library_beside
 
 # Format of the marker. In a home of format 1 or 2, a track is identified by the bytes of its file.
 FORMAT = 3
@@ -93,6 +94,8 @@ class Home:
     def create(self) -> "Home":
         """Create the folder, or open an existing home of the same library.
 
+        If the home was moved or copied, the paths that it holds are corrected.
+
         Raises:
             StorageError: the folder belongs to another library, uses another artifact store,
                 or is not a melgraph home.
@@ -109,18 +112,30 @@ class Home:
                 remedy="choose a new or empty folder: --home FOLDER, or MELGRAPH_HOME",
             )
         marker = self._marker()
-        if existing != marker:
+        if _stored_marker(self.root) != marker:
             self.root.mkdir(parents=True, exist_ok=True)
             write_aside(
                 self.root / MARKER, json.dumps(marker, indent=1, ensure_ascii=False).encode()
             )
-        link = self.root / "library"  # pages link to the recordings by relative paths
-        if not is_bucket(self.library) and not link.is_symlink():
-            symlink_if_possible(link, self.library)
+        self._link_library()
+        correct_addresses(self.mlflow)
         return self
 
+    def _link_library(self) -> None:
+        """Link to the library from the home: pages link to the recordings by relative paths."""
+        link = self.root / "library"
+        if is_bucket(self.library):
+            return
+        if link.is_symlink() and link.readlink() != Path(self.library):  # both were moved together
+            aside = link.with_name(f".library.{os.getpid()}.aside")
+            aside.symlink_to(self.library, target_is_directory=True)
+            aside.replace(link)
+        elif not link.is_symlink():
+            symlink_if_possible(link, self.library)
+
     def _refuse_different(self, existing: Mapping[str, Any]) -> None:
-        if existing["library"] != self.library:
+        beside = library_beside(self.root, existing)
+        if self.library not in (existing["library"], beside):
             raise StorageError(
                 f"this home belongs to the library {existing['library']}, not to {self.library}",
                 where=self.root / MARKER,
@@ -141,6 +156,8 @@ class Home:
             "library": self.library,
             "label_level": self.label_level,
         }
+        if not is_bucket(self.library):
+            marker[BESIDE] = os.path.relpath(self.library, self.root)
         return marker | ({"store": self.artifact_store} if self.artifact_store else {})
 
 
@@ -157,6 +174,23 @@ def _holds_more_than_specs(folder: Path) -> bool:
 
 def read_marker(root: Path) -> dict[str, Any] | None:
     """The marker of the home at `root`, or None if there is no home.
+
+    If the library is not where it was, but lies beside the home as before, both were moved
+    together: `library` is then its present path.
+
+    Raises:
+        NewerFormat: the marker was written by a newer version of melgraph.
+        StorageError: the marker cannot be read.
+    """
+    marker = _stored_marker(root)
+    if marker is None or is_bucket(marker["library"]) or Path(marker["library"]).exists():
+        return marker
+    beside = library_beside(root, marker)
+    return marker if beside is None else {**marker, "library": beside}
+
+
+def _stored_marker(root: Path) -> dict[str, Any] | None:
+    """The marker as it was written.
 
     Raises:
         NewerFormat: the marker was written by a newer version of melgraph.
@@ -189,7 +223,7 @@ def read_marker(root: Path) -> dict[str, Any] | None:
 
 
 def open_home(root: Path) -> Home:
-    """The existing home at `root`.
+    """The existing home at `root`. If it was moved or copied, the paths in it are corrected.
 
     Raises:
         StorageError: there is no home at `root`.
@@ -202,7 +236,9 @@ def open_home(root: Path) -> Home:
             remedy="run `melgraph demo` or `melgraph run --library FOLDER` first, "
             "or name the home: --home FOLDER, or MELGRAPH_HOME",
         )
-    return Home(root.resolve(), marker["library"], marker["label_level"], marker.get("store"))
+    home = Home(root.resolve(), marker["library"], marker["label_level"], marker.get("store"))
+    correct_addresses(home.mlflow)
+    return home
 
 
 def enclosing_home(path: Path) -> Home | None:

@@ -27,7 +27,8 @@ from melgraph.pipelines import cli, servers
 def server(port):
     return [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
 
-servers._dagster_command = server
+servers._dagster_command = lambda port, neutral: server(port)
+servers._loading_problem = lambda port, process: None
 servers._mlflow_command = lambda home, port: server(port)
 {broken}
 sys.exit(cli.main(["ui", "--home", sys.argv[1], "--port", sys.argv[2]]))
@@ -61,7 +62,7 @@ def test_a_taken_port_is_passed_over():
 
 def test_waiting_ends_when_the_server_answers():
     with listening() as server:
-        assert servers._wait_until_answering(server.getsockname()[1], None)
+        assert servers._wait_until_answering(server.getsockname()[1], None, "it")
 
 
 def test_waiting_ends_when_the_process_has_died(monkeypatch):
@@ -69,13 +70,48 @@ def test_waiting_ends_when_the_process_has_died(monkeypatch):
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
         (port,) = servers._free_ports(20_000, 1)
-        assert not servers._wait_until_answering(port, process)
+        assert not servers._wait_until_answering(port, process, "it")
 
 
 def test_waiting_ends_after_its_limit(monkeypatch):
     monkeypatch.setattr(servers, "WAIT_S", 0.5)
     (port,) = servers._free_ports(20_000, 1)
-    assert not servers._wait_until_answering(port, None)
+    assert not servers._wait_until_answering(port, None, "it")
+
+
+def test_waiting_says_what_it_waits_for(monkeypatch, capsys):
+    monkeypatch.setattr(servers, "WAIT_S", 0.9)
+    monkeypatch.setattr(servers, "SAY_EVERY_S", 0.2)
+    (port,) = servers._free_ports(20_000, 1)
+    assert not servers._wait_until_answering(port, None, "Dagster")
+    assert "waiting for Dagster to start (0 s) ..." in capsys.readouterr().out
+
+
+def location(status: str, message: str | None = None) -> dict:
+    loaded = {} if message is None else {"message": message}
+    entry = {"loadStatus": status, "locationOrLoadError": loaded}
+    return {"data": {"workspaceOrError": {"locationEntries": [entry]}}}
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        ([location("LOADED")], None),
+        ([OSError("busy"), location("LOADING"), location("LOADED")], None),
+        ([location("LOADED", "ImportError: no\n")], "ImportError: no"),
+        ([{"data": {"workspaceOrError": {"message": "broken"}}}], "broken"),
+    ],
+)
+def test_the_assets_are_loaded_or_the_reason_is_given(monkeypatch, answers, problem):
+    def answer(port: int, query: str) -> dict:
+        each = answers.pop(0)
+        if isinstance(each, OSError):
+            raise each
+        return each
+
+    monkeypatch.setattr(servers, "_ask_dagster", answer)
+    assert servers._loading_problem(3000, None) == problem
+    assert answers == []
 
 
 def test_a_process_that_ignores_signals_is_killed(tmp_path):
@@ -144,6 +180,7 @@ def test_a_server_that_does_not_start_is_named(home):
     assert process.returncode == 1
     assert f"MLflow did not start; see the last lines of its log in {home.root / 'logs'}" in output
     assert "no database" in (home.root / "logs" / "mlflow.log").read_text()
+    assert "no database" in output
     assert "Traceback" not in output
 
 

@@ -46,6 +46,7 @@ def test_a_home_is_made_and_opened(tmp_path, library):
         "format": FORMAT,
         "library": str(library),
         "label_level": None,
+        "library_from_home": "../../library",
     }
 
 

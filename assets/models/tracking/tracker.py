@@ -36,9 +36,9 @@ from melgraph.assets.models.tracking.runs import (
 from melgraph.assets.models.trained_model import CURVES_PICTURE, TrainedModel
 from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.home import Home
+from melgraph.storage.relocation import EXPERIMENT, artifact_root
 from melgraph.storage.urls import sqlite_url
 
-EXPERIMENT = "melgraph"
 # With MLflow's own defaults, a server that does not answer would delay a training for minutes.
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds
@@ -295,8 +295,8 @@ class Tracker(ConfigurableResource):
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is not None:
                 return client, experiment.experiment_id
-            home_folder = (home.mlflow / "artifacts").as_uri()
-            location = home_folder if self.uri(home) == _home_uri(home) else None
+            in_home = self.uri(home) == _home_uri(home)
+            location = artifact_root(home.mlflow) if in_home else None
             return client, client.create_experiment(EXPERIMENT, artifact_location=location)
 
     def _describe(self, client: Any, run: LiveRun, store: ArtifactStore, work: Work) -> None:
