@@ -5,13 +5,21 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from melgraph.assets.library.live import live_tracks
 from melgraph.assets.library.tracks import Tracks
+from melgraph.assets.models.tracking.tracker import Tracker
+from melgraph.assets.models.trained_models import write_trained_model
+from melgraph.assets.resources import HomeResource
+from melgraph.pipelines.deployment import build_definitions
 from melgraph.pipelines.instance import open_instance
+from melgraph.pipelines.plan import Step
+from melgraph.pipelines.runner import _execute
 from tests.conftest import MadeHome
 
 # As a user does it: with MLflow alone, which knows nothing of melgraph.
@@ -19,15 +27,17 @@ PREDICT = """
 import json, sys
 import mlflow
 
-database, song = sys.argv[1:]
-mlflow.set_tracking_uri(f"sqlite:///{database}")
-model = mlflow.pyfunc.load_model("models:/genres@champion")
-code = [m.__file__ for name, m in sys.modules.items()
-        if name.startswith("melgraph_model_") and "." not in name]
-client = mlflow.MlflowClient()
-version = client.get_model_version_by_alias("genres", "champion")
-environment = mlflow.artifacts.load_dict(f"runs:/{version.run_id}/environment.json")
-print(json.dumps([model.predict([song])["prediction"][0], code, sorted(environment)]))
+song, *databases = sys.argv[1:]
+answers = []
+for database in databases:
+    mlflow.set_tracking_uri(f"sqlite:///{database}")
+    path = mlflow.artifacts.download_artifacts("models:/genres@champion")
+    client = mlflow.MlflowClient()
+    run_id = client.get_model_version_by_alias("genres", "champion").run_id
+    environment = mlflow.artifacts.load_dict(f"runs:/{run_id}/environment.json")
+    model = mlflow.pyfunc.load_model("models:/genres@champion")
+    answers.append([model.predict([song])["prediction"][0], path, sorted(environment)])
+print(json.dumps(answers))
 """
 
 
@@ -37,14 +47,20 @@ def song(made_home: MadeHome) -> Path:
     return made_home.library / tracks["path"][0]
 
 
-def predict(home: MadeHome, song: Path) -> list:
-    """The prediction, the file of the model's code, and the names in the environment of the run."""
+def check_models(song: Path, *homes: MadeHome) -> None:
+    """MLflow loads the champion of each home from its own files, and it predicts."""
+    databases = [home.home.mlflow / "mlflow.db" for home in homes]
     ran = subprocess.run(
-        [sys.executable, "-c", PREDICT, home.home.mlflow / "mlflow.db", song],
-        cwd=home.root.parent, capture_output=True, text=True, timeout=300,
+        [sys.executable, "-c", PREDICT, song, *databases],
+        cwd=homes[0].root.parent, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout.splitlines()[-1])
+    for home, answer in zip(homes, json.loads(ran.stdout.splitlines()[-1]), strict=True):
+        prediction, path, environment = answer
+        model = home.store.need("trained_models", "small-cnn")
+        assert prediction in model.facts["classes"]
+        assert Path(path).is_relative_to(home.root)
+        assert "packages" in environment
 
 
 def files(home: MadeHome) -> set[str]:
@@ -58,32 +74,40 @@ def test_a_moved_home_and_its_copy(home_copy, made_home, song, tmp_path):
     moved = MadeHome(tmp_path / "moved", first.library, first.output_file)
     audited = moved.melgraph("audit", str(moved.home.artifacts / "trained_models"))
     assert audited.returncode == 0, audited.stdout + audited.stderr
-    expected = predict(made_home, song)
-    answer, (code,), environment = predict(moved, song)
-    assert [answer, environment] == expected[::2]
-    assert Path(code).is_relative_to(moved.root)
     assert not first.root.exists()
+    check_models(song, moved)
 
     subprocess.run(["cp", "-a", moved.root, tmp_path / "copy"], check=True)
     copy = MadeHome(tmp_path / "copy", first.library, first.output_file)
-    # Another training in the copy: its files go into the copy, and both stay usable.
-    spec = copy.root / "specs" / "experiments" / "another.toml"
-    spec.write_text('extends = "small-cnn"\ntitle = "Another: for tests"\nseed = 9\n')
     before = files(moved)
-    ran = copy.melgraph("run", "--library", str(copy.library), "--experiment", "another")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    _train_again(copy)
     assert files(moved) == before
     assert files(copy) > before
+    check_models(song, moved, copy)  # both stay usable
     for home in (moved, copy):
-        _, (code,), _ = predict(home, song)
-        assert Path(code).is_relative_to(home.root)
-    counts = []
-    for home in (moved, copy):
-        with open_instance(home.home) as instance:
-            counts.append(instance.get_runs_count())
-            run = instance.get_run_records(limit=1)[0].dagster_run
-            assert instance.all_logs(run.run_id)
-    assert 0 < counts[0] < counts[1]
+        _use_dagster(home)
+
+
+def _train_again(home: MadeHome) -> None:
+    """A further training, whose MLflow files go into the home."""
+    model = home.store.need("trained_models", "small-cnn")
+    config = {**model.record.spec.config, "title": "the same once more"}
+    spec = replace(model.record.spec, config=config)
+    write = partial(write_trained_model, home.store, tracker=Tracker())
+    artifact, is_new = home.store.produce(spec, write)
+    assert is_new
+    assert artifact.record.run["mlflow"]
+
+
+def _use_dagster(home: MadeHome) -> None:
+    """The runs of before are there, and a new one succeeds."""
+    definitions = build_definitions(home.context.specs, HomeResource(root=str(home.root)))
+    with open_instance(home.home) as instance:
+        count = instance.get_runs_count()
+        assert count > 0
+        assert instance.all_logs(instance.get_run_records(limit=1)[0].dagster_run.run_id)
+        assert _execute(Step("ranking", {}), definitions, instance) is None
+        assert instance.get_runs_count() == count + 1
 
 
 def test_what_dagster_shows_of_an_artifact_holds_after_a_move(made_home):

@@ -477,6 +477,8 @@ def test_a_failing_mlflow_loses_no_training(home_copy, monkeypatch, caplog):
         training.work.run["mlflow_experiment"] = "7"
         raise ConnectionError("no MLflow here")
 
+    epochs: list[int] = []
+    monkeypatch.setattr(LiveRun, "log_epoch", lambda run, row: epochs.append(row["epoch"]))
     monkeypatch.setattr(Tracker, "_log_training", full)
     with caplog.at_level(logging.WARNING, logger="melgraph"):
         write = partial(trained_models.write_trained_model, home.store, tracker=Tracker())
@@ -484,6 +486,7 @@ def test_a_failing_mlflow_loses_no_training(home_copy, monkeypatch, caplog):
     assert is_new
     assert artifact.record.run["mlflow"] is None
     assert "mlflow_experiment" not in artifact.record.run
+    assert epochs == [1, 2]  # each was reported while the training ran
     assert caplog.text.count("committed without an MLflow run") == 1
     assert "no MLflow here" in caplog.text
     assert home.store.verify(artifact) == []
