@@ -15,6 +15,7 @@ from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.environment import environment
 
 LONGEST = 500  # characters of a parameter
+LONGEST_TAG = 5000  # characters of a tag, which every MLflow server accepts
 BATCH = 1000  # metrics in one request: the limit of the MLflow server
 NOT_KEPT = ("epoch", "seconds", "crops_per_second")  # of an epoch, not of its weights
 RECORD_TAG, NOTE_TAG = "melgraph.record", "mlflow.note.content"
@@ -160,7 +161,10 @@ def _tags(work: Work, snapshot: Snapshot | None) -> list[Any]:
     from mlflow.entities import RunTag
 
     run, record = work.run.get("dagster"), str(work.spec.reference)
-    tags = {f"melgraph.input.{r.asset}": str(r) for r in work.spec.inputs}
+    inputs: dict[str, list[str]] = {}
+    for reference in sorted(work.spec.inputs):
+        inputs.setdefault(f"melgraph.input.{reference.asset}", []).append(str(reference))
+    tags = {name: ", ".join(batches)[:LONGEST_TAG] for name, batches in inputs.items()}
     tags |= {RECORD_TAG: record, "dagster.run_id": str(run)}
     title = str(work.spec.config.get("title", work.spec.partition))
     note = [f"**{title}**", f"Record: `{record}` (`melgraph audit` shows its provenance)"]
