@@ -18,8 +18,6 @@ from melgraph.assets.models.trained_models import write_trained_model
 from melgraph.assets.resources import HomeResource
 from melgraph.pipelines.deployment import build_definitions
 from melgraph.pipelines.instance import open_instance
-from melgraph.pipelines.plan import Step
-from melgraph.pipelines.runner import _execute
 from tests.conftest import MadeHome
 
 # As a user does it: with MLflow alone, which knows nothing of melgraph.
@@ -106,7 +104,8 @@ def _use_dagster(home: MadeHome) -> None:
         count = instance.get_runs_count()
         assert count > 0
         assert instance.all_logs(instance.get_run_records(limit=1)[0].dagster_run.run_id)
-        assert _execute(Step("ranking", {}), definitions, instance) is None
+        job = definitions.resolve_job_def("ranking")
+        assert job.execute_in_process(instance=instance, raise_on_error=False).success
         assert instance.get_runs_count() == count + 1
 
 
