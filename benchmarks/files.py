@@ -1,9 +1,11 @@
 """A table of all files of a library: the outcome of each in the ingest.
 
-    python benchmarks/files.py FOLDER [--home FOLDER]
+    python benchmarks/files.py [FOLDER] [--home FOLDER]
 
 Ingests the folder as `melgraph run` does (scan, one track batch, `tracks` and `mel_spectrograms`)
-and prints a Markdown table. Uses a temporary home, or the one that `--home` names.
+and prints a Markdown table. Without a folder, the files are those of `tests/ml/audio/odd_cases.py`,
+which are written first, and the table says what became of each before. Uses a temporary home, or
+the one that `--home` names.
 """
 
 import argparse
@@ -11,11 +13,14 @@ import os
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from melgraph.assets.stages import TRACKS
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.ml.audio.odd_cases import CASES, NOT_LISTED, write_cases
 
 
 def ingest_folder(folder: Path, root: Path) -> list[dict]:
@@ -43,24 +48,61 @@ def ingest_folder(folder: Path, root: Path) -> list[dict]:
     return rows
 
 
+def outcome_of(row: dict) -> str:
+    return row["code"] or ("duplicate" if row["duplicate_of"] else "ok")
+
+
+def note_of(row: dict) -> str:
+    if row["duplicate_of"]:
+        return f"the same sound as {row['duplicate_of']}"
+    return row["reason"] or row["warning"] or ""
+
+
+def seconds_of(row: dict) -> str:
+    return "" if row["duration_s"] is None else f"{row['duration_s']:.2f}"
+
+
+def print_row(*cells: object) -> None:
+    print("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
+
+
+def print_files(rows: Sequence[dict]) -> None:
+    """The table of the files of any folder."""
+    print_row("file", "outcome", "codec", "Hz", "channels", "s", "note")
+    print("|---|---|---|---|---|---|---|")
+    for row in rows:
+        print_row(
+            row["path"], outcome_of(row), row["codec"] or "", row["sample_rate_hz"] or "",
+            row["channels"] or "", seconds_of(row), note_of(row),
+        )  # fmt: skip
+
+
+def print_cases(rows: Sequence[dict]) -> None:
+    """The table of the odd files: what each was before, and is now."""
+    by_path = {row["path"]: row for row in rows}
+    print_row("file", "what", "before", "now", "s", "note")
+    print("|---|---|---|---|---|---|")
+    for name, case in CASES.items():
+        row = by_path.get(name)
+        if row is None:
+            print_row(name, case.what, case.before, NOT_LISTED, "", "named in the scan, above")
+            continue
+        tags = ", ".join(row[field] for field in ("artist", "title") if row[field])
+        note = "; ".join(text for text in (row["reason"] or row["warning"], tags) if text)
+        print_row(name, case.what, case.before, row["code"] or "ok", seconds_of(row), note)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--home", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        rows = ingest_folder(options.folder, (options.home or Path(scratch) / "home").resolve())
-    print("| file | outcome | codec | Hz | channels | s | note |")
-    print("|---|---|---|---|---|---|---|")
-    for row in rows:
-        outcome = row["code"] or ("duplicate" if row["duplicate_of"] else "ok")
-        note = row["reason"] or row["warning"] or ""
-        if row["duplicate_of"]:
-            note = f"the same sound as {row['duplicate_of']}"
-        length = "" if row["duration_s"] is None else f"{row['duration_s']:.2f}"
-        cells = (row["path"], outcome, row["codec"] or "", row["sample_rate_hz"] or "",
-                 row["channels"] or "", length, note)  # fmt: skip
-        print("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
+        folder = options.folder or Path(scratch) / "odd"
+        if options.folder is None:
+            write_cases(folder)
+        rows = ingest_folder(folder, (options.home or Path(scratch) / "home").resolve())
+    (print_files if options.folder else print_cases)(rows)
     counts = Counter(row["code"] or "ok" for row in rows)
     print(f"\n{len(rows)} files: " + ", ".join(f"{n} {code}" for code, n in counts.most_common()))
 

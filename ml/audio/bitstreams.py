@@ -107,5 +107,5 @@ def without_bitstreams(
     detector = BitstreamDetector(int(_SEARCHED_S * values_per_second))
     for piece in pieces:
         if name := detector.add(piece):
-            raise BadAudio("bitstream", f"the samples are a {name} stream for a decoder, not sound")
+            raise BadAudio("bitstream", f"the samples are a coded stream ({name}), not sound")
         yield piece

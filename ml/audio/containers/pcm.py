@@ -109,13 +109,15 @@ def with_all_sound(part: Part) -> tuple[Part, str | None]:
 
 
 def next_file(part: Part) -> int | None:
-    """Where another WAV file begins behind the first (both were joined); None without one."""
+    """Where another WAV or AIFF file begins behind the first, as joined; None without one."""
     head = part.pread(12, 0)
-    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+    order = {b"RIFF": "<", b"FORM": ">"}.get(head[:4])
+    if order is None or head[8:] not in _FORMS:
         return None
-    end = 8 + struct.unpack("<I", head[4:8])[0]
+    end = 8 + struct.unpack(f"{order}I", head[4:8])[0]
     behind = part.pread(12, end + end % 2)
-    return end + end % 2 if behind[:4] == b"RIFF" and behind[8:] == b"WAVE" else None
+    is_another = behind[:4] == head[:4] and behind[8:] in _FORMS
+    return end + end % 2 if is_another else None
 
 
 def _layout(part: Part) -> _Layout | None:

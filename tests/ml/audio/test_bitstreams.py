@@ -3,58 +3,21 @@
 import struct
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import soundfile as sf
 
 from melgraph.ml.audio import BadAudio, decode
-from tests.ml.audio_files import LAYOUTS, tone
-
-
-def _dts(frame_bytes: int) -> bytes:
-    """Sixty frames with the head of DTS (ETSI TS 102 114, 5.3.1) and noise: no encoder is at hand.
-
-    The fields behind the sync word: normal frame, 32 samples a block, no checksum, 16 blocks, size,
-    2 channels, 44.1 kHz, 1411 kbit/s.
-    """
-    fields = ((1, 1), (31, 5), (0, 1), (15, 7), (frame_bytes - 1, 14), (2, 6), (8, 4), (22, 5))
-    bits = "".join(f"{value:0{width}b}" for value, width in fields) + "00000"
-    head = b"\x7f\xfe\x80\x01" + int(bits, 2).to_bytes(len(bits) // 8, "big")
-    random = np.random.default_rng(7)
-    return b"".join(head + random.bytes(frame_bytes - len(head)) for _ in range(60))
-
-
-def _ac3(path: Path) -> bytes:
-    """Two seconds of AC-3 in frames of IEC 61937."""
-    with av.open(str(path), "w", format="spdif") as out:
-        stream = out.add_stream("ac3", rate=48000, layout="stereo")
-        form = stream.codec_context.format.name
-        split = av.AudioResampler(format=form, layout=LAYOUTS[2], rate=48000, frame_size=1536)
-        samples = tone(2.0, 48000).reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(samples, format="flt", layout="stereo")
-        frame.sample_rate = 48000
-        for piece in split.resample(frame):
-            out.mux(stream.encode(piece))
-        out.mux(stream.encode(None))
-    return path.read_bytes()
-
-
-def _in_14_bits(data: bytes) -> np.ndarray:
-    """DTS as on a CD: 14 bits in each sample, so that it is less loud."""
-    bits = np.unpackbits(np.frombuffer(data, np.uint8))
-    bits = bits[: len(bits) // 14 * 14].reshape(-1, 14)
-    values = bits.astype(np.int32) @ (1 << np.arange(13, -1, -1))
-    return np.where(values & 0x2000, values - 0x4000, values).astype("<i2")
+from tests.ml.audio.odd_files import ac3_in_iec61937, dts, in_14_bits
 
 
 @pytest.fixture(scope="module")
 def streams(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     """Name -> int16 words."""
     folder = tmp_path_factory.mktemp("coded")
-    ac3 = _ac3(folder / "a.spdif")
-    words = np.frombuffer(_dts(2048), ">i2").astype("<i2")
-    small = _in_14_bits(_dts(1792))
+    ac3 = ac3_in_iec61937(folder / "a.spdif")
+    words = np.frombuffer(dts(2048), ">i2").astype("<i2")
+    small = in_14_bits(dts(1792))
     return {
         "DTS": words,
         "DTS, bytes swapped": words.byteswap(),
@@ -77,7 +40,7 @@ def test_a_coded_stream_is_quarantined(
     words = words[: len(words) // 2 * 2].reshape(-1, 2)
     sf.write(path, words, 44100)
     kind = name.split(",")[0]
-    with pytest.raises(BadAudio, match=f"bitstream: the samples are .* {kind} stream"):
+    with pytest.raises(BadAudio, match=rf"bitstream: the samples are a coded stream \({kind}\)"):
         decode(path)
 
 

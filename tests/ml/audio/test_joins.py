@@ -1,5 +1,6 @@
 """Files of several files one behind the other: all sound is used, in the form of the first."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -111,9 +112,10 @@ def test_a_part_that_is_no_sound_is_left_out_and_named(tmp_path: Path) -> None:
     assert "part 2 of 3 is left out: " in str(decoded.warning)
 
 
-def test_two_wav_files_and_two_flac_files(tmp_path: Path) -> None:
-    path = tmp_path / "both.wav"
-    for rate, channels in ((RATE, 2), (22050, 1)):
+def test_two_files_of_wav_of_aiff_and_of_flac(tmp_path: Path) -> None:
+    forms = ((RATE, 2), (22050, 1))
+    for suffix, (rate, channels) in product(("wav", "aiff"), forms):
+        path = tmp_path / f"both.{suffix}"
         sf.write(path, tone(1.0), RATE)
         first = path.read_bytes()
         sf.write(path, tone(0.5, rate, channels), rate)

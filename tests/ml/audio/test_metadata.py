@@ -13,6 +13,7 @@ from mutagen.id3 import ID3, TIT2, TPE1
 from mutagen.wave import WAVE
 
 from melgraph.ml.audio import read_file_metadata
+from tests.ml.audio.odd_files import info_list
 from tests.ml.audio_files import RATE, encode, tone
 
 NO_FIELD = {"artist": None, "title": None, "album": None, "genre": None}
@@ -110,21 +111,14 @@ def test_the_artist_of_the_album_stands_in(tmp_path: Path) -> None:
     assert read_file_metadata(path) == NOTHING | {"artist": "One", "artists": ["One"]}
 
 
-def _info(**values: bytes) -> bytes:
-    """A LIST chunk of kind INFO, as recorders and ffmpeg write it."""
-    body = b"INFO" + b"".join(
-        name.encode() + struct.pack("<I", len(value)) + value + bytes(len(value) % 2)
-        for name, value in values.items()
-    )
-    return b"LIST" + struct.pack("<I", len(body)) + body
-
-
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
 def test_the_info_list_of_wav(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     sf.write(path, SHORT, RATE)
     names = {"IART": "artist", "INAM": "title", "IPRD": "album", "IGNR": "genre"}
-    chunk = _info(**{name: FIRST[field].encode(encoding) + b"\0" for name, field in names.items()})
+    chunk = info_list(
+        **{name: FIRST[field].encode(encoding) + b"\0" for name, field in names.items()}
+    )
     content = path.read_bytes() + chunk
     path.write_bytes(content[:4] + struct.pack("<I", len(content) - 8) + content[8:])
     assert read_file_metadata(path) == GIVEN

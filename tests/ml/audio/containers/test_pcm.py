@@ -10,24 +10,8 @@ import soundfile as sf
 from melgraph.ml.audio import BadAudio, check, decode
 from melgraph.ml.audio.containers import pcm
 from melgraph.ml.audio.containers.part import Part
+from tests.ml.audio.odd_files import SIZES, with_size
 from tests.ml.audio_files import RATE, tone
-
-SIZES = {  # container: mark in front of the size of the sound, its offset and form
-    "wav": (b"data", 4, "<I"),
-    "aiff": (b"SSND", 4, ">I"),
-    "au": (b".snd", 8, ">I"),
-    "w64": (b"data\xf3\xac\xd3\x11", 16, "<Q"),
-    "caf": (b"data", 4, ">q"),
-    "rf64": (b"ds64", 16, "<Q"),
-}
-
-
-def _with_size(content: bytes, kind: str, share: float) -> bytes:
-    mark, offset, form = SIZES[kind]
-    at = content.index(mark) + offset
-    length = struct.calcsize(form)
-    (size,) = struct.unpack(form, content[at : at + length])
-    return content[:at] + struct.pack(form, int(share * size)) + content[at + length :]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
@@ -36,7 +20,7 @@ def test_all_sound_behind_a_size_that_is_too_small(kind: str, share: float, tmp_
     path = tmp_path / f"tone.{kind}"
     sf.write(path, tone(2.0), RATE, format=kind.upper())
     content, samples = path.read_bytes(), decode(path).samples
-    path.write_bytes(_with_size(content, kind, share))
+    path.write_bytes(with_size(content, kind, share))
     decoded = decode(path)
     check(decoded)
     np.testing.assert_array_equal(decoded.samples[: len(samples)], samples)

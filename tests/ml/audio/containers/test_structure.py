@@ -11,6 +11,14 @@ from melgraph.ml.audio import BadAudio, check, decode
 from melgraph.ml.audio.containers import asf, caf, flac, ogg
 from melgraph.ml.audio.containers.part import Part, after_id3
 from melgraph.ml.audio.containers.structure import encrypted_kind, is_whole
+from tests.ml.audio.odd_files import (
+    KEY,
+    WRONG_LENGTHS,
+    changed,
+    encrypted_matroska,
+    id3,
+    with_object,
+)
 from tests.ml.audio.ogg_files import flac_in_ogg, moved_on, pages_of
 from tests.ml.audio_files import RATE, code_of, encode, tone, with_total_samples
 
@@ -76,11 +84,6 @@ def test_a_flac_that_states_less_is_used_to_its_end(tmp_path: Path) -> None:
     assert decoded.warning == "the file promises 1.66 s, 4.56 s decode"
 
 
-def id3(length: int) -> bytes:
-    sizes = bytes(length >> shift & 0x7F for shift in (21, 14, 7, 0))
-    return b"ID3\x04\0\0" + sizes + bytes(length)
-
-
 def test_a_flac_between_a_large_tag_and_other_bytes(tmp_path: Path) -> None:
     path = tmp_path / "tone.flac"
     sf.write(path, tone(1.0), RATE)
@@ -106,8 +109,8 @@ def test_the_last_page_of_an_ogg(tmp_path: Path) -> None:
         "half a head of a page": (content[: last + 11], False),
         "no last page": (content[:last], False),
     }
-    for name, (changed, ends) in verdicts.items():
-        path.write_bytes(changed)
+    for name, (variant, ends) in verdicts.items():
+        path.write_bytes(variant)
         (link,) = ogg.links(part_of(path))
         assert (link.ends, link.hole) == (ends, False), name
     path.write_bytes(bytes(200_000))
@@ -165,22 +168,6 @@ def test_the_length_that_caf_and_asf_state(tmp_path: Path) -> None:
     assert part.tell() == 11
 
 
-def _changed(content: bytes, mark: bytes, offset: int, form: str, value: float) -> bytes:
-    at = content.index(mark) + offset
-    new = struct.pack(form, value)
-    return content[:at] + new + content[at + len(new) :]
-
-
-FRAGMENTS = {"movflags": "frag_keyframe+empty_moov", "frag_duration": "300000"}
-WRONG_LENGTHS = {  # encoder, container, options; where the length lies, and a value for it
-    "m4a": ("aac", "ipod", FRAGMENTS, (b"mdhd", 20, ">I", 4 * RATE)),
-    "wma": ("wmav2", "asf", {}, (bytes.fromhex("a1dcab8c47a9cf11"), 64, "<Q", 71_000_000)),
-    "mka": ("pcm_s16le", "matroska", {}, (b"\x44\x89\x88", 3, ">d", 4000.0)),
-    "wv": ("wavpack", "wv", {}, (b"wvpk", 12, "<I", 4 * RATE)),
-    "mp3": ("libmp3lame", "mp3", {}, (b"Info", 8, ">I", 153)),
-}
-
-
 @pytest.mark.parametrize("kind", WRONG_LENGTHS)
 def test_a_wrong_length_in_the_header_of_a_whole_file_is_a_warning(
     kind: str, tmp_path: Path
@@ -191,7 +178,7 @@ def test_a_wrong_length_in_the_header_of_a_whole_file_is_a_warning(
     form = "s16p" if kind == "wv" else ""
     encode(path, encoder, container, samples=tone(2.0), bit_rate=rate, form=form, **options)
     content, whole = path.read_bytes(), decode(path)
-    path.write_bytes(_changed(content, *change))
+    path.write_bytes(changed(content, *change))
     decoded = decode(path)
     check(decoded)
     count = min(len(decoded.samples), len(whole.samples))
@@ -200,35 +187,9 @@ def test_a_wrong_length_in_the_header_of_a_whole_file_is_a_warning(
     assert "nothing was cut off, so the header is wrong" in str(decoded.warning)
     assert is_whole(part_of(path), decoded.container)
 
-    path.write_bytes(_changed(content, *change)[: int(0.7 * len(content))])
+    path.write_bytes(changed(content, *change)[: int(0.7 * len(content))])
     assert not is_whole(part_of(path), decoded.container)
     assert code_of(path) == "truncated"
-
-
-def _with_object(content: bytes, object_: bytes) -> bytes:
-    """An ASF file with one more object in its header."""
-    size, number = struct.unpack("<QI", content[16:28])
-    head = content[:16] + struct.pack("<QI", size + len(object_), number + 1) + content[28:30]
-    return head + object_ + content[30:]
-
-
-def _encrypted_matroska(path: Path) -> None:
-    """The first track gets a ContentEncoding with a ContentEncryption."""
-    encode(path, "pcm_s16le", "matroska", samples=tone(1.0))
-    content = path.read_bytes()
-    mark = b"\x16\x54\xae\x6b"  # Tracks; its first occurrence is in the table of contents
-    tracks = content.index(mark, content.index(mark) + 4) + 4
-    track = content.index(b"\xae", tracks) + 1
-    encodings = bytes.fromhex("6d80 89 6240 86 5035 83 47e1 80")
-    for at in (track, tracks):  # both grow; their sizes are numbers of Matroska
-        length = 9 - content[at].bit_length()
-        size = int.from_bytes(content[at : at + length], "big") + len(encodings)
-        content = content[:at] + size.to_bytes(length, "big") + content[at + length :]
-    track += 9 - content[track].bit_length()
-    path.write_bytes(content[:track] + encodings + content[track:])
-
-
-KEY = "00112233445566778899aabbccddeeff"
 
 
 @pytest.mark.parametrize("kind", ["cenc", "fairplay", "matroska", "wma"])
@@ -242,12 +203,12 @@ def test_encrypted_files_say_so(kind: str, tmp_path: Path) -> None:
         assert encrypted_kind(part_of(path)) is None
         path.write_bytes(path.read_bytes().replace(b"mp4a", b"drms"))
     elif kind == "matroska":
-        _encrypted_matroska(path)
+        encrypted_matroska(path)
     else:
         encode(path, "wmav2", "asf", samples=tone(1.0), bit_rate=64_000)
         assert encrypted_kind(part_of(path)) is None
         guid = bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e")
-        path.write_bytes(_with_object(path.read_bytes(), guid + struct.pack("<Q", 40) + bytes(16)))
+        path.write_bytes(with_object(path.read_bytes(), guid + struct.pack("<Q", 40) + bytes(16)))
     with pytest.raises(BadAudio, match=r"encrypted: the sound of this .* file is encrypted") as bad:
         decode(path)
     assert bad.value.code == "encrypted"

@@ -1,6 +1,5 @@
 """Every listed suffix is read, and what is not read is named by kind."""
 
-import struct
 from pathlib import Path
 
 import av
@@ -9,34 +8,8 @@ import pytest
 
 from melgraph.ml.audio import AUDIO_SUFFIXES, check, decode, describe_ignored
 from melgraph.ml.audio.containers.suffixes import UNREAD_SUFFIXES
-from tests.ml.audio.ogg_files import ogg_file
+from tests.ml.audio.odd_files import layer_one, speex
 from tests.ml.audio_files import RATE, encode, tone
-
-
-def _speex(seconds: float) -> bytes:
-    """Noise in narrowband Speex (submode 5, 300 bits a frame): no encoder is at hand."""
-    numbers = struct.pack("<13i", 1, 80, 8000, 0, 4, 1, -1, 160, 0, 1, 0, 0, 0)
-    headers = [b"Speex   " + b"1.2".ljust(20, b"\0") + numbers, struct.pack("<II", 0, 0)]
-    random = np.random.default_rng(0)
-    packets = []
-    for _ in range(int(seconds * 50)):
-        bits = "0" + "0101" + "".join(map(str, random.integers(0, 2, 295))) + "0111"
-        packets.append((int(bits.ljust(304, "1"), 2).to_bytes(38, "big"), 160))
-    return ogg_file(headers, packets, serial=3)
-
-
-def _layer_one(seconds: float) -> bytes:
-    """Noise in four bands of MPEG-1 layer I at 384 kbit/s: no encoder is at hand."""
-    random = np.random.default_rng(0)
-    frame_bytes = 12 * 384_000 // RATE * 4
-    frames = []
-    for _ in range(int(seconds * RATE / 384)):
-        bits = "0111" * 4 + "0000" * 28 + "000110" * 4  # 8 bits a sample; scale factors
-        bits += "".join(f"{value:08b}" for value in random.integers(0, 255, 12 * 4))
-        body = int(bits, 2).to_bytes(len(bits) // 8, "big")
-        frames.append((b"\xff\xff\xc0\xc0" + body).ljust(frame_bytes, b"\0"))
-    return b"".join(frames)
-
 
 ENCODED = {  # suffix: encoder, container; codec and container as they are reported
     "mp4": ("aac", "mp4", "AAC", "MOV"),
@@ -69,7 +42,7 @@ def test_sound_of_containers_of_films_and_of_older_layers(suffix: str, tmp_path:
 @pytest.mark.parametrize("suffix", ["spx", "mp1"])
 def test_formats_without_an_encoder(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"noise.{suffix}"
-    path.write_bytes(_speex(1.0) if suffix == "spx" else _layer_one(1.0))
+    path.write_bytes(speex(1.0) if suffix == "spx" else layer_one(1.0))
     decoded = decode(path)
     check(decoded)
     assert (decoded.codec, decoded.warning) == ({"spx": "SPEEX", "mp1": "MP1"}[suffix], None)
