@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from melgraph.pipelines.cli import main
 from melgraph.pipelines.instance import open_instance
 from melgraph.pipelines.runs.damage import explained_settings
 from melgraph.pipelines.runs.ownership import fail_dead_runs
@@ -108,6 +109,16 @@ def test_what_the_remedy_says_is_enough(home):
     write("dagster.yaml", b"a: [b\n")(home)
     (home.dagster / "dagster.yaml").unlink()
     use(home)
+
+
+@pytest.mark.parametrize("damage", [write(INDEX, b"x" * 999), write("dagster.yaml", b"a: [b\n")])
+def test_the_ui_does_not_start_on_damaged_files(home, damage, capsys):
+    damage(home)
+    assert main(["ui", "--home", str(home.root)]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("melgraph: Dagster")
+    assert said.err.count("\n  remedy: ") == 1
+    assert "starting" not in said.out
 
 
 @pytest.mark.parametrize(
