@@ -1,6 +1,7 @@
 """The summary that a run prints at its end: counts, problems, results, and where they are."""
 
 from collections.abc import Iterator
+from shlex import quote
 
 from melgraph.assets.embeddings.clusters.reports import figure_rows
 from melgraph.assets.generation.sounds import Sounds
@@ -105,5 +106,5 @@ def _location_lines(home: Home) -> Iterator[str]:
         location = sounds.artifact.location
         sound = sounds.new_file(sounds.rows[0]) if sounds.rows else ""
         yield f"sounds   {location}"
-        yield f"audit    melgraph audit {f'{location}/{sound}'.rstrip('/')}"
-    yield f"live     MELGRAPH_HOME={home.root} melgraph ui      (Dagster, MLflow, the pages)"
+        yield f"audit    melgraph audit {quote(f'{location}/{sound}'.rstrip('/'))}"
+    yield f"live     MELGRAPH_HOME={quote(str(home.root))} melgraph ui      (Dagster, MLflow, the pages)"
