@@ -107,4 +107,5 @@ def _location_lines(home: Home) -> Iterator[str]:
         sound = sounds.new_file(sounds.rows[0]) if sounds.rows else ""
         yield f"sounds   {location}"
         yield f"audit    melgraph audit {quote(f'{location}/{sound}'.rstrip('/'))}"
-    yield f"live     MELGRAPH_HOME={quote(str(home.root))} melgraph ui      (Dagster, MLflow, the pages)"
+    setting = f"MELGRAPH_HOME={quote(str(home.root))}"
+    yield f"live     {setting} melgraph ui      (Dagster, MLflow, the pages)"
