@@ -25,6 +25,7 @@ from melgraph.assets.ui import markdown_table, mlflow_link, rounded
 from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.errors import StorageError
+from melgraph.storage.licences import recorded_licences
 from melgraph.storage.records import Reference, Spec
 
 SHOWN_INPUTS = 5  # artifacts of one asset that the metadata name
@@ -97,6 +98,10 @@ def describe(artifact: Artifact, stage: Stage, *, is_new: bool) -> MaterializeRe
     }
     if artifact.record.spec.inputs:
         metadata["made from"] = markdown_table(_input_rows(artifact, stage))
+    if licences := recorded_licences(artifact.record):
+        metadata["licences of weights"] = markdown_table(
+            [{key: entry[key] for key in entry if key != "sha256"} for entry in licences]
+        )
     result: MaterializeResult[None] = MaterializeResult(
         asset_key=artifact.reference.asset,
         metadata=metadata,

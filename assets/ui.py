@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from dagster import MetadataValue
 from tqdm import tqdm
 
 from melgraph.assets.settings import mlflow_url, pages_url
+from melgraph.storage.artifacts import ArtifactStore, Work
+from melgraph.storage.licences import inherited_licences, merge_licences
 
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>|~$]")
 
@@ -68,3 +70,16 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     return _MARKDOWN.sub(r"\\\g<0>", " ".join(str(rounded(value)).split()))
+
+
+def licence_sentences(licences: Iterable[Mapping[str, str]]) -> list[str]:
+    """The licences of weights that a record names, a sentence each, for people."""
+    from melgraph.ml.weights.licences import licence_sentence
+
+    return [licence_sentence(entry) for entry in licences]
+
+
+def licence_text(store: ArtifactStore, work: Work) -> str:
+    """The licences that the record of a work will name, in one line; empty if there are none."""
+    licences = merge_licences(inherited_licences(store, work.spec), work.licences)
+    return "; ".join(licence_sentences(licences))

@@ -113,7 +113,8 @@ class Planner:
         """Track batches without a representation that is read in this run or requested."""
         specs = self.context.specs
         needed: set[str] = set(self.representations)
-        needed |= {specs.experiments[name].input.representation for name in self.experiments}
+        for name in self.experiments:
+            needed |= set(specs.experiments[name].input.representations(specs.taggers))
         needed |= {representation_of(specs, name) for name in self._encoders_to_serve()}
         for name in self.studies:
             needed |= representations_of(specs, specs.studies[name])

@@ -24,6 +24,12 @@ from melgraph.storage.files import (
 from melgraph.storage.files import file_sha256 as file_sha256
 from melgraph.storage.files import verify_folder
 from melgraph.storage.home import Home
+from melgraph.storage.licences import (
+    LICENCES,
+    Licences,
+    inherited_licences,
+    merge_licences,
+)
 from melgraph.storage.local_artifacts import CURRENT as CURRENT
 from melgraph.storage.local_artifacts import LocalArtifacts
 from melgraph.storage.locks import Lock
@@ -82,13 +88,18 @@ class Artifact:
 
 @dataclass
 class Work:
-    """An uncommitted artifact: its files go into `folder`, its summary into `facts`."""
+    """An uncommitted artifact: its files go into `folder`, its summary into `facts`.
+
+    `licences` receives those of the weights that it uses itself; those of its inputs are added when
+    it is committed.
+    """
 
     spec: Spec
     folder: Path
     facts: dict[str, Any] = field(default_factory=dict)
     recordings: list[Recording] = field(default_factory=list)
     run: dict[str, str | None] = field(default_factory=dict)
+    licences: Licences = field(default_factory=list)
     started_at: str = field(default_factory=lambda: _now())
 
 
@@ -324,12 +335,13 @@ def _commit(store: ArtifactStore, work: Work) -> tuple[Artifact, bool]:
             where=work.spec.reference,
             remedy="give the file another name in the asset's code",
         )
+    licences = merge_licences(inherited_licences(store, work.spec), work.licences)
     record = Record(
         spec=work.spec,
         files=file_digests(work.folder),
         input_digests={str(r): store.get(r).record.digest for r in work.spec.inputs},
         recordings=tuple(work.recordings),
-        facts=work.facts,
+        facts=work.facts | ({LICENCES: licences} if licences else {}),
         run=work.run,
         environment=environment(),
         started_at=work.started_at,

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from melgraph.assets.context import Context
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.embeddings.cost import cost_sentence
 from melgraph.assets.embeddings.encoder import CHECKPOINT, DESCRIPTION, STATISTICS, Encoder
-from melgraph.assets.embeddings.encoding import embed, mel_statistics, segment_frames
+from melgraph.assets.embeddings.encoding import embed, segment_frames
 from melgraph.assets.library.inputs import TrackInputs, input_references
 from melgraph.assets.materialize import (
     inputs_of,
@@ -21,16 +20,21 @@ from melgraph.assets.materialize import (
     with_metadata,
 )
 from melgraph.assets.models.trained_model import TrainedModel, device
+from melgraph.assets.models.vectors.published_weights import (
+    load_published,
+    published_weights,
+    weight_licences,
+)
 from melgraph.assets.partitions import partition_of
 from melgraph.assets.resources import HomeResource
-from melgraph.assets.settings import weights_folder
 from melgraph.assets.stage import Metadata, Stage
 from melgraph.assets.stages import AUDIO_FEATURES, DATASETS, ENCODERS, MEL_SPECTROGRAMS
 from melgraph.ml.errors import UserError
+from melgraph.ml.features.mel_statistics import mel_statistics
 from melgraph.ml.specs import Specs
 from melgraph.ml.specs.model_input import InputSpec
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
-from melgraph.storage.files import file_sha256, write_json
+from melgraph.storage.files import write_json
 from melgraph.storage.records import Spec
 
 PROBE_S = 30.0  # seconds of noise, with which the speed of an encoder is measured
@@ -72,22 +76,6 @@ def _representation_stage(kind: str) -> Stage:
     return AUDIO_FEATURES if kind == "audio_features" else MEL_SPECTROGRAMS
 
 
-def published_weights(context: Context, tagger: str) -> dict[str, Any]:
-    """A published tagger as a part of a config: its spec, with the file that is used now.
-
-    Raises:
-        UserError: the weights are missing, or their SHA-256 is not the expected one.
-    """
-    from melgraph.ml.inference.tagging import tagger_file
-
-    spec, folder = context.specs.taggers[tagger], weights_folder(context.home)
-    path = tagger_file(spec, folder)
-    published = spec.dump_for_version(mode="json", exclude={"title", "copies"})
-    is_copy = path != folder / Path(spec.file).expanduser()
-    name = path.relative_to(folder).as_posix() if is_copy else spec.file
-    return published | {"file": name, "sha256": file_sha256(path)}
-
-
 def write_encoder(store: ArtifactStore, work: Work) -> None:
     """Write the description of an encoder and measure its speed.
 
@@ -95,6 +83,7 @@ def write_encoder(store: ArtifactStore, work: Work) -> None:
     trained experiment stays where it is: the encoder refers to it.
     """
     config = work.spec.config
+    work.licences += weight_licences(config)
     facts: dict[str, Any] = {"kind": config["kind"], "title": config["title"]}
     if config["kind"] == "experiment":
         model, meta = TrainedModel.input_of(store, work.spec).load()
@@ -160,13 +149,10 @@ def _seconds_per_audio_minute(
 
 def _write_tagger(store: ArtifactStore, work: Work) -> tuple[Any, dict[str, Any]]:
     """Write published weights as a checkpoint; the published file is not needed afterwards."""
-    from melgraph.ml.inference.tagging import load_tagger
-    from melgraph.ml.specs.encoder import TaggerSpec
     from melgraph.ml.weights import checkpoints
 
     config = work.spec.config
-    tagger = TaggerSpec.model_validate(config["published"] | {"title": config["title"]})
-    model, meta = load_tagger(tagger, weights_folder(store.home))
+    model, meta = load_published(store.home, config["published"], config["title"])
     checkpoints.save(work.folder / CHECKPOINT, model, meta)
     return model.to(device()), meta
 

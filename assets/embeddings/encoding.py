@@ -9,6 +9,7 @@ from melgraph.assets.embeddings.encoder import Encoder
 from melgraph.assets.models.trained_model import device
 from melgraph.assets.stages import AUDIO_FEATURES
 from melgraph.assets.ui import progress_bar
+from melgraph.ml.features.mel_statistics import mel_statistics
 
 SEGMENT_FRAMES = 129  # 3 s of a mel spectrogram, for encoders that define no segment length
 BATCH_S = {"cpu": 60.0, "cuda": 900.0}  # seconds of audio per forward pass, to bound the memory
@@ -75,12 +76,6 @@ def encode(encoder: Encoder, arrays: list[np.ndarray]) -> Any:
             bar.update(done - bar.n)
 
         return embed(model, arrays, encoder.spec.config, encoder.crop_s, show_progress)
-
-
-def mel_statistics(spectrogram: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation over time of each mel band: float32 `[2 * mel]`, in dB."""
-    wide = spectrogram.astype(np.float32)
-    return np.concatenate([wide.mean(axis=0), wide.std(axis=0)])
 
 
 def _statistics(encoder: Encoder, arrays: list[np.ndarray]) -> Any:

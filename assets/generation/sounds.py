@@ -20,7 +20,7 @@ from melgraph.assets.models.trained_model import TrainedModel
 from melgraph.assets.readers import Reader
 from melgraph.assets.stage import Stage
 from melgraph.assets.stages import DATASETS, GENERATORS
-from melgraph.assets.ui import progress_bar
+from melgraph.assets.ui import licence_text, progress_bar
 from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import ArtifactStore, Work, file_sha256
 from melgraph.storage.catalogue import Catalogue
@@ -149,6 +149,7 @@ def write_sounds(
         UserError: the recipe names a track that the dataset does not have.
     """
     tracks = _select_tracks(store, work.spec)
+    licences = licence_text(store, work)
     rows = []
     with progress_bar(len(tracks), "tracks", work.spec.asset) as bar:
         for number, track in enumerate(tracks, start=1):
@@ -161,7 +162,7 @@ def write_sounds(
                 "picture": f"{name}.png",
             }
             _write_flac(work, files["original"], source, source.samples, "excerpt")
-            _write_flac(work, files[kind], source, generated.samples, title)
+            _write_flac(work, files[kind], source, generated.samples, title, licences)
             (work.folder / files["picture"]).write_bytes(generated.picture)
             about = {key: track[key] for key in ("track_id", "path", "label")}
             seconds = round(len(source.samples) / source.sample_rate, 2)
@@ -309,7 +310,9 @@ def _decode(home: Home, track: Mapping[str, Any]) -> tuple["Decoded", str]:
     )
 
 
-def _write_flac(work: Work, name: str, source: Source, samples: np.ndarray, title: str) -> None:
+def _write_flac(
+    work: Work, name: str, source: Source, samples: np.ndarray, title: str, licences: str = ""
+) -> None:
     """Write a 16-bit FLAC file with its title and provenance as file metadata, reproducibly."""
     import soundfile
     from mutagen.flac import FLAC
@@ -324,6 +327,8 @@ def _write_flac(work: Work, name: str, source: Source, samples: np.ndarray, titl
     file["melgraph_record"] = str(work.spec.reference)
     file["melgraph_track_id"] = track["track_id"]
     file["melgraph_source"] = track["path"]
+    if licences:
+        file["melgraph_weights_licence"] = licences
     file.save()
 
 

@@ -94,7 +94,8 @@ class TrackInputs:
         from melgraph.ml.inference.track_set import TrackSet
 
         views = self.tracks(table["batch"].to_list(), table["track_id"].to_list())
-        return TrackSet(views, labels, least_std=self._least_std)
+        groups = table["group"].to_numpy() if "group" in table.columns else None
+        return TrackSet(views, labels, self._least_std, groups)
 
     @property
     def _least_std(self) -> float:

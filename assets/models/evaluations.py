@@ -10,7 +10,7 @@ from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.context import Context
 from melgraph.assets.dataset.snapshot import Snapshot
-from melgraph.assets.library.inputs import TrackInputs, input_references
+from melgraph.assets.library.inputs import input_references
 from melgraph.assets.materialize import materialize, stage_asset, with_mlflow_run
 from melgraph.assets.models.evaluation import (
     CONFUSION,
@@ -27,7 +27,9 @@ from melgraph.assets.models.tag_evaluations import figures_sentence, show_tags, 
 from melgraph.assets.models.targets import label_numbers, tag_matrix, targets_of
 from melgraph.assets.models.tracking.tracker import Tracker
 from melgraph.assets.models.trained_model import TrainedModel, device
-from melgraph.assets.models.trained_models import track_inputs
+from melgraph.assets.models.trained_models import Inputs
+from melgraph.assets.models.vectors.explanations import explanation_rows
+from melgraph.assets.models.vectors.model_inputs import open_inputs
 from melgraph.assets.models.wrong_answers import write_wrong_answers
 from melgraph.assets.partitions import partition_of
 from melgraph.assets.resources import HomeResource
@@ -79,12 +81,14 @@ def write_evaluation(store: ArtifactStore, work: Work) -> None:
     classes: list[str] = meta["classes"]
     table, notes = _unseen(trained, snapshot.part(work.spec.config["part"]), own_split=True)
     _register(store, work, snapshot)
-    inputs = track_inputs(store, work.spec, trained.recipe)
+    inputs = open_inputs(store, work.spec, trained.recipe)
     targets = targets_of(table, classes, tags=snapshot.multi_label)
     tracks = inputs.track_set(table, targets)
     probabilities = predict_tracks(model, tracks.arrays, device=device())
     cautions = [*filter(None, [snapshot.caution]), *notes]
     work.facts.update(split_policy=snapshot.policy, caution="; ".join(cautions) or None)
+    if "explanation" in trained.facts:
+        work.facts["explanation"] = trained.facts["explanation"]
     if snapshot.multi_label:
         train = tag_matrix(snapshot.part("train"), classes)
         figures = write_tag_evaluation(work, table, probabilities, tracks.labels, train, classes)
@@ -180,7 +184,7 @@ def _write_predictions(
 
 
 def _write_cross_validation(
-    work: Work, trained: TrainedModel, inputs: TrackInputs, classes: list[str]
+    work: Work, trained: TrainedModel, inputs: Inputs, classes: list[str]
 ) -> None:
     """Cross-validate the experiment over all tracks, unless they are too few for its folds.
 
@@ -289,12 +293,14 @@ def show(artifact: Artifact) -> Metadata:
         {k: f"{v:.2f}" if isinstance(v, float) else ("-" if v is None else v) for k, v in c.items()}
         for c in facts["per_class"]
     ]
+    said = explanation_rows(facts)
     metadata: Metadata = {
         "result": sentence(facts),
         "accuracy": facts["accuracy"],
         "macro F1": facts["macro_f1"],
         "confusion matrix": picture(artifact.folder / CONFUSION),
         "per class": markdown_table(rows),
+        **({"what speaks for each class": markdown_table(said)} if said else {}),
         "calibration": picture(artifact.folder / RELIABILITY),
     }
     for wrong in facts["wrong"][:SHOWN_WRONG]:

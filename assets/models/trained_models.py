@@ -14,9 +14,8 @@ from dagster import AssetExecutionContext, MaterializeResult
 from melgraph.assets.context import Context
 from melgraph.assets.dataset.datasets import usable_snapshot
 from melgraph.assets.dataset.snapshot import Snapshot
-from melgraph.assets.library.inputs import TrackInputs, input_references
+from melgraph.assets.library.inputs import TrackInputs
 from melgraph.assets.materialize import (
-    inputs_of,
     plain_failures,
     produce,
     stage_asset,
@@ -35,14 +34,21 @@ from melgraph.assets.models.trained_model import (
     device,
     device_count,
 )
+from melgraph.assets.models.vectors.explanations import explain_probe, explanation_rows
+from melgraph.assets.models.vectors.model_inputs import (
+    VectorInputs,
+    model_input_references,
+    open_inputs,
+    taggers_config,
+)
+from melgraph.assets.models.vectors.published_weights import weight_licences
 from melgraph.assets.partitions import partition_of
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata
-from melgraph.assets.stages import REPRESENTATIONS, TRAINED_MODELS
-from melgraph.assets.ui import picture, progress_bar
+from melgraph.assets.stages import TRAINED_MODELS
+from melgraph.assets.ui import markdown_table, picture, progress_bar
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs.experiment import for_tags
-from melgraph.ml.specs.model_input import InputSpec
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.home import Home
 from melgraph.storage.records import Reference, Spec
@@ -53,6 +59,7 @@ if TYPE_CHECKING:
     from melgraph.ml.training.loop import EpochReport
     from melgraph.ml.training.train import TrainingResult
 
+Inputs = TrackInputs | VectorInputs
 TIMES = ("seconds", "crops_per_second")
 SCORES = {  # of the epoch whose weights are written, by whether tracks have several labels
     False: ("validation_accuracy",),
@@ -72,16 +79,15 @@ def plan_trained_model(context: Context, name: str) -> Spec:
     if snapshot.multi_label:
         experiment = for_tags(experiment, name)
     batches = snapshot.used()["batch"].unique().to_list()
-    representation = experiment.input.representation
     recipe = experiment.dump_for_version(mode="json")
     initial_models = weights_inputs(context, recipe)
     _check_test_tracks(snapshot, initial_models, name)
     inputs = (
         snapshot.reference,
-        *input_references(context.store, batches, representation),
+        *model_input_references(context, batches, recipe),
         *initial_models,
     )
-    config = recipe | weights_config(context, recipe)
+    config = recipe | weights_config(context, recipe) | taggers_config(context, recipe)
     return TRAINED_MODELS.spec(name, inputs, config, experiment.seed)
 
 
@@ -102,13 +108,6 @@ def _check_test_tracks(
             f"run --experiment {initial_model.partition}), or start from weights that were "
             "trained on other artists",
         )
-
-
-def track_inputs(store: ArtifactStore, spec: Spec, recipe: Mapping[str, Any]) -> TrackInputs:
-    """The representation of the tracks among the inputs of a spec, as a recipe's model takes it."""
-    input_spec = InputSpec.model_validate(recipe["input"])
-    stage = REPRESENTATIONS[input_spec.representation]
-    return TrackInputs(inputs_of(store, spec, stage), input_spec)
 
 
 def write_trained_model(
@@ -134,13 +133,15 @@ def write_trained_model(
 
 def _train(store: ArtifactStore, work: Work, run: LiveRun, state: Path | None) -> "TrainingResult":
     """Train, write all files and facts, and log the figures of each epoch to the MLflow run."""
+    from melgraph.ml.models.probe import Probe
     from melgraph.ml.specs.training import TrainingConfig
     from melgraph.ml.training.fitting import fit
     from melgraph.ml.training.setup import TrainingSetup
 
     config = work.spec.config
+    work.licences += weight_licences(config)
     snapshot = Snapshot.input_of(store, work.spec)
-    inputs = track_inputs(store, work.spec, config)
+    inputs = open_inputs(store, work.spec, config)
     training_set = _track_set(inputs, snapshot, snapshot.part("train"))
     assert training_set is not None, "a usable dataset has training tracks"
     validation_set, notes = _validation_set(store, work.spec, inputs, snapshot)
@@ -164,6 +165,9 @@ def _train(store: ArtifactStore, work: Work, run: LiveRun, state: Path | None) -
     (work.folder / CURVES_PICTURE).write_bytes(_curves_picture(result.curves))
     result.notes.extend(notes)
     work.facts.update(_facts(result, training_set, validation_set, snapshot))
+    if isinstance(inputs, VectorInputs) and isinstance(model, Probe):
+        table = snapshot.part("train")
+        work.facts["explanation"] = explain_probe(model, inputs, table, snapshot.classes)
     work.run.update(
         device=device(),
         seconds=f"{result.seconds:.1f}",
@@ -197,7 +201,7 @@ def _facts(
 
 
 def _validation_set(
-    store: ArtifactStore, spec: Spec, inputs: TrackInputs, snapshot: Snapshot
+    store: ArtifactStore, spec: Spec, inputs: Inputs, snapshot: Snapshot
 ) -> tuple["TrackSet | None", list[str]]:
     """The validation tracks that the initial weights have not seen, and notes about the weights."""
     table = snapshot.part("validation")
@@ -206,7 +210,7 @@ def _validation_set(
     return _track_set(inputs, snapshot, table.filter(~seen)), notes
 
 
-def _track_set(inputs: TrackInputs, snapshot: Snapshot, table: pl.DataFrame) -> "TrackSet | None":
+def _track_set(inputs: Inputs, snapshot: Snapshot, table: pl.DataFrame) -> "TrackSet | None":
     """The tracks of a table with their targets; None if the table is empty."""
     if not table.height:
         return None
@@ -222,7 +226,7 @@ def _report_epoch(bar: Any, run: LiveRun, epoch: "EpochReport") -> None:
     bar.set_postfix_str(f"loss {epoch.train_loss:.2f}, validation {score:.0%}")
 
 
-def _write_checkpoint(work: Work, model: Any, snapshot: Snapshot, inputs: TrackInputs) -> None:
+def _write_checkpoint(work: Work, model: Any, snapshot: Snapshot, inputs: Inputs) -> None:
     from melgraph.ml.weights import checkpoints
 
     description = {
@@ -233,6 +237,8 @@ def _write_checkpoint(work: Work, model: Any, snapshot: Snapshot, inputs: TrackI
         "version": work.spec.version,
     }
     checkpoints.save(work.folder / CHECKPOINT, model, description)
+    if isinstance(inputs, VectorInputs):
+        inputs.extractor.save_taggers(work.folder / CHECKPOINT)
 
 
 def _curves_picture(curves: Sequence[Mapping[str, Any]]) -> bytes:
@@ -296,8 +302,10 @@ def show(artifact: Artifact) -> Metadata:
     facts = artifact.facts
     names = ("n_train", "n_validation", "parameters", "best_epoch", "epochs")
     scores = SCORES[bool(facts.get("multi_label"))]
+    explanation = explanation_rows(facts)
     return {
         **{name: facts[name] for name in (*names, *scores) if facts[name] is not None},
         "classes": ", ".join(facts["classes"]),
         "curves": picture(artifact.folder / CURVES_PICTURE),
+        **({"what speaks for each class": markdown_table(explanation)} if explanation else {}),
     }

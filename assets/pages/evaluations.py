@@ -8,6 +8,7 @@ import polars as pl
 from melgraph.assets.models.evaluation import CONFUSION, RELIABILITY, TAG_CHART, Evaluation
 from melgraph.assets.models.evaluations import fold_sentence, sentence
 from melgraph.assets.models.tag_evaluations import cautions, tag_rows
+from melgraph.assets.models.vectors.explanations import explanation_rows
 from melgraph.assets.pages.library import Library
 from melgraph.assets.pages.links import artifact_link
 
@@ -26,6 +27,7 @@ def shown_evaluation(evaluation: Evaluation, library: Library) -> dict[str, Any]
         "tags": None,
         "sentence": sentence(facts),
         "fold_sentence": fold_sentence(facts),
+        "explanation": explanation_rows(facts),
         "confusion": artifact_link(reference, CONFUSION),
         # an evaluation of an older melgraph has neither
         "reliability": artifact_link(reference, RELIABILITY) if "wrong" in facts else None,

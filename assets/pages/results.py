@@ -14,7 +14,9 @@ from melgraph.assets.pages.library import Library, Names
 from melgraph.assets.pages.links import artifact_link, audit_command
 from melgraph.assets.recommendations.recommendations import TABLE as NEIGHBOURS_TABLE
 from melgraph.assets.stages import RECOMMENDATIONS
+from melgraph.assets.ui import licence_sentences
 from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.licences import recorded_licences
 from melgraph.storage.records import Spec
 from melgraph.storage.tables import read_table
 
@@ -47,6 +49,7 @@ def models(store: ArtifactStore, spec: Spec, library: Library) -> list[dict[str,
             "curves": artifact_link(model.reference, CURVES_PICTURE),
             "mlflow_run": model.mlflow_run,
             "audits": [audit_command(model.reference)],
+            "licences": licence_sentences(recorded_licences(model.artifact.record)),
             "evaluation": None,
         }
         if evaluation is not None:
@@ -109,6 +112,7 @@ def dreams(store: ArtifactStore, spec: Spec, library: Library) -> list[dict[str,
                 "title": artifact.title,
                 "sounds": sounds,
                 "audit": audit_command(artifact.reference),
+                "licences": licence_sentences(recorded_licences(artifact.artifact.record)),
             }
         )
     return recipes

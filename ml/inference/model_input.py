@@ -1,6 +1,6 @@
 """The input of a trained model: from the arrays of a store, or from an audio file."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,12 @@ import numpy as np
 
 from melgraph.ml.features.track_features import feature_names
 from melgraph.ml.inference.track_set import StackedChannels
+from melgraph.ml.inference.vectors import load_extractor
 from melgraph.ml.models.base import InputShape
-from melgraph.ml.representations.analysis import analyse
+from melgraph.ml.representations.analysis import Analysis, analyse
 from melgraph.ml.representations.images import ImageMapping, ImageTrack
 from melgraph.ml.representations.registry import FEATURES, frames_per_second, from_attributes
-from melgraph.ml.specs.model_input import ARRAYS, InputSpec
+from melgraph.ml.specs.model_input import ARRAYS, VECTORS, InputSpec
 
 
 def crop_frames(how: InputSpec, transform: Any) -> int:
@@ -56,19 +57,55 @@ def track_input(arrays: Mapping[str, np.ndarray], how: InputSpec, transform: Any
     return chosen[0] if len(chosen) == 1 else StackedChannels(chosen)
 
 
+def file_reader(described: Mapping[str, Any], checkpoint: Path) -> Callable[[Path], Any]:
+    """A function from the path of an audio file to the input of a model.
+
+    Networks that the input needs are loaded once, here. The function raises `BadAudio` as
+    `ml.representations.analysis.analyse` does.
+
+    Args:
+        described: `input` of the checkpoint's meta.
+        checkpoint: the folder of the checkpoint, which holds the taggers of `vectors`.
+
+    Raises:
+        UserError: a tagger in the folder is missing or damaged.
+    """
+    if described["representation"] != VECTORS:
+        return lambda path: input_of_file(path, described)
+    extractor = load_extractor(described, checkpoint)
+    transforms = {
+        name: from_attributes(name, attributes)
+        for name, attributes in described["transforms"].items()
+    }
+
+    def read(path: Path) -> np.ndarray:
+        analysis = analyse(path, transforms)
+        arrays = {
+            name: _array(analysis, InputSpec.whole(name), how) for name, how in transforms.items()
+        }
+        return extractor.extract(arrays).vector[None]
+
+    return read
+
+
 def input_of_file(path: Path, described: Mapping[str, Any]) -> Any:
     """The array of one file, as the store would hold it: `[frame, bin]`, `[sample]` and so on.
 
     Args:
         path: of the audio file.
-        described: `input` of a checkpoint's meta: `representation`, `channels`, `transform`.
+        described: `input` of a checkpoint's meta: `representation`, `channels`, `transform`. Not
+            of `vectors`, which need networks: see `file_reader`.
 
     Raises:
         BadAudio: as `ml.representations.analysis.analyse`.
     """
     how = InputSpec.of_description(described)
     transform = from_attributes(how.representation, described["transform"])
-    analysis = analyse(path, {how.representation: transform})
+    return _array(analyse(path, {how.representation: transform}), how, transform)
+
+
+def _array(analysis: Analysis, how: InputSpec, transform: Any) -> Any:
+    """The array of a track for one representation among those of an analysis."""
     if how.representation == FEATURES:
         assert analysis.features is not None
         names = feature_names(transform)

@@ -5,7 +5,7 @@ one (`ml.inference.tracks.crop_batch`). The model then answers as it always does
 heard little. So the repetition is stated, and a very short clip is refused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,18 +32,25 @@ class Clip:
     caution: str | None
 
 
-def read_clip(path: Path, described: Mapping[str, Any], segment_frames: int) -> Clip:
+def read_clip(
+    path: Path,
+    described: Mapping[str, Any],
+    segment_frames: int,
+    read: Callable[[Path], Any] | None = None,
+) -> Clip:
     """Read an audio file for a model.
 
     Args:
         path: of the audio file.
         described: `input` of a checkpoint's meta.
         segment_frames: length of a segment, `model.shape.frames`.
+        read: reads the input of the model, see `model_input.file_reader`; None for one that needs
+            no networks.
 
     Raises:
         BadAudio: the file cannot be used, or is shorter than a second or a tenth of a segment.
     """
-    array = input_of_file(path, described)
+    array = input_of_file(path, described) if read is None else read(path)
     return Clip(array, caution_of(len(array), segment_frames, described["crop_s"]))
 
 

@@ -1,7 +1,7 @@
 """Labelled tracks to train on or to validate with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,6 +51,9 @@ class TrackSet:
         labels: int64 `[track]`, the index of the class; or float or bool `[track, class]`, 1 for
             each tag that the track has, else 0.
         least_std: see `ml.models.base.bin_statistics`; in the unit of the arrays.
+        groups: int64 `[track]`, the group of each track (its artist, its recording); None where no
+            learner needs it.
+        blocks: for vectors, how many dimensions each of their sources has; empty: one source.
 
     Raises:
         UserError: no track, or arrays that do not fit together.
@@ -63,6 +66,8 @@ class TrackSet:
     arrays: Sequence[np.ndarray]
     labels: np.ndarray
     least_std: float = 1.0
+    groups: np.ndarray | None = None
+    blocks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.arrays) == 0:
@@ -106,4 +111,5 @@ class TrackSet:
     def take(self, rows: np.ndarray) -> "TrackSet":
         """The tracks of these rows, in this order."""
         chosen = [self.arrays[row] for row in rows.tolist()]
-        return TrackSet(chosen, self.labels[rows], self.least_std)
+        groups = None if self.groups is None else self.groups[rows]
+        return replace(self, arrays=chosen, labels=self.labels[rows], groups=groups)

@@ -24,6 +24,7 @@ _ARCHITECTURES = {  # name: (module, class)
     "mfcc_cnn": ("melgraph.ml.models.mfcc_cnn", "MfccCNN"),
     "mobilenet_v3": ("melgraph.ml.models.mobilenet_v3", "MobileNetV3"),
     "musicnn": ("melgraph.ml.models.musicnn", "Musicnn"),
+    "probe": ("melgraph.ml.models.probe", "Probe"),
     "resnet18": ("melgraph.ml.models.resnet18", "ResNet18"),
     "sample_cnn": ("melgraph.ml.models.sample_cnn", "SampleCNN"),
     "sample_cnn_se": ("melgraph.ml.models.sample_cnn_se", "SampleCNNSE"),

@@ -5,7 +5,7 @@ from typing import Literal
 Augmentation = Literal["specaugment", "mixup", "equaliser", "transpose", "tempo", "image"]
 
 _MEL, _MFCC, _STFT = "mel_spectrograms", "mfcc", "stft_spectrograms"
-_ALL = (_MEL, _MFCC, _STFT, "waveforms", "waveforms_32k", "audio_features")
+_ALL = (_MEL, _MFCC, _STFT, "waveforms", "waveforms_32k", "audio_features", "vectors")
 TAKES: dict[str, tuple[str, ...]] = {
     "specaugment": (_MEL, _MFCC, _STFT),
     "mixup": _ALL,

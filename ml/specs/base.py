@@ -65,6 +65,16 @@ def later_key(default: Any, *, since: str, description: str, **constraints: Any)
     return Field(default, description=description, json_schema_extra={_ADDED: since}, **constraints)
 
 
+class LicenceSpec(TomlTable):
+    """The licence of weights, as a user states it for weights that melgraph does not know."""
+
+    weights: str = Field(description="licence of the weights, and who holds the copyright")
+    data: str = Field("not stated", description="terms of the data they were trained on")
+    commercial_use: Literal["allowed", "forbidden", "unclear"] = Field(
+        "unclear", description="whether the terms of weights and data allow commercial use"
+    )
+
+
 def merge_tables(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
     """A table with the values of another on top; tables in it are merged in the same way."""
     merged = dict(base)

@@ -1,11 +1,12 @@
 """The specifications of an encoder and of a published tagger. Imports no torch."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from melgraph.ml.specs.base import TomlSpec, later_key
+from melgraph.ml.specs.base import LicenceSpec, TomlSpec, later_key
 
 FILE = "encoders.toml"  # in a folder of specifications: the encoders in service
 
@@ -39,11 +40,27 @@ class TaggerSpec(TomlSpec):
         description="other files with the same tensors, used if `file` is missing: their names, "
         "and the SHA-256 of each",
     )
+    licence: LicenceSpec | None = later_key(
+        None,
+        since="0.2",
+        description="the licence of the weights, for the records of what is made with them; "
+        "absent: as melgraph knows it by the SHA-256, else not stated",
+    )
 
     @property
     def representation(self) -> str:
         """The representation that the tagger takes: the waveform at its sample rate."""
         return "waveforms_32k" if self.architecture == "mobilenet_v3" else "waveforms"
+
+    def is_at_hand(self, folder: Path) -> bool:
+        """Whether its weights are on this machine, so that nothing would be fetched.
+
+        Args:
+            folder: of the weights.
+        """
+        return any(
+            (folder / Path(name).expanduser()).is_file() for name in (self.file, *self.copies)
+        )
 
     @model_validator(mode="after")
     def _tags_differ(self) -> Self:

@@ -6,20 +6,30 @@ from pydantic import Field, model_validator
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs.augmentation import misfits
-from melgraph.ml.specs.base import TomlSpec, TomlTable
+from melgraph.ml.specs.base import LicenceSpec, TomlSpec, TomlTable, later_key
 from melgraph.ml.specs.model_input import InputSpec
 from melgraph.ml.specs.training import TrainingConfig
+
+PROBE = "probe"  # the architecture that is fitted by logistic regression, not by gradient steps
 
 
 class ModelSpec(TomlTable):
     """The architecture, its options and its initial weights."""
 
     architecture: str = Field(description="a name of ml.models.names()")
-    options: dict[str, int | float | str | bool | list[int]] = Field(default_factory=dict)
+    options: dict[str, int | float | str | bool | list[int] | list[float]] = Field(
+        default_factory=dict
+    )
     weights: str = Field(
         "none",
         description="initial weights: none, imagenet, the path or URL of a file, or the name of "
         "another experiment, whose trained body is taken over",
+    )
+    weights_licence: LicenceSpec | None = later_key(
+        None,
+        since="0.2",
+        description="the licence of a file of initial weights; absent: as melgraph knows it by the "
+        "SHA-256, else not stated",
     )
 
 
@@ -34,6 +44,12 @@ class ExperimentSpec(TomlSpec):
     )
     by_default: bool = Field(
         True, description="whether a run trains it when no --experiment NAME is given"
+    )
+    fallback_for: str | None = later_key(
+        None,
+        since="0.2",
+        description="name of an experiment: by default, this one is trained in its place where the "
+        "weights of its taggers are missing",
     )
     folds: int = Field(
         5,
@@ -52,6 +68,15 @@ class ExperimentSpec(TomlSpec):
                 "input.channels: networks average neighbouring values, and the mean of wrapped "
                 "phases means nothing; set input.image = 512, for example"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _probe_fits(self) -> Self:
+        if self.model.architecture == PROBE:
+            if self.model.weights != "none":
+                raise ValueError("model.weights: a probe has no body that weights could initialise")
+            if self.training.drop > 0 and self.training.drop_by == "forgetting":
+                raise ValueError("training.drop_by: a probe has no epochs in which it could forget")
         return self
 
     @model_validator(mode="after")

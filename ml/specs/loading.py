@@ -20,6 +20,7 @@ from melgraph.ml.specs.base import merge_tables, problems_of
 from melgraph.ml.specs.dataset import DatasetSpec, contradictions
 from melgraph.ml.specs.encoder import FILE, EncoderSpec, TaggerSpec, in_service
 from melgraph.ml.specs.experiment import ExperimentSpec as ExperimentSpec
+from melgraph.ml.specs.model_input import FEATURE_SETS, VECTORS
 from melgraph.ml.specs.recipe import RecipeSpec
 from melgraph.ml.specs.study import StudySpec
 
@@ -198,6 +199,7 @@ def _check_names(
         ("encoders", "experiment", "experiments"),
         ("encoders", "tagger", "taggers"),
         ("recipes", "experiment", "experiments"),
+        ("experiments", "fallback_for", "experiments"),
         ("studies", "experiment", "experiments"),
         ("studies", "dataset", "datasets"),
     ):
@@ -214,12 +216,36 @@ def _check_names(
 def _check_contradictions(
     tables: _Tables, specs: Mapping[str, Mapping[str, Any]], problems: list[str]
 ) -> None:
-    """Checks the keys of datasets and studies against each other."""
+    """Checks keys that belong together, in one file or in several."""
+    _check_vectors(tables, specs, problems)
     for path, table in tables["datasets"].values():
         problems += [f"{path}: {problem}" for problem in contradictions(table)]
     for path, table in tables["studies"].values():
         of_study = study_spec.contradictions(table, specs["experiments"], tables["experiments"])
         problems += [f"{path}: {problem}" for problem in of_study]
+
+
+def _check_vectors(
+    tables: _Tables, specs: Mapping[str, Mapping[str, Any]], problems: list[str]
+) -> None:
+    """Checks the sources of vectors, and that no encoder is an experiment on vectors."""
+    for name, (path, _) in tables["experiments"].items():
+        if name in specs["experiments"]:
+            of_input = specs["experiments"][name].input
+            problems += [
+                f"{path}: input.sources: {tagger!r} is no feature set ({', '.join(FEATURE_SETS)}) "
+                f"and not one of the taggers: {', '.join(sorted(specs['taggers']))}"
+                for tagger in of_input.taggers
+                if tagger not in tables["taggers"]
+            ]
+    for name, (path, _) in tables["encoders"].items():
+        named = specs["encoders"][name].experiment if name in specs["encoders"] else None
+        experiment = specs["experiments"].get(named or "")
+        if experiment is not None and experiment.input.representation == VECTORS:
+            problems.append(
+                f"{path}: experiment: {named!r} takes the vectors of taggers; name "
+                "one of these taggers as the encoder"
+            )
 
 
 def _in_service(

@@ -2,17 +2,43 @@
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs.base import TomlTable, later_key
 
+if TYPE_CHECKING:
+    from melgraph.ml.specs.encoder import TaggerSpec
+
 STFT, FEATURES = "stft_spectrograms", "audio_features"
 AMPLITUDE, PHASE = "amplitude", "phase"
 ARRAYS = {AMPLITUDE: "values", PHASE: "phase"}  # channel of the STFT -> its array in the store
 IMAGES_OF = {AMPLITUDE: 1, PHASE: 2}  # channel of the STFT -> images that show it
+
+VECTORS = "vectors"
+FEATURE_SETS = {"audio_features": "audio_features", "mel_statistics": "mel_spectrograms"}
+"""Sources of vectors that are no taggers -> the representation that each is computed from."""
+EMBEDDING, TAGS = "embedding", "tags"
+
+
+class VectorSource(NamedTuple):
+    """A part of a vector, as `input.sources` names it: `NAME`, or `NAME:OUTPUT` of a tagger."""
+
+    name: str  # a feature set, or a tagger
+    output: str  # of a tagger: `embedding`, `tags` (its logits), or a layer
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The source that a text names."""
+        name, _, output = text.partition(":")
+        return cls(name, output or EMBEDDING)
+
+    @property
+    def is_tagger(self) -> bool:
+        """Whether a tagger computes it."""
+        return self.name not in FEATURE_SETS
 
 
 class InputSpec(TomlTable):
@@ -25,6 +51,7 @@ class InputSpec(TomlTable):
         "stft_spectrograms",
         "waveforms",
         "waveforms_32k",
+        "vectors",
     ] = Field(default="mel_spectrograms", description="What is read of each track.")
     channels: tuple[Literal["amplitude", "phase"], ...] = Field(
         default=("amplitude",), description="Channels of `stft_spectrograms`: one, or both."
@@ -49,6 +76,31 @@ class InputSpec(TomlTable):
         description="Columns of `audio_features` that are used, `*` stands for any letters. "
         "Empty: all.",
     )
+    sources: tuple[str, ...] = later_key(
+        (),
+        since="0.2",
+        description="for `vectors`: taggers and feature sets whose vectors are joined",
+    )
+    statistics: tuple[Literal["mean", "deviation", "lowest", "highest"], ...] = later_key(
+        ("mean",),
+        since="0.2",
+        description="for `vectors`: statistics over the segments of a track, of each tagger",
+        min_length=1,
+    )
+
+    @model_validator(mode="after")
+    def _sources_fit(self) -> Self:
+        if (self.representation == VECTORS) != bool(self.sources):
+            raise ValueError(f"sources must be named for {VECTORS}, and for nothing else")
+        for text in self.sources:
+            source = VectorSource.parse(text)
+            if not source.is_tagger and source.output != EMBEDDING:
+                raise ValueError(f"sources: {source.name} has no output {source.output!r}")
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError("sources must name each source once")
+        if len(set(self.statistics)) < len(self.statistics):
+            raise ValueError("statistics must name each statistic once")
+        return self
 
     @model_validator(mode="after")
     def _keys_fit(self) -> Self:
@@ -61,6 +113,37 @@ class InputSpec(TomlTable):
         if self.representation != FEATURES and self.columns:
             raise ValueError(f"only {FEATURES} have columns to choose from")
         return self
+
+    @property
+    def vector_sources(self) -> tuple[VectorSource, ...]:
+        """The parts of a vector; empty for other representations."""
+        return tuple(map(VectorSource.parse, self.sources))
+
+    @property
+    def taggers(self) -> tuple[str, ...]:
+        """Names of the taggers among the sources, each once, in their order."""
+        names = (source.name for source in self.vector_sources if source.is_tagger)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def feature_representations(self) -> tuple[str, ...]:
+        """The representations of the feature sets among the sources, each once."""
+        names = (FEATURE_SETS[s.name] for s in self.vector_sources if not s.is_tagger)
+        return tuple(dict.fromkeys(names))
+
+    def representations(self, taggers: "Mapping[str, TaggerSpec]") -> tuple[str, ...]:
+        """The stored representations that the input is read from, each once.
+
+        Args:
+            taggers: all taggers, by name.
+        """
+        if self.representation != VECTORS:
+            return (self.representation,)
+        read = (
+            taggers[source.name].representation if source.is_tagger else FEATURE_SETS[source.name]
+            for source in self.vector_sources
+        )
+        return tuple(dict.fromkeys(read))
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -104,6 +187,11 @@ class InputSpec(TomlTable):
     def description(self) -> dict[str, Any]:
         """The keys for the description in a checkpoint; read them back with `of_description`."""
         return self.dump_for_version(mode="json")
+
+    @classmethod
+    def whole(cls, representation: str) -> Self:
+        """A whole representation, with all of its columns."""
+        return cls.model_validate({"representation": representation})
 
     @classmethod
     def of_description(cls, described: Mapping[str, Any]) -> Self:

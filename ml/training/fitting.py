@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from melgraph.ml.models.base import Classifier
+from melgraph.ml.models.probe import Probe
 from melgraph.ml.training.distributed import train_in_parallel
 from melgraph.ml.training.dynamics import at_random, easiest, hardness
+from melgraph.ml.training.logistic_regression import fit_probe
 from melgraph.ml.training.loop import EpochReport
 from melgraph.ml.training.setup import TrainingSetup, check_one_label
 from melgraph.ml.training.train import TrainingResult, train
@@ -65,7 +67,9 @@ def _train_fresh(
 ) -> tuple[Classifier, TrainingResult]:
     """One training of a fresh model; its state is saved in the folder `name` of the setup's."""
     setup = replace(setup, state=None if setup.state is None else setup.state / name)
+    model = build()
+    if isinstance(model, Probe):
+        return model, fit_probe(model, setup, progress=progress)
     if setup.processes > 1:
         return train_in_parallel(build, setup)
-    model = build()
     return model, train(model, setup, progress=progress)

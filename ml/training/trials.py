@@ -120,7 +120,7 @@ def run_trial(
     sums, counts = np.zeros((len(tracks), n_classes)), np.zeros(len(tracks))
     began = time.perf_counter()
     for number, fold in folds.items():
-        training = TrackSet(units.take(fold.train).arrays, labels[fold.train], units.least_std)
+        training = replace(units.take(fold.train), labels=labels[fold.train])
         validation = units.take(fold.validation) if len(fold.validation) else None
         model, fitted = fit(
             build,
@@ -211,7 +211,8 @@ def cut_into_chunks(tracks: TrackSet, frames: int) -> tuple[TrackSet, np.ndarray
         pieces += [array[a:b] for a, b in pairwise(edges.tolist())]
         track_of += [row] * n
     owners = np.asarray(track_of, np.int64)
-    return TrackSet(pieces, tracks.labels[owners], tracks.least_std), owners
+    groups = None if tracks.groups is None else tracks.groups[owners]
+    return TrackSet(pieces, tracks.labels[owners], tracks.least_std, groups), owners
 
 
 def same_crops(config: TrainingConfig, n_tracks: int, n_units: int) -> TrainingConfig:

@@ -66,8 +66,10 @@ def run(options: Namespace) -> int:
     Raises:
         StorageError: there is no such artifact, or no home.
     """
+    from melgraph.ml.weights.licences import licence_sentence
     from melgraph.storage.artifacts import ArtifactStore
     from melgraph.storage.errors import ArtifactCorrupt
+    from melgraph.storage.licences import recorded_licences
 
     home = home_of(options.artifact)
     store = ArtifactStore(home)
@@ -77,6 +79,8 @@ def run(options: Namespace) -> int:
         print(f"NOT AS RECORDED\n  {error}")
         return NOT_AS_RECORDED
     print(f"{artifact.reference}" + (f"  file {file}" if file else ""))
+    for entry in recorded_licences(artifact.record):
+        print(f"licence of weights: {licence_sentence(entry)}")
     chain = trace_artifact(store, artifact, file, on_link=_print_link)
     _print_sources(chain)
     problems = chain.problems + _catalogue_problems(store, chain)

@@ -115,9 +115,14 @@ def run(options: Namespace) -> int:
     if home.artifact_store is not None:
         print(f"store:   {home.artifact_store}", flush=True)
     keep_freed_memory()
+    experiments = options.experiment
+    if not experiments:
+        experiments, note = default_experiments(home)
+        if note:
+            print(note, flush=True)
     report = run_stages(
         home,
-        experiments=options.experiment or default_experiments(home),
+        experiments=experiments,
         refresh=options.refresh,
         representations=options.representation or (),
         studies=options.study or [],
@@ -170,9 +175,34 @@ def check_options(options: Namespace) -> None:
     choose(specs.studies, options.study or [], kind="study", where="--study")
 
 
-def default_experiments(home: Home) -> list[str]:
-    """Names of the experiments that are trained if none is named."""
+def default_experiments(home: Home) -> tuple[list[str], str | None]:
+    """Names of the experiments that are trained if none is named, and a note for people.
+
+    An experiment on the vectors of published taggers is one of them only if the weights of these
+    taggers are on this machine: nothing is downloaded for it. The note says which are left out.
+    """
+    from melgraph.assets.settings import weights_folder
     from melgraph.ml.specs import load_specs
 
-    experiments = load_specs(home.specs).experiments
-    return sorted(name for name, spec in experiments.items() if spec.by_default)
+    specs, folder = load_specs(home.specs), weights_folder(home)
+    by_default = {name: spec for name, spec in specs.experiments.items() if spec.by_default}
+    missing = {
+        name: [tagger for tagger in spec.input.taggers
+               if not specs.taggers[tagger].is_at_hand(folder)]
+        for name, spec in by_default.items()
+    }  # fmt: skip
+    chosen = [
+        name
+        for name, spec in by_default.items()
+        if not missing[name] and (spec.fallback_for is None or missing.get(spec.fallback_for))
+    ]
+    left_out = [name for name, spec in by_default.items()
+                if missing[name] and spec.fallback_for is None]  # fmt: skip
+    if not left_out:
+        return sorted(chosen), None
+    taggers = sorted({tagger for name in left_out for tagger in missing[name]})
+    return sorted(chosen), (
+        f"note:    {', '.join(left_out)} is not trained by default, because the weights of "
+        f"{', '.join(taggers)} are not in {folder}; to fetch and use them: melgraph run "
+        f"--experiment {left_out[0]}"
+    )

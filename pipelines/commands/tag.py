@@ -64,9 +64,11 @@ def run(options: Namespace) -> int:
     from melgraph.assets.settings import current_home, weights_folder
     from melgraph.assets.ui import progress_bar
     from melgraph.ml.errors import UserError
-    from melgraph.ml.inference.tagging import load_tagger
+    from melgraph.ml.inference.tagging import load_tagger, tagger_file
     from melgraph.ml.memory import keep_freed_memory
     from melgraph.ml.specs import choose, load_specs
+    from melgraph.ml.weights.licences import licence_entry, licence_sentence
+    from melgraph.storage.files import file_sha256
 
     if options.top < 1:
         raise UserError(
@@ -80,10 +82,14 @@ def run(options: Namespace) -> int:
     tagger = taggers[options.tagger]
     keep_freed_memory()
     model, meta = load_tagger(tagger, weights_folder(home))
+    sha256 = file_sha256(tagger_file(tagger, weights_folder(home)))
+    licence = licence_entry(
+        options.tagger, sha256, tagger.licence.model_dump() if tagger.licence else None
+    )
     printer: _Printer = (
         _CsvPrinter(meta["classes"])
         if options.csv
-        else _TextPrinter(meta["classes"], options.top, tagger.title)
+        else _TextPrinter(meta["classes"], options.top, tagger.title, licence_sentence(licence))
     )
     n_failed = 0
     with progress_bar(len(options.files), "files", "tagging") as bar:
@@ -133,9 +139,9 @@ class _Printer(Protocol):
 class _TextPrinter:
     """For people: a block per file, a line per category."""
 
-    def __init__(self, tags: Sequence[str], top: int, title: str) -> None:
+    def __init__(self, tags: Sequence[str], top: int, title: str, licence: str) -> None:
         self._tags, self._top = tags, top
-        print(title)
+        print(f"{title}\n{licence}")
 
     def add(self, name: str, answer: _Answer) -> None:
         from melgraph.ml.inference.tagging import strongest

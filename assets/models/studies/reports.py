@@ -32,6 +32,7 @@ from melgraph.assets.stages import DATASETS, STUDY_REPORTS
 from melgraph.assets.ui import markdown_table, picture, progress_bar
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs import Specs, choose
+from melgraph.ml.specs.model_input import InputSpec
 from melgraph.ml.specs.study import StudySpec, Trial, arm_recipe, trial_of
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.errors import StorageError
@@ -65,7 +66,9 @@ def arm_trials(specs: Specs, study: StudySpec) -> dict[str, tuple[Trial, str]]:
 
 def representations_of(specs: Specs, study: StudySpec) -> set[str]:
     """The representations that the arms of a study read."""
-    return {t.recipe["input"]["representation"] for t, _ in arm_trials(specs, study).values()}
+    recipes = [trial.recipe for trial, _ in arm_trials(specs, study).values()]
+    inputs = [InputSpec.model_validate(recipe["input"]) for recipe in recipes]
+    return {name for each in inputs for name in each.representations(specs.taggers)}
 
 
 def run_arms(

@@ -15,7 +15,6 @@ import polars as pl
 from melgraph.assets.context import Context
 from melgraph.assets.dataset.datasets import usable_snapshot
 from melgraph.assets.dataset.snapshot import Snapshot
-from melgraph.assets.library.inputs import input_references
 from melgraph.assets.materialize import note_threads
 from melgraph.assets.models.initial_weights import model_builder, weights_config, weights_inputs
 from melgraph.assets.models.seen_tracks import TRAINED_ON, seen_rows, start_notes
@@ -25,9 +24,15 @@ from melgraph.assets.models.tracking.tracker import UNTRACKED, Tracker, Untracke
 from melgraph.assets.models.trained_model import device, device_count
 from melgraph.assets.models.trained_models import (
     resumable,
-    track_inputs,
     without_times,
 )
+from melgraph.assets.models.vectors.model_inputs import (
+    TAGGERS,
+    model_input_references,
+    open_inputs,
+    taggers_config,
+)
+from melgraph.assets.models.vectors.published_weights import weight_licences
 from melgraph.assets.readers import Reader
 from melgraph.assets.stage import Stage
 from melgraph.assets.stages import TRIALS
@@ -61,13 +66,14 @@ def trial_spec(context: Context, trial: Trial, dataset: str, seed: int) -> Spec:
             where="dataset of the study",
             remedy="use a dataset with one label per track; the leaderboard compares tag models",
         )
-    batches, representation = snapshot.used()["batch"].to_list(), recipe["input"]["representation"]
+    batches = snapshot.used()["batch"].to_list()
     inputs = (
         snapshot.reference,
-        *input_references(context.store, batches, representation),
+        *model_input_references(context, batches, recipe),
         *weights_inputs(context, recipe),
     )
     config = trial.dump_for_version(mode="json") | weights_config(context, recipe)
+    config |= taggers_config(context, recipe)
     digest = hashlib.sha256(canonical_json(trial.dump_for_version())).hexdigest()[:10]
     partition = f"{dataset}-{recipe['model']['architecture']}-{digest}-s{seed}"
     return TRIALS.spec(partition, inputs, config, seed)
@@ -136,10 +142,12 @@ def _train(
     from melgraph.ml.training.trials import run_trial
 
     spec = work.spec
+    work.licences += weight_licences(spec.config)
     trial = Trial.model_validate({k: v for k, v in spec.config.items() if k in Trial.model_fields})
     snapshot = Snapshot.input_of(store, spec)
     table = snapshot.used()
-    inputs = track_inputs(store, spec, trial.recipe)
+    taggers = {TAGGERS: spec.config.get(TAGGERS, {})}
+    inputs = open_inputs(store, spec, {**trial.recipe, **taggers})
     test_ids, run = snapshot.track_ids("test"), work.run.get("dagster")
     register_read(store.home, snapshot.reference, test_ids, spec.reference, "study", run)
     labels = label_numbers(table, snapshot.classes)

@@ -21,9 +21,12 @@ class GenreClassifier(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the checkpoint."""
+        from melgraph.ml.inference.model_input import file_reader
         from melgraph.ml.weights import checkpoints
 
-        self.model, self.meta = checkpoints.load(Path(context.artifacts["checkpoint"]))
+        folder = Path(context.artifacts["checkpoint"])
+        self.model, self.meta = checkpoints.load(folder)
+        self.read = file_reader(self.meta["input"], folder)
 
     def predict(  # MLflow reads the signature of the model from the type hint of `model_input`
         self, context: Any, model_input: list[str], params: dict[str, Any] | None = None
@@ -54,7 +57,7 @@ class GenreClassifier(PythonModel):
         for path in model_input:
             row: dict[str, Any] = dict.fromkeys(names) | {"path": path}
             try:
-                clip = read_clip(Path(path), self.meta["input"], self.model.shape.frames)
+                clip = read_clip(Path(path), self.meta["input"], self.model.shape.frames, self.read)
                 (scores,) = predict_tracks(self.model, [clip.array])
                 row["caution"] = clip.caution
                 by_class = dict(zip(self.meta["classes"], map(float, scores), strict=True))

@@ -17,6 +17,7 @@ from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.models.tracking.model_code import write_model_code
 from melgraph.assets.models.tracking.runs import row_of
 from melgraph.assets.models.trained_model import CHECKPOINT
+from melgraph.assets.ui import licence_text
 from melgraph.ml.evaluation.champion import RULE, ChampionChoice, Contender, choose_champion
 from melgraph.storage.artifacts import Work
 
@@ -88,6 +89,8 @@ def contender_tags(
     for name in ("validation_accuracy", "validation_pr_auc", "validation_loss"):
         if figures.get(name) is not None:
             tags[name] = repr(float(figures[name]))
+    if licences := licence_text(snapshot.store, work):
+        tags["licences"] = licences
     return {_TAG + name: value for name, value in tags.items()}
 
 

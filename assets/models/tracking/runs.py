@@ -11,6 +11,7 @@ import polars as pl
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.settings import dagster_url
 from melgraph.assets.stages import DATASETS
+from melgraph.assets.ui import licence_text
 from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.environment import environment
 
@@ -32,7 +33,7 @@ def describe_run(client: Any, run_id: str, store: ArtifactStore, work: Work) -> 
     """
     snapshot = snapshot_of(store, work)
     settings = {"seed": work.spec.seed, **flatten(work.spec.config)}
-    client.log_batch(run_id, params=_parameters(settings), tags=_tags(work, snapshot))
+    client.log_batch(run_id, params=_parameters(settings), tags=_tags(store, work, snapshot))
     if snapshot is not None:
         client.log_inputs(run_id, _dataset_inputs(snapshot))
 
@@ -156,7 +157,7 @@ def _machine(work: Work) -> dict[str, Any]:
     return {"device": work.run.get("device"), "torch_threads": threads}
 
 
-def _tags(work: Work, snapshot: Snapshot | None) -> list[Any]:
+def _tags(store: ArtifactStore, work: Work, snapshot: Snapshot | None) -> list[Any]:
     """The MLflow tags of a run: its record, its inputs, its Dagster run and a note."""
     from mlflow.entities import RunTag
 
@@ -171,6 +172,9 @@ def _tags(work: Work, snapshot: Snapshot | None) -> list[Any]:
     if snapshot is not None:
         tags["melgraph.split"] = split_id(snapshot.table())
         note.append(f"Dataset: `{snapshot.reference}`, split `{tags['melgraph.split']}`")
+    if licences := licence_text(store, work):
+        tags["melgraph.licences"] = licences
+        note.append(f"Licences of the weights it follows from: {licences}")
     if run:
         tags["dagster.url"] = f"{dagster_url()}/runs/{run}"
         note.append(f"Dagster: {dagster_link(run)}")

@@ -33,6 +33,7 @@ from melgraph.ml.features.track_features import FeatureOptions, feature_names
 from melgraph.ml.sample_library import MARKER
 from melgraph.ml.specs import load_specs
 from melgraph.ml.spectral import MelTransform, mel_frequencies
+from melgraph.ml.weights.licences import licence_entry
 from melgraph.storage.artifacts import Artifact, ArtifactStore
 from melgraph.storage.catalogue import Catalogue, LibraryFile
 from melgraph.storage.home import Home
@@ -209,6 +210,12 @@ class SmallHome:
             (work.folder / CURVES_PICTURE).write_bytes(plots.training_curves(curves))
             work.facts.update(classes=classes, n_train=60, n_validation=12, parameters=93704)
             work.facts.update(best_epoch=18, epochs=20, validation_accuracy=0.86)
+            work.facts["explanation"] = [
+                {"name": name, "dimensions": [["musicnn: mean of embedding 7", 0.5]],
+                 "tags": [[f"musicnn: tag of {name}", 0.75]], "shares": {"musicnn": 1.0}}
+                for name in classes
+            ]  # fmt: skip
+            work.licences.append(licence_entry("a-tagger", "0" * 64, {"weights": "CC BY-NC 4.0"}))
             work.run["mlflow"] = "5f" * 16
 
         model = self.produce("trained_models", "small-cnn", self.references("datasets"), train)
@@ -224,7 +231,7 @@ class SmallHome:
             # The real one, with no network behind it: the files and facts are its own.
             with (
                 mock.patch.object(TrainedModel, "load") as load,
-                mock.patch.object(evaluations, "track_inputs", return_value=inputs),
+                mock.patch.object(evaluations, "open_inputs", return_value=inputs),
                 mock.patch("melgraph.ml.inference.tracks.predict_tracks", return_value=scores),
             ):
                 load.return_value = None, {"classes": classes, "aggregate": "mean"}

@@ -183,6 +183,16 @@ class TestContents:
         assert "5f" * 16 in text
         assert "grouped folds" in text
 
+    def test_models_page_shows_what_speaks_for_each_class(self, home, pages):
+        text = pages["models"].text
+        for name in home.store.need("datasets", "genres").facts["classes"]:
+            assert f"musicnn: tag of {name} 0.75" in text
+        assert "musicnn: mean of embedding 7 +0.500" in text
+
+    def test_licences_of_weights_are_shown_where_their_results_are(self, home, pages):
+        assert home.store.need("evaluations", "small-cnn").facts["licences"]
+        assert "a-tagger: weights CC BY-NC 4.0" in pages["models"].text
+
     def test_exploration_plays_what_it_shows(self, home, pages):
         report = home.store.need("exploration_reports", "genres")
         page, facts = pages["exploration"], report.facts

@@ -30,6 +30,7 @@ TAKES = {  # architecture: (shape, options that keep the test short)
     "mfcc_cnn": [(MFCC, {}), (MEL, {"channels": [8, 16, 32]})],
     "mobilenet_v3": [(CROP_3S, {"width": 0.1})],
     "musicnn": [(CROP_3S, {"timbre": 8, "rhythm": 4, "back_end": 8, "hidden": 16})],
+    "probe": [(FEATURES, {})],
     "resnet18": [(MEL, MEDIUM), (AMPLITUDE, MEDIUM), (BOTH, MEDIUM), (IMAGES, {})],
     "sample_cnn": [(CROP_3_10, NARROW)],
     "sample_cnn_se": [(CROP_3_10, {"channels": [16] * 11, "hidden": 8})],

@@ -46,6 +46,7 @@ SHAPES = {  # of 3 s
     "waveforms": models.InputShape(1, 1, 48000),
     "waveforms_32k": models.InputShape(1, 1, 96000),
     "audio_features": models.InputShape(1, 57, 1),
+    "vectors": models.InputShape(1, 584, 1),
 }
 EXPERIMENT = 'title = "e"\ndataset = "genres"\nmodel.architecture = "small_cnn"\n'
 

@@ -1,0 +1,1 @@
+"""Models on vectors: the published taggers that they come from, their input and explanation."""
