@@ -212,7 +212,7 @@ def _write_cross_validation(
 def _predict_by_folds(
     trained: TrainedModel,
     folds: int,
-    inputs: TrackInputs,
+    inputs: Inputs,
     tracks: Any,
     table: pl.DataFrame,
     eligible: np.ndarray,

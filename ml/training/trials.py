@@ -212,7 +212,7 @@ def cut_into_chunks(tracks: TrackSet, frames: int) -> tuple[TrackSet, np.ndarray
         track_of += [row] * n
     owners = np.asarray(track_of, np.int64)
     groups = None if tracks.groups is None else tracks.groups[owners]
-    return TrackSet(pieces, tracks.labels[owners], tracks.least_std, groups), owners
+    return TrackSet(pieces, tracks.labels[owners], tracks.least_std, groups, tracks.blocks), owners
 
 
 def same_crops(config: TrainingConfig, n_tracks: int, n_units: int) -> TrainingConfig:
