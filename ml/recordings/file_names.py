@@ -13,9 +13,10 @@ from collections.abc import Set as AbstractSet
 from melgraph.ml.recordings import placeholders
 from melgraph.ml.recordings.spelling import spelling_key
 
-MAX_SERIES_SHARE = 0.5
+MAX_SERIES_SHARE = 0.4
 """A series of numbered files that has more than this share of its folder is the numbering of a
-collection (`meow1` to `meow9`), and not one recording cut into parts..."""
+collection (`meow1` to `meow9`), and not one recording cut into parts: a class of one or two
+recordings could not be split..."""
 
 MIN_SERIES, MIN_CLEAR_SERIES = 4, 10
 """...if it has at least so many files. The second number is for names that are clearer: those that

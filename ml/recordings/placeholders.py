@@ -39,6 +39,7 @@ _ALBUMS = """
     Bilinmeyen albüm; 不明なアルバム; 未知专辑; 未知專輯; 알 수 없는 앨범
 """
 _WORDS = """
+    of; no; nr; num; number; by; from; my; and;
     track; tracks; trk; song; songs; audio; audio track; sound; sounds; file; files; music;
     title; untitled; unnamed; tune; recording; recordings; rec; take; clip; clips; chunk;
     segment; part; sample; samples; excerpt; loop; beat; new recording; voice; memo; wav; mp3;

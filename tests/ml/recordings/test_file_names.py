@@ -92,6 +92,7 @@ def test_parts_of_one_recording(paths):
         ("rock-01.wav", "rock-02.wav"),
         ("rock_song_1.wav", "rock_song_2.wav"),
         ("1-01.mp3", "1-02.mp3"),
+        ("part of 1.mp3", "part of 2.mp3"),
         ("CD1-01.mp3", "CD1-02.mp3"),
         ("genre 5-01.mp3", "genre 5-02.mp3"),
         ("000002.mp3", "000005.mp3"),
