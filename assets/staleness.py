@@ -6,6 +6,7 @@ followed beyond the next asset, nor above 100 partitions. Records have none of t
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -50,13 +51,14 @@ def visible_inputs(store: ArtifactStore, artifact: Artifact) -> Iterator[Referen
     """The artifacts of assets that an artifact was directly made from.
 
     What was made inside of an asset, such as the trials of a study, is no asset of its own. Its
-    inputs take its place.
+    inputs take its place, if it is still there and undamaged.
     """
     for reference in artifact.record.spec.inputs:
-        if STAGES[reference.asset].job is None:
-            yield from visible_inputs(store, store.get(reference))
-        else:
+        if STAGES[reference.asset].job is not None:
             yield reference
+            continue
+        with suppress(StorageError):  # `melgraph audit` says what is missing or damaged
+            yield from visible_inputs(store, store.get(reference))
 
 
 def stale_artifacts(
@@ -64,8 +66,8 @@ def stale_artifacts(
 ) -> list[Stale]:
     """The current artifacts that are stale, in the order in which data flows.
 
-    An artifact is stale if its spec would be another one now, or if it was made from a current
-    artifact that is stale.
+    An artifact is stale if its spec would be another one now, if it was made from a current
+    artifact that is stale, or if its record cannot be read.
 
     Args:
         context: of the home.
@@ -75,10 +77,9 @@ def stale_artifacts(
     inputs: dict[Reference, list[Reference]] = {}
     for stage in assets():
         for partition in context.store.partitions(stage.name):
-            artifact = context.store.current(stage.name, partition)
-            if artifact is not None:
-                changes[artifact.reference] = _changes(context, artifact)
-                inputs[artifact.reference] = sorted(set(visible_inputs(context.store, artifact)))
+            reference = context.store.current_reference(stage.name, partition)
+            if reference is not None:
+                changes[reference], inputs[reference] = _examine(context, reference)
             on_partition()
 
     @cache
@@ -120,6 +121,16 @@ def up_to_date(
             severity=AssetCheckSeverity.WARN,
             metadata={"stale": len(rows), "partitions": markdown_table(rows[:SHOWN_PARTITIONS])},
         )
+
+
+def _examine(context: Context, reference: Reference) -> tuple[list[str], list[Reference]]:
+    """How an artifact differs from the one that would be made now; and its visible inputs."""
+    try:
+        artifact = context.store.get(reference)
+    except StorageError as error:
+        return [error.what], []
+    inputs = sorted(set(visible_inputs(context.store, artifact)))
+    return _changes(context, artifact), inputs
 
 
 def _changes(context: Context, artifact: Artifact) -> list[str]:

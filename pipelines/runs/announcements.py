@@ -6,6 +6,7 @@ edges of the graph. The artifacts themselves are complete without Dagster.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from melgraph.assets.stages import STAGES, STUDY_REPORTS, TRACKS, assets
 from melgraph.assets.staleness import visible_inputs
 from melgraph.assets.ui import progress_bar
 from melgraph.storage.artifacts import Artifact
+from melgraph.storage.errors import StorageError
 from melgraph.storage.records import Reference
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def announce(
         report(f"announcing {len(unknown)} artifact(s) that Dagster's database does not know")
         with progress_bar(len(unknown), "artifacts", "announcing") as bar:
             for reference in unknown:  # in the order in which data flows
-                announcer.announce(context.store.get(reference))
+                announcer.announce(reference)
                 bar.update()
         announcer.restore_current()
     return len(unknown)
@@ -102,20 +104,24 @@ class _Announcer:
                 if reference and not (has_these_edges and known == reference.version):
                     yield reference
 
-    def announce(self, artifact: Artifact) -> None:
-        """Announce an artifact. Its inputs are then the last versions that Dagster has seen."""
-        for reference in visible_inputs(self.context.store, artifact):
-            self._show_input(reference)
-        stage = STAGES[artifact.reference.asset]
-        self._report(artifact, stage, _metadata(artifact, stage))
+    def announce(self, reference: Reference) -> None:
+        """Announce an artifact. Its inputs are then the last versions that Dagster has seen.
+
+        An artifact with a damaged record is left out: it must not stop a run that does not need it.
+        """
+        with suppress(StorageError):
+            artifact, stage = self.context.store.get(reference), STAGES[reference.asset]
+            for input_reference in visible_inputs(self.context.store, artifact):
+                self._show_input(input_reference)
+            self._report(artifact, stage, _metadata(artifact, stage))
 
     def _show_input(self, reference: Reference) -> None:
         """If Dagster's last event of a partition names another version, announce this one."""
         asset, partition = reference.asset, reference.partition
         if self.versions[asset].get(partition) == reference.version:
             return
-        artifact = self.context.store.find(reference)
-        if artifact is not None:
+        with suppress(StorageError):  # it was removed, or is damaged
+            artifact = self.context.store.get(reference)
             self._report(artifact, STAGES[asset], {"outcome": "an older version, read by others"})
             self.superseded.add((asset, partition))
 
@@ -127,8 +133,9 @@ class _Announcer:
         """
         for stage in reversed(assets()):
             for asset, partition in sorted(self.superseded):
-                if asset == stage.name:
-                    self.announce(self.context.store.need(asset, partition))
+                current = self.context.store.current_reference(asset, partition)
+                if asset == stage.name and current is not None:
+                    self.announce(current)
 
     def _report(self, artifact: Artifact, stage: Stage, metadata: "Metadata") -> None:
         reference = artifact.reference

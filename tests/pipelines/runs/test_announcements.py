@@ -10,12 +10,13 @@ from dagster import AssetKey
 from melgraph.assets.context import Context
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stages import MEL_SPECTROGRAMS, STAGES
+from melgraph.assets.staleness import stale_artifacts
 from melgraph.pipelines.deployment import build_definitions
 from melgraph.pipelines.instance import open_instance
 from melgraph.pipelines.runs.announcements import announce
 from melgraph.storage.artifacts import Artifact
 from melgraph.storage.home import Home
-from melgraph.storage.records import Reference
+from melgraph.storage.records import RECORD_NAME, Reference
 from tests.pipelines.dagster_staleness import stale_in_dagster
 
 BATCH = "batch-000001"
@@ -90,6 +91,19 @@ def test_what_cannot_be_shown_is_listed_all_the_same(context):
         assert announce(instance, context) == 1
         event = instance.get_latest_materialization_event(AssetKey("tracks"))
     assert "cannot be shown" in event.asset_materialization.metadata["outcome"].value
+
+
+def test_a_damaged_record_keeps_no_other_artifact_from_dagster(context):
+    tracks = make(context, "tracks", BATCH).reference
+    damaged = make(context, "mel_spectrograms", BATCH, tracks).reference
+    make(context, "audio_fingerprints", BATCH, damaged)
+    (context.store.folder(damaged) / RECORD_NAME).write_text("{")
+    with open_instance(context.home) as instance:
+        announce(instance, context)
+        known = {key.to_user_string() for key in instance.get_asset_keys()}
+    assert known == {"tracks", "audio_fingerprints"}
+    reasons = {one.reference: one.reasons for one in stale_artifacts(context)}
+    assert "the record cannot be read" in reasons[damaged][0]
 
 
 def test_new_edges_of_the_graph_are_announced(context):
