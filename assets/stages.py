@@ -234,12 +234,12 @@ RECOMMENDATION_INDEXES = Stage(
 )
 RECOMMENDATIONS = Stage(
     "recommendations",
-    1,
+    2,
     "recommendations.recommendations",
     "recommendations",
     files=("recommendations.parquet",),
     partitioned_by=(ENCODER,),
-    reads=("recommendation_indexes", "embeddings", "tracks"),
+    reads=("recommendation_indexes", "embeddings", "tracks", "duplicates", "datasets"),
     job="recommending",
     kinds=("polars",),
     on_pages=True,

@@ -9,6 +9,7 @@ from melgraph.assets.library.tracks import Tracks
 from melgraph.assets.materialize import readable_references
 from melgraph.assets.models.evaluation import Evaluation
 from melgraph.assets.models.evaluations import fold_sentence, sentence
+from melgraph.assets.recommendations.agreement import agreement_sentence, best_first
 from melgraph.assets.settings import is_sample_library
 from melgraph.assets.stage import ONE
 from melgraph.assets.stages import (
@@ -86,15 +87,12 @@ def _duplicate_lines(store: ArtifactStore) -> Iterator[str]:
 
 
 def _recommendation_lines(store: ArtifactStore) -> Iterator[str]:
-    for name in store.partitions(RECOMMENDATIONS.name):
-        facts = store.need(RECOMMENDATIONS.name, name).facts
-        if "same_label" in facts:
-            share, chance = facts["same_label"], facts["same_label_by_chance"]
-            agreement = f"{share:.0%} share the track's label (by chance {chance:.0%})"
-            note = (
-                "; training tracks included" if name in store.partitions(EVALUATIONS.name) else ""
-            )
-            yield f"recommendations of {name}: {facts['tracks']} tracks, {agreement}{note}"
+    """The agreement of recommendations with labels, the best encoder first."""
+    facts = {name: store.need(RECOMMENDATIONS.name, name).facts
+             for name in store.partitions(RECOMMENDATIONS.name)}  # fmt: skip
+    for name in sorted(facts, key=lambda name: best_first(facts[name])):
+        if "held_out_tracks" in facts[name]:
+            yield f"recommendations of {name}: {agreement_sentence(facts[name])}"
 
 
 def _location_lines(home: Home) -> Iterator[str]:

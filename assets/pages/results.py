@@ -12,6 +12,7 @@ from melgraph.assets.models.trained_model import CURVES_PICTURE, TrainedModel
 from melgraph.assets.pages.evaluations import shown_evaluation
 from melgraph.assets.pages.library import Library, Names
 from melgraph.assets.pages.links import artifact_link, audit_command
+from melgraph.assets.recommendations.agreement import agreement_sentence, best_first
 from melgraph.assets.recommendations.recommendations import TABLE as NEIGHBOURS_TABLE
 from melgraph.assets.stages import RECOMMENDATIONS
 from melgraph.assets.ui import licence_sentences
@@ -62,9 +63,10 @@ def models(store: ArtifactStore, spec: Spec, library: Library) -> list[dict[str,
 def recommendations(
     store: ArtifactStore, spec: Spec, library: Library
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """A mapping for each encoder, for the template; and neighbours, for `recommendations.js`."""
+    """A mapping for each encoder, the best first; and neighbours, for `recommendations.js`."""
     summaries, encoders, names = [], {}, Names(library)
-    for artifact in inputs_of(store, spec, RECOMMENDATIONS):
+    artifacts = inputs_of(store, spec, RECOMMENDATIONS)
+    for artifact in sorted(artifacts, key=lambda artifact: best_first(artifact.facts)):
         table = read_table(artifact.folder / NEIGHBOURS_TABLE).sort("track", "rank")
         columns = ("track_id", "track", "recommended_id", "recommended_path", "similarity")
         neighbours: dict[int, list[list[float | None]]] = {}
@@ -81,6 +83,7 @@ def recommendations(
             {
                 "name": name,
                 "facts": artifact.facts,
+                "agreement": agreement_sentence(artifact.facts),
                 "tracks": table["track_id"].n_unique(),
                 "shown": len(neighbours),
                 "audit": audit_command(artifact.reference),

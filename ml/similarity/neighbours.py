@@ -1,13 +1,13 @@
 """Scaling of vectors for cosine similarity, and the labels of neighbours."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from melgraph.ml.errors import UserError
+from melgraph.ml.evaluation.paired import estimate
 
 
 def normalise(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -46,57 +46,72 @@ def normalise(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class LabelAgreement:
-    """How often the neighbours of a track have its label.
+    """How often the neighbours of a track have one of its labels.
 
     Attributes:
-        precision: precision@k: the share of neighbours with the label of the query, averaged over
-            the queries that have neighbours. NaN if there is no such query.
+        precision: the share of neighbours that share a label with the query, averaged over the
+            queries. NaN if there is no query with neighbours.
+        low: lower end of its 95 % confidence interval, over the groups of the queries.
+        high: upper end.
         chance: the expected precision of random neighbours, for the same queries.
-        n_queries: number of queries with at least one neighbour.
-        by_label: label -> (precision, chance, queries), for labels with such queries.
+        n_queries: number of queries with at least one neighbour of another group.
+        n_groups: number of their groups.
     """
 
     precision: float
+    low: float
+    high: float
     chance: float
     n_queries: int
-    by_label: dict[str, tuple[float, float, int]]
+    n_groups: int
 
 
 def label_agreement(
-    neighbour_labels: Sequence[Sequence[str | None]],
-    labels: Sequence[str],
-    *,
-    base_labels: Sequence[str] | None = None,
+    neighbours: Mapping[int, Sequence[int]],
+    labels: Sequence[Collection[str]],
+    groups: NDArray[np.int64],
 ) -> LabelAgreement:
-    """Precision@k of the labels of neighbours, and its chance level.
+    """Precision of the neighbours of some tracks, and its chance level.
+
+    Neighbours of the query's own group (artist or recording) do not count: an artist is known by
+    more than the label. The chance level of a query is the share of the tracks of other groups that
+    share a label with it.
 
     Args:
-        neighbour_labels: [q, k] label of each neighbour; None if a place has no neighbour.
-        labels: [q] label of each query.
-        base_labels: [n] labels of the tracks that were searched, if the queries are not among them.
-            By default the queries were searched themselves, and no track is its own neighbour. The
-            chance level of a track is then the share of its label among the other tracks.
+        neighbours: row of each query -> rows of its neighbours.
+        labels: of each track that was searched; at least one each.
+        groups: int [n], of each track that was searched.
 
-    Raises:
-        ValueError: labels and neighbours differ in number.
+    >>> labels, groups = [["a"], ["a"], ["b"], ["b"]], np.arange(4)
+    >>> agreement = label_agreement({0: [1, 2], 2: [3]}, labels, groups)
+    >>> agreement.precision, agreement.n_queries
+    (0.75, 2)
     """
-    if len(neighbour_labels) != len(labels):
-        raise ValueError(f"{len(neighbour_labels)} rows of neighbours, {len(labels)} labels")
-    itself = 1 if base_labels is None else 0
-    frequency = Counter(labels if base_labels is None else base_labels)
-    others = max(1, frequency.total() - itself)
-    hits: dict[str, list[float]] = {}
-    for label, row in zip(labels, neighbour_labels, strict=True):
-        present = [neighbour for neighbour in row if neighbour is not None]
-        if present:
-            hits.setdefault(label, []).append(present.count(label) / len(present))
-    by_label = {
-        label: (float(np.mean(hits[label])), (frequency[label] - itself) / others, len(hits[label]))
-        for label in sorted(hits)
-    }
-    n_queries = sum(count for _, _, count in by_label.values())
-    if n_queries == 0:
-        return LabelAgreement(float("nan"), float("nan"), 0, {})
-    precision = sum(p * count for p, _, count in by_label.values()) / n_queries
-    chance = sum(c * count for _, c, count in by_label.values()) / n_queries
-    return LabelAgreement(precision, chance, n_queries, by_label)
+    shares, chances, queries = [], [], []
+    by_labels: dict[frozenset[str], tuple[NDArray[np.bool_], NDArray[np.float64]]] = {}
+    sets = [frozenset(one) for one in labels]
+    sizes = np.bincount(groups, minlength=1)
+    for query, rows in neighbours.items():
+        group, others = groups[query], [row for row in rows if groups[row] != groups[query]]
+        n_others = len(groups) - sizes[group]
+        if not others or not n_others:
+            continue
+        if sets[query] not in by_labels:
+            matches = np.array([not sets[query].isdisjoint(one) for one in sets])
+            by_labels[sets[query]] = matches, np.bincount(groups, matches, minlength=1)
+        matches, of_group = by_labels[sets[query]]
+        shares.append(float(matches[others].mean()))
+        chances.append(float((matches.sum() - of_group[group]) / n_others))
+        queries.append(query)
+    if not queries:
+        nan = float("nan")
+        return LabelAgreement(nan, nan, nan, nan, 0, 0)
+    interval = estimate(np.array([shares]), groups[queries], n_bootstrap=1000)
+    return LabelAgreement(
+        interval.accuracy,
+        interval.low,
+        interval.high,
+        float(np.mean(chances)),
+        interval.n,
+        interval.n_groups,
+    )

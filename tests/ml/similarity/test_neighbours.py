@@ -40,34 +40,36 @@ class TestNormalise:
 
 
 class TestLabelAgreement:
-    def test_against_a_count_by_hand(self):
-        agreement = label_agreement(
-            [["a", "b"], ["a", None], ["a", "b"], [None, None]], ["a", "a", "b", "b"]
-        )
-        assert agreement.precision == pytest.approx((0.5 + 1 + 0.5) / 3)
-        assert agreement.chance == pytest.approx(1 / 3)
-        assert agreement.n_queries == 3
-        assert agreement.by_label == {
-            "a": (0.75, pytest.approx(1 / 3), 2),
-            "b": (0.5, pytest.approx(1 / 3), 1),
-        }
+    LABELS = (["a"], ["a"], ["b"], ["b"])
 
-    def test_other_base(self):
-        agreement = label_agreement([["a"]], ["a"], base_labels=["a", "b", "b", "b"])
-        assert (agreement.precision, agreement.chance) == (1.0, 0.25)
+    def test_against_a_count_by_hand(self):
+        agreement = label_agreement({0: [1, 2], 1: [0, 3, 2], 3: []}, self.LABELS, np.arange(4))
+        assert agreement.precision == pytest.approx((1 / 2 + 1 / 3) / 2)
+        assert agreement.chance == pytest.approx(1 / 3)
+        assert (agreement.n_queries, agreement.n_groups) == (2, 2)
+        assert 0 <= agreement.low <= agreement.precision <= agreement.high <= 1
+
+    def test_neighbours_of_the_own_group_do_not_count(self):
+        groups = np.array([0, 0, 1, 1])
+        agreement = label_agreement({0: [1, 2], 2: [3]}, self.LABELS, groups)
+        assert (agreement.precision, agreement.chance) == (0.0, 0.0)
+        assert agreement.n_queries == 1  # the other one has neighbours of its group alone
+
+    def test_one_common_label_of_several_is_enough(self):
+        labels = (["a", "b"], ["b", "c"], ["c"], ["a", "b"])
+        agreement = label_agreement({0: [1, 2]}, labels, np.arange(4))
+        assert (agreement.precision, agreement.chance) == (0.5, pytest.approx(2 / 3))
 
     def test_no_neighbours(self):
-        agreement = label_agreement([[], []], ["a", "b"])
+        agreement = label_agreement({0: []}, self.LABELS, np.arange(4))
         assert np.isnan(agreement.precision)
         assert agreement.n_queries == 0
 
-    def test_lengths(self):
-        with pytest.raises(ValueError, match="1 rows of neighbours, 2 labels"):
-            label_agreement([["a"]], ["a", "b"])
-
-    @settings(deadline=None)
-    @given(st.lists(st.sampled_from("abc"), min_size=2, max_size=30))
-    def test_all_others_as_neighbours_is_chance(self, labels):
-        others = [labels[:i] + labels[i + 1 :] for i in range(len(labels))]
-        agreement = label_agreement(others, labels)
-        assert agreement.precision == pytest.approx(agreement.chance)
+    @settings(deadline=None, max_examples=30)
+    @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5)), min_size=2, max_size=20))
+    def test_all_others_as_neighbours_is_chance(self, rows):
+        labels, groups = [[label] for label, _ in rows], np.array([group for _, group in rows])
+        neighbours = {i: [j for j in range(len(rows)) if j != i] for i in range(len(rows))}
+        agreement = label_agreement(neighbours, labels, groups)
+        if agreement.n_queries:
+            assert agreement.precision == pytest.approx(agreement.chance)
