@@ -126,7 +126,7 @@ def _is_followed(reference: Reference) -> bool:
 def _file_of_weights(training: Spec) -> str | None:
     """The published weights or the file that a training starts from; None if there are none."""
     recipe = training.config.get("recipe", training.config)  # a trial holds its recipe in a table
-    name: str = recipe["model"]["weights"]
+    name: str = recipe.get("model", {}).get("weights", "none")
     if name == "none" or any(map(TRAINED_MODELS.owns, training.inputs)):
         return None
     return name
