@@ -53,8 +53,9 @@ OBSERVED = {"input", "model", "aggregate", "folds", "training", "seed"}
 
 
 def test_no_key_is_forgotten_here():
-    assert set(ExperimentSpec.model_fields) == OBSERVED | {"title", "dataset", "by_default"}
-    assert set(ModelSpec.model_fields) == set(EXPERIMENT["model"])
+    not_of_the_network = {"title", "dataset", "by_default", "fallback_for"}
+    assert set(ExperimentSpec.model_fields) == OBSERVED | not_of_the_network
+    assert set(ModelSpec.model_fields) == {*EXPERIMENT["model"], "weights_licence"}
 
 
 @dataclass

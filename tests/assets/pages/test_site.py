@@ -235,6 +235,14 @@ class TestContents:
         for track_id, near in wanted.iter_rows():
             assert [ids[n] for n, _ in found[track_id]] == near
 
+    def test_the_best_encoder_is_chosen_first(self, home, artifact):
+        names = home.store.partitions("recommendations")
+        facts = {name: home.store.need("recommendations", name).facts for name in names}
+        best = max(names, key=lambda name: facts[name]["same_label"])
+        assert names[0] != best  # not because of its name
+        page = (artifact.folder / "recommendations.html").read_text(encoding="utf-8")
+        assert f'<select id="encoder"><option>{best}</option>' in page
+
     def test_dreams_without_a_change_say_so(self, pages):
         assert "no difference" in pages["dreams"].text
         assert "7.25" in pages["dreams"].text
