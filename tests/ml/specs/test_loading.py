@@ -271,7 +271,8 @@ def type_of(annotation: Any) -> str:
         return " or ".join(kinds)
     if get_origin(annotation) in (list, tuple):
         return f"list of {type_of(get_args(annotation)[0])}"
-    if get_origin(annotation) is dict:
+    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    if get_origin(annotation) is dict or is_model:
         return "table"
     return {str: "string", int: "integer", float: "number", bool: "boolean"}[annotation]
 
