@@ -88,7 +88,7 @@ def label_agreement(
     (0.75, 2)
     """
     shares, chances, queries = [], [], []
-    by_labels: dict[frozenset[str], tuple[NDArray[np.bool_], NDArray[np.float64]]] = {}
+    by_labels: dict[frozenset[str], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     sets = [frozenset(one) for one in labels]
     sizes = np.bincount(groups, minlength=1)
     for query, rows in neighbours.items():
@@ -97,8 +97,8 @@ def label_agreement(
         if not others or not n_others:
             continue
         if sets[query] not in by_labels:
-            matches = np.array([not sets[query].isdisjoint(one) for one in sets])
-            by_labels[sets[query]] = matches, np.bincount(groups, matches, minlength=1)
+            matches = np.array([not sets[query].isdisjoint(one) for one in sets], np.float64)
+            by_labels[sets[query]] = matches, np.bincount(groups, matches).astype(np.float64)
         matches, of_group = by_labels[sets[query]]
         shares.append(float(matches[others].mean()))
         chances.append(float((matches.sum() - of_group[group]) / n_others))
