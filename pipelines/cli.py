@@ -50,9 +50,9 @@ examples:
   melgraph run --library ~/Music     process your own music
   melgraph run --help                explain one command
 
-exit status: 0 success; 1 a step failed or an artifact is not as recorded; 2 a
-mistake in the command, a setting or a file. Such a mistake is explained in one
-message."""
+exit status: 0 success; 1 a step failed, an artifact is stale or not as recorded,
+or a file cannot be used; 2 a mistake in the command, a setting or a file. Such a
+mistake is explained in one message."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

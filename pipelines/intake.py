@@ -52,7 +52,7 @@ class Scan(Changes):
 
     @property
     def affects_catalogued_files(self) -> bool:
-        """Whether files of the catalogue moved, came back, are gone, or have a new date or tag."""
+        """Whether known files moved, came back, are gone, or have a new date or new metadata."""
         return bool(self.moved or self.touched or self.returned or self.retagged or self.gone)
 
     def sentence(self) -> str:

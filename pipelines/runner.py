@@ -110,9 +110,7 @@ def run_stages(
                 note = f"it was lost; rebuilt from the artifacts of {n_restored} track batch(es)"
                 _line(out, "catalogue", note, None)
             if n_reads := restore_test_reads(context.store):
-                note = (
-                    f"it was lost; rebuilt from artifacts, which know of {n_reads} read(s) or more"
-                )
+                note = f"it was lost; rebuilt from the artifacts, with at least {n_reads} read(s)"
                 _line(out, "register of test reads", note, None)
             reconcile(context.store, context.catalogue)
             scan = scan_library(

@@ -1,4 +1,4 @@
-"""What the commands write to the terminal: it shows every name, and obeys none.
+"""Output of the commands: any name can be printed, and no name can control the terminal.
 
 A terminal may know ASCII only, and a file name may hold any character: those that move the cursor,
 those that change colours, and bytes that are no text at all.

@@ -75,7 +75,7 @@ class Event(NamedTuple):
         event: `registered` (a new file, in a new batch), `changed` (another sound at a registered
             path, in a new batch), `identified` (the file registered in `batch` at `path` is this
             track), `missing` (a scan did not find the file), `returned` (it exists again, with the
-            same bytes), `touched` (another modification time, the same bytes), `moved` (the file
+            same sound), `touched` (another modification time, the same bytes), `moved` (the file
             of `from_path` is at `path` now), `retagged` (the same sound, other file metadata).
         path: relative to the library.
         bytes: size of the file; None in events that do not describe a file.

@@ -293,14 +293,14 @@ def show(artifact: Artifact) -> Metadata:
         {k: f"{v:.2f}" if isinstance(v, float) else ("-" if v is None else v) for k, v in c.items()}
         for c in facts["per_class"]
     ]
-    said = explanation_rows(facts)
+    explanation = explanation_rows(facts)
     metadata: Metadata = {
         "result": sentence(facts),
         "accuracy": facts["accuracy"],
         "macro F1": facts["macro_f1"],
         "confusion matrix": picture(artifact.folder / CONFUSION),
         "per class": markdown_table(rows),
-        **({"what speaks for each class": markdown_table(said)} if said else {}),
+        **({"what speaks for each class": markdown_table(explanation)} if explanation else {}),
         "calibration": picture(artifact.folder / RELIABILITY),
     }
     for wrong in facts["wrong"][:SHOWN_WRONG]:

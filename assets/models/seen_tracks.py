@@ -3,10 +3,10 @@
 A model that starts from another one has also learned from the tracks of that one, which may be test
 tracks here: those of another dataset, of another snapshot, or of the folds of a study. The records
 name every model behind a model, and the snapshots that these were trained on. Tracks count by
-group: a track of the same artist or recording as a training track is no unseen track.
+group: a track of the same artist or recording as a training track counts as seen, too.
 
-Published weights and a user's file have no records. What they have seen is unknown, and is said to
-be.
+Published weights and a user's file have no records. The tracks that they have seen are unknown, and
+each result says so.
 """
 
 from collections.abc import Iterable, Iterator

@@ -71,7 +71,7 @@ def annotate(
     annotations = match(tracks, table.rows, key_of)
     findings = list(annotations.findings)
     if table.repeats:
-        findings.append(Finding("warning", f"{table.repeats} row(s) say again what another said"))
+        findings.append(Finding("warning", f"{table.repeats} row(s) repeat another row"))
     if table.error_cells:
         what = f"{len(table.error_cells)} cell(s) with an error of the spreadsheet count as empty: "
         findings.append(Finding("warning", what + examples(table.error_cells)))

@@ -1,4 +1,4 @@
-"""Announcing artifacts to Dagster: what its database does not know, it is told again.
+"""Announces to Dagster the current artifacts that its database lacks.
 
 Dagster shows what its database knows. The database can lack artifacts: its folder was removed, the
 process died between the commit of an artifact and the event, or an upgrade of melgraph changed the

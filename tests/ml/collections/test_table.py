@@ -121,7 +121,7 @@ def test_what_matches_nothing_is_counted(table):
     assert messages[0] == "2 file(s) without a row: live/two.flac, studio/three.wav"
     assert messages[1].startswith("7 of 8 row(s) without a file: gone/0.mp3, gone/1.mp3")
     assert messages[1].endswith("gone/4.mp3, ... and 2 more")
-    assert messages[2] == "1 row(s) say again what another said"
+    assert messages[2] == "1 row(s) repeat another row"
 
 
 def test_a_table_of_another_library_is_an_error(table):
