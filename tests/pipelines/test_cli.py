@@ -68,7 +68,8 @@ def test_help_imports_nothing_heavy():
     )  # fmt: skip
     modules = set(json.loads(ran.stdout.splitlines()[-1]))
     light = {"melgraph", "melgraph.pipelines", "melgraph.pipelines.cli",
-             "melgraph.pipelines.commands", "melgraph.storage", "melgraph.storage.errors",
+             "melgraph.pipelines.commands", "melgraph.pipelines.terminal", "melgraph.storage",
+             "melgraph.storage.errors",
              *(f"melgraph.pipelines.commands.{name}" for name in COMMANDS)}  # fmt: skip
     assert {name for name in modules if name.split(".")[0] == "melgraph"} == light
     assert modules.isdisjoint({*HEAVY_MODULES, "subprocess", "tempfile"})

@@ -202,7 +202,9 @@ def test_a_recording_in_a_bucket_is_verified_there(bucket, tmp_path):
         f"{where}: its content has changed: the SHA-256 differs from the recorded one"
     ]
     bucket.delete("songs/a.wav")
-    assert trace(store, tracks).problems == [f"{where}: missing"]
+    assert trace(store, tracks).problems == [
+        f"{where}: missing, and no scan has recorded a deletion"
+    ]
 
 
 def test_an_artifact_is_found_by_any_of_its_names(bucket_store, bucket):

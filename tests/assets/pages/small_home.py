@@ -135,7 +135,8 @@ class SmallHome:
         row.update(duration_s=2.0 + 31 * (number % 9), sample_rate_hz=RATE, channels=1)
         row.update(codec="flac", peak_dbfs=-14.0, rms_dbfs=-17.0, genre=path.split("/")[0])
         title = {0: EVIL, 1: None}.get(number, f"{TITLES[number % 7]} {number}")
-        row.update(artist=f"{ARTISTS[number % 6]} {number // 6}", title=title)
+        artist = f"{ARTISTS[number % 6]} {number // 6}"
+        row.update(artist=artist, artists=[artist], genres=[row["genre"]], title=title)
         return row
 
     def add_dataset(self, *, labels: str = "folder") -> "SmallHome":

@@ -252,7 +252,7 @@ class TestDeterminism:
     def test_same_inputs_same_bytes(self, home, artifact, tmp_path):
         work = Work(artifact.record.spec, tmp_path)
         write_pages(home.store, work)
-        assert work.facts == artifact.facts
+        assert work.facts == {k: v for k, v in artifact.facts.items() if k != "licences"}
         for name in artifact.record.files:
             assert (tmp_path / name).read_bytes() == (artifact.folder / name).read_bytes(), name
 

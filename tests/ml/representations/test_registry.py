@@ -46,6 +46,10 @@ PINNED = {
         '"rounding": "to the nearest, no dither; beyond -32768 and 32767 clipped"}'
     ),
     "audio_features": ('{"harmonic_percussive": false, "tempo": false, "window_s": 600.0}'),
+    "waveforms_32k": (
+        '{"sample_rate": 32000, "channels": "mono", "unit": "1 / 32768 of full scale", '
+        '"rounding": "to the nearest, no dither; beyond -32768 and 32767 clipped"}'
+    ),
 }
 
 
@@ -149,7 +153,7 @@ def test_the_attributes_of_a_store_are_enough_to_know_the_transform(name, tmp_pa
 def test_the_readme_lists_every_key_with_its_default():
     text = (Path(ml.__file__).parent / "README.md").read_text(encoding="utf-8")
     section = text.split("\n## Representations\n")[1].split("\n## ")[0]
-    documented = dict(re.findall(r"^\| `([a-z_.]+)` \| `([^`]+)` \|", section, re.M))
+    documented = dict(re.findall(r"^\| `([a-z0-9_.]+)` \| `([^`]+)` \|", section, re.M))
     assert documented == {
         f"{name}.{field.name}": json.dumps(getattr(transform(), field.name))
         for name, transform in TRANSFORMS.items()
