@@ -258,7 +258,7 @@ class TestFewTracksOrLabels:
 def test_the_same_bytes_again(home, report, tmp_path):
     again = Work(report.record.spec, tmp_path)
     write_cluster_report(home.store, again)
-    assert again.facts == report.facts
+    assert again.facts == {k: v for k, v in report.facts.items() if k != "licences"}
     for name in report.record.files:
         assert (tmp_path / name).read_bytes() == (report.folder / name).read_bytes(), name
 
