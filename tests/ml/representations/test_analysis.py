@@ -16,6 +16,7 @@ from melgraph.ml.representations.registry import (
     STFT,
     TRANSFORMS,
     WAVEFORMS,
+    WAVEFORMS_32K,
 )
 from melgraph.ml.representations.waveforms import quantise
 from melgraph.ml.spectral import MelTransform, log_mel, stft
@@ -58,6 +59,7 @@ def test_everything_of_one_file(song):
         STFT: {"values": amplitude, "phase": phase},
         MFCC: {"values": mfcc_from_log_mel(expected_mel, ALL[MFCC])},
         WAVEFORMS: {"values": quantise(resample(mono, 44100, 16000))[0]},
+        WAVEFORMS_32K: {"values": quantise(resample(mono, 44100, 32000))[0]},
     }
     assert result.arrays.keys() == expected.keys() == KINDS.keys()
     for name, arrays in expected.items():

@@ -11,7 +11,7 @@ from melgraph.assets.models.tracking.live import LiveRun, fold_prefix, milliseco
 from melgraph.assets.models.tracking.tracker import UNTRACKED, Tracker
 from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.home import Home
-from melgraph.storage.records import Reference, Spec
+from melgraph.storage.records import Spec
 
 ROWS = [{"epoch": n, "train_loss": 1 / n, "validation_accuracy": n / 10} for n in (1, 2, 3)]
 CURVE = "curve/train_loss"
@@ -127,7 +127,8 @@ def test_mlflow_that_fails_before_the_training_has_it_at_its_end(store, client, 
 
 
 def test_a_run_names_the_inputs_of_all_batches(store, client, tmp_path):
-    inputs = tuple(Reference("mfcc", f"batch-00000{n}", str(n) * 32) for n in (2, 1))
+    specs = [Spec("mfcc", f"batch-00000{number}", 1) for number in (2, 1)]
+    inputs = tuple(store.produce(spec, lambda work: None)[0].reference for spec in specs)
     trial = Work(Spec("trials", "batches", 1, inputs, {}, 7), tmp_path)
     with Tracker().live_run(store, trial) as run:
         tags = client.get_run(run.run_id).data.tags
