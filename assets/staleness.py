@@ -21,6 +21,7 @@ from dagster import (
 )
 
 from melgraph.assets.context import Context
+from melgraph.assets.library.live import MISSING, MOVED, RETAGGED, STATE, state_of
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stages import STAGES, assets
 from melgraph.assets.ui import markdown_table
@@ -32,6 +33,11 @@ from melgraph.storage.records import Reference, Spec
 CHECK = "up_to_date"
 SHOWN_INPUTS = 3  # partitions of one asset that a reason names
 SHOWN_PARTITIONS = 50  # in the Dagster UI
+LIBRARY_EVENTS = {
+    MISSING: "were deleted or came back",
+    MOVED: "were moved",
+    RETAGGED: "have new file metadata",
+}
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,11 @@ def spec_differences(old: Spec, new: Spec) -> Iterator[str]:
         yield f"the seed was {old.seed} and is {new.seed}"
     others = [[r for r in spec.inputs if r.asset != spec.asset] for spec in (old, new)]
     yield from _input_differences(*others)  # without the parent of a snapshot
-    before, now = dict(_flat(old.config)), dict(_flat(new.config))
+    yield from _library_differences(old.config, new.config)
+    before, now = (
+        dict(_flat({key: value for key, value in spec.config.items() if key not in STATE}))
+        for spec in (old, new)
+    )
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             yield f"{key} was {_value(before, key)} and is {_value(now, key)}"
@@ -176,6 +186,24 @@ def _input_differences(old: Sequence[Reference], new: Sequence[Reference]) -> It
     ):
         for asset, names in groupby(sorted(keys), key=lambda key: key[0]):
             yield sentence.format(f"{asset} {_listing([name for _, name in names])}")
+
+
+def _library_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """How the library of two configurations differs: one sentence per kind of event."""
+    before, now = _events(old), _events(new)
+    for key, event in LIBRARY_EVENTS.items():
+        ours, theirs = before[key], now[key]
+        paths = [path for path in ours.keys() | theirs.keys() if ours.get(path) != theirs.get(path)]
+        if paths:
+            yield f"{len(paths)} file(s) {event} since: {_listing(sorted(paths))}"
+
+
+def _events(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Kind of event -> path -> what the excerpt of the catalogue says about it."""
+    state = state_of(config)
+    origins = {origin for _, origin in state[MOVED].values()}  # has no file, but is not deleted
+    absent = {path: True for path in state[MISSING] if path not in origins}
+    return {MISSING: absent, MOVED: state[MOVED], RETAGGED: state[RETAGGED]}
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -50,6 +50,23 @@ def test_differences_of_two_specs():
     assert list(spec_differences(old, old)) == []
 
 
+def test_changes_of_the_library_are_one_sentence_per_kind():
+    """Not one per column of each file: a library of which all was retagged has thousands."""
+    old = Spec("datasets", "x", 1, (), {"missing": ["back.flac"], "moved": {}}, 0)  # of old code
+    paths = [f"rock/{n}.flac" for n in range(5)]
+    config = {
+        "missing": ["gone.flac", "old.flac"],
+        "moved": {"new.flac": ["batch-000001", "old.flac"]},  # so old.flac was not deleted
+        "retagged": {path: {"artist": "A", "sha256": "0"} for path in paths},
+    }
+    new = replace(old, config=config)
+    assert list(spec_differences(old, new)) == [
+        "2 file(s) were deleted or came back since: back.flac, gone.flac",
+        "1 file(s) were moved since: new.flac",
+        "5 file(s) have new file metadata since: rock/0.flac, rock/1.flac, rock/2.flac and 2 more",
+    ]
+
+
 def test_nothing_of_a_fresh_home_is_stale(made_home):
     assert stale_artifacts(made_home.context) == []
 
