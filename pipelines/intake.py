@@ -107,6 +107,12 @@ def one_scanner(home: Home) -> Iterator[None]:
         lock.release()
 
 
+def is_lost(store: ArtifactStore, catalogue: Catalogue) -> bool:
+    """Whether there are `tracks`, and a catalogue that knows none of them."""
+    is_empty = not catalogue.path.is_file() or not catalogue.batches()
+    return is_empty and bool(store.partitions(TRACKS.name))
+
+
 def restore(store: ArtifactStore, catalogue: Catalogue) -> int:
     """Rebuild a catalogue that was lost from the `tracks` artifacts, so that nothing is new again.
 
@@ -116,9 +122,9 @@ def restore(store: ArtifactStore, catalogue: Catalogue) -> int:
     Returns:
         The number of batches that were restored.
     """
-    keys = store.partitions(TRACKS.name)
-    if not keys or catalogue.batches():
+    if not is_lost(store, catalogue):
         return 0
+    keys = store.partitions(TRACKS.name)
     for batch in keys:
         record = store.need(TRACKS.name, batch).record
         files = [

@@ -324,6 +324,9 @@ class Catalogue:
                 problems = [] if found == ["ok"] else found
                 if not problems and catalogue_state.differs_from_events(connection):
                     problems.append("the state of the files does not follow from the events")
+                known = connection.execute("SELECT 1 FROM batches LIMIT 1").fetchone()
+                if recordings and not known:  # a new file in the place of a lost one
+                    problems.append("the catalogue is empty; `melgraph run` rebuilds it")
                 for batch, track_ids in recordings.items():
                     rows = connection.execute(_IDENTIFIED, (batch,))
                     identified = {path: track_id for path, track_id, _ in rows}

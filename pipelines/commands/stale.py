@@ -27,7 +27,7 @@ def run(options: Namespace) -> int:
     """Print every stale artifact with its reasons. Returns 1 if there are any.
 
     Raises:
-        StorageError: there is no home.
+        StorageError: there is no home, or its catalogue was lost.
         UserError: a TOML file cannot be used.
     """
     from melgraph.assets.context import Context
@@ -35,9 +35,17 @@ def run(options: Namespace) -> int:
     from melgraph.assets.stages import assets
     from melgraph.assets.staleness import stale_artifacts
     from melgraph.assets.ui import progress_bar
+    from melgraph.pipelines.intake import is_lost
+    from melgraph.storage.errors import StorageError
     from melgraph.storage.home import open_home
 
     context = Context.open(open_home(current_home().root))
+    if is_lost(context.store, context.catalogue):  # else every batch would have lost its files
+        raise StorageError(
+            "the catalogue of the library was lost, so what is stale cannot be told",
+            where=context.home.catalogue,
+            remedy="`melgraph run` rebuilds it from the artifacts and decodes nothing again",
+        )
     n_artifacts = sum(len(context.store.partitions(stage.name)) for stage in assets())
     with progress_bar(n_artifacts, "artifacts", "comparing") as bar:
         stale = stale_artifacts(context, on_partition=bar.update)

@@ -51,3 +51,18 @@ def test_the_command_says_what_is_stale_and_why(home_copy, monkeypatch, capsys):
         assert f"\n{reference}\n  {follows}" in said
     assert "encoders/mel-statistics" not in said
     assert "embeddings/mel-statistics" not in said
+
+
+def test_nothing_is_called_stale_because_the_catalogue_was_lost(home_copy, monkeypatch, capsys):
+    from melgraph.pipelines.cli import main
+
+    home = home_copy()
+    monkeypatch.setenv("MELGRAPH_HOME", str(home.root))
+    home.home.catalogue.unlink()
+    for _ in range(2):  # nor by the next command, because this one wrote an empty catalogue
+        assert main(["stale"]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "the catalogue of the library was lost" in said.err
+        assert "`melgraph run` rebuilds it" in said.err
+    assert not home.home.catalogue.exists()

@@ -517,6 +517,9 @@ def test_damage_to_the_catalogue_is_found(catalogue):
     (problem,) = catalogue.problems({batch: ids})
     assert "is missing; `melgraph run` rebuilds it" in problem
     assert not catalogue.path.exists()
+    assert catalogue.batches() == []  # a command that reads has put an empty one in its place
+    (problem,) = catalogue.problems({batch: ids})
+    assert "is empty; `melgraph run` rebuilds it" in problem
 
 
 def test_a_restored_batch_has_its_key_and_its_tracks(catalogue, tmp_path):
