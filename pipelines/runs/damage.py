@@ -1,7 +1,7 @@
 """Faults of Dagster's files, explained to the user: its settings, its database, a full disk."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,14 +46,19 @@ def explained_database(home: Home) -> Iterator[None]:
     """Errors of Dagster's database, as errors that a user can correct.
 
     Raises:
-        StorageError: the database is damaged, cannot be reached, or the disk is full.
+        StorageError: the database is damaged, cannot be reached or written, or the disk is full.
     """
+    from dagster import DagsterError
     from sqlalchemy.exc import DBAPIError
 
     try:
         yield
     except DBAPIError as error:  # Dagster uses SQLAlchemy; the catalogue of the home does not
         raise _explanation(home, error) from None
+    except DagsterError:  # it creates tables with the file only, and misses them in an empty one
+        if not (empty := [path for path in _databases(home) if not path.stat().st_size]):
+            raise
+        raise _damage(home, "a file is empty", empty) from None
 
 
 def _explanation(home: Home, error: "DBAPIError") -> StorageError:
@@ -65,18 +70,32 @@ def _explanation(home: Home, error: "DBAPIError") -> StorageError:
             remedy="free space on this disk, then run the same command again; finished artifacts "
             "are kept",
         )
-    if damaged := [path for path in sorted(home.dagster.rglob("*.db")) if _is_damaged(path)]:
+    if "readonly" in reason or "unable to open" in reason:  # the file itself may be intact
         return StorageError(
-            f"Dagster's database is damaged: {reason}",
-            where=", ".join(map(str, damaged)),
-            remedy=f"restore the file, or remove the folder {home.dagster} (keep your dagster.yaml "
-            f"if you have changed it). {WHAT_IS_LOST}",
+            f"Dagster cannot write its database: {reason}",
+            where=home.dagster,
+            remedy="check the permissions of this folder and of the files in it",
         )
+    if damaged := [path for path in _databases(home) if _is_damaged(path)]:
+        return _damage(home, reason, damaged)
     return StorageError(
         f"Dagster's database cannot be used: {_shortened(reason)}",
         where=home.dagster,
         remedy="try again; if it is a database server, check its address in dagster.yaml",
     )
+
+
+def _damage(home: Home, reason: str, files: Sequence[Path]) -> StorageError:
+    return StorageError(
+        f"Dagster's database is damaged: {reason}",
+        where=", ".join(map(str, files)),
+        remedy=f"restore the file, or remove the folder {home.dagster} (keep your dagster.yaml "
+        f"if you have changed it). {WHAT_IS_LOST}",
+    )
+
+
+def _databases(home: Home) -> list[Path]:
+    return sorted(home.dagster.rglob("*.db"))
 
 
 def _is_damaged(path: Path) -> bool:

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from sqlalchemy.exc import OperationalError
 
 from melgraph.pipelines.cli import main
 from melgraph.pipelines.instance import open_instance
-from melgraph.pipelines.runs.damage import explained_settings
+from melgraph.pipelines.runs.damage import explained_database, explained_settings
 from melgraph.pipelines.runs.ownership import fail_dead_runs
 from melgraph.storage.errors import StorageError
 from melgraph.storage.home import Home, open_home
@@ -83,6 +84,7 @@ def cut_in_half(home: Home) -> None:
     [
         (write(INDEX, b"garbage" * 999), "database is damaged: file is not a database", INDEX),
         (cut_in_half, "database is damaged: database disk image is malformed", INDEX),
+        (write(INDEX, b""), "database is damaged: a file is empty", INDEX),
         (write("history/runs.db", b"x" * 999), "database is damaged", "history/runs.db"),
         (write("dagster.yaml", b"a: [b\n"), "cannot use its settings: .*line 2", "dagster.yaml"),
         (write("dagster.yaml", b"- 1\n"), "cannot use its settings", "dagster.yaml"),
@@ -94,7 +96,17 @@ def cut_in_half(home: Home) -> None:
             "dagster.yaml",
         ),
     ],
-    ids=["index", "half an index", "runs", "syntax", "list", "binary", "key", "launcher"],
+    ids=[
+        "index",
+        "half an index",
+        "empty index",
+        "runs",
+        "syntax",
+        "list",
+        "binary",
+        "key",
+        "launcher",
+    ],
 )
 def test_a_damaged_file_of_dagster(home, damage, message, place):
     damage(home)
@@ -102,6 +114,16 @@ def test_a_damaged_file_of_dagster(home, damage, message, place):
         use(home)
     assert str(home.dagster / place) in str(raised.value)
     assert len(str(raised.value)) < 1500
+
+
+@pytest.mark.parametrize("reason", ["attempt to write a readonly database", "unable to open"])
+def test_a_database_that_cannot_be_written_is_not_called_damaged(home, reason):
+    """SQLite cannot even check the files of a read-only folder: none of them is to be removed."""
+    cannot_write = pytest.raises(StorageError, match="cannot write its database")
+    with cannot_write as raised, explained_database(home):
+        raise OperationalError("UPDATE", {}, sqlite3.OperationalError(reason))
+    assert "check the permissions" in raised.value.remedy
+    assert "remove" not in raised.value.remedy
 
 
 def test_what_the_remedy_says_is_enough(home):
