@@ -136,10 +136,16 @@ class Home:
     def _refuse_different(self, existing: Mapping[str, Any]) -> None:
         beside = library_beside(self.root, existing)
         if self.library not in (existing["library"], beside):
+            remedy = "give each library its own home: --home FOLDER, or MELGRAPH_HOME"
+            if not is_bucket(existing["library"]) and not Path(existing["library"]).exists():
+                remedy += (
+                    "; or, if that library is now at the new place, write its new path after "
+                    '"library" in the file above'
+                )
             raise StorageError(
                 f"this home belongs to the library {existing['library']}, not to {self.library}",
                 where=self.root / MARKER,
-                remedy="give each library its own home: --home FOLDER, or MELGRAPH_HOME",
+                remedy=remedy,
             )
         if existing.get("store") != self.artifact_store:
             here = "the home itself"

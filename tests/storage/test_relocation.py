@@ -1,5 +1,6 @@
 """A home that was moved or copied: the addresses of its MLflow database, and its library."""
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from melgraph.storage.errors import StorageError
-from melgraph.storage.home import Home, open_home, read_marker
+from melgraph.storage.home import MARKER, Home, open_home, read_marker
 from melgraph.storage.relocation import artifact_root, correct_addresses
 
 TABLES = """
@@ -141,5 +142,18 @@ class TestLibrary:
 
     def test_another_library_is_refused(self, project, tmp_path):
         (tmp_path / "other").mkdir()
-        with pytest.raises(StorageError, match="belongs to the library"):
+        with pytest.raises(StorageError, match="belongs to the library") as raised:
             Home(project / "home", tmp_path / "other").create()
+        assert '"library"' not in raised.value.remedy
+
+    def test_only_the_library_moved(self, project, tmp_path):
+        """It is another folder until the user says that it is not: what the message says helps."""
+        there = (project / "songs").rename(tmp_path / "songs")
+        with pytest.raises(StorageError, match="belongs to the library") as raised:
+            Home(project / "home", there).create()
+        assert 'write its new path after "library"' in raised.value.remedy
+        marker = project / "home" / MARKER
+        marker.write_text(json.dumps(json.loads(marker.read_text()) | {"library": str(there)}))
+        home = Home(project / "home", there).create()
+        assert open_home(project / "home") == home
+        assert (project / "home" / "library").readlink() == there
