@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from melgraph.ml.collections import Track
     from melgraph.storage.home import Home
 
+LIST_ITEM = "\n  - "  # as a finding separates the faults of one table
 SUMMARY = "Check a dataset's lists against the files of the library."
 DESCRIPTION = """\
 Check whether the lists of a dataset (its labels and official splits) and the
@@ -65,7 +66,7 @@ def run(options: Namespace) -> int:
             "note: the library has not been ingested yet, so only file names were checked; "
             "run `melgraph run` to check file metadata and damaged files too"
         )
-    print("\n".join(printable(finding) for finding in findings) or "no problems")
+    print("\n".join(map(_printable_list, findings)) or "no problems")
     n_errors = sum(finding.severity == "error" for finding in findings)
     if findings:
         print(f"{n_errors} error(s), {len(findings) - n_errors} warning(s)")
@@ -99,3 +100,7 @@ def _tracks(home: Home) -> tuple[list[Track], bool]:
             remedy="name a folder that holds some: --library FOLDER",
         )
     return [Track(file.path) for file in files], False
+
+
+def _printable_list(finding: object) -> str:
+    return LIST_ITEM.join(printable(part) for part in str(finding).split(LIST_ITEM))

@@ -52,6 +52,16 @@ def test_errors_are_printed_and_the_status_is_1(validate, tmp_path):
     assert "1 error(s), 3 warning(s)" in output
 
 
+def test_each_fault_of_a_table_has_its_line(validate, tmp_path):
+    folder = tmp_path / "home" / "metadata"
+    folder.mkdir(parents=True)
+    (folder / "mine.csv").write_text("a,b\n1,2\n")
+    status, output = validate(labels="table", metadata="metadata/mine.csv")
+    assert status == 1
+    assert output.count("\n  - needs exactly one of the columns") == 2
+    assert "\\n" not in output
+
+
 def test_an_unknown_dataset_and_missing_lists_are_a_users_mistake(validate, tmp_path):
     status, output = validate("nowhere")
     assert status == 2
