@@ -141,16 +141,19 @@ def check_library(home: Home) -> None:
     """
     from melgraph.ml.audio import describe_ignored
     from melgraph.pipelines.intake import list_library
+    from melgraph.storage.home import read_marker
 
     home.open_library().check()
     files, omissions = list_library(home)
     if not files:
         left_out = [*describe_ignored(omissions.others), *omissions.parts()]
+        remedy = "name a folder that holds some (.mp3 .flac .wav .m4a .ogg ...): --library FOLDER"
+        if read_marker(home.root) is not None:  # it held some when the home was made
+            remedy = f"mount its disk or network share; or {remedy}"
         raise StorageError(
             "; ".join(["the library holds no audio files", *left_out]),
             where=home.library,
-            remedy="name a folder that holds some (.mp3 .flac .wav .m4a .ogg ...): --library "
-            "FOLDER",
+            remedy=remedy,
         )
 
 

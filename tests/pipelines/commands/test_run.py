@@ -16,7 +16,7 @@ from melgraph.pipelines import intake
 from melgraph.pipelines.commands import run
 from melgraph.storage import library as library_module
 from melgraph.storage.artifacts import ArtifactStore, Work
-from melgraph.storage.home import FORMAT, MARKER, open_home
+from melgraph.storage.home import FORMAT, MARKER, Home, open_home
 from melgraph.storage.records import Spec
 from melgraph.storage.spectrogram_store import FORMAT as SPECTROGRAM_FORMAT
 from melgraph.storage.spectrogram_store import SpectrogramWriter
@@ -41,7 +41,11 @@ def test_a_library_without_audio(refuse, tmp_path):
     message = refuse("run", "--library", "texts")
     assert "3 are audio that melgraph does not read (2 .ape: Monkey's Audio, 1 .mid" in message
     (tmp_path / "empty").mkdir()
-    assert "no audio files" in refuse("run", "--library", "empty")
+    message = refuse("run", "--library", "empty")
+    assert "no audio files" in message
+    assert "mount its disk" not in message
+    Home(tmp_path / "home", tmp_path / "empty").create()  # the library was not empty then
+    assert "mount its disk" in refuse("run", "--library", "empty", "--home", "home")
 
 
 def test_a_file_as_library(refuse, library):
