@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from melgraph.assets.settings import mlflow_url, pages_url
 from melgraph.storage.artifacts import ArtifactStore, Work
-from melgraph.storage.licences import inherited_licences, merge_licences
 
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>|~$]")
 
@@ -81,5 +80,4 @@ def licence_sentences(licences: Iterable[Mapping[str, str]]) -> list[str]:
 
 def licence_text(store: ArtifactStore, work: Work) -> str:
     """The licences that the record of a work will name, in one line; empty if there are none."""
-    licences = merge_licences(inherited_licences(store, work.spec), work.licences)
-    return "; ".join(licence_sentences(licences))
+    return "; ".join(licence_sentences(store.licences_of(work)))

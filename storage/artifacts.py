@@ -24,12 +24,7 @@ from melgraph.storage.files import (
 from melgraph.storage.files import file_sha256 as file_sha256
 from melgraph.storage.files import verify_folder
 from melgraph.storage.home import Home
-from melgraph.storage.licences import (
-    LICENCES,
-    Licences,
-    inherited_licences,
-    merge_licences,
-)
+from melgraph.storage.licences import LICENCES, Licences, merge_licences, recorded_licences
 from melgraph.storage.local_artifacts import CURRENT as CURRENT
 from melgraph.storage.local_artifacts import LocalArtifacts
 from melgraph.storage.locks import Lock
@@ -241,6 +236,11 @@ class ArtifactStore:
         if self.backend.read_pointer(reference.asset, reference.partition) != version:
             self.backend.write_pointer(reference.asset, reference.partition, version)
 
+    def licences_of(self, work: Work) -> Licences:
+        """The licences that the record of a work names: its own and those of its inputs."""
+        inputs = (self.get(reference).record for reference in sorted(work.spec.inputs))
+        return merge_licences(*map(recorded_licences, inputs), work.licences)
+
     def verify(self, artifact: Artifact) -> list[str]:
         """Compare every byte with the record.
 
@@ -335,7 +335,7 @@ def _commit(store: ArtifactStore, work: Work) -> tuple[Artifact, bool]:
             where=work.spec.reference,
             remedy="give the file another name in the asset's code",
         )
-    licences = merge_licences(inherited_licences(store, work.spec), work.licences)
+    licences = store.licences_of(work)
     record = Record(
         spec=work.spec,
         files=file_digests(work.folder),

@@ -5,12 +5,8 @@ made from this artifact names them too: a model, an evaluation, a sound.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from melgraph.storage.records import Record, Spec
-
-if TYPE_CHECKING:
-    from melgraph.storage.artifacts import ArtifactStore
+from melgraph.storage.records import Record
 
 LICENCES = "licences"  # key of the facts of a record
 Licences = list[dict[str, str]]
@@ -21,11 +17,6 @@ def recorded_licences(record: Record) -> Licences:
     """The licences that a record names; empty if it follows from no weights."""
     licences: Licences = list(record.facts.get(LICENCES, []))
     return licences
-
-
-def inherited_licences(store: "ArtifactStore", spec: Spec) -> Licences:
-    """The licences that the inputs of a spec name, each once."""
-    return merge_licences(*(recorded_licences(store.get(r).record) for r in sorted(spec.inputs)))
 
 
 def merge_licences(*several: Iterable[dict[str, str]]) -> Licences:
