@@ -34,9 +34,11 @@ def explained_settings(home: Home) -> Iterator[None]:
     except (StorageError, SQLAlchemyError, OSError):
         raise
     except Exception as error:  # besides its own errors, Dagster raises those of checks and of YAML
+        path = home.dagster / "dagster.yaml"
+        reason = str(error).replace(f'in "{path}", ', "at ")  # a long path would hide the reason
         raise StorageError(
-            f"Dagster cannot use its settings: {_shortened(str(error))}",
-            where=home.dagster / "dagster.yaml",
+            f"Dagster cannot use its settings: {_shortened(reason)}",
+            where=path,
             remedy="correct the file; or remove it, and melgraph writes the one that it ships",
         ) from None
 
