@@ -135,8 +135,8 @@ def _follow_changes(context: SensorEvaluationContext, opened: Context) -> list[R
     `<digest of the state of the library> <number of jobs requested for it>`.
     """
     state = hashlib.sha256(canonical_json(library_state(opened.catalogue))).hexdigest()[:16]
-    seen, _, count = (context.cursor or "").partition(" ")
-    n_requested = int(count) if seen == state and count.isdigit() else 0
+    known_state, _, count = (context.cursor or "").partition(" ")
+    n_requested = int(count) if known_state == state and count.isdigit() else 0
     if n_requested and _is_active(context.instance, FOLLOW_UPS[n_requested - 1]):
         return []
     planner = Planner(opened, experiments=())

@@ -320,8 +320,8 @@ class Catalogue:
             return [f"{self.path}: the catalogue is missing; `melgraph run` rebuilds it"]
         try:
             with self._open() as connection:
-                found = [text for (text,) in connection.execute("PRAGMA integrity_check")]
-                problems = [] if found == ["ok"] else found
+                report = [text for (text,) in connection.execute("PRAGMA integrity_check")]
+                problems = [] if report == ["ok"] else report
                 if not problems and catalogue_state.differs_from_events(connection):
                     problems.append("the state of the files does not follow from the events")
                 known = connection.execute("SELECT 1 FROM batches LIMIT 1").fetchone()

@@ -135,8 +135,10 @@ def resolve(
         else:
             undecided.append(file)
     changes.returned.sort()
-    left = changes.unsettled + changes.waiting
-    unplaced = UnplacedRecordings(_find_unplaced(candidates, undecided, left), undecided + left)
+    undecidable = changes.unsettled + changes.waiting
+    unplaced = UnplacedRecordings(
+        _find_unplaced(candidates, undecided, undecidable), undecided + undecidable
+    )
     for file in undecided:  # then: does it hold the sound of another path?
         if unplaced.may_include(file) and not content.take(file):
             changes.waiting.append(file)
@@ -206,17 +208,17 @@ class _Content:
 
 
 def _find_unplaced(
-    candidates: Difference, undecided: list[LibraryFile], left: list[LibraryFile]
+    candidates: Difference, undecided: list[LibraryFile], undecidable: list[LibraryFile]
 ) -> list[PathState]:
     """The recordings that are not at their path any more: the path is gone or holds another sound.
 
-    `left` are the files that this scan does not read. They may have been retagged only.
+    `undecidable` are the files that this scan does not read. They may have been retagged only.
     """
     if not candidates.unmatched:  # no file could be one of them
         return []
     vacated = set(candidates.gone)
     vacated |= {file.path for file in undecided}
-    for file in left:  # a file of equal size may only be touched
+    for file in undecidable:  # a file of equal size may only be touched
         row = candidates.path_states.get(file.path)
         if row is not None and row.bytes != file.bytes:
             vacated.add(file.path)

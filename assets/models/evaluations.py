@@ -113,9 +113,9 @@ def _unseen(
         own_split: whether the tracks are the test split of the snapshot; False for all its tracks.
     """
     store, training = trained.store, trained.spec
-    seen = seen_rows(store, training.inputs, trained.snapshot, table, own_split=own_split)
-    notes = start_notes(store, training, int(seen.sum()), table.height, "test tracks")
-    return table.filter(~seen), notes
+    seen_mask = seen_rows(store, training.inputs, trained.snapshot, table, own_split=own_split)
+    notes = start_notes(store, training, int(seen_mask.sum()), table.height, "test tracks")
+    return table.filter(~seen_mask), notes
 
 
 @dataclass(frozen=True)

@@ -205,9 +205,9 @@ def _validation_set(
 ) -> tuple["TrackSet | None", list[str]]:
     """The validation tracks that the initial weights have not seen, and notes about the weights."""
     table = snapshot.part("validation")
-    seen = seen_rows(store, spec.inputs, snapshot, table, own_split=True, parts=TRAINED_ON)
-    notes = start_notes(store, spec, int(seen.sum()), table.height, "validation tracks")
-    return _track_set(inputs, snapshot, table.filter(~seen)), notes
+    seen_mask = seen_rows(store, spec.inputs, snapshot, table, own_split=True, parts=TRAINED_ON)
+    notes = start_notes(store, spec, int(seen_mask.sum()), table.height, "validation tracks")
+    return _track_set(inputs, snapshot, table.filter(~seen_mask)), notes
 
 
 def _track_set(inputs: Inputs, snapshot: Snapshot, table: pl.DataFrame) -> "TrackSet | None":

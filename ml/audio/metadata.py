@@ -118,7 +118,7 @@ def _decoded(value: str) -> str:
 def _texts(layers: Sequence[_Layer], keys: tuple[str, ...]) -> list[str]:
     """All values of the first of some keys in the first layer that has a value."""
     texts = (_texts_of(layer, key) for layer in layers for key in keys)
-    return next((found for found in texts if found), [])
+    return next((values for values in texts if values), [])
 
 
 def _texts_of(layer: _Layer, key: str) -> list[str]:

@@ -102,9 +102,9 @@ def connected_names(name: str) -> list[str]:
 def _take_guests(text: str, guests: list[str]) -> str:
     """The text without its guests, which are added to the list."""
     for pattern in (_GUEST_IN_BRACKETS, _GUEST):
-        for found in pattern.finditer(text):
+        for match in pattern.finditer(text):
             # "A feat. B (C Remix)": the brackets say something else.
-            guests += _SEPARATOR.split(re.split(r"\s*[(\[]", found[1].rstrip(")] "))[0])
+            guests += _SEPARATOR.split(re.split(r"\s*[(\[]", match[1].rstrip(")] "))[0])
         text = pattern.sub("", text)
     return text.rstrip(" ,;")
 
@@ -112,8 +112,8 @@ def _take_guests(text: str, guests: list[str]) -> str:
 def _take_versions(text: str, remixers: list[str]) -> str:
     """The text without "(X Remix)" and the like; X is added to the list."""
     for pattern in (_VERSION_IN_BRACKETS, _REMIX_AFTER_DASH):
-        for found in pattern.finditer(text):
-            remixers += [part for one in _SEPARATOR.split(found[1] or "")
+        for match in pattern.finditer(text):
+            remixers += [part for one in _SEPARATOR.split(match[1] or "")
                          for part in (one, *connected_names(one))]  # fmt: skip
         text = pattern.sub("", text)
     return text.strip()

@@ -42,8 +42,8 @@ def tracks_by_file(sheet: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     name = ""
     for line in sheet.splitlines():
-        if found := _FILE.match(line):
-            name = found[1] or found[2] or ""
+        if match := _FILE.match(line):
+            name = match[1] or match[2] or ""
             counts.setdefault(name, 0)
         elif _TRACK.match(line):
             counts[name] = counts.get(name, 0) + 1

@@ -121,9 +121,9 @@ def _bases(stem: str, ignored: AbstractSet[str]) -> dict[str, bool]:
     bases: list[tuple[str, bool]] = []
     rest = stem
     while True:
-        marked = next((found for part in _PARTS if (found := part.fullmatch(rest))), None)
-        found = marked or _NUMBERED.fullmatch(rest)
-        base = next(filter(None, found.groups()), "") if found else ""
+        marked = next((match for part in _PARTS if (match := part.fullmatch(rest))), None)
+        match = marked or _NUMBERED.fullmatch(rest)
+        base = next(filter(None, match.groups()), "") if match else ""
         if not base or not _names_a_recording(base, ignored, marked=bool(marked)):
             break
         bases.insert(0, (base, bool(marked) or bool(re.search(r"\d", base))))

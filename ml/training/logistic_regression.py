@@ -249,8 +249,8 @@ def _rotate(scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """
     if scaled.shape[1] <= len(scaled):
         return scaled, None
-    left, values, back = np.linalg.svd(scaled, full_matrices=False)
-    return left * values, back
+    u, values, back = np.linalg.svd(scaled, full_matrices=False)
+    return u * values, back
 
 
 def _loss(logits: torch.Tensor, labels: np.ndarray) -> float:

@@ -202,10 +202,10 @@ def _partition_key(reference: Reference, stage: Stage) -> str | None:
 
 def _metadata(artifact: Artifact, stage: Stage) -> "Metadata":
     """What the UI shows of an artifact. What it cannot show must not keep it from being listed."""
-    made = {"made": artifact.record.finished_at}
+    time = {"made": artifact.record.finished_at}
     if artifact.record.spec.stage < stage.oldest_readable:
-        return made | {"outcome": "made by an older melgraph; materialize it again to see it"}
+        return time | {"outcome": "made by an older melgraph; materialize it again to see it"}
     try:
-        return made | dict(describe(artifact, stage, is_new=False).metadata or {})
+        return time | dict(describe(artifact, stage, is_new=False).metadata or {})
     except Exception as error:  # any file of it may be damaged; `melgraph audit` says which
-        return made | {"outcome": f"it cannot be shown: {error}"}
+        return time | {"outcome": f"it cannot be shown: {error}"}

@@ -31,10 +31,10 @@ def report_tracks(store: ArtifactStore, spec: Spec, ids: list[str]) -> pl.DataFr
     """
     snapshot = Snapshot.input_of(store, spec)
     dataset = snapshot.table().select(*_NAMES, "label", "labels", "group", "split")
-    seen = seen_rows(
+    seen_mask = seen_rows(
         store, spec.inputs, snapshot, dataset, own_split=True, parts=TRAINED_ON
     )  # by another snapshot
-    seen_ids = set(dataset.filter(seen)["track_id"])
+    seen_ids = set(dataset.filter(seen_mask)["track_id"])
     table = pl.DataFrame({"track_id": ids}, schema={"track_id": pl.String})
     table = table.join(_names(store, spec), on="track_id", how="left", maintain_order="left")
     table = table.join(dataset, on="track_id", how="left", maintain_order="left", suffix="_dataset")

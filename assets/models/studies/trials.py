@@ -194,11 +194,11 @@ def _eligible(
     from melgraph.ml.splits.folds import Eligible
 
     own_split = trial.split == "dataset"
-    seen = seen_rows(store, spec.inputs, snapshot, table, own_split=own_split)
+    seen_mask = seen_rows(store, spec.inputs, snapshot, table, own_split=own_split)
     trained_on = seen_rows(
         store, spec.inputs, snapshot, table, own_split=own_split, parts=TRAINED_ON
     )
-    return Eligible(test=~seen, validation=~trained_on)
+    return Eligible(test=~seen_mask, validation=~trained_on)
 
 
 def _write_result(

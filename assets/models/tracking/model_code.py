@@ -49,9 +49,9 @@ def needed_modules(room: Path = ROOM) -> set[Path]:
     needed: set[Path] = set()
     pending = [PREDICTS]
     while pending:
-        found = set(_imports(pending.pop(), room)) - needed
-        needed |= found
-        pending += found
+        imported = set(_imports(pending.pop(), room)) - needed
+        needed |= imported
+        pending += imported
     return needed
 
 

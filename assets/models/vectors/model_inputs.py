@@ -147,8 +147,8 @@ class VectorInputs:
         """The tracks of a table with `batch`, `track_id` and `group`, with their labels."""
         from melgraph.ml.inference.track_set import TrackSet
 
-        found = self.vectors(table["batch"].to_list(), table["track_id"].to_list())
-        arrays = [each.vector[None] for each in found]
+        vectors = self.vectors(table["batch"].to_list(), table["track_id"].to_list())
+        arrays = [each.vector[None] for each in vectors]
         groups = table["group"].to_numpy()
         return TrackSet(arrays, labels, LEAST_STD, groups, self.extractor.blocks)
 

@@ -73,8 +73,8 @@ def goes_on(part: Part, n_samples: int) -> bool:
     Looks at the end of the file only.
     """
     tail = part.pread(_TAIL, max(0, part.size - _TAIL))
-    found = (_first_sample(tail, match.start()) for match in _FRAME.finditer(tail))
-    firsts = {first for first in found if first is not None}
+    numbers = (_first_sample(tail, match.start()) for match in _FRAME.finditer(tail))
+    firsts = {first for first in numbers if first is not None}
     # The bytes of a frame can look like the head of one, but hardly twice in a row.
     return any(
         first >= n_samples and any(0 < first - other < _LARGEST_BLOCK for other in firsts)

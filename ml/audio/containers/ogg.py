@@ -97,10 +97,10 @@ def _pages(part: Part) -> Iterator[Page]:
         if len(head) < _HEAD:
             return
         if head[: len(_MAGIC)] != _MAGIC:
-            found = _next_page(part, position + 1)
-            if found is None:
+            next_start = _next_page(part, position + 1)
+            if next_start is None:
                 return
-            position = found
+            position = next_start
             continue
         flags, granule, serial, sequence = struct.unpack("<BqII", head[5:22])
         segments = head[26]
