@@ -20,7 +20,8 @@ from melgraph.pipelines.terminal import printable
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.catalogue import Catalogue, LibraryFile
 from melgraph.storage.comparison import Changes, Sound, difference, resolve
-from melgraph.storage.home import Home
+from melgraph.storage.errors import StorageError
+from melgraph.storage.home import Home, read_marker
 from melgraph.storage.library import Library
 from melgraph.storage.listing import Omissions
 from melgraph.storage.locks import Lock
@@ -216,6 +217,28 @@ def list_library(home: Home) -> tuple[list[LibraryFile], Omissions]:
         AUDIO_SUFFIXES, exclude=load_library(home.specs).exclude, omissions=omissions
     )
     return files, omissions
+
+
+def need_files(home: Home) -> list[LibraryFile]:
+    """The audio files of a library, which must hold at least one. The home need not exist.
+
+    Raises:
+        StorageError: the library cannot be used, or holds no audio file.
+        UserError: `library.toml` of the home cannot be used.
+    """
+    home.open_library().check()
+    files, omissions = list_library(home)
+    if files:
+        return files
+    left_out = [*describe_ignored(omissions.others), *omissions.parts()]
+    remedy = "name a folder that holds some (.mp3 .flac .wav .m4a .ogg ...): --library FOLDER"
+    if read_marker(home.root) is not None:  # it held some when the home was made
+        remedy = f"mount its disk or network share; or {remedy}"
+    raise StorageError(
+        "; ".join(["the library holds no audio files", *left_out]),
+        where=home.library,
+        remedy=remedy,
+    )
 
 
 def _settled(

@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs.base import TomlTable, problems_of
@@ -19,6 +19,19 @@ class LibrarySpec(TomlTable):
         description="patterns of paths that are left out, relative to the library, as in the "
         'shell: "Podcasts", "*/Samples", "*.tmp.wav"; "*" also matches "/"',
     )
+
+    @field_validator("exclude")
+    @classmethod
+    def _can_match(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse patterns that no path of a library can match."""
+        for pattern in patterns:
+            parts = pattern.rstrip("/").split("/")
+            if pattern.startswith("/") or not all(parts) or {".", ".."} & set(parts):
+                raise ValueError(
+                    f"{pattern!r} matches no path: a path is relative to the library, such as "
+                    "'Podcasts' or 'rock/Demos'"
+                )
+        return patterns
 
 
 def load_library(root: Path) -> LibrarySpec:

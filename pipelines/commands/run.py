@@ -101,10 +101,11 @@ def run(options: Namespace) -> int:
             been written then.
     """
     from melgraph.assets.settings import current_home
+    from melgraph.pipelines.intake import need_files
     from melgraph.storage.formats import check_formats
 
     home = current_home()
-    check_library(home)
+    need_files(home)
     check_formats(home)
     check_options(options)
     from melgraph.ml.memory import keep_freed_memory
@@ -131,30 +132,6 @@ def run(options: Namespace) -> int:
     )
     print(summarise(home, report))
     return STEP_FAILED if report.failed else 0
-
-
-def check_library(home: Home) -> None:
-    """Check that the library can be read and holds audio files.
-
-    Raises:
-        StorageError: it cannot, or it holds none.
-    """
-    from melgraph.ml.audio import describe_ignored
-    from melgraph.pipelines.intake import list_library
-    from melgraph.storage.home import read_marker
-
-    home.open_library().check()
-    files, omissions = list_library(home)
-    if not files:
-        left_out = [*describe_ignored(omissions.others), *omissions.parts()]
-        remedy = "name a folder that holds some (.mp3 .flac .wav .m4a .ogg ...): --library FOLDER"
-        if read_marker(home.root) is not None:  # it held some when the home was made
-            remedy = f"mount its disk or network share; or {remedy}"
-        raise StorageError(
-            "; ".join(["the library holds no audio files", *left_out]),
-            where=home.library,
-            remedy=remedy,
-        )
 
 
 def check_options(options: Namespace) -> None:

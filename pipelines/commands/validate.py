@@ -79,8 +79,7 @@ def _tracks(home: Home) -> tuple[list[Track], bool]:
     from melgraph.assets.library.live import library_state
     from melgraph.assets.library.tracks import Tracks
     from melgraph.ml.collections import Track
-    from melgraph.ml.errors import UserError
-    from melgraph.pipelines.intake import list_library
+    from melgraph.pipelines.intake import need_files
     from melgraph.storage.artifacts import ArtifactStore
     from melgraph.storage.catalogue import Catalogue
     from melgraph.storage.home import read_marker
@@ -91,15 +90,7 @@ def _tracks(home: Home) -> tuple[list[Track], bool]:
         if batches:
             good, others = candidates(batches, library_state(Catalogue(home.catalogue)))
             return [*tracks_of(good), *tracks_of(others)], True
-    home.open_library().check()
-    files, _ = list_library(home)
-    if not files:
-        raise UserError(
-            "the library holds no audio files",
-            where=str(home.library),
-            remedy="name a folder that holds some: --library FOLDER",
-        )
-    return [Track(file.path) for file in files], False
+    return [Track(file.path) for file in need_files(home)], False
 
 
 def _printable_list(finding: object) -> str:

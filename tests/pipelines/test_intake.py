@@ -12,7 +12,14 @@ import pytest
 
 from melgraph.ml.errors import UserError
 from melgraph.pipelines import intake
-from melgraph.pipelines.intake import Scan, cut_batches, one_scanner, reconcile, scan_library
+from melgraph.pipelines.intake import (
+    Scan,
+    cut_batches,
+    need_files,
+    one_scanner,
+    reconcile,
+    scan_library,
+)
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.errors import ArtifactLocked, StorageError
@@ -391,6 +398,22 @@ def test_the_home_excludes_patterns(home, catalogue):
     with pytest.raises(UserError, match="excluded: Extra inputs") as caught:
         look(home, catalogue)
     assert caught.value.where.endswith("library.toml")
+
+
+@pytest.mark.parametrize("pattern", ["", "/", "/music/Podcasts", "../x", "a//b", "./a"])
+def test_a_pattern_that_can_match_nothing_is_refused(home, catalogue, pattern):
+    home.specs.mkdir()
+    (home.specs / "library.toml").write_text(f'exclude = ["{pattern}"]')
+    with pytest.raises(UserError, match="matches no path"):
+        look(home, catalogue)
+
+
+def test_a_library_without_files_says_what_was_left_out(home):
+    put(home, "Podcasts/a.mp3", "notes.txt")
+    home.specs.mkdir()
+    (home.specs / "library.toml").write_text('exclude = ["Podcasts/"]')
+    with pytest.raises(StorageError, match=r"no audio files; 1 other .* 1 excluded: Podcasts"):
+        need_files(home)
 
 
 def test_a_library_that_is_not_mounted_loses_nothing(home, catalogue):
