@@ -25,6 +25,7 @@ from melgraph.storage.home import Home, read_marker
 from melgraph.storage.library import Library
 from melgraph.storage.listing import Omissions
 from melgraph.storage.locks import Lock
+from melgraph.storage.records import Recording
 
 BATCH_SIZE = 512
 SETTLE_S = 5.0  # a younger file may still be being written
@@ -126,13 +127,17 @@ def restore(store: ArtifactStore, catalogue: Catalogue) -> int:
     if not is_lost(store, catalogue):
         return 0
     keys = store.partitions(TRACKS.name)
-    for batch in keys:
-        record = store.need(TRACKS.name, batch).record
-        files = [
-            LibraryFile(path, size, UNKNOWN_TIME) for path, size in record.spec.config["files"]
-        ]
-        catalogue.restore_batch(batch, files, record.recordings)
+    catalogue.restore(_batch_of(store, key) for key in keys)
     return len(keys)
+
+
+def _batch_of(
+    store: ArtifactStore, key: str
+) -> tuple[str, list[LibraryFile], tuple[Recording, ...]]:
+    """A batch as its current `tracks` know it. They hold no modification times."""
+    record = store.need(TRACKS.name, key).record
+    files = [LibraryFile(path, size, UNKNOWN_TIME) for path, size in record.spec.config["files"]]
+    return key, files, record.recordings
 
 
 def reconcile(store: ArtifactStore, catalogue: Catalogue) -> list[str]:

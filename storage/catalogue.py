@@ -119,37 +119,29 @@ class Catalogue:
             catalogue_state.append(connection, events)
         return batch
 
-    def restore_batch(
-        self, batch: str, files: Iterable[LibraryFile], recordings: Iterable[Recording]
+    def restore(
+        self, batches: Iterable[tuple[str, Iterable[LibraryFile], Iterable[Recording]]]
     ) -> None:
-        """Register a batch of an earlier catalogue, which was lost, under its own key.
+        """Register the batches of an earlier catalogue, which was lost, under their own keys.
 
-        Batches must be restored in the order of their keys.
+        This is one transaction: with a part of the batches, the files of the others would be new.
 
         Args:
-            batch: its key.
-            files: its files. The next scan compares the bytes of a file whose modification time
-                differs from the one given here.
-            recordings: those of its `tracks`.
+            batches: in the order of their keys: the key, the files, and the recordings of the
+                `tracks`. The next scan compares the bytes of a file whose modification time differs
+                from the one given here.
         """
         now = _now()
         with self._writing() as connection:
-            known = {path for (path,) in connection.execute("SELECT path FROM files")}
-            catalogue_state.append(
-                connection,
-                [
-                    Event(
-                        now,
-                        "changed" if file.path in known else "registered",
-                        file.path,
-                        file.bytes,
-                        file.mtime_ns,
-                        batch,
-                    )
-                    for file in sorted(files)
-                ]
-                + [_identified(now, batch, r) for r in recordings if r.track_id],
-            )
+            known: set[str] = set()
+            for batch, files, recordings in batches:
+                events = []
+                for file in sorted(files):
+                    kind = "changed" if file.path in known else "registered"
+                    events.append(Event(now, kind, file.path, file.bytes, file.mtime_ns, batch))
+                    known.add(file.path)
+                events += [_identified(now, batch, r) for r in recordings if r.track_id]
+                catalogue_state.append(connection, events)
 
     def identify(self, batch: str, recordings: Iterable[Recording]) -> None:
         """Record the track id and the SHA-256 of the files of a batch, unless they are recorded.
@@ -297,7 +289,7 @@ class Catalogue:
 
         Returns:
             `removed` if no path holds the track now, `replaced` if its path was registered again
-            with other bytes; None if a path should still hold the track.
+            with another sound; None if a path should still hold the track.
         """
         with self._open() as connection:
             rows = connection.execute("SELECT state FROM files WHERE track_id = ?", (track_id,))

@@ -528,7 +528,18 @@ def test_a_restored_batch_has_its_key_and_its_tracks(catalogue, tmp_path):
     second = catalogue.register_batch([LibraryFile("b.mp3", 3, 3)])
     catalogue.identify(second, recordings({"b.mp3": "b" * 32}))
     restored = Catalogue(tmp_path / "restored.sqlite")
-    for batch, ids in ((first, {"a.mp3": "a" * 32}), (second, {"b.mp3": "b" * 32})):
-        restored.restore_batch(batch, catalogue.batch_files(batch), recordings(ids))
+    batches = [
+        (batch, catalogue.batch_files(batch), recordings(ids))
+        for batch, ids in ((first, {"a.mp3": "a" * 32}), (second, {"b.mp3": "b" * 32}))
+    ]
+
+    def interrupted():
+        yield batches[0]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restored.restore(interrupted())
+    assert restored.batches() == []  # all batches or none: the rest would be new files
+    restored.restore(batches)
     assert restored.path_states() == catalogue.path_states()
     assert restored.register_batch([LibraryFile("c.mp3", 3, 3)]) == "batch-000003"
