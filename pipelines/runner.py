@@ -3,11 +3,14 @@
 import logging
 import math
 import os
+import signal
+import socket
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
@@ -179,7 +182,7 @@ def _execute(
     from dagster import AssetKey
 
     run_id = str(uuid.uuid4())
-    with owned_run(home, run_id):
+    with owned_run(home, run_id), _noted_interrupts() as was_interrupted:
         result = definitions.resolve_job_def(step.job).execute_in_process(
             instance=instance,
             run_id=run_id,
@@ -188,13 +191,15 @@ def _execute(
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
+        if not result.success and was_interrupted():
+            raise KeyboardInterrupt  # Ctrl-C and SIGTERM end the run, not only this step
     if result.success:
         return None
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
             if data.error and data.error.cls_name == "DagsterExecutionInterruptedError":
-                raise KeyboardInterrupt  # Ctrl-C and SIGTERM end the run, not only this step
+                raise KeyboardInterrupt  # it was raised in another way than by a signal
             if data.user_failure_data and data.user_failure_data.description:
                 return data.user_failure_data.description
             error = data.error.cause or data.error if data.error else None
@@ -209,6 +214,35 @@ def _execute(
         "; ".join(failures)
         or f"the run failed; the Dagster UI shows the reason in run {result.run_id}"
     )
+
+
+@contextmanager
+def _noted_interrupts() -> Iterator[Callable[[], bool]]:
+    """A function that says whether SIGINT or SIGTERM has arrived in this block.
+
+    Dagster raises an error at the line that is being executed. A library that catches all errors
+    there can replace it by one of its own (matplotlib does), and the step then only seems to have
+    failed. Python notes each signal in the wake-up socket, whatever becomes of the error. Only the
+    main thread receives signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+
+        def was_interrupted() -> bool:
+            with suppress(BlockingIOError):
+                return bool({signal.SIGINT, signal.SIGTERM} & set(reader.recv(4096)))
+            return False
+
+        try:
+            yield was_interrupted
+        finally:
+            signal.set_wakeup_fd(before)
 
 
 def _partition_key(partition: dict[str, str]) -> Any:

@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import signal
+import time
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +36,7 @@ from melgraph.storage.records import RECORD_NAME, Spec
 from melgraph.storage.spectrogram_store import SpectrogramStore
 from melgraph.storage.tables import read_table
 from melgraph.storage.test_reads import list_test_reads
-from tests.conftest import MadeHome
+from tests.conftest import PATIENCE_S, MadeHome
 
 RATE = 22050
 
@@ -347,3 +349,24 @@ def test_an_interrupt_ends_the_run_and_not_only_the_step(tmp_path):
     step = Step("interrupted_job", {})
     with pytest.raises(KeyboardInterrupt), dagster.DagsterInstance.ephemeral() as instance:
         _execute(definitions, instance, Home(tmp_path, "songs"), step)
+
+
+@dagster.op
+def draw():
+    """As a library that catches every error and raises its own."""
+    try:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(PATIENCE_S)
+    except BaseException:
+        raise ValueError("Invalid bounding box") from None
+
+
+@dagster.job
+def drawing_job():
+    draw()
+
+
+def test_an_interrupt_that_a_library_replaced_ends_the_run(tmp_path):
+    definitions = dagster.Definitions(jobs=[drawing_job])
+    with pytest.raises(KeyboardInterrupt), dagster.DagsterInstance.ephemeral() as instance:
+        _execute(definitions, instance, Home(tmp_path, "songs"), Step("drawing_job", {}))
