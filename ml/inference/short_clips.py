@@ -13,8 +13,9 @@ from typing import Any
 from melgraph.ml.audio import BadAudio
 from melgraph.ml.inference.model_input import input_of_file
 
-# Musicnn names the genre that it names for the whole 30 s in 50 % of clips of 0.6 s, 66 % of 1 s,
-# 75 % of 3 s (its segment) and 93 % of 10 s (44 clips of Emotify, from second 10 on).
+# Musicnn names the genre that it names for the whole 30 s in 52 % of clips of 0.6 s, 68 % of 1 s,
+# 82 % of 3 s (its segment) and 95 % of 10 s, and by chance in at most 34 % (44 recordings of
+# Emotify; `python benchmarks/short_clips.py DATA` prints it).
 LEAST_S = 1.0  # seconds of a clip
 LEAST_SHARE = 0.1  # of a segment
 
