@@ -98,7 +98,7 @@ class Partitions:
         """Key of `upstream` -> the partitions of a stage whose TOML file names it.
 
         None if every key of `downstream` depends on every key of `upstream`. A recipe depends on
-        the dataset of its experiment.
+        its dataset, or on that of its experiment.
         """
         specs, (downstream,) = self.specs, stage.partitioned_by
         names: dict[str, str | None]
@@ -109,9 +109,11 @@ class Partitions:
                 serving = {n: specs.encoders[n] for n in specs.in_service}
                 names = {n: getattr(e, upstream) for n, e in serving.items()}
             case "dataset" | "experiment", "recipe":
-                names = {n: specs.recipes[n].experiment for n in self._named(RECIPE, stage)}
+                recipes = {n: specs.recipes[n] for n in self._named(RECIPE, stage)}
+                names = {n: recipe.experiment for n, recipe in recipes.items()}
                 if upstream == DATASET:
-                    names = {n: specs.experiments[e].dataset for n, e in names.items() if e}
+                    of_experiment = {n: specs.experiments[e].dataset for n, e in names.items() if e}
+                    names = {n: r.dataset or of_experiment.get(n) for n, r in recipes.items()}
             case _:
                 return None
         keys = specs.datasets if upstream == DATASET else specs.experiments

@@ -24,7 +24,7 @@ from melgraph.ml.generation.resynthesis import apply_mel_delta, snr_db
 from melgraph.ml.inference.tracks import predict_tracks
 from melgraph.ml.models.base import Classifier
 from melgraph.ml.representations.registry import MEL, from_attributes
-from melgraph.ml.specs.dream import DreamConfig
+from melgraph.ml.specs.methods.dream import DreamConfig
 from melgraph.ml.spectral import MelTransform, log_mel, stft
 from melgraph.ml.weights import checkpoints
 from melgraph.storage.artifacts import ArtifactStore

@@ -201,10 +201,10 @@ class Planner:
             yield self._step("recommending", {ENCODER: name})
 
     def generation(self) -> Iterator[Step]:
-        """Recipes whose network has a new version, or that have no sounds yet."""
+        """Recipes by default whose network has a new version, or that have no sounds yet."""
         for stage in STAGES.values():
             for name, recipe in self.context.specs.recipes.items():
-                if stage.job is None or stage.method != recipe.method:
+                if stage.job is None or stage.method != recipe.method or not recipe.by_default:
                     continue
                 if recipe.experiment in (None, *self.experiments):
                     yield self._step(stage.job, {RECIPE: name})

@@ -10,16 +10,13 @@ from dagster import AssetExecutionContext, MaterializeResult
 from melgraph.assets.generation.sounds import (
     Generated,
     Sounds,
-    Source,
     edit_sound,
     plan_sounds,
     view_of,
     write_sounds,
 )
-from melgraph.assets.materialize import (
-    materialize,
-    stage_asset,
-)
+from melgraph.assets.generation.sources import Source
+from melgraph.assets.materialize import materialize, stage_asset
 from melgraph.assets.models.trained_model import TrainedModel
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata, Stage
@@ -44,16 +41,21 @@ def write_dreams(store: ArtifactStore, work: Work) -> None:
     write_sounds(store, work, make, kind="dream", title="deep dream")
 
 
-def _dream(model: Any, meta: Mapping[str, Any], work: Work, source: Source) -> Generated:
+def _dream(
+    model: Any, meta: Mapping[str, Any], work: Work, source: Source, guide: Source | None
+) -> Generated:
     """One sound: the excerpt of a source, dreamt over by the network."""
     from melgraph.ml.generation.deep_dream import dream
-    from melgraph.ml.specs.dream import DreamConfig
+    from melgraph.ml.specs.methods.dream import DreamConfig
 
     config = DreamConfig.model_validate(work.spec.config["dream"])
     layer, seed = work.spec.config["layer"], work.spec.seed or 0
     view = view_of(meta)
     picture = source.picture(view)
-    dreamt = dream(view.network(model), picture, layer=layer, config=config, seed=seed)
+    guide_picture = None if guide is None else guide.picture(view)
+    dreamt = dream(
+        view.network(model), picture, layer=layer, guide=guide_picture, config=config, seed=seed
+    )
     generated = edit_sound(
         model, meta, source, dreamt.delta_db, limit_db=config.max_delta_db, titles=_TITLES
     )

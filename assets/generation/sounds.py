@@ -1,6 +1,7 @@
-"""The part that all generators share: selecting tracks, decoding them, and writing FLAC files.
+"""The part that all generators share: planning a recipe's sounds, and writing FLAC files.
 
-A generator is a function from a `Source` to a `Generated`; `write_sounds` does everything else.
+A generator is a function from a `Source`, and a guide if it needs one, to a `Generated`;
+`write_sounds` does everything else.
 """
 
 import re
@@ -10,51 +11,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import polars as pl
 
 from melgraph.assets.context import Context
-from melgraph.assets.dataset.snapshot import Snapshot
-from melgraph.assets.library.identity import identity_of
+from melgraph.assets.dataset.datasets import usable_snapshot
+from melgraph.assets.generation.sources import Source, count_sources, read_sources
 from melgraph.assets.materialize import current_references
 from melgraph.assets.models.trained_model import TrainedModel
 from melgraph.assets.readers import Reader
 from melgraph.assets.stage import Stage
-from melgraph.assets.stages import DATASETS, GENERATORS
+from melgraph.assets.stages import GENERATORS
 from melgraph.assets.ui import licence_text, progress_bar
 from melgraph.ml.errors import UserError
-from melgraph.storage.artifacts import ArtifactStore, Work, file_sha256
-from melgraph.storage.catalogue import Catalogue
-from melgraph.storage.errors import ArtifactCorrupt
+from melgraph.ml.specs.methods.base import NOT_IN_THE_VERSION
+from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.files import write_json
-from melgraph.storage.home import Home
-from melgraph.storage.records import Recording, Spec
+from melgraph.storage.records import Recording, Reference, Spec
 
 if TYPE_CHECKING:
-    from melgraph.ml.audio import Decoded
     from melgraph.ml.generation.views import View
 
 REPORT = "report.json"
 
 
-@dataclass(frozen=True)
-class Source:
-    """An excerpt of a track, from which a sound is generated.
-
-    Attributes:
-        track: its row in the snapshot of the dataset.
-        samples: float32 `[sample]` or `[sample, channel]`, at the sample rate of the file.
-        sample_rate: Hz.
-        sha256: of the audio file that was read.
-    """
-
-    track: Mapping[str, Any]
-    samples: np.ndarray
-    sample_rate: int
-    sha256: str
-
-    def picture(self, view: "View") -> np.ndarray:
-        """What a network sees of the excerpt, in mono: float32 `[frame, row]`, dB."""
-        return view.picture(self.samples, self.sample_rate)
+SHARED_FILES = frozenset({"original", "guide", "picture"})  # of a sound, beside the sound itself
 
 
 @dataclass(frozen=True)
@@ -70,6 +49,9 @@ class Generated:
     samples: np.ndarray
     picture: bytes
     facts: dict[str, Any]
+
+
+Make = Callable[[Source, Source | None], Generated]
 
 
 class Sounds(Reader):
@@ -103,7 +85,7 @@ class Sounds(Reader):
     @staticmethod
     def new_file(row: Mapping[str, Any]) -> str:
         """The name of the FLAC file with the generated sound."""
-        (name,) = (row["files"][kind] for kind in row["files"].keys() - {"original", "picture"})
+        (name,) = (row["files"][kind] for kind in row["files"].keys() - SHARED_FILES)
         return str(name)
 
     @staticmethod
@@ -117,67 +99,98 @@ class Sounds(Reader):
 
 
 def plan_sounds(stage: Stage, context: Context, name: str) -> Spec:
-    """The sounds of a recipe, by the current model of its experiment."""
+    """The sounds of a recipe, by the current model of its experiment if it has one.
+
+    Raises:
+        UserError, StorageError: the model or the dataset does not exist yet.
+    """
     recipe = context.specs.recipes[name]
-    assert recipe.experiment is not None, "a recipe of a method that needs an experiment"
-    model = TrainedModel.current(context.store, recipe.experiment)
-    snapshot = next(filter(DATASETS.owns, model.spec.inputs))
-    tracks = Snapshot.at(context.store, snapshot).tracks_references
-    inputs = (model.reference, snapshot, *tracks)
-    return stage.spec(name, inputs, recipe.dump_for_version(), recipe.seed)
+    references: list[Reference] = []
+    if recipe.experiment is not None:
+        model = TrainedModel.current(context.store, recipe.experiment)
+        references, snapshot = [model.reference], model.snapshot
+    if recipe.dataset is not None:
+        snapshot = usable_snapshot(context.store, recipe.dataset)
+    elif recipe.experiment is None:
+        raise UserError(
+            "the recipe names neither an experiment nor a dataset",
+            where=f"recipe {name}",
+            remedy='set dataset = "genres", for example: its held-out tracks are the sources',
+        )
+    if recipe.needs_guide and recipe.guide is None and recipe.guide_label is None:
+        raise UserError(
+            "the recipe needs a guide song, and names none",
+            where=f"recipe {name}",
+            remedy="set guide to the path of a track or guide_label to a label, or use "
+            f"melgraph generate {name} --guide FILE_OR_TRACK",
+        )
+    inputs = (*references, snapshot.reference, *snapshot.tracks_references)
+    config = recipe.dump_for_version(exclude=NOT_IN_THE_VERSION)
+    return stage.spec(name, inputs, config, recipe.seed)
 
 
-def write_sounds(
-    store: ArtifactStore,
-    work: Work,
-    make: Callable[[Source], Generated],
-    *,
-    kind: str,
-    title: str,
-) -> None:
-    """Generate a sound of each selected track; write both sounds, the picture and the report.
+def write_sounds(store: ArtifactStore, work: Work, make: Make, *, kind: str, title: str) -> None:
+    """Generate a sound of each source; write both sounds, the picture and the report.
 
     Args:
         store: of the artifacts.
         work: of the sounds.
-        make: the generator.
+        make: the generator: (source, guide or None) -> sound.
         kind: of the sounds; it is part of the names of their files.
         title: of the sounds, in the file metadata.
 
     Raises:
         ArtifactCorrupt: the audio file of a track is missing or has another sound.
-        UserError: the recipe names a track that the dataset does not have.
+        UserError: the recipe names a track that the library does not have.
     """
-    tracks = _select_tracks(store, work.spec)
     licences = licence_text(store, work)
     rows = []
-    with progress_bar(len(tracks), "tracks", work.spec.asset) as bar:
-        for number, track in enumerate(tracks, start=1):
-            name = f"{number:02d}-{_slug(Path(track['path']).stem)}"
-            source = _read_excerpt(store.home, work.spec, track)
-            generated = make(source)
-            files = {
-                "original": f"{name}.original.flac",
-                kind: f"{name}.{kind}.flac",
-                "picture": f"{name}.png",
-            }
-            _write_flac(work, files["original"], source, source.samples, "excerpt")
-            _write_flac(work, files[kind], source, generated.samples, title, licences)
-            (work.folder / files["picture"]).write_bytes(generated.picture)
-            about = {key: track[key] for key in ("track_id", "path", "label")}
-            seconds = round(len(source.samples) / source.sample_rate, 2)
-            rows.append({**about, "files": files, "seconds": seconds, **generated.facts})
-            work.recordings.append(
-                Recording(
-                    track["track_id"],
-                    source.sha256,
-                    track["path"],
-                    tuple(files.values()),
-                )
-            )
+    with progress_bar(count_sources(store, work.spec), "tracks", work.spec.asset) as bar:
+        for number, (source, guide) in enumerate(read_sources(store, work.spec), start=1):
+            rows.append(_write_sound(work, number, source, guide, make, kind, title, licences))
             bar.update()
     work.facts.update(sounds=rows, recipe=work.spec.config["title"])
     write_json(work.folder / REPORT, work.facts)
+
+
+def _write_sound(
+    work: Work,
+    number: int,
+    source: Source,
+    guide: Source | None,
+    make: Make,
+    kind: str,
+    title: str,
+    licences: str,
+) -> dict[str, Any]:
+    """Generate one sound, write its files, and return its facts."""
+    name = f"{number:02d}-{_slug(Path(source.track['path']).stem)}"
+    generated = make(source, guide)
+    files = {"original": f"{name}.original.flac", kind: f"{name}.{kind}.flac"}
+    _write_flac(work, files["original"], source, source.samples, "excerpt")
+    _write_flac(work, files[kind], source, generated.samples, title, licences, guide)
+    if guide is not None:
+        files["guide"] = f"{name}.guide.flac"
+        _write_flac(work, files["guide"], guide, guide.samples, "excerpt")
+    files["picture"] = f"{name}.png"
+    (work.folder / files["picture"]).write_bytes(generated.picture)
+    for song, names in ((source, tuple(files.values())), (guide, (files.get(kind, ""),))):
+        if song is not None:
+            track = song.track
+            recording = Recording(track["track_id"], song.sha256, track["path"], names)
+            work.recordings.append(recording)
+    return {
+        **_about(source),
+        "files": files,
+        **({} if guide is None else {"guide": _about(guide)}),
+        **generated.facts,
+    }
+
+
+def _about(song: Source) -> dict[str, Any]:
+    """Which song, and which excerpt of it."""
+    about = {key: song.track.get(key) for key in ("track_id", "path", "label", "split")}
+    return {**about, "start_s": round(song.start_s, 2), "seconds": round(song.seconds, 2)}
 
 
 def edit_sound(
@@ -258,60 +271,14 @@ def _finite(value: float) -> float | None:
     return round(float(value), 2) if np.isfinite(value) else None
 
 
-def _select_tracks(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
-    """The track that the recipe names, or held-out tracks of different labels if possible."""
-    table = Snapshot.input_of(store, spec).table()
-    path = spec.config["path"]
-    if path is not None:
-        table = table.filter(pl.col("path") == path)
-        if table.height == 0:
-            raise UserError(
-                f"no track of the dataset has the path {path!r}",
-                where=f"recipe {spec.partition}: path",
-                remedy="use a path relative to the library, as in the column `path` of `tracks`",
-            )
-        return table.to_dicts()
-    held_out = table.filter(pl.col("split").is_in(["test", "validation"])).sort("track_id")
-    first_of_each = held_out.unique("label", keep="first", maintain_order=True)
-    rest = held_out.join(first_of_each, on="track_id", how="anti")
-    return pl.concat([first_of_each, rest]).head(spec.config["tracks"]).to_dicts()
-
-
-def _read_excerpt(home: Home, spec: Spec, track: Mapping[str, Any]) -> Source:
-    """The excerpt that the recipe describes; it starts earlier if the track is short."""
-    decoded, sha256 = _decode(home, track)
-    rate = decoded.sample_rate
-    start = min(int(spec.config["start_s"] * rate), max(0, len(decoded.samples) - rate))
-    samples = decoded.samples[start : start + int(spec.config["excerpt_s"] * rate)]
-    return Source(track, samples, rate, sha256)
-
-
-def _decode(home: Home, track: Mapping[str, Any]) -> tuple["Decoded", str]:
-    """The decoded audio file of a track, and the SHA-256 of the file.
-
-    The file is at the path in the dataset or where it moved to. Its metadata may have changed.
-    """
-    from melgraph.ml.audio import decode
-
-    library = home.open_library()
-    paths = [track["path"], *Catalogue(home.catalogue).locations(track["track_id"])]
-    for path in dict.fromkeys(paths):
-        try:
-            with library.local(path) as source:
-                sha256 = file_sha256(source)
-                if identity_of(source, sha256).track_id == track["track_id"]:
-                    return decode(source), sha256
-        except OSError:
-            continue
-    raise ArtifactCorrupt(
-        "the audio file is missing, or its sound is not that of the track in the dataset",
-        where=library.where(track["path"]),
-        remedy="restore the file, or materialize the dataset and its experiment again",
-    )
-
-
 def _write_flac(
-    work: Work, name: str, source: Source, samples: np.ndarray, title: str, licences: str = ""
+    work: Work,
+    name: str,
+    source: Source,
+    samples: np.ndarray,
+    title: str,
+    licences: str = "",
+    guide: Source | None = None,
 ) -> None:
     """Write a 16-bit FLAC file with its title and provenance as file metadata, reproducibly."""
     import soundfile
@@ -320,13 +287,15 @@ def _write_flac(
     path, track = work.folder / name, source.track
     soundfile.write(path, samples, source.sample_rate, subtype="PCM_16")
     file = FLAC(path)
-    file["title"] = f"{track['title'] or Path(track['path']).stem} ({title})"
-    if track["artist"]:
+    file["title"] = f"{track.get('title') or Path(track['path']).stem} ({title})"
+    if track.get("artist"):
         file["artist"] = track["artist"]
     file["comment"] = "made by melgraph"
     file["melgraph_record"] = str(work.spec.reference)
     file["melgraph_track_id"] = track["track_id"]
     file["melgraph_source"] = track["path"]
+    if guide is not None:
+        file["melgraph_guide"] = guide.track["path"]
     if licences:
         file["melgraph_weights_licence"] = licences
     file.save()

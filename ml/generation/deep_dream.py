@@ -4,7 +4,7 @@ The method is gradient ascent on the input (Mordvintsev, Olah and Tyka 2015, "In
 several sizes, called octaves. It starts with the smallest octave. The edit of each octave is then
 enlarged to the next size, where the ascent continues. "Dreaming in Music" raises the L2 norm of the
 13th convolution of a ResNet-18, with 6 octaves of scale 1.4 and 20 steps each. Here any layer in
-`model.layers()` can be chosen; `ml.specs.dream` says which defaults differ, and why.
+`model.layers()` can be chosen; `ml.specs.methods.dream` says which defaults differ, and why.
 
 The result is an edit, `delta_db`, for `ml.generation.resynthesis.apply_mel_delta`.
 """
@@ -26,7 +26,7 @@ from melgraph.ml.generation.objectives import (
     mean_square,
 )
 from melgraph.ml.models.base import Classifier
-from melgraph.ml.specs.dream import DreamConfig
+from melgraph.ml.specs.methods.dream import DreamConfig
 
 T = TypeVar("T")
 

@@ -199,6 +199,7 @@ def _check_names(
         ("encoders", "experiment", "experiments"),
         ("encoders", "tagger", "taggers"),
         ("recipes", "experiment", "experiments"),
+        ("recipes", "dataset", "datasets"),
         ("experiments", "fallback_for", "experiments"),
         ("studies", "experiment", "experiments"),
         ("studies", "dataset", "datasets"),

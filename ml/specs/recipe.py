@@ -1,44 +1,19 @@
 """The specification of a generation recipe, one class for each method. Imports no torch.
 
-A new method is a class derived from `Recipe`, with `method` as a literal of its name, and a member
-of the union `RecipeSpec`.
+A new method is a class derived from `Recipe` in a module of `ml/specs/methods`, with `method` as a
+literal of its name, and a member of the union `RecipeSpec`.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Union, get_args
+from typing import Annotated, Any, Union, get_args
 
-from pydantic import Field, GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from melgraph.ml.specs.base import TomlSpec
-from melgraph.ml.specs.dream import DreamConfig
+from melgraph.ml.specs.methods.base import Recipe
+from melgraph.ml.specs.methods.dream import DeepDreamRecipe
 
 DEFAULT_METHOD = "deep_dream"
-
-
-class Recipe(TomlSpec):
-    """The keys that the recipes of all methods have: which tracks, which excerpt, which seed."""
-
-    method: str
-    experiment: str | None = Field(
-        None, description="the trained experiment whose network is used; none for other networks"
-    )
-    tracks: int = Field(
-        3, ge=1, le=100, description="how many held-out tracks, of different labels"
-    )
-    path: str | None = Field(None, description="one track by its path in the library instead")
-    start_s: float = Field(0.0, ge=0, description="where the excerpt starts, seconds")
-    excerpt_s: float = Field(10.0, gt=0, le=60, description="length of the excerpt, seconds")
-    seed: int = Field(0, ge=0, description="seed of all random draws")
-
-
-class DeepDreamRecipe(Recipe):
-    """A deep dream: an excerpt is changed until a layer of a network is more active."""
-
-    method: Literal["deep_dream"] = "deep_dream"
-    experiment: str = Field(description="the trained experiment whose network is used")
-    layer: str | None = Field(None, description="layer to dream, for the objective 'layer'")
-    dream: DreamConfig = DreamConfig()
 
 
 class _ChosenByMethod:

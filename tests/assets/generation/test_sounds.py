@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from melgraph.assets.generation.sounds import Sounds, Source, edit_sound, view_of
+from melgraph.assets.generation.sounds import Sounds, edit_sound, view_of
+from melgraph.assets.generation.sources import Source
 from melgraph.ml.errors import UserError
 from melgraph.ml.generation.resynthesis import snr_db
 from melgraph.ml.generation.views import MelView

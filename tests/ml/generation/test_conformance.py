@@ -15,7 +15,7 @@ import torch
 from melgraph.ml.generation.deep_dream import dream
 from melgraph.ml.models import build
 from melgraph.ml.models.base import Classifier, InputShape
-from melgraph.ml.specs.dream import DreamConfig
+from melgraph.ml.specs.methods.dream import DreamConfig
 from melgraph.ml.specs.recipe import RecipeSpec, method_of
 
 Method = Callable[[Classifier, np.ndarray, int], np.ndarray]

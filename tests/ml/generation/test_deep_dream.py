@@ -8,7 +8,7 @@ from melgraph.ml.errors import UserError
 from melgraph.ml.generation.deep_dream import dream, objective_value
 from melgraph.ml.generation.objectives import Dreamer
 from melgraph.ml.models.base import Classifier, InputShape
-from melgraph.ml.specs.dream import DreamConfig
+from melgraph.ml.specs.methods.dream import DreamConfig
 
 QUICK = DreamConfig(octaves=3, steps=6, step_size_db=0.5)
 

@@ -12,7 +12,7 @@ from melgraph.ml.errors import UserError
 from melgraph.ml.generation.deep_dream import dream, objective_value
 from melgraph.ml.models import build
 from melgraph.ml.models.base import Classifier, InputShape
-from melgraph.ml.specs.dream import DreamConfig
+from melgraph.ml.specs.methods.dream import DreamConfig
 
 QUICK = DreamConfig(octaves=2, steps=4, step_size_db=0.3)
 LAYERS = ["conv1", "conv2", "conv3", "conv4"]
@@ -117,6 +117,6 @@ def test_the_same_bytes_in_another_process():
 
 
 def test_the_configuration_imports_no_torch():
-    code = "import sys, melgraph.ml.specs.dream; print('torch' in sys.modules)"
+    code = "import sys, melgraph.ml.specs.methods.dream; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False"]

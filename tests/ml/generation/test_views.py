@@ -11,7 +11,7 @@ from melgraph.ml.generation.deep_dream import dream
 from melgraph.ml.generation.views import ImageView, MelView, view_of
 from melgraph.ml.models import InputShape, build
 from melgraph.ml.representations.images import ImageMapping, ImageTrack
-from melgraph.ml.specs.dream import DreamConfig
+from melgraph.ml.specs.methods.dream import DreamConfig
 from melgraph.ml.spectral import MelTransform, StftTransform, amplitude_and_phase, stft
 
 HOW = StftTransform()

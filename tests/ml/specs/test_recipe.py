@@ -7,7 +7,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from melgraph.ml.specs import load_specs
 from melgraph.ml.specs.base import problems_of
-from melgraph.ml.specs.recipe import DeepDreamRecipe, Recipe, RecipeSpec, method_of
+from melgraph.ml.specs.methods.base import Recipe
+from melgraph.ml.specs.methods.dream import DeepDreamRecipe
+from melgraph.ml.specs.recipe import RecipeSpec, method_of
 
 # What the versions of dreams hash. No key may be added, removed, renamed or changed here.
 SHIPPED_DEEP_DREAM = {
@@ -39,7 +41,7 @@ SHIPPED_DEEP_DREAM = {
 def test_the_shipped_recipe_has_the_values_that_versions_hash():
     recipe = load_specs().recipes["deep-dream"]
     assert isinstance(recipe, DeepDreamRecipe)
-    assert recipe.model_dump() == recipe.dump_for_version() == SHIPPED_DEEP_DREAM
+    assert recipe.dump_for_version() == SHIPPED_DEEP_DREAM
 
 
 class Echo(Recipe):

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from melgraph.ml.specs.base import TomlTable
+from melgraph.ml.specs.methods.base import GuidedRecipe
 
 
 class DreamConfig(TomlTable):
@@ -64,3 +65,19 @@ class DreamConfig(TomlTable):
     max_delta_db: float = Field(
         default=6.0, gt=0.0, description="Largest change of a bin, up or down, dB."
     )
+
+
+class DeepDreamRecipe(GuidedRecipe):
+    """A deep dream: an excerpt is changed until a layer of a network is more active."""
+
+    method: Literal["deep_dream"] = "deep_dream"
+    experiment: str = Field(description="the trained experiment whose network is used")
+    layer: str | None = Field(
+        None, description="layer to dream, for the objectives 'layer' and 'guide'"
+    )
+    dream: DreamConfig = DreamConfig()
+
+    @property
+    def needs_guide(self) -> bool:
+        """Whether the objective is the similarity to a guide song."""
+        return self.dream.objective == "guide"

@@ -1,0 +1,1 @@
+"""The settings of the generation methods, a module each. Imports no torch."""
