@@ -12,6 +12,7 @@ down and change the sample rate:
 
 from melgraph.ml.audio.containers.suffixes import AUDIO_SUFFIXES, describe_ignored
 from melgraph.ml.audio.decoding import Decoded, check, check_levels, decode
+from melgraph.ml.audio.loudness import loudness_lufs, true_peak_db
 from melgraph.ml.audio.metadata import read_file_metadata
 from melgraph.ml.audio.signal import Levels, Resampler, levels, resample, to_mono
 from melgraph.ml.audio.source import BadAudio
@@ -29,8 +30,10 @@ __all__ = [
     "decode",
     "describe_ignored",
     "levels",
+    "loudness_lufs",
     "open_audio",
     "read_file_metadata",
     "resample",
     "to_mono",
+    "true_peak_db",
 ]
