@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 REPORT = "report.json"
 
 
-SHARED_FILES = frozenset({"original", "guide", "picture"})  # of a sound, beside the sound itself
+GUIDE, UNPROCESSED = "guide", "unprocessed"  # files of a sound; the latter before post-processing
+SHARED_FILES = frozenset({"original", GUIDE, UNPROCESSED, "picture"})  # beside the sound itself
 
 
 @dataclass(frozen=True)
@@ -147,13 +148,13 @@ def write_sounds(store: ArtifactStore, work: Work, make: Make, *, kind: str, tit
     rows = []
     with progress_bar(count_sources(store, work.spec), "tracks", work.spec.asset) as bar:
         for number, (source, guide) in enumerate(read_sources(store, work.spec), start=1):
-            rows.append(_write_sound(work, number, source, guide, make, kind, title, licences))
+            rows.append(write_sound(work, number, source, guide, make, kind, title, licences))
             bar.update()
     work.facts.update(sounds=rows, recipe=work.spec.config["title"])
     write_json(work.folder / REPORT, work.facts)
 
 
-def _write_sound(
+def write_sound(
     work: Work,
     number: int,
     source: Source,
@@ -163,15 +164,34 @@ def _write_sound(
     title: str,
     licences: str,
 ) -> dict[str, Any]:
-    """Generate one sound, write its files, and return its facts."""
+    """Generate one sound, write its files, and return its facts.
+
+    Args:
+        work: of the sounds; it receives the recordings.
+        number: of the source, from 1.
+        source: the excerpt.
+        guide: the song towards which it is moved; None for a method without one.
+        make: the generator.
+        kind: of the sounds; it is part of the names of their files.
+        title: of the sounds, in the file metadata.
+        licences: of the weights, in the file metadata.
+    """
     name = f"{number:02d}-{_slug(Path(source.track['path']).stem)}"
     generated = make(source, guide)
+    samples, steps = _post_process(work.spec, source, generated.samples)
     files = {"original": f"{name}.original.flac", kind: f"{name}.{kind}.flac"}
+    sounds = {"original": (source, source.samples), kind: (source, samples)}
     _write_flac(work, files["original"], source, source.samples, "excerpt")
-    _write_flac(work, files[kind], source, generated.samples, title, licences, guide)
+    _write_flac(work, files[kind], source, samples, title, licences, guide)
+    if steps:
+        files[UNPROCESSED] = f"{name}.{UNPROCESSED}.flac"
+        sounds[UNPROCESSED] = (source, generated.samples)
+        without = f"{title}, without post-processing"
+        _write_flac(work, files[UNPROCESSED], source, generated.samples, without, licences, guide)
     if guide is not None:
-        files["guide"] = f"{name}.guide.flac"
-        _write_flac(work, files["guide"], guide, guide.samples, "excerpt")
+        files[GUIDE] = f"{name}.{GUIDE}.flac"
+        sounds[GUIDE] = (guide, guide.samples)
+        _write_flac(work, files[GUIDE], guide, guide.samples, "excerpt")
     files["picture"] = f"{name}.png"
     (work.folder / files["picture"]).write_bytes(generated.picture)
     for song, names in ((source, tuple(files.values())), (guide, (files.get(kind, ""),))):
@@ -183,8 +203,32 @@ def _write_sound(
         **_about(source),
         "files": files,
         **({} if guide is None else {"guide": _about(guide)}),
+        **({"post": steps} if steps else {}),
+        "loudness_lufs": {name: _loudness(*sound) for name, sound in sounds.items()},
         **generated.facts,
     }
+
+
+def _post_process(
+    spec: Spec, source: Source, samples: np.ndarray
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """The sound after the steps of the recipe, and what each step measured."""
+    if not spec.config.get("post"):
+        return samples, []
+    from pydantic import TypeAdapter
+
+    from melgraph.ml.generation import post_processing
+    from melgraph.ml.specs.methods.post_processing import PostStep
+
+    steps = TypeAdapter(list[PostStep]).validate_python(spec.config["post"])
+    return post_processing.apply(samples, source.sample_rate, steps)
+
+
+def _loudness(source: Source, samples: np.ndarray) -> float | None:
+    """Loudness by EBU R 128, LUFS, with which players match sounds; None for silence."""
+    from melgraph.ml.audio import loudness_lufs
+
+    return _finite(loudness_lufs(samples, source.sample_rate))
 
 
 def _about(song: Source) -> dict[str, Any]:
@@ -266,9 +310,9 @@ def _predict(model: Any, meta: Mapping[str, Any], spectrogram: np.ndarray) -> di
     return {"label": meta["classes"][best], "probability": round(float(scores[best]), 4)}
 
 
-def _finite(value: float) -> float | None:
+def _finite(value: float | None) -> float | None:
     """A figure with two decimals, ready for JSON; None for infinity and NaN."""
-    return round(float(value), 2) if np.isfinite(value) else None
+    return round(float(value), 2) if value is not None and np.isfinite(value) else None
 
 
 def _write_flac(

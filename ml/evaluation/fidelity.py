@@ -128,7 +128,7 @@ def clipping_share(samples: np.ndarray) -> float:
     Args:
         samples: float `[sample, channel]`, full scale 1.0.
     """
-    full = np.asarray(np.abs(samples) >= _CLIPPED)
+    full: np.ndarray = np.abs(samples) >= _CLIPPED
     if len(samples) < _CLIPPED_RUN:
         return 0.0
     runs = np.lib.stride_tricks.sliding_window_view(full, _CLIPPED_RUN, axis=0).all(axis=-1)

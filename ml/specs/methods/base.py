@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from melgraph.ml.specs.base import TomlSpec, later_key
+from melgraph.ml.specs.methods.post_processing import PostStep
 
 NOT_IN_THE_VERSION = frozenset({"by_default"})
 """Keys that decide whether sounds are generated, not which."""
@@ -36,6 +37,12 @@ class Recipe(TomlSpec):
     )
     paths: tuple[str, ...] = later_key(
         (), since="0.2", description="several tracks by their paths in the library instead"
+    )
+
+    post: tuple[PostStep, ...] = later_key(
+        (),
+        since="0.2",
+        description="post-processing of the sound, step by step; the sound without it is kept too",
     )
 
     @model_validator(mode="after")

@@ -266,9 +266,11 @@ def type_of(annotation: Any) -> str:
     """A type as a reader of TOML calls it."""
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{json.dumps(value)}`" for value in get_args(annotation))
+    if get_origin(annotation) is Annotated:
+        return type_of(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
         kinds = [type_of(part) for part in get_args(annotation) if part is not type(None)]
-        return " or ".join(kinds)
+        return " or ".join(dict.fromkeys(kinds))
     if get_origin(annotation) in (list, tuple):
         return f"list of {type_of(get_args(annotation)[0])}"
     is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
