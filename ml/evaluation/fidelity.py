@@ -128,13 +128,13 @@ def clipping_share(samples: np.ndarray) -> float:
     Args:
         samples: float `[sample, channel]`, full scale 1.0.
     """
-    full: np.ndarray = np.abs(samples) >= _CLIPPED
+    full = np.asarray(np.abs(samples) >= _CLIPPED)
     if len(samples) < _CLIPPED_RUN:
         return 0.0
     runs = np.lib.stride_tricks.sliding_window_view(full, _CLIPPED_RUN, axis=0).all(axis=-1)
     clipped = np.zeros_like(full)
     for shift in range(_CLIPPED_RUN):
-        clipped[shift : shift + len(runs)] |= runs
+        clipped[shift : shift + runs.shape[0]] |= runs
     return float(clipped.mean())
 
 
