@@ -131,7 +131,8 @@ def clipping_share(samples: np.ndarray) -> float:
     full = np.asarray(np.abs(samples) >= _CLIPPED)
     if len(samples) < _CLIPPED_RUN:
         return 0.0
-    runs = np.lib.stride_tricks.sliding_window_view(full, _CLIPPED_RUN, axis=0).all(axis=-1)
+    windows = np.lib.stride_tricks.sliding_window_view(full, _CLIPPED_RUN, axis=0)
+    runs = np.asarray(windows.all(axis=-1))
     clipped = np.zeros_like(full)
     for shift in range(_CLIPPED_RUN):
         clipped[shift : shift + runs.shape[0]] |= runs

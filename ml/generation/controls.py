@@ -1,0 +1,270 @@
+"""Controls: what to expect of a sound if its generator did nothing, or something at random.
+
+A figure of a generated sound means little alone. Each control is computed from the same source. The
+identity edit, the inversion alone and mp3 at 64 kbit/s show what the way through a spectrogram or a
+codec costs by itself. Random phase and matched noise show what a change without any purpose does.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from melgraph.ml.audio import resample, to_mono
+from melgraph.ml.errors import UserError
+from melgraph.ml.evaluation.fidelity import COMMON_RATE, HOP, N_FFT, RANGE_DB, spectral_distance_db
+from melgraph.ml.generation.resynthesis import native_window
+from melgraph.ml.spectral import MelTransform, istft, stft
+
+MP3_KBIT_S = 64
+DISTANCE_TOLERANCE_DB = 0.1  # of matched noise
+
+_MP3_RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+_MAX_GAIN_DB = 60.0  # of matched noise, up and down
+_MAX_SCALE = 16.0  # of matched noise, re the edit
+_ROUNDS = 24  # of the bisection
+
+
+def identity(samples: np.ndarray, rate: int) -> np.ndarray:
+    """The identity edit: STFT and back, without a change.
+
+    Args:
+        samples: float32 `[sample, channel]`.
+        rate: Hz.
+
+    Returns:
+        float32, the same shape.
+    """
+    _check(samples, rate)
+    return _through_stft(samples, rate, np.ones(1, np.float32))
+
+
+def random_phase(samples: np.ndarray, rate: int, seed: int) -> np.ndarray:
+    """The amplitude of the source with a random phase, inverted without any iteration.
+
+    A uniform random phase is added to that of the source. It is the same one in all channels, so
+    that the differences between channels remain.
+
+    Args:
+        samples: float32 `[sample, channel]`.
+        rate: Hz.
+        seed: of the phase.
+
+    Returns:
+        float32, the same shape, peak at most 1.
+    """
+    _check(samples, rate)
+    n_fft, hop = _window(rate)
+    shape = tuple(stft(samples[:, 0], n_fft=n_fft, hop=hop).T.shape)
+    turns = np.random.default_rng(seed).random(shape, dtype=np.float32)
+    return _within_full_scale(_through_stft(samples, rate, np.exp(2j * np.pi * turns)))
+
+
+def mp3(samples: np.ndarray, rate: int, kbit_s: int = MP3_KBIT_S) -> np.ndarray:
+    """The source through an mp3 file of a constant bit rate (LAME), aligned with the source.
+
+    The delay of encoder and decoder is removed by the gapless information of the file. Rates that
+    mp3 does not have are resampled to the next one that it has, and back. More than two channels
+    become one file for each pair, of `kbit_s` each.
+
+    Args:
+        samples: float32 `[sample, channel]`.
+        rate: Hz.
+        kbit_s: bit rate.
+
+    Returns:
+        float32, the same shape, peak at most 1.
+    """
+    _check(samples, rate)
+    mp3_rate = min((r for r in _MP3_RATES if r >= rate), default=_MP3_RATES[-1])
+    pairs = [samples[:, first : first + 2] for first in range(0, samples.shape[1], 2)]
+    coded = []
+    for pair in pairs:
+        at_rate = _resample(pair, rate, mp3_rate)
+        decoded = _decode_mp3(_encode_mp3(at_rate, mp3_rate, kbit_s), at_rate.shape)
+        coded.append(_fit(_resample(decoded, mp3_rate, rate), len(samples)))
+    return _within_full_scale(np.concatenate(coded, axis=1))
+
+
+@dataclass(frozen=True)
+class MatchedNoise:
+    """Noise instead of an edit.
+
+    Attributes:
+        samples: float32 `[sample, channel]`, peak at most 1.
+        distance_db: its log-spectral distance to the source, dB.
+        target_db: that of the edited sound.
+        scale: factor of the noise in dB, re the edit.
+    """
+
+    samples: np.ndarray
+    distance_db: float
+    target_db: float
+    scale: float
+
+    @property
+    def matches(self) -> bool:
+        """Whether both distances differ by at most 0.1 dB."""
+        return abs(self.distance_db - self.target_db) <= DISTANCE_TOLERANCE_DB
+
+
+def matched_noise(
+    source: np.ndarray, edited: np.ndarray, rate: int, seed: int
+) -> MatchedNoise | None:
+    """The source with noise instead of an edit, as far from the source as the edited sound.
+
+    The edit is taken from the sounds: the difference of their levels in each bin of the STFT, in
+    dB. Its two-dimensional Fourier transform gets random phases. The result is Gaussian noise that
+    is as smooth along time and along frequency as the edit, but knows nothing of the music. It
+    becomes a gain on the amplitude of the source, as edits do, with the phase of the source. Its
+    scale is found by bisection, so that the log-spectral distance
+    (`ml.evaluation.fidelity.spectral_distance_db`) is that of the edited sound.
+
+    Args:
+        source: float32 `[sample, channel]`.
+        edited: float32 `[sample, channel]`, at the same rate; the longer one is cut.
+        rate: Hz.
+        seed: of the noise.
+
+    Returns:
+        The noise; None if source or edited sound is silent. `matches` is false where no scale up to
+        16 reaches the distance.
+    """
+    _check(source, rate)
+    _check(edited, rate)
+    length = min(len(source), len(edited))
+    source, edited = source[:length], edited[:length]
+    target = _distance(source, edited, rate)
+    if target is None:
+        return None
+    noise = _surrogate(_edit_db(source, edited, rate), seed)
+
+    def sound_of(scale: float) -> tuple[np.ndarray, float]:
+        gain_db = np.clip(scale * noise, -_MAX_GAIN_DB, _MAX_GAIN_DB)
+        sound = _through_stft(source, rate, (10.0 ** (gain_db / 20.0)).astype(np.float32))
+        return sound, _distance(source, sound, rate) or 0.0
+
+    low, high, scale = 0.0, _MAX_SCALE, 1.0
+    sound, distance = sound_of(scale)
+    for _ in range(_ROUNDS):
+        if abs(distance - target) <= DISTANCE_TOLERANCE_DB / 2:
+            break
+        low, high = (scale, high) if distance < target else (low, scale)
+        scale = min(2.0 * scale, _MAX_SCALE) if high == _MAX_SCALE else (low + high) / 2.0
+        sound, distance = sound_of(scale)
+    return MatchedNoise(_within_full_scale(sound), distance, target, scale)
+
+
+def _edit_db(source: np.ndarray, edited: np.ndarray, rate: int) -> np.ndarray:
+    """The levels of the edited sound minus those of the source, in mono: float32 `[frame, bin]`."""
+    n_fft, hop = _window(rate)
+    amplitudes = [
+        stft(to_mono(np.asarray(sound, np.float32)), n_fft=n_fft, hop=hop).T.abs().numpy()
+        for sound in (source, edited)
+    ]
+    floors = [amplitude.max() * 10.0 ** (-RANGE_DB / 20.0) for amplitude in amplitudes]
+    levels = [
+        20.0 * np.log10(np.maximum(amplitude, max(floor, 1e-12)))
+        for amplitude, floor in zip(amplitudes, floors, strict=True)
+    ]
+    edit: np.ndarray = (levels[1] - levels[0]).astype(np.float32)
+    return edit
+
+
+def _surrogate(edit_db: np.ndarray, seed: int) -> np.ndarray:
+    """Noise of mean 0 with the two-dimensional power spectrum of an edit: the same shape."""
+    # The phases of the transform of white noise are random, and have the symmetry of a real signal.
+    white = np.random.default_rng(seed).standard_normal(edit_db.shape)
+    spectrum = np.fft.rfft2(white)
+    magnitude = np.abs(np.fft.rfft2(edit_db))
+    magnitude[0, 0] = 0.0  # a gain of the whole sound is no edit
+    surrogate: np.ndarray = np.fft.irfft2(
+        magnitude * spectrum / np.maximum(np.abs(spectrum), 1e-12), s=edit_db.shape
+    )
+    if not surrogate.any():  # an edit that changes nothing but the level
+        return white
+    return surrogate
+
+
+def _through_stft(samples: np.ndarray, rate: int, factor: np.ndarray) -> np.ndarray:
+    """The sound whose STFT was multiplied by a factor `[frame, bin]`, real or complex."""
+    n_fft, hop = _window(rate)
+    gain = torch.from_numpy(np.ascontiguousarray(factor.T))
+    sounds = []
+    for channel in np.ascontiguousarray(samples.T, dtype=np.float32):
+        spectrum = stft(channel, n_fft=n_fft, hop=hop) * gain.to(torch.complex64)
+        sounds.append(istft(spectrum, n_fft=n_fft, hop=hop, length=len(channel)))
+    return np.stack(sounds, axis=1)
+
+
+def _window(rate: int) -> tuple[int, int]:
+    """Window and hop, samples: those of the log-mel spectrogram, at the rate of the file."""
+    return native_window(MelTransform(), rate)
+
+
+def _distance(source: np.ndarray, sound: np.ndarray, rate: int) -> float | None:
+    common = min(rate, COMMON_RATE)
+    spectra = [
+        stft(resample(to_mono(np.asarray(s, np.float32)), rate, common), n_fft=N_FFT, hop=HOP)
+        for s in (source, sound)
+    ]
+    return spectral_distance_db(*spectra)
+
+
+def _encode_mp3(samples: np.ndarray, rate: int, kbit_s: int) -> bytes:
+    import av
+
+    file = io.BytesIO()
+    layout = "mono" if samples.shape[1] == 1 else "stereo"
+    with av.open(file, "w", format="mp3") as container:
+        stream = container.add_stream("libmp3lame", rate=rate, layout=layout)
+        stream.bit_rate = 1000 * kbit_s
+        planes = np.ascontiguousarray(samples.T, dtype=np.float32)
+        frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
+        frame.sample_rate = rate
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    return file.getvalue()
+
+
+def _decode_mp3(file: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    import av
+
+    with av.open(io.BytesIO(file), "r", format="mp3") as container:
+        blocks = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    decoded = np.concatenate([np.zeros((shape[1], 0), np.float32), *blocks], axis=1).T
+    return _fit(decoded, shape[0])
+
+
+def _resample(samples: np.ndarray, rate: int, to: int) -> np.ndarray:
+    if rate == to:
+        return samples
+    channels = [resample(channel, rate, to) for channel in np.ascontiguousarray(samples.T)]
+    return np.stack(channels, axis=1)
+
+
+def _fit(samples: np.ndarray, length: int) -> np.ndarray:
+    """The sound cut, or padded with silence, to a length."""
+    return np.pad(samples[:length], ((0, max(0, length - len(samples))), (0, 0)))
+
+
+def _within_full_scale(samples: np.ndarray) -> np.ndarray:
+    peak = float(np.abs(samples).max())
+    scaled: np.ndarray = samples if peak <= 1.0 else samples / np.float32(peak)
+    return np.ascontiguousarray(scaled, dtype=np.float32)
+
+
+def _check(samples: np.ndarray, rate: int) -> None:
+    if samples.ndim != 2 or 0 in samples.shape or rate <= 0:
+        raise UserError(
+            f"samples of shape {samples.shape} at {rate} Hz",
+            where="control of a generated sound",
+            remedy="give [sample, channel], at least one of each, and a positive rate",
+        )
+    if not np.isfinite(samples).all():
+        raise UserError(
+            f"the sound has {int((~np.isfinite(samples)).sum())} values that are not finite",
+            where="control of a generated sound",
+            remedy="find the step that computed them",
+        )
