@@ -116,6 +116,10 @@ class Stage:
         metadata: Metadata = self._functions.show(artifact)
         return metadata
 
+    def attribute(self, name: str, default: Any) -> Any:
+        """What the module of the stage defines under a name, if it does."""
+        return getattr(self._functions, name, default)
+
     def asset(self) -> "AssetsDefinition":
         """The Dagster asset that the module defines."""
         definition: AssetsDefinition = getattr(self._functions, self.definition or self.name)

@@ -246,7 +246,7 @@ RECOMMENDATIONS = Stage(
 )
 DREAMS = Stage(
     "dreams",
-    1,
+    2,
     "generation.dreams",
     "dreams",
     files=("*.flac", "*.png", "report.json"),

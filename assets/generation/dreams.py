@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from dagster import AssetExecutionContext, MaterializeResult
 
+from melgraph.assets.generation.presentation import Presentation, shared_figures
 from melgraph.assets.generation.sounds import (
     Generated,
     Sounds,
@@ -61,6 +62,24 @@ def _dream(
     )
     activations = {"activation_before": dreamt.before, "activation_after": dreamt.after}
     return replace(generated, facts={**generated.facts, **activations})
+
+
+def figures(sound: Mapping[str, Any]) -> dict[str, str]:
+    """The figures of a dream, as the page of sounds shows them."""
+    response = sound["activation_after"] / sound["activation_before"]
+    return {"layer response": f"{response:.2f} times as strong", **shared_figures(sound)}
+
+
+PRESENTATION = Presentation(
+    heading="Deep dreams",
+    result="Dream",
+    about="A deep dream changes the spectrogram of a track so that a layer of a trained network "
+    "responds more strongly. The change is then applied to the recording. The layer response says "
+    "how much more strongly the layer responds to the dream than to the original. The "
+    "signal-to-noise ratio (SNR) compares the dream with the original: the lower it is, the larger "
+    "is the change. The SNR without a change shows the error of the conversion to sound alone.",
+    figures=figures,
+)
 
 
 @stage_asset(DREAMS)

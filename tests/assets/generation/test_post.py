@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from melgraph.assets.generation.sounds import Generated, Sounds, write_sound
+from melgraph.assets.generation.sound_files import Generated, SoundWriter
+from melgraph.assets.generation.sounds import Sounds
 from melgraph.assets.generation.sources import Source
 from melgraph.ml.audio import loudness_lufs
 from melgraph.storage.artifacts import Work
@@ -25,10 +26,10 @@ def source():
 
 
 def write(tmp_path, source, config, guide=None):
-    work = Work(Spec("dreams", "r", 1, (), config, 0), tmp_path)
+    work = Work(Spec("dreams", "r", 1, (), {"method": "deep_dream", **config}, 0), tmp_path)
     made = Generated(source.samples * np.float32(0.5), b"png", {"figure": 1})
-    row = write_sound(work, 1, source, guide, lambda _source, _guide: made, "dream", "dream", "")
-    return work, row
+    writer = SoundWriter(work, lambda _source, _guide: made, "dream", "dream", "")
+    return work, writer.write(1, source, guide)
 
 
 def test_the_sound_with_and_without_post_processing(tmp_path, source):

@@ -1,0 +1,194 @@
+"""The files of generated sounds: excerpts, results and pictures, with their provenance."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from melgraph.assets.generation.sources import Source
+from melgraph.assets.stages import TRAINED_MODELS
+from melgraph.storage.artifacts import Work
+from melgraph.storage.records import Recording
+
+if TYPE_CHECKING:
+    from melgraph.ml.specs.methods.post_processing import PostStep
+
+ORIGINAL, GUIDE, PICTURE = "original", "guide", "picture"
+UNPROCESSED = "unprocessed"  # the sound without the post-processing of the recipe
+SHARED_FILES = frozenset({ORIGINAL, GUIDE, PICTURE, UNPROCESSED})  # beside the sound itself
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A generated sound.
+
+    Attributes:
+        samples: of the same shape and sample rate as the source.
+        picture: PNG with the spectrograms before and after.
+        facts: figures of the generator, ready for JSON.
+    """
+
+    samples: np.ndarray
+    picture: bytes
+    facts: dict[str, Any]
+
+
+Make = Callable[[Source, Source | None], Generated]
+
+
+@dataclass(frozen=True)
+class SoundWriter:
+    """Writes the sounds of one recipe, one after the other.
+
+    Attributes:
+        work: of the sounds.
+        make: the generator.
+        kind: of the sounds; it is part of the names of their files.
+        title: of the sounds, in the file metadata.
+        licences: of the weights that the sounds follow from, in one line.
+    """
+
+    work: Work
+    make: Make
+    kind: str
+    title: str
+    licences: str
+
+    @cached_property
+    def _post(self) -> tuple["PostStep", ...]:
+        """The post-processing of the recipe, which the configuration has only if there is any."""
+        from pydantic import TypeAdapter
+
+        from melgraph.ml.specs.methods.post_processing import PostStep
+
+        steps: TypeAdapter[tuple[PostStep, ...]] = TypeAdapter(tuple[PostStep, ...])
+        return steps.validate_python(self.work.spec.config.get("post", ()))
+
+    @cached_property
+    def _networks(self) -> str:
+        """The networks that the sounds are made with: trained models, and published weights."""
+        models = [str(one) for one in self.work.spec.inputs if TRAINED_MODELS.owns(one)]
+        weights = [f"{one['of']} (sha256 {one['sha256']})" for one in self.work.licences]
+        return ", ".join(models + weights)
+
+    def write(self, number: int, source: Source, guide: Source | None) -> dict[str, Any]:
+        """Generate one sound, write its files, and return its facts."""
+        name = f"{number:02d}-{_slug(Path(source.track['path']).stem)}"
+        generated = self.make(source, guide)
+        excerpts: dict[str, Source] = {ORIGINAL: source}
+        if guide is not None:
+            excerpts[GUIDE] = guide
+        sounds, steps = self._process(generated.samples, source.sample_rate)
+        lufs: dict[str, float | None] = {}
+        for key, song in excerpts.items():
+            lufs[key] = self._write(name, key, song, song.samples)
+        for key, samples in sounds.items():
+            lufs[key] = self._write(name, key, source, samples, guide)
+        picture = f"{name}.png"
+        (self.work.folder / picture).write_bytes(generated.picture)
+        files = {key: f"{name}.{key}.flac" for key in lufs} | {PICTURE: picture}
+        from_source = tuple(file for key, file in files.items() if key != GUIDE)
+        from_guide = tuple(files[key] for key in (*sounds, GUIDE) if key in files)
+        for key, names in ((ORIGINAL, from_source), (GUIDE, from_guide)):
+            if key in excerpts:
+                track, sha256 = excerpts[key].track, excerpts[key].sha256
+                recording = Recording(track["track_id"], sha256, track["path"], names)
+                self.work.recordings.append(recording)
+        return {
+            **_about(source),
+            "files": files,
+            "loudness_lufs": lufs,
+            **({} if guide is None else {"guide": _about(guide)}),
+            **({"post": steps} if steps else {}),
+            **generated.facts,
+        }
+
+    def _process(
+        self, samples: np.ndarray, rate: int
+    ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+        """The sound as the recipe wants it, and the unprocessed one if that is another."""
+        if not self._post:
+            return {self.kind: samples}, []
+        from melgraph.ml.generation.post_processing import apply
+
+        processed, steps = apply(samples, rate, self._post)
+        return {self.kind: processed, UNPROCESSED: samples}, steps
+
+    def _write(
+        self,
+        name: str,
+        key: str,
+        song: Source,
+        samples: np.ndarray,
+        guide: Source | None = None,
+    ) -> float | None:
+        """Write one FLAC file, and return its loudness in LUFS; None for silence."""
+        from melgraph.ml.audio import loudness_lufs
+
+        is_excerpt = key in (ORIGINAL, GUIDE)
+        extra = {} if is_excerpt else self._provenance(guide)
+        title = "excerpt" if is_excerpt else self.title
+        title += ", before post-processing" if key == UNPROCESSED else ""
+        _write_flac(self.work, f"{name}.{key}.flac", song, samples, title, extra)
+        return finite(loudness_lufs(samples, song.sample_rate))
+
+    def _provenance(self, guide: Source | None) -> dict[str, str]:
+        """File metadata of generated sounds only."""
+        of_guide = {} if guide is None else {
+            "melgraph_guide": guide.track["path"],
+            "melgraph_guide_track_id": guide.track["track_id"],
+        }  # fmt: skip
+        return {
+            **of_guide,
+            "melgraph_method": self.work.spec.config["method"],
+            "melgraph_network": self._networks,
+            "melgraph_weights_licence": self.licences,
+        }
+
+
+def _about(song: Source) -> dict[str, Any]:
+    """Which song, and which excerpt of it."""
+    about = {key: song.track.get(key) for key in ("track_id", "path", "label", "split")}
+    return {**about, "start_s": round(song.start_s, 2), "seconds": round(song.seconds, 2)}
+
+
+def finite(value: float | None) -> float | None:
+    """A figure with two decimals, ready for JSON; None for infinity and NaN."""
+    return None if value is None or not np.isfinite(value) else round(float(value), 2)
+
+
+def _write_flac(
+    work: Work,
+    name: str,
+    source: Source,
+    samples: np.ndarray,
+    title: str,
+    provenance: Mapping[str, str],
+) -> None:
+    """Write a 16-bit FLAC file with its title and provenance as file metadata, reproducibly."""
+    import soundfile
+    from mutagen import flac
+
+    path, track = work.folder / name, source.track
+    soundfile.write(path, samples, source.sample_rate, subtype="PCM_16")
+    open_flac: Any = flac.FLAC  # it has no annotations
+    file = open_flac(path)
+    file["title"] = f"{track.get('title') or Path(track['path']).stem} ({title})"
+    if track.get("artist"):
+        file["artist"] = track["artist"]
+    file["comment"] = "made by melgraph"
+    file["melgraph_record"] = str(work.spec.reference)
+    file["melgraph_track_id"] = track["track_id"]
+    file["melgraph_source"] = track["path"]
+    for key, text in provenance.items():
+        if text:
+            file[key] = text
+    file.save()
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.casefold()).strip("-")[:40] or "track"
