@@ -5,12 +5,8 @@ neighbourhoods are meaningful: the axes, the sizes of groups and the distances b
 The parameters are those that the authors recommend. None was chosen by looking at labels.
 """
 
-import os
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -19,6 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from melgraph.ml.compilation import numba_lock
 from melgraph.ml.embeddings.scaling import Scaling, scale
 
 Method = Literal["pca", "tsne", "umap"]
@@ -117,7 +114,7 @@ def _umap(
     count = min(NEIGHBOURS, len(scaled))
     near = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(scaled)
     distances, indices = near.kneighbors(scaled)
-    with _numba_lock(), warnings.catch_warnings():
+    with numba_lock(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns that it keeps no index for later tracks
         from umap import UMAP
 
@@ -158,17 +155,3 @@ def _tqdm_settings(progress: Progress) -> dict[str, object]:
         "ncols": 80,
         "mininterval": 0.5,
     }
-
-
-@contextmanager
-def _numba_lock() -> Iterator[None]:
-    """Lets one process at a time import and run UMAP.
-
-    numba caches compiled code on disk, on import and on first use. If two processes fill the cache
-    at the same time, every later run may end in a segmentation fault.
-    """
-    from filelock import FileLock
-
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    with FileLock(Path(tempfile.gettempdir()) / f"melgraph-numba-{user}.lock"):
-        yield

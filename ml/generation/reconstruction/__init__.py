@@ -1,0 +1,1 @@
+"""What an inversion estimates: phases from amplitudes, and amplitudes from mel bands."""
