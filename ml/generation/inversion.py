@@ -81,6 +81,7 @@ def invert(
             where="amplitude",
             remedy="give linear amplitudes, not decibels: 10 ** (dB / 20) for amplitudes in dB",
         )
+    is_whole = length is not None
     length = (len(amplitude) - 1) * hop if length is None else length
     _check_length(len(amplitude), length, n_fft, hop)
     if phase is not None:
@@ -104,7 +105,7 @@ def invert(
             if method == "random-phase"
             else phase_from_amplitude(shares, n_fft=n_fft, hop=hop, generator=generator)
         )
-    target = FixedAmplitude(shares, n_fft=n_fft, hop=hop, length=length)
+    target = FixedAmplitude(shares, n_fft=n_fft, hop=hop, length=length, is_whole=is_whole)
     sound = fast_griffin_lim(
         target, target.with_phase(phase), iterations=iterations, momentum=momentum
     )
