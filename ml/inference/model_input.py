@@ -73,19 +73,25 @@ def file_reader(described: Mapping[str, Any], checkpoint: Path) -> Callable[[Pat
     if described["representation"] != VECTORS:
         return lambda path: input_of_file(path, described)
     extractor = load_extractor(described, checkpoint)
+    return lambda path: extractor.extract(arrays_of_file(path, described)).vector[None]
+
+
+def arrays_of_file(path: Path, described: Mapping[str, Any]) -> dict[str, Any]:
+    """The representations of one file that vectors are computed from, as the stores hold them.
+
+    Args:
+        path: of the audio file.
+        described: `input` of the meta of a checkpoint that takes vectors.
+
+    Raises:
+        BadAudio: as `ml.representations.analysis.analyse`.
+    """
     transforms = {
         name: from_attributes(name, attributes)
         for name, attributes in described["transforms"].items()
     }
-
-    def read(path: Path) -> np.ndarray:
-        analysis = analyse(path, transforms)
-        arrays = {
-            name: _array(analysis, InputSpec.whole(name), how) for name, how in transforms.items()
-        }
-        return extractor.extract(arrays).vector[None]
-
-    return read
+    analysis = analyse(path, transforms)
+    return {name: _array(analysis, InputSpec.whole(name), how) for name, how in transforms.items()}
 
 
 def input_of_file(path: Path, described: Mapping[str, Any]) -> Any:

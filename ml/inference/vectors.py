@@ -96,6 +96,17 @@ class VectorExtractor:
             arrays: representation -> the array of the track as stored: `[sample]`, `[frame, bin]`,
                 or `[1, feature]`.
         """
+        return self.extract_segments(arrays)[0]
+
+    def extract_segments(self, arrays: Mapping[str, Any]) -> tuple[TrackVector, dict[str, Any]]:
+        """The vector of one track, and the embeddings of its segments.
+
+        Args:
+            arrays: as for `extract`.
+
+        Returns:
+            The vector, and tagger -> float32 `[segment, dimension]`.
+        """
         outputs = self._tagger_outputs(arrays)
         parts = []
         for source in self._how.vector_sources:
@@ -105,10 +116,11 @@ class VectorExtractor:
             else:
                 parts.append(array[0] if source.name == FEATURES else mel_statistics(array[:]))
         tags = [outputs[VectorSource(name, TAGS)].mean(axis=0) for name in self._taggers]
-        return TrackVector(
+        vector = TrackVector(
             np.concatenate(parts).astype(np.float32),
             np.concatenate([np.zeros(0), *tags]).astype(np.float32),
         )
+        return vector, {name: outputs[VectorSource(name, EMBEDDING)] for name in self._taggers}
 
     def describe(self) -> dict[str, Any]:
         """The description in a checkpoint, from which `load_extractor` rebuilds this."""

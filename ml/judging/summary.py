@@ -1,0 +1,139 @@
+"""From figures of single sounds to a mean with intervals over songs and over artists, in words."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+MIN_SONGS = 20  # with fewer, there is no verdict
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean with 95 % percentile intervals of the bootstrap. Each song counts once.
+
+    Attributes:
+        mean: over songs.
+        low: lower end of the interval over songs.
+        high: upper end.
+        group_low: lower end of the interval over groups, whose songs are drawn together. None with
+            one group: nothing is known of other artists.
+        group_high: upper end.
+        songs: how many songs there are.
+        groups: how many artists (groups) they belong to.
+    """
+
+    mean: float
+    low: float
+    high: float
+    group_low: float | None
+    group_high: float | None
+    songs: int
+    groups: int
+
+    @property
+    def above_zero(self) -> bool:
+        """Whether both intervals lie above zero."""
+        return self.low > 0 and self.group_low is not None and self.group_low > 0
+
+    @property
+    def below_zero(self) -> bool:
+        """Whether both intervals lie below zero."""
+        return self.high < 0 and self.group_high is not None and self.group_high < 0
+
+    def facts(self) -> dict[str, Any]:
+        """Ready for JSON, with four decimals."""
+        return {
+            key: round(value, 4) if isinstance(value, float) else value
+            for key, value in asdict(self).items()
+        }
+
+
+def mean_of(
+    values: Sequence[float | None],
+    songs: Sequence[Hashable],
+    groups: Sequence[Hashable],
+    *,
+    seed: int = 0,
+) -> Mean | None:
+    """The mean of a figure over songs, with both intervals; None without any value.
+
+    Args:
+        values: of each sound; None where the figure does not exist. It is left out.
+        songs: the song of each sound. Several sounds of one song are averaged first.
+        groups: the artist, or the recordings that the song is kept together with.
+        seed: of both bootstraps.
+    """
+    by_song: dict[Hashable, list[float]] = {}
+    group_of: dict[Hashable, Hashable] = {}
+    for value, song, group in zip(values, songs, groups, strict=True):
+        if value is not None and np.isfinite(value):
+            by_song.setdefault(song, []).append(float(value))
+            group_of[song] = group
+    if not by_song:
+        return None
+    means = np.array([np.mean(each) for each in by_song.values()])
+    names = list(dict.fromkeys(group_of.values()))
+    member = np.array([names.index(group_of[song]) for song in by_song])
+    sums = np.bincount(member, means, len(names))
+    sizes = np.bincount(member, minlength=len(names)).astype(np.float64)
+    low, high = _interval(means, np.ones(len(means)), np.random.default_rng([seed, 1]))
+    group_low: float | None = None
+    group_high: float | None = None
+    if len(names) > 1:
+        group_low, group_high = _interval(sums, sizes, np.random.default_rng([seed, 2]))
+    return Mean(float(means.mean()), low, high, group_low, group_high, len(means), len(names))
+
+
+def _interval(
+    sums: np.ndarray, sizes: np.ndarray, random: np.random.Generator
+) -> tuple[float, float]:
+    """Percentile interval of sum(sums) / sum(sizes) over resamples of the units."""
+    drawn = random.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=_RESAMPLES)
+    low, high = np.percentile((drawn @ sums) / (drawn @ sizes), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def verdict(advantages: Mapping[str, Mean | None], target: str | None) -> str:
+    """One plain sentence on whether a method moves its target.
+
+    Args:
+        advantages: judge -> the change of the target's probability by the method, minus that by
+            matched noise; None where the judge has no figure.
+        target: the class, for people; None for a method without a target.
+    """
+    if target is None:
+        return "The method has no target, so nothing says in which direction it should move."
+    figures = {name: mean for name, mean in advantages.items() if mean is not None}
+    if not figures:
+        return f"Not judged: there is no judge that had no part in the making and knows {target!r}."
+    fewest = min(mean.songs for mean in figures.values())
+    listed = "; ".join(
+        f"{name}: {100 * mean.mean:+.1f} points beyond matched noise"
+        f" ({_ends(mean.low, mean.high)} over songs, {_group_ends(mean)})"
+        for name, mean in figures.items()
+    )
+    if fewest < MIN_SONGS:
+        return (
+            f"No verdict: {fewest} of the {MIN_SONGS} songs that a verdict on {target!r} needs. "
+            f"{listed}."
+        )
+    if all(mean.above_zero for mean in figures.values()):
+        return f"The method moves the probability of {target!r} by more than noise. {listed}."
+    if any(mean.above_zero for mean in figures.values()):
+        return f"The judges do not agree on whether the method moves {target!r}. {listed}."
+    if all(mean.below_zero for mean in figures.values()):
+        return f"The method moves away from {target!r}, compared with noise. {listed}."
+    return f"It is not shown that the method moves {target!r} by more than noise. {listed}."
+
+
+def _ends(low: float, high: float) -> str:
+    return f"{100 * low:+.1f} to {100 * high:+.1f}"
+
+
+def _group_ends(mean: Mean) -> str:
+    if mean.group_low is None or mean.group_high is None:
+        return "one artist only"
+    return f"{_ends(mean.group_low, mean.group_high)} over {mean.groups} artists"
