@@ -259,6 +259,18 @@ DREAMS = Stage(
     pool="gpu",
     on_pages=True,
 )
+_GENERATORS = (DREAMS,)
+GENERATION_REPORT = Stage(
+    "generation_report",
+    1,
+    "generation.report.reports",
+    "generation_report",
+    files=("sounds.parquet", "report.json"),
+    reads=(*(stage.name for stage in _GENERATORS), "trained_models", "datasets"),
+    job="judging",
+    kinds=("polars",),
+    on_pages=True,
+)
 _BEFORE_PAGES = (
     TRACKS,
     *BY_DEFAULT,
@@ -279,7 +291,8 @@ _BEFORE_PAGES = (
     INDEX_SEGMENTS,
     RECOMMENDATION_INDEXES,
     RECOMMENDATIONS,
-    DREAMS,
+    *_GENERATORS,
+    GENERATION_REPORT,
 )
 # Assets that a run makes only if the user asks for them. No other asset may seem to need them.
 ON_REQUEST = {stage.name for stage in (*ON_DEMAND, STUDY_REPORTS)}

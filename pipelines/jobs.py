@@ -22,11 +22,12 @@ DESCRIPTIONS = {
     "clustering": "Map the embeddings of an encoder, and compare their clusters with the labels.",
     "recommending": "Add new embeddings to the index of an encoder, and recommend similar tracks.",
     "dreaming": "Generate the sounds of a recipe, and compare them with the originals.",
+    "judging": "Judge the generated sounds of all recipes, and compare them with controls.",
     "publishing": "Write the HTML pages that show all results.",
 }
 
 # Jobs of which only one run may be active: each makes one artifact from everything that is current.
-EXCLUSIVE = ("deduplication", "ranking", "publishing")
+EXCLUSIVE = ("deduplication", "ranking", "judging", "publishing")
 
 
 def _tags(job: str) -> dict[str, Any]:

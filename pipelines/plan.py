@@ -96,6 +96,7 @@ class Planner:
             ("leaderboard", self.ranking),
             ("recommendations", self.recommending),
             ("generated sounds", self.generation),
+            ("generation report", self.judging),
             ("pages", self.publishing),
         ]
 
@@ -208,6 +209,10 @@ class Planner:
                     continue
                 if recipe.experiment in (None, *self.experiments):
                     yield self._step(stage.job, {RECIPE: name})
+
+    def judging(self) -> Iterator[Step]:
+        """The report on the generated sounds, if sounds or judges are new."""
+        yield self._step("judging", {})
 
     def publishing(self) -> Iterator[Step]:
         """The pages, if anything that they show is new."""

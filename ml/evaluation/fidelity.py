@@ -9,6 +9,7 @@ from melgraph.ml.audio import loudness_lufs, resample, to_mono, true_peak_db
 from melgraph.ml.errors import UserError
 from melgraph.ml.features.chroma import chroma_of, estimate_tuning
 from melgraph.ml.features.tempo import onset_strength
+from melgraph.ml.metrics.reconstruction import log_spectral_distance_db
 from melgraph.ml.spectral import MelTransform, log_mel, power_of, stft
 
 OCTAVE_BANDS_HZ = (31.5, 63.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16_000.0)
@@ -111,15 +112,13 @@ def spectral_distance_db(source: torch.Tensor, generated: torch.Tensor) -> float
     Returns:
         dB; None if one of both is silent.
     """
-    powers = [power_of(spectrum.T.contiguous()).numpy().astype(np.float64) for spectrum in
-              (source, generated)]  # fmt: skip
-    totals = [float(power.sum()) for power in powers]
-    if min(totals) <= 0.0:
+    amplitudes = [spectrum.T.abs().numpy().astype(np.float64) for spectrum in (source, generated)]
+    powers = [float(np.square(amplitude).sum()) for amplitude in amplitudes]
+    if min(powers) <= 0.0:
         return None
-    floor = float(powers[0].max()) * 10.0 ** (-RANGE_DB / 10.0)
-    powers[1] *= totals[0] / totals[1]
-    levels = [10.0 * np.log10(np.maximum(power, floor)) for power in powers]
-    return float(np.sqrt(np.mean((levels[0] - levels[1]) ** 2, axis=1)).mean())
+    return log_spectral_distance_db(
+        amplitudes[0], amplitudes[1] * np.sqrt(powers[0] / powers[1]), range_db=RANGE_DB
+    )
 
 
 def clipping_share(samples: np.ndarray) -> float:

@@ -14,6 +14,7 @@ import torch
 from melgraph.ml.audio import resample, to_mono
 from melgraph.ml.errors import UserError
 from melgraph.ml.evaluation.fidelity import COMMON_RATE, HOP, N_FFT, RANGE_DB, spectral_distance_db
+from melgraph.ml.generation.inversion import invert
 from melgraph.ml.generation.resynthesis import native_window
 from melgraph.ml.spectral import MelTransform, istft, stft
 
@@ -59,6 +60,30 @@ def random_phase(samples: np.ndarray, rate: int, seed: int) -> np.ndarray:
     shape = tuple(stft(samples[:, 0], n_fft=n_fft, hop=hop).T.shape)
     turns = np.random.default_rng(seed).random(shape, dtype=np.float32)
     return _within_full_scale(_through_stft(samples, rate, np.exp(2j * np.pi * turns)))
+
+
+def inversion(samples: np.ndarray, rate: int, seed: int) -> np.ndarray:
+    """The inversion alone: the amplitude of the source, and a phase that is estimated from it.
+
+    With windows that overlap by 7/8, as wherever a sound comes back from an amplitude. Each channel
+    is inverted by itself.
+
+    Args:
+        samples: float32 `[sample, channel]`.
+        rate: Hz.
+        seed: of the phase where the amplitude says nothing.
+
+    Returns:
+        float32, the same shape, peak at most 1.
+    """
+    _check(samples, rate)
+    n_fft, hop = _window(rate)[0], _window(rate)[0] // 8
+    channels = []
+    for channel in np.ascontiguousarray(samples.T, dtype=np.float32):
+        amplitude = stft(channel, n_fft=n_fft, hop=hop).T.abs().numpy()
+        sound = invert(amplitude, n_fft=n_fft, hop=hop, length=len(channel), seed=seed)
+        channels.append(sound)
+    return _within_full_scale(np.stack(channels, axis=1))
 
 
 def mp3(samples: np.ndarray, rate: int, kbit_s: int = MP3_KBIT_S) -> np.ndarray:

@@ -55,6 +55,20 @@ def test_random_phase_keeps_the_stereo_image() -> None:
     np.testing.assert_allclose(sound[:, 1], 0.5 * sound[:, 0], atol=1e-6)
 
 
+def test_the_inversion_alone_has_the_spectrogram_of_the_source() -> None:
+    source = music()
+    sound = controls.inversion(source, RATE, seed=0)
+    assert sound.shape == source.shape
+    assert sound.tobytes() == controls.inversion(source, RATE, seed=0).tobytes()
+    figures = [
+        compare(source, RATE, x, RATE).log_spectral_distance_db
+        for x in (sound, controls.random_phase(source, RATE, seed=0))
+    ]
+    assert figures[0] is not None
+    assert figures[1] is not None
+    assert figures[0] < 0.9 * figures[1]
+
+
 @pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 44_100, 48_000, 37_800, 96_000])
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_mp3_is_aligned_and_reproducible(rate: int, channels: int) -> None:
@@ -94,6 +108,7 @@ def test_any_sound(count: int, channels: int, scale: float, rate: int) -> None:
     for sound in (
         controls.identity(source, rate),
         controls.random_phase(source, rate, seed=0),
+        controls.inversion(source, rate, seed=0),
         controls.mp3(source, rate),
     ):
         assert sound.shape == source.shape
@@ -181,5 +196,7 @@ def test_errors(samples: np.ndarray, rate: int, message: str) -> None:
         controls.random_phase(samples, rate, seed=0)
     with pytest.raises(UserError, match=message):
         controls.mp3(samples, rate)
+    with pytest.raises(UserError, match=message):
+        controls.inversion(samples, rate, seed=0)
     with pytest.raises(UserError, match=message):
         controls.matched_noise(samples, samples, rate, seed=0)

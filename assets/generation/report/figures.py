@@ -1,0 +1,218 @@
+"""The table of the report: figures of each recipe and its controls, with intervals and verdicts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from melgraph.assets.generation.report.judges import Judge
+from melgraph.assets.generation.report.measurements import NOISE, SOUND, Measured
+from melgraph.ml.judging.summary import Mean, mean_of, verdict
+
+OWN, SEEN, UNKNOWN = "own network", "trained on its artist", "class unknown to the judge"
+
+FIGURES = {  # name of a figure of `Fidelity` -> name in the table
+    "chroma_correlation": "chroma correlation",
+    "onset_correlation": "onset correlation",
+    "log_spectral_distance_db": "log-spectral distance, dB",
+    "clipping_share": "clipped samples",
+    "silence_share": "silent windows",
+    "loudness_difference_lu": "loudness, LU re source",
+    "true_peak_db": "true peak, dB",
+}
+
+
+class Verdicts:
+    """Whether, and how, each judge answers for each sound.
+
+    Args:
+        judges: of one dataset.
+        measured: all sounds and controls of this dataset.
+    """
+
+    def __init__(self, judges: Sequence[Judge], measured: Sequence[Measured]) -> None:
+        self.judges = list(judges)
+        self.cross_fitted = {judge.name: self._needs_cross_fit(judge, measured) for judge in judges}
+
+    @staticmethod
+    def _needs_cross_fit(judge: Judge, measured: Sequence[Measured]) -> str | None:
+        """Why a probe is fitted anew; None if it judges as it is."""
+        if judge.tagger is None:
+            return None
+        if judge.few:
+            return f"too few songs or artists on the train side ({'; '.join(judge.few)})"
+        if any(judge.groups_of(one.case.origin) & judge.training_groups for one in measured):
+            return "it was trained on artists of the sources or guides"
+        return None
+
+    def refusal(self, judge: Judge, one: Measured) -> str | None:
+        """Why a judge gives no figure for a sound; None if it does."""
+        if judge.networks & one.case.networks:
+            return OWN
+        if judge.tagger is None and judge.groups_of(one.case.origin) & judge.training_groups:
+            return SEEN
+        return None
+
+    def probabilities(self, judge: Judge, one: Measured) -> tuple[np.ndarray, np.ndarray]:
+        """The class probabilities of the source and of the sound."""
+        before, after = one.before[judge.name], one.readings[judge.name]
+        if self.cross_fitted[judge.name] is None:
+            return before.probabilities, after.probabilities
+        fitted, without = judge.cross_fitted, judge.groups_of(one.case.origin)
+        assert before.vector is not None
+        assert after.vector is not None
+        return (
+            fitted.probabilities(before.vector, without),
+            fitted.probabilities(after.vector, without),
+        )
+
+    def judgement(self, judge: Judge, one: Measured) -> dict[str, Any]:
+        """What a judge says of one sound: ready for JSON."""
+        refusal, target = self.refusal(judge, one), one.case.target
+        if refusal is not None:
+            return {"refusal": refusal}
+        before, after = self.probabilities(judge, one)
+        top = int(before.argmax())
+        answer: dict[str, Any] = {
+            "top_before": judge.classes[top],
+            "top_after": judge.classes[int(after.argmax())],
+            "top_probability_change": float(after[top] - before[top]),
+        }
+        if target is None:
+            return answer
+        if target not in judge.classes:
+            return answer | {"refusal": UNKNOWN}
+        number = judge.classes.index(target)
+        return answer | {
+            "target_before": float(before[number]),
+            "target_after": float(after[number]),
+            "target_change": float(after[number] - before[number]),
+        }
+
+
+def sound_rows(
+    measured: Sequence[Measured], verdicts: Mapping[str, Verdicts]
+) -> list[dict[str, Any]]:
+    """A flat row for each sound and each control, for the table of single sounds."""
+    from melgraph.ml.evaluation.fidelity import OCTAVE_BANDS_HZ
+
+    rows = []
+    for one in measured:
+        case = one.case
+        row: dict[str, Any] = {
+            "recipe": case.sounds.name,
+            "method": case.sounds.spec.config["method"],
+            "kind": one.kind,
+            "target": case.target,
+            "track_id": case.song,
+            "path": case.row["path"],
+            "label": case.row.get("label"),
+            "group": str(case.group),
+            **{key: one.fidelity[key] for key in (*FIGURES, "loudness_lufs")},
+        }
+        for hertz, value in zip(OCTAVE_BANDS_HZ, one.fidelity["octave_difference_db"], strict=True):
+            row[f"octave_{hertz:g}_hz_db"] = value
+        for judge in verdicts[case.dataset].judges:
+            for key, value in verdicts[case.dataset].judgement(judge, one).items():
+                row[f"{judge.name}: {key}"] = value
+        rows.append(row)
+    return rows
+
+
+def recipe_summary(name: str, measured: Sequence[Measured], verdicts: Verdicts) -> dict[str, Any]:
+    """All figures of a recipe and of its controls.
+
+    Args:
+        name: of the recipe.
+        measured: its sounds and their controls.
+        verdicts: of the judges of its dataset.
+    """
+    sounds = [one for one in measured if one.kind == SOUND]
+    first = sounds[0].case
+    targets = sorted({one.case.target for one in sounds if one.case.target is not None})
+    kinds = list(dict.fromkeys(one.kind for one in measured))
+    of_kind = {kind: [one for one in measured if one.kind == kind] for kind in kinds}
+    return {
+        "recipe": name,
+        "title": first.sounds.title,
+        "asset": first.sounds.reference.asset,
+        "method": first.sounds.spec.config["method"],
+        "record": str(first.sounds.reference),
+        "dataset": first.dataset,
+        "sounds": len(sounds),
+        "songs": len({one.case.song for one in sounds}),
+        "artists": len({one.case.group for one in sounds}),
+        "targets": targets,
+        "rows": [_kind_row(kind, of_kind[kind], verdicts) for kind in kinds],
+        "verdict": verdict(
+            {
+                judge.name: _advantage(judge, sounds, of_kind.get(NOISE, []), verdicts)
+                for judge in verdicts.judges
+            },
+            " or ".join(targets) or None,
+        ),
+    }
+
+
+def _kind_row(kind: str, measured: Sequence[Measured], verdicts: Verdicts) -> dict[str, Any]:
+    from melgraph.ml.evaluation.fidelity import OCTAVE_BANDS_HZ
+
+    judges: dict[str, Any] = {}
+    for judge in verdicts.judges:
+        answers = [verdicts.judgement(judge, one) for one in measured]
+        refusals = sorted({answer["refusal"] for answer in answers if "refusal" in answer})
+        judged = [answer for answer in answers if "top_after" in answer]
+        judges[judge.name] = {
+            "refusals": refusals,
+            "top_changed": sum(a["top_before"] != a["top_after"] for a in judged),
+            "judged": len(judged),
+            **{
+                key: _mean([answer.get(key) for answer in answers], measured)
+                for key in ("target_before", "target_after", "target_change",
+                            "top_probability_change")
+            },
+        }  # fmt: skip
+    octaves = [one.fidelity["octave_difference_db"] for one in measured]
+    return {
+        "kind": kind,
+        "sounds": len(measured),
+        "figures": {
+            key: _mean([one.fidelity[key] for one in measured], measured) for key in FIGURES
+        },
+        "octaves_db": {
+            f"{hertz:g}": _plain_mean([values[band] for values in octaves])
+            for band, hertz in enumerate(OCTAVE_BANDS_HZ)
+        },
+        "judges": judges,
+    }
+
+
+def _advantage(
+    judge: Judge, sounds: Sequence[Measured], noise: Sequence[Measured], verdicts: Verdicts
+) -> Mean | None:
+    """The change of the target's probability by the method, minus that by matched noise."""
+    changes = {id(one.case): verdicts.judgement(judge, one).get("target_change") for one in noise}
+    differences: list[float | None] = []
+    for one in sounds:
+        by_method = verdicts.judgement(judge, one).get("target_change")
+        by_noise = changes.get(id(one.case))
+        if by_method is None or by_noise is None:
+            differences.append(None)
+        else:
+            differences.append(float(by_method) - float(by_noise))
+    return _mean_of(differences, sounds)
+
+
+def _mean_of(values: Sequence[float | None], measured: Sequence[Measured]) -> Mean | None:
+    songs, groups = [one.case.song for one in measured], [one.case.group for one in measured]
+    return mean_of(values, songs, groups)
+
+
+def _mean(values: Sequence[float | None], measured: Sequence[Measured]) -> dict[str, Any] | None:
+    mean = _mean_of(values, measured)
+    return None if mean is None else mean.facts()
+
+
+def _plain_mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(float(np.mean(known)), 2) if known else None

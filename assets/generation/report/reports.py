@@ -1,0 +1,274 @@
+"""`generation_report`: all generated sounds beside controls, by judges without a part in them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+import polars as pl
+from dagster import AssetExecutionContext, MaterializeResult
+
+from melgraph.assets.context import Context
+from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.generation.report.figures import (
+    FIGURES,
+    Verdicts,
+    recipe_summary,
+    sound_rows,
+)
+from melgraph.assets.generation.report.judges import Judge, judge_inputs, judges_of
+from melgraph.assets.generation.report.measurements import Measured, Measurer, cases_of
+from melgraph.assets.generation.report.sets import set_distances
+from melgraph.assets.generation.sounds import Sounds
+from melgraph.assets.materialize import materialize, stage_asset
+from melgraph.assets.models.trained_model import TrainedModel
+from melgraph.assets.readers import Reader
+from melgraph.assets.resources import HomeResource
+from melgraph.assets.stage import ONE, Metadata, Stage
+from melgraph.assets.stages import DATASETS, GENERATION_REPORT, GENERATORS
+from melgraph.assets.ui import markdown_table
+from melgraph.ml.errors import UserError
+from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
+from melgraph.storage.files import write_json
+from melgraph.storage.records import Spec
+from melgraph.storage.tables import write_table
+
+TABLE, REPORT = "sounds.parquet", "report.json"
+CHAMPIONS = "champions"  # key of the config: the judges that are there as champions
+_PROBES = ("probe-musicnn", "probe-mn04")  # the shipped experiments that are judges
+
+
+class GenerationReport(Reader):
+    """A committed `generation_report`."""
+
+    stage: ClassVar[Stage] = GENERATION_REPORT
+
+    @property
+    def recipes(self) -> list[dict[str, Any]]:
+        """The summary of each recipe, as `recipe_summary` makes it."""
+        recipes: list[dict[str, Any]] = self.facts["recipes"]
+        return recipes
+
+    @property
+    def judges(self) -> list[dict[str, Any]]:
+        """The judges: name, dataset, whether champion, and how they were fitted."""
+        judges: list[dict[str, Any]] = self.facts["judges"]
+        return judges
+
+
+def plan_generation_report(context: Context, partition: str = ONE) -> Spec:
+    """The report on the current sounds of all recipes, by the current judges.
+
+    Raises:
+        UserError: there are no sounds.
+    """
+    store = context.store
+    several = Sounds.of_all_generators(store)
+    if not several:
+        raise UserError(
+            "no sounds have been generated",
+            where="generation_report",
+            remedy="generate the sounds of a recipe first: melgraph run, or melgraph generate",
+        )
+    datasets = sorted({Snapshot.input_of(store, sounds.spec).name for sounds in several})
+    judges = [judge for dataset in datasets for judge in judges_of(store, dataset)]
+    inputs = {sounds.reference for sounds in several}
+    for sounds in several:
+        inputs |= {reference for reference in sounds.spec.inputs if DATASETS.owns(reference)}
+    for judge in judges:
+        inputs |= set(judge_inputs(judge))
+    champions = sorted(judge.name for judge in judges if judge.is_champion)
+    return GENERATION_REPORT.spec(partition, tuple(sorted(inputs)), {CHAMPIONS: champions})
+
+
+def write_generation_report(store: ArtifactStore, work: Work) -> None:
+    """Measure all sounds and their controls, and write the tables."""
+    several = [
+        Sounds.at(store, reference)
+        for stage in GENERATORS
+        for reference in sorted(filter(stage.owns, work.spec.inputs))
+    ]
+    judges: dict[str, list[Judge]] = {}
+    for model in TrainedModel.inputs_of(store, work.spec):
+        judge = Judge(model, model.name in work.spec.config[CHAMPIONS])
+        judges.setdefault(judge.dataset, []).append(judge)
+    with TemporaryDirectory() as folder:
+        measured = list(Measurer(judges, Path(folder)).measure(cases_of(several)))
+    verdicts = {
+        dataset: Verdicts(judges.get(dataset, []), _of_dataset(measured, dataset))
+        for dataset in sorted({one.case.dataset for one in measured})
+    }
+    rows = sound_rows(measured, verdicts)
+    write_table(pl.DataFrame(rows, infer_schema_length=None), work.folder / TABLE)
+    recipes = []
+    for sounds in several:
+        its = [one for one in measured if one.case.sounds.reference == sounds.reference]
+        if not its:
+            continue
+        of_dataset = verdicts[its[0].case.dataset]
+        recipes.append(
+            recipe_summary(sounds.name, its, of_dataset)
+            | {"sets": set_distances(its, of_dataset.judges)}
+        )
+    work.facts.update(
+        judges=[
+            _judge_facts(judge, of_dataset) for of_dataset in verdicts.values()
+            for judge in of_dataset.judges
+        ],
+        recipes=recipes,
+    )  # fmt: skip
+    write_json(work.folder / REPORT, work.facts)
+
+
+def _of_dataset(measured: Sequence[Measured], dataset: str) -> list[Measured]:
+    return [one for one in measured if one.case.dataset == dataset]
+
+
+def _judge_facts(judge: Judge, verdicts: Verdicts) -> dict[str, Any]:
+    return {
+        "name": judge.name,
+        "dataset": judge.dataset,
+        "champion": judge.is_champion,
+        "tagger": judge.tagger,
+        "classes": judge.classes,
+        "record": str(judge.model.reference),
+        "cross_fitted": verdicts.cross_fitted[judge.name],
+    }
+
+
+def absent_judges(facts: Mapping[str, Any]) -> list[str]:
+    """A sentence on each kind of judge that does not exist."""
+    names = {judge["name"] for judge in facts["judges"]}
+    absent = [name for name in _PROBES if name not in names]
+    sentences = []
+    if absent:
+        commands = " ".join(f"--experiment {name}" for name in absent)
+        sentences.append(
+            f"There is no {' and no '.join(absent)}. melgraph run {commands} trains them; they "
+            "need the published weights of the taggers."
+        )
+    datasets = {recipe["dataset"] for recipe in facts["recipes"]}
+    datasets -= {judge["dataset"] for judge in facts["judges"] if judge["champion"]}
+    sentences += [
+        f"The dataset {dataset!r} has no champion: no current model of it has validation results."
+        for dataset in sorted(datasets)
+    ]
+    return sentences
+
+
+def table_rows(recipe: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The rows of a recipe and its controls, as text for people."""
+    rows = []
+    for row in recipe["rows"]:
+        cells = {"kind": f"{row['kind']} ({row['sounds']})"}
+        for name, judge in row["judges"].items():
+            cells[name] = judge_cell(judge)
+        cells |= {title: mean_cell(row["figures"][key]) for key, title in FIGURES.items()}
+        for one in recipe["sets"]:
+            if one["kind"] == row["kind"]:
+                cells[f"KAD to {one['target']}, {one['embedding']}"] = kad_cell(one)
+        rows.append(cells)
+    return rows
+
+
+def set_rows(recipe: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The distances to the real recordings of the target, as text for people."""
+    return [
+        {
+            "sounds": one["kind"],
+            "target": one["target"],
+            "embedding": one["embedding"],
+            "KAD (95 % interval)": kad_cell(one),
+            "FAD": fad_cell(one),
+        }
+        for one in recipe["sets"]
+    ]
+
+
+def judge_cell(judge: Mapping[str, Any]) -> str:
+    """The change of the target's probability, or of the class that the source had."""
+    refusals = ", ".join(judge["refusals"])
+    if (change := judge["target_change"]) is not None:
+        text = f"target {100 * change['mean']:+.1f} points {_ends(change, 100)}"
+        return f"{text}; {refusals}" if refusals else text
+    if (change := judge["top_probability_change"]) is not None and not refusals:
+        return (
+            f"class of the source {100 * change['mean']:+.1f} points; another class in "
+            f"{judge['top_changed']} of {judge['judged']}"
+        )
+    return refusals or "-"
+
+
+def mean_cell(mean: Mapping[str, Any] | None) -> str:
+    """A mean with its interval over songs."""
+    return "-" if mean is None else f"{mean['mean']:.2f} {_ends(mean, 1)}"
+
+
+def _ends(mean: Mapping[str, Any], factor: float) -> str:
+    digits = 1 if factor == 100 else 2
+    return f"({factor * mean['low']:.{digits}f} to {factor * mean['high']:.{digits}f})"
+
+
+def kad_cell(one: Mapping[str, Any]) -> str:
+    """A kernel audio distance with its interval and p-value, or why there is none."""
+    if "refusal" in one:
+        return str(one["refusal"])
+    kad = one["kad"]
+    if one["undetermined"]:
+        return f"undetermined: {kad['n_reference']} reference songs"
+    return (
+        f"{kad['value']:.2f} ({kad['low']:.2f} to {kad['high']:.2f}), p = {kad['p_value']:.3f}, "
+        f"{kad['n_generated']} against {kad['n_reference']} songs"
+    )
+
+
+def fad_cell(one: Mapping[str, Any]) -> str:
+    """A Fréchet audio distance with the numbers of segments, or why there is none."""
+    if "refusal" in one:
+        return str(one["refusal"])
+    fad = one["fad"]
+    caution = ", fewer segments than dimensions" if fad["rank_deficient"] else ""
+    return (
+        f"{fad['value']:.2f} ({fad['generated_segments']} against {fad['reference_segments']} "
+        f"segments{caution})"
+    )
+
+
+@stage_asset(GENERATION_REPORT)
+def generation_report(
+    context: AssetExecutionContext, home: HomeResource
+) -> MaterializeResult[None]:
+    """All generated sounds beside controls, judged by networks that had no part in making them.
+
+    Every figure is measured on the FLAC file. What remains of the source: correlation of chroma and
+    of onsets. What changed: log-spectral distance, clipping, silence, loudness, octave bands.
+    Whether it moved towards its target: probes on frozen Musicnn and mn04, and the champion, unless
+    the sound was made with the same network; and the distance to real recordings of the target
+    (KAD, FAD). Beside each recipe: the identity edit, mp3 at 64 kbit/s, random phase, and noise
+    that is as far from the source as the sound.
+    """
+    return materialize(context, home, GENERATION_REPORT)
+
+
+def show(artifact: Artifact) -> Metadata:
+    """The verdict on each recipe, and its table."""
+    facts = artifact.facts
+    metadata: Metadata = {
+        "judges": markdown_table(
+            [
+                {
+                    "judge": judge["name"],
+                    "dataset": judge["dataset"],
+                    "champion": "yes" if judge["champion"] else "no",
+                    "fitted without the artists of a sound": judge["cross_fitted"] or "no",
+                }
+                for judge in facts["judges"]
+            ]
+        )
+    }
+    if sentences := absent_judges(facts):
+        metadata["absent judges"] = " ".join(sentences)
+    for recipe in facts["recipes"]:
+        metadata[f"{recipe['recipe']}: verdict"] = recipe["verdict"]
+        metadata[f"{recipe['recipe']}: figures"] = markdown_table(table_rows(recipe))
+    return metadata
