@@ -6,16 +6,21 @@ enlarged to the next size, where the ascent continues. "Dreaming in Music" raise
 13th convolution of a ResNet-18, with 6 octaves of scale 1.4 and 20 steps each. Here any layer in
 `model.layers()` can be chosen; `ml.specs.methods.dream` says which defaults differ, and why.
 
-The result is an edit, `delta_db`, for `ml.generation.resynthesis.apply_mel_delta`.
+The picture may show the amplitude, the phase, or both (`ml.generation.planes`). The result is an
+edit, which the picture's view applies to the sound (`ml.generation.views`).
+
+**Ends.** A network responds to the zeros that convolutions add at the ends, and to the step that
+appears where a spectrogram is rolled around. Both made the first and the last frames louder. The
+excerpt is therefore extended by reflection on both sides, in each octave. The jitter moves the
+window that the network sees, and the frames outside of the excerpt are dropped at the end.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import torch
-from torch.nn import functional as F  # noqa: N812 (torch's own name for it)
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.generation.objectives import (
@@ -25,15 +30,20 @@ from melgraph.ml.generation.objectives import (
     guide_similarity,
     mean_square,
 )
+from melgraph.ml.generation.planes import LEAST_CONTEXT, Planes, extend, picture_tensor, resize
 from melgraph.ml.models.base import Classifier
 from melgraph.ml.specs.methods.dream import DreamConfig
+from melgraph.ml.specs.model_input import AMPLITUDE
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Octave:
-    """One octave of a dream: its size, and the objective before each step and after the last."""
+    """One octave of a dream: its size, and the objective before each step and after the last.
+
+    The objective is that of the extended excerpt.
+    """
 
     mels: int
     frames: int
@@ -42,19 +52,25 @@ class Octave:
 
 @dataclass(frozen=True)
 class Dream:
-    """The edit of a spectrogram, and how the objective changed.
+    """The edit of a picture, and how the objective changed.
 
     Attributes:
-        delta_db: float32 `[frame, mel]`, to be added to the log-mel spectrogram, dB.
+        edit: float32 `[frame, row]`, to be added to the picture, dB; of a picture with channels
+            `[frame, row, plane]`: dB of the amplitude, radians of the turns of the phase.
         octaves: the octaves, from small to large, without those that are too small for the network.
-        before: the objective of the original spectrogram, at full size.
-        after: the objective of the spectrogram with the edit, at full size.
+        before: the objective of the original picture, at full size.
+        after: the objective of the picture with the edit, at full size.
     """
 
-    delta_db: np.ndarray
+    edit: np.ndarray
     octaves: tuple[Octave, ...]
     before: float
     after: float
+
+    @property
+    def delta_db(self) -> np.ndarray:
+        """The edit of a picture of the amplitude: float32 `[frame, row]`, dB."""
+        return self.edit
 
 
 def dream(
@@ -65,55 +81,63 @@ def dream(
     guide: np.ndarray | None = None,
     config: DreamConfig,
     seed: int,
+    channels: Sequence[str] = (AMPLITUDE,),
     progress: Callable[[int, int], None] | None = None,
 ) -> Dream:
-    """Computes an edit of a log-mel spectrogram by gradient ascent.
+    """Computes an edit of a picture, a log-mel spectrogram for example, by gradient ascent.
 
     It runs on the device of the model, with a copy of the model in evaluation mode. The memory
     grows with the number of frames: use an excerpt of a long track.
 
     Args:
         model: the network. Octaves that are too small for it, for its pooling say, are left out.
-        log_mel: float32 `[frame, mel]`, dB, of the kind that the network was trained on.
+        log_mel: float32 `[frame, row]`, dB, of the kind that the network was trained on; or a
+            picture of the phase, `[frame, row, channel]`, as `views.ImageView.picture` has it.
         layer: name of a layer in `model.layers()`; not used by the objective `class`.
-        guide: float32 `[frame, mel]`, dB: the guide song, used by the objective `guide` only.
+        guide: the picture of the guide song, used by the objective `guide` only.
         config: the settings.
         seed: of the jitter. The same inputs and seed give the same bytes.
+        channels: what the picture shows, `amplitude` or `phase` or both.
         progress: called with (finished steps, all steps) after each step.
 
     Raises:
-        UserError: the layer or class is unknown, the spectrogram is too short for the network,
-            values are not finite, or the layer is dead (no activation or no gradient).
+        UserError: the layer or class is unknown, the picture is too short for the network, values
+            are not finite, or the layer is dead (no activation or no gradient).
     """
-    dreamer = Dreamer(model)
-    base = _to_tensor(log_mel, dreamer, "log_mel")
-    objective = _objective(dreamer, layer, guide, config)
+    dreamer, planes = Dreamer(model), Planes(channels, config)
+    base = picture_tensor(log_mel, planes.n_images, dreamer.n_rows, "log_mel", dreamer.device)
+    objective = _objective(dreamer, planes, layer, guide, config)
     before = _initial_value(objective, base, layer, config)
     sizes = _octave_sizes(objective, base, config)
     n_steps, n_finished = config.steps * len(sizes), 0
     rng = np.random.default_rng(seed)
     octaves = []
-    delta = base.new_zeros(1, 1, *sizes[0])
+    edit = base.new_zeros(1, len(planes), *sizes[0])
+    context = LEAST_CONTEXT + config.jitter
+    extra = context + config.jitter  # frames on each side, so that a window of this context fits
     for size in sizes:
-        image = _resize(base, size)
-        delta = _resize(delta, size)
+        image, edit = extend(resize(base, size), extra), extend(resize(edit, size), extra)
+        inside = slice(extra, extra + size[1])
         history = []
         for _ in range(config.steps):
-            shift = int(rng.integers(-config.jitter, config.jitter + 1))
-            gradient, value = _gradient(objective, image + delta, shift=shift)
+            first = config.jitter + int(rng.integers(-config.jitter, config.jitter + 1))
+            window = slice(first, first + size[1] + 2 * context)
+            gradient, value = _gradient(objective, planes, image, edit, window)
             _check_gradient(gradient, value, layer, config, size)
-            delta = _step(delta, gradient, config)
+            edit = planes.step(edit, gradient, inside)
             history.append(value)
             n_finished += 1
             if progress is not None:
                 progress(n_finished, n_steps)
-        history.append(_value(objective, image + delta))
+        history.append(_value(objective, planes.edited(image, edit)))
+        edit = edit[..., inside]
         octaves.append(Octave(mels=size[0], frames=size[1], objective=tuple(history)))
+    values = edit[0].permute(2, 1, 0).contiguous().cpu().numpy()
     return Dream(
-        delta_db=delta[0, 0].T.contiguous().cpu().numpy(),
+        edit=values[:, :, 0] if log_mel.ndim == 2 else values,
         octaves=tuple(octaves),
         before=before,
-        after=octaves[-1].objective[-1],  # the last octave is the full size
+        after=_value(objective, planes.edited(base, edit)),  # the last octave is the full size
     )
 
 
@@ -124,24 +148,32 @@ def objective_value(
     layer: str | None = None,
     guide: np.ndarray | None = None,
     config: DreamConfig,
+    channels: Sequence[str] = (AMPLITUDE,),
 ) -> float:
-    """The objective of a spectrogram, for example of the sound that was made from a dream.
+    """The objective of a picture, for example of the sound that was made from a dream.
 
     Arguments and errors are those of `dream`.
     """
-    dreamer = Dreamer(model)
-    objective = _objective(dreamer, layer, guide, config)
-    return _value(objective, _to_tensor(log_mel, dreamer, "log_mel"))
+    dreamer, planes = Dreamer(model), Planes(channels, config)
+    objective = _objective(dreamer, planes, layer, guide, config)
+    base = picture_tensor(log_mel, planes.n_images, dreamer.n_rows, "log_mel", dreamer.device)
+    return _value(objective, base)
 
 
 def _objective(
-    dreamer: Dreamer, layer: str | None, guide: np.ndarray | None, config: DreamConfig
+    dreamer: Dreamer,
+    planes: Planes,
+    layer: str | None,
+    guide: np.ndarray | None,
+    config: DreamConfig,
 ) -> Objective:
     if config.objective == "class":
         return class_logit(dreamer, _required(config.class_index, "class_index"))
     activation = dreamer.activation_of(_required(layer, "layer"))
     if config.objective == "guide":
-        return guide_similarity(activation, _to_tensor(_required(guide, "guide"), dreamer, "guide"))
+        song = _required(guide, "guide")
+        shown = picture_tensor(song, planes.n_images, dreamer.n_rows, "guide", dreamer.device)
+        return guide_similarity(activation, shown)
     return mean_square(activation)
 
 
@@ -156,68 +188,26 @@ def _required(value: T | None, name: str) -> T:
     return value
 
 
-def _to_tensor(log_mel: np.ndarray, dreamer: Dreamer, name: str) -> torch.Tensor:
-    """From `[frame, mel]` to `[1, 1, mel, frame]` on the model's device, checked."""
-    shape = log_mel.shape
-    if len(shape) != 2 or shape[0] < 1 or shape[1] != dreamer.n_mels:
-        raise UserError(
-            f"a spectrogram of shape {shape}",
-            where=f"dream, {name}",
-            remedy=f"give [at least 1 frame, {dreamer.n_mels} mel], as the model was trained on",
-        )
-    if not np.isfinite(log_mel).all():
-        raise UserError(
-            f"a spectrogram with {int((~np.isfinite(log_mel)).sum())} values that are not finite",
-            where=f"dream, {name}",
-            remedy="log-mel spectrograms here have a floor in dB; find the step that removed it",
-        )
-    values = torch.from_numpy(np.ascontiguousarray(log_mel.T, dtype=np.float32))
-    return values[None, None].to(dreamer.device)
-
-
 def _value(objective: Objective, x: torch.Tensor) -> float:
     with torch.no_grad():
         return float(objective(x))
 
 
 def _gradient(
-    objective: Objective, image: torch.Tensor, *, shift: int
+    objective: Objective,
+    planes: Planes,
+    image: torch.Tensor,
+    edit: torch.Tensor,
+    window: slice,
 ) -> tuple[torch.Tensor, float]:
-    """Gradient and value of the objective for an image that is rolled by `shift` frames."""
-    rolled = torch.roll(image, shift, dims=3).requires_grad_()
+    """Gradient with respect to the edit, and value of the objective, for a window of frames."""
+    variable = edit[..., window].clone().requires_grad_()
     with torch.enable_grad():
-        value = objective(rolled)
-        (gradient,) = torch.autograd.grad(value, rolled)
-    return torch.roll(gradient, -shift, dims=3), float(value.detach())
-
-
-def _step(delta: torch.Tensor, gradient: torch.Tensor, config: DreamConfig) -> torch.Tensor:
-    """One step of gradient ascent of mean size `step_size_db`, clipped to +- `max_delta_db`."""
-    direction = _blur(gradient, config.smoothing)
-    if config.keep_level:
-        direction = direction - direction.mean()
-    direction = direction / direction.abs().mean().clamp_min(1e-30)
-    limit = config.max_delta_db
-    return (delta + config.step_size_db * direction).clamp(-limit, limit)
-
-
-def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian blur of `[1, 1, mel, frame]` in both directions, with repeated edges."""
-    if sigma == 0.0:
-        return image
-    radius = int(np.ceil(3 * sigma))
-    offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(image, (radius, radius, radius, radius), mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
-
-
-def _resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Resizes to (mels, frames), bilinear, with antialiasing; unchanged at its own size."""
-    if tuple(image.shape[2:]) == size:
-        return image
-    return F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
+        value = objective(planes.edited(image[..., window], variable))
+        (inside,) = torch.autograd.grad(value, variable)
+    gradient = torch.zeros_like(edit)
+    gradient[..., window] = inside
+    return gradient, float(value.detach())
 
 
 def _octave_sizes(
@@ -232,7 +222,7 @@ def _octave_sizes(
         if min(size) < config.smallest_octave:
             break
         try:
-            _value(objective, _resize(base, size))
+            _value(objective, resize(base, size))
         except (
             RuntimeError,
             ValueError,

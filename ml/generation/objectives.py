@@ -1,7 +1,8 @@
 """The objectives of a deep dream: functions from a spectrogram to the number to be raised."""
 
+import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -11,52 +12,56 @@ from melgraph.ml.errors import UserError
 from melgraph.ml.models.base import Classifier
 
 Objective = Callable[[torch.Tensor], torch.Tensor]
-"""From a spectrogram `[1, 1, mel, frame]` in dB, of any size, to the scalar to be raised."""
+"""From pictures `[batch, channel, row, frame]`, of any size, to the scalar to be raised."""
 
 _GUIDE_POSITIONS = 512  # of the guide's activation map, evenly spaced; a bound of the memory
 
 
 class Dreamer:
-    """A network that accepts spectrograms of any size.
+    """A network that accepts pictures of any size.
 
-    Classifiers normalise each mel band by its mean and standard deviation, and therefore accept
-    their own number of bands only. For a smaller spectrogram, mean and standard deviation are
-    interpolated to its number of bands, so that its values are normalised in the same way. This
-    class works on a copy in evaluation mode; the model itself does not change.
+    Classifiers normalise each row by its mean and standard deviation, and therefore accept their
+    own number of rows only. For a smaller picture, mean and standard deviation are interpolated to
+    its number of rows, so that its values are normalised in the same way. Networks that scale
+    their input to a fixed size scale it by a fixed ratio instead, so that an octave is not enlarged
+    to the size of the next one (`Classifier.keep_scale`). This class works on a copy in evaluation
+    mode; the model itself does not change.
 
     Args:
-        model: any classifier with layers, on spectrograms of one channel.
+        model: any classifier with layers, or any classifier if a class is raised.
 
     Raises:
-        UserError: the classifier has no layers, or other inputs.
+        UserError: the classifier has no layers, or accepts pictures of one size only.
     """
 
     def __init__(self, model: Classifier) -> None:
         self.name = type(model).__name__
-        if model.shape.channels != 1 or not model.layers():
-            raise UserError(
-                f"{self.name} on {model.shape} cannot make a deep dream",
-                where="the experiment of the recipe",
-                remedy="name an experiment with convolutions, on spectrograms of one channel",
-            )
-        self.n_mels, self._mean, self._std = model.shape.bins, model.mean[0], model.std[0]
         self._network = copy.deepcopy(model).eval().requires_grad_(False)
+        self._network.keep_scale()
+        if not model.layers():
+            raise UserError(
+                f"{self.name} on {model.shape} cannot make a deep dream: it has no layers to name",
+                where="the experiment of the recipe",
+                remedy="name an experiment with convolutions, small-cnn or "
+                "sources-resnet18-amplitude for example",
+            )
+        self.n_rows, self._mean, self._std = model.shape.bins, model.mean, model.std
 
     @property
     def device(self) -> torch.device:
-        """The device of the network, on which the spectrograms must be."""
+        """The device of the network, on which the pictures must be."""
         return self._mean.device
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `[1, class]` of a spectrogram `[1, 1, mel, frame]` in dB, of any size."""
-        mels = x.shape[2]
-        self._network.shape = replace(self._network.shape, bins=mels)
-        self._network.mean = _stretch(self._mean, mels)[None]
-        self._network.std = _stretch(self._std, mels)[None]
+        """Logits `[batch, class]` of pictures `[batch, channel, row, frame]`, of any size."""
+        rows = x.shape[2]
+        self._network.shape = replace(self._network.shape, bins=rows)
+        self._network.mean = _stretch(self._mean, rows)
+        self._network.std = _stretch(self._std, rows)
         return self._network(x)
 
     def activation_of(self, layer: str) -> Objective:
-        """A function from a spectrogram to the activation of a layer.
+        """A function from pictures to the activation of a layer.
 
         Raises:
             UserError: the model has no such layer; the message lists its layers.
@@ -69,20 +74,31 @@ class Dreamer:
                 remedy=f"choose one of {', '.join(layers)}",
             )
         outputs: list[torch.Tensor] = []
-        # cloned, because a ReLU that works in place would change the activation afterwards
-        layers[layer].register_forward_hook(lambda _m, _i, output: outputs.append(output.clone()))
+
+        def keep(_module: object, _inputs: object, output: torch.Tensor) -> None:
+            # cloned, because a ReLU that works in place would change the activation afterwards
+            outputs.append(output.clone())
+            if not self._network.any_bins and self._network.shape.bins != self.n_rows:
+                raise _LayerReached  # what follows accepts the trained number of rows only
+
+        layers[layer].register_forward_hook(keep)
 
         def activation(x: torch.Tensor) -> torch.Tensor:
             outputs.clear()
-            self.logits(x)
+            with contextlib.suppress(_LayerReached):
+                self.logits(x)
             return outputs.pop()
 
         return activation
 
 
+class _LayerReached(Exception):
+    """Ends a forward pass at the layer whose activation is read."""
+
+
 def _stretch(values: torch.Tensor, size: int) -> torch.Tensor:
-    """A vector, linearly interpolated to another length; unchanged at its own length."""
-    return F.interpolate(values[None, None], size=size, mode="linear")[0, 0]
+    """Rows `[channel, row]`, linearly interpolated to another number; unchanged at their own."""
+    return F.interpolate(values[None], size=size, mode="linear")[0]
 
 
 def mean_square(activation: Objective) -> Objective:
@@ -98,14 +114,19 @@ def guide_similarity(activation: Objective, guide: torch.Tensor) -> Objective:
 
     Args:
         activation: a function of `Dreamer.activation_of`.
-        guide: spectrogram of the guide `[1, 1, mel, frame]`, dB.
+        guide: pictures of the guide `[batch, channel, row, frame]`.
     """
     with torch.no_grad():
-        features = activation(guide)[0].flatten(1)  # [channel, position]
+        features = _by_channel(activation(guide))  # [channel, position]
     count = features.shape[1]
     positions = torch.linspace(0, count - 1, min(count, _GUIDE_POSITIONS)).round().long()
     features = features[:, positions.to(features.device)]
-    return lambda x: (activation(x)[0].flatten(1).T @ features).amax(dim=1).mean()
+    return lambda x: (_by_channel(activation(x)).T @ features).amax(dim=1).mean()
+
+
+def _by_channel(activation: torch.Tensor) -> torch.Tensor:
+    """`[batch, channel, ...]` as `[channel, position]`."""
+    return activation.transpose(0, 1).flatten(1)
 
 
 def class_logit(dreamer: Dreamer, class_index: int) -> Objective:
@@ -123,6 +144,21 @@ def class_logit(dreamer: Dreamer, class_index: int) -> Objective:
                 where="dream, class_index",
                 remedy=f"choose 0 to {logits.shape[1] - 1}",
             )
-        return logits[0, class_index]
+        return logits[:, class_index].mean()
 
     return logit
+
+
+def class_number(label: str, classes: Sequence[str]) -> int:
+    """The number of a class by its label.
+
+    Raises:
+        UserError: the network has no such class; the message lists its classes.
+    """
+    if label not in classes:
+        raise UserError(
+            f"the network has no class {label!r}",
+            where="recipe: dream.class_label",
+            remedy=f"use one of {', '.join(classes)}",
+        )
+    return list(classes).index(label)

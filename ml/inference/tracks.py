@@ -188,8 +188,9 @@ def reading(
 
     def read(x: Tensor) -> Tensor:
         model.embed(x)
-        out = outputs.pop()  # [batch, channel, height, width]
-        return out.mean(dim=(2, 3)) if pooling == "mean" else out.amax(dim=(2, 3))
+        out = outputs.pop()  # [batch, channel, height, width], or [batch, channel, position]
+        positions = tuple(range(2, out.ndim))
+        return out.mean(dim=positions) if pooling == "mean" else out.amax(dim=positions)
 
     try:
         yield read

@@ -58,6 +58,7 @@ class Classifier(nn.Module, ABC):
     multi_label: bool = False  # whether the classes are tags, each predicted alone; set by training
     aggregate: Aggregate = "mean"  # how segments decide for a track; set from the experiment
     any_length: bool = True  # whether crops may have other lengths than `shape.frames`
+    any_bins: bool = True  # whether its layers after the convolutions accept other numbers of bins
     learns_normalisation: bool = True  # whether training sets `mean` and `std` from its tracks
     embedding_dim: int  # set by the subclass
     mean: Tensor
@@ -119,6 +120,16 @@ class Classifier(nn.Module, ABC):
             )
         return (x - self.mean[:, :, None]) / self.std[:, :, None]
 
+    def keep_scale(self) -> None:
+        """From now on, scale inputs of other sizes by the ratio of training, not to its size.
+
+        Changes this object, so call it on a copy. Networks that do not scale their input have
+        nothing to change.
+
+        Raises:
+            UserError: the network accepts images of one size only.
+        """
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[batch, class]` of input as stored `[batch, channel, bin, frame]`."""
         return self.classify(self.embed(x))
@@ -135,8 +146,9 @@ class Classifier(nn.Module, ABC):
     def layers(self) -> dict[str, nn.Module]:
         """The convolutions that a deep dream can aim at, by name, in order from the input.
 
-        The output of a layer (read by a forward hook) is `[batch, channel, height, width]`. Empty
-        for an architecture without such layers.
+        The output of a layer (read by a forward hook) is `[batch, channel, height, width]`; of a
+        network on the waveform `[batch, channel, position]`. Empty for an architecture without
+        such layers.
         """
 
 

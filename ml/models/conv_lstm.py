@@ -25,6 +25,8 @@ class ConvLSTM(Classifier):
         dropout: probability of dropping a dimension of the embedding in training.
     """
 
+    any_bins = False  # the dense layer reads each bin by itself
+
     def __init__(
         self,
         shape: InputShape,

@@ -24,6 +24,8 @@ class MfccCNN(Classifier):
         dropout: probability of dropping a dimension of the embedding in training.
     """
 
+    any_bins = False  # the dense layer reads each bin by itself
+
     def __init__(
         self,
         shape: InputShape,

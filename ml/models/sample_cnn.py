@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from melgraph.ml.models.base import InputShape
-from melgraph.ml.models.tagger import ConvBlock, Tagger
+from melgraph.ml.models.tagger import ConvBlock, Tagger, convolutions
 
 WIDTHS = (128, 128, 128, 256, 256, 256, 256, 256, 256, 512, 512)
 LEAST_SAMPLES = 3**10  # each of ten layers leaves a third: 59,049 samples, 3.69 s
@@ -55,3 +55,7 @@ class SampleCNN(Tagger):
         for block in self.blocks:
             x = block(x)
         return x.amax(dim=2)  # of one position, where the crop is of the paper's length
+
+    def layers(self) -> dict[str, nn.Module]:
+        """The convolutions `conv1` to `conv11`, before batch norm and ReLU."""
+        return convolutions(self.blocks)

@@ -55,7 +55,7 @@ class Tagger(Classifier):
         return self.head(self.dropout(embedding))
 
     def layers(self) -> dict[str, nn.Module]:
-        """Empty: one-dimensional convolutions have no second dimension for a deep dream."""
+        """Empty, unless an architecture names its layers."""
         return {}
 
     def samples(self, x: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ class TimmClassifier(Classifier):
                 'set input = { representation = "mel_spectrograms" }, or another architecture',
             )
         self.variant, self.image_size = variant, tuple(image_size)
+        self._ratio: tuple[float, float] | None = None  # of an image to the crop, by `keep_scale`
         self.body: Any = timm.create_model(
             variant, pretrained=False, in_chans=shape.channels, num_classes=0, **body_options
         )
@@ -50,11 +51,22 @@ class TimmClassifier(Classifier):
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings `[batch, embedding_dim]` of `[batch, channel, bin, frame]`."""
         x = self.normalise(x)
-        if self.image_size and tuple(x.shape[2:]) != self.image_size:
-            x = F.interpolate(
-                x, self.image_size, mode="bilinear", align_corners=False, antialias=True
-            )
+        size = self._size_of_image(x.shape[2], x.shape[3])
+        if tuple(x.shape[2:]) != size:
+            x = F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
         return self.body(x)
+
+    def keep_scale(self) -> None:
+        """Scale inputs of other sizes by the ratio of training; see `Classifier`."""
+        if self.image_size:
+            height, width = self.image_size
+            self._ratio = (height / self.shape.bins, width / self.shape.frames)
+
+    def _size_of_image(self, bins: int, frames: int) -> tuple[int, ...]:
+        """Height and width of the image of an input."""
+        if self._ratio is not None:
+            return (max(1, round(bins * self._ratio[0])), max(1, round(frames * self._ratio[1])))
+        return self.image_size or (bins, frames)
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Logits `[batch, class]` of embeddings `[batch, embedding_dim]`."""

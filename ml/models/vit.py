@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from melgraph.ml.errors import UserError
 from melgraph.ml.models.base import InputShape
 from melgraph.ml.models.timm_body import TimmClassifier
 
@@ -38,6 +39,19 @@ class ViT(TimmClassifier):
             image_size=image_size,
             dropout=dropout,
             img_size=tuple(image_size),
+        )
+
+    def keep_scale(self) -> None:
+        """Refused: the position embeddings fit images of one size.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(
+            f"a vision transformer accepts images of {self.image_size[0]} x {self.image_size[1]} "
+            "pixels only, because its position embeddings fit one size",
+            where="the experiment of the recipe",
+            remedy="use a convolutional network, resnet18 or efficientnet for example",
         )
 
     def layers(self) -> dict[str, nn.Module]:

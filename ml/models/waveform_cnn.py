@@ -63,5 +63,5 @@ class WaveformCNN(Classifier):
         return self.head(self.dropout(embedding))
 
     def layers(self) -> dict[str, nn.Module]:
-        """Empty: one-dimensional convolutions have no second dimension for a deep dream."""
-        return {}
+        """The convolutions `conv1` to `conv4`, before batch norm and ReLU."""
+        return {f"conv{i}": b.get_submodule("conv") for i, b in enumerate(self.blocks, start=1)}

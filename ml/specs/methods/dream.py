@@ -5,11 +5,11 @@ the same here. The source does not state step size and limit. `ml/generation/REA
 measurements by which the other defaults were chosen.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from melgraph.ml.specs.base import TomlTable
+from melgraph.ml.specs.base import TomlTable, later_key
 from melgraph.ml.specs.methods.base import GuidedRecipe
 
 
@@ -65,6 +65,43 @@ class DreamConfig(TomlTable):
     max_delta_db: float = Field(
         default=6.0, gt=0.0, description="Largest change of a bin, up or down, dB."
     )
+    class_label: str | None = later_key(
+        None, since="0.2", description="The class to raise, by its label instead of its number."
+    )
+    step_size_rad: float = later_key(
+        0.005,
+        since="0.2",
+        gt=0.0,
+        description="Phase only: mean absolute turn by one step, radians a frame.",
+    )
+    max_turn_rad: float = later_key(
+        0.5,
+        since="0.2",
+        gt=0.0,
+        le=3.1,
+        description="Phase only: largest turn, radians a frame.",
+    )
+    step_share: float = later_key(
+        0.02,
+        since="0.2",
+        gt=0.0,
+        le=1.0,
+        description="Waveforms only: size of one step beside the signal, a share of its RMS.",
+    )
+    below_signal_db: float = later_key(
+        9.0,
+        since="0.2",
+        ge=0.0,
+        le=60.0,
+        description="Waveforms only: how far the edit stays below the signal, in each part of its "
+        "spectrogram, dB.",
+    )
+
+    @model_validator(mode="after")
+    def _class_is_named_once(self) -> Self:
+        if self.class_index is not None and self.class_label is not None:
+            raise ValueError("class_index and class_label: name the class in one of the two")
+        return self
 
 
 class DeepDreamRecipe(GuidedRecipe):

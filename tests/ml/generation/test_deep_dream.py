@@ -6,7 +6,8 @@ from torch import nn
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.generation.deep_dream import dream, objective_value
-from melgraph.ml.generation.objectives import Dreamer
+from melgraph.ml.generation.objectives import Dreamer, class_number
+from melgraph.ml.models import build
 from melgraph.ml.models.base import Classifier, InputShape
 from melgraph.ml.specs.methods.dream import DreamConfig
 
@@ -251,6 +252,101 @@ def test_an_octave_looks_to_the_network_like_the_music_it_was_shrunk_from(model)
         dreamer.logits(torch.from_numpy(log_mel.T.copy())[None, None])
     assert [tuple(x.shape[2:]) for x in inputs] == [(64, 120), (33, 61)]
     assert all(float(x.abs().max()) < 0.1 for x in inputs)  # standard deviations off the mean
+
+
+OCTAVES = DreamConfig(octaves=3, steps=1, step_size_db=0.5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet"])
+@pytest.mark.parametrize("image_size", [(), (48, 40)])
+def test_a_network_that_scales_its_input_sees_another_picture_in_each_octave(name, image_size):
+    """Octaves are scaled by the ratio of training, never to the one size of training."""
+    model = build(name, InputShape(1, 96, 80), n_classes=2, image_size=image_size)
+    first = model.body.conv1 if name == "resnet18" else model.body.conv_stem
+    sizes: list[tuple[int, ...]] = []
+    first.register_forward_pre_hook(lambda _m, inputs: sizes.append(tuple(inputs[0].shape[2:])))
+    dreamer, shrunk = Dreamer(model), (1 / 1, 1 / 1.4, 1 / 1.4**2)
+    for share in shrunk:
+        dreamer.logits(torch.zeros(1, 1, round(96 * share), round(160 * share)))
+    ratio = 1.0 if not image_size else 0.5
+    assert sizes == [
+        (round(round(96 * share) * ratio), round(round(160 * share) * ratio)) for share in shrunk
+    ]
+    with torch.inference_mode():  # the network itself still scales to its size
+        model.eval()(torch.zeros(1, 1, 96, 160))
+    assert sizes[-1] == (image_size or (96, 160))
+
+
+def test_the_octaves_of_a_resnet_are_those_of_the_source():
+    """512, 366, 261, ... for an image of 512; here a quarter of it."""
+    model = build("resnet18", InputShape(1, 128, 128), n_classes=2)
+    config = DreamConfig(octaves=4, steps=1)
+    octaves = dream(model, spectrogram(128, 128), layer="conv13", config=config, seed=0).octaves
+    assert [(o.mels, o.frames) for o in octaves] == [(47, 47), (65, 65), (91, 91), (128, 128)]
+
+
+def test_a_vision_transformer_is_refused():
+    model = build("vit", InputShape(1, 64, 64), n_classes=2, image_size=[32, 32])
+    config = DreamConfig(objective="class", class_index=0)
+    with pytest.raises(UserError, match="images of 32 x 32 pixels only"):
+        dream(model, spectrogram(64), config=config, seed=0)
+
+
+@pytest.mark.parametrize("name", ["mfcc_cnn", "conv_lstm"])
+def test_a_dense_layer_over_bins_does_not_prevent_octaves(name):
+    model = build(name, InputShape(1, 64, 65), n_classes=2)
+    layer = next(iter(model.layers()))
+    octaves = dream(model, spectrogram(120), layer=layer, config=OCTAVES, seed=0).octaves
+    assert [o.mels for o in octaves] == [33, 46, 64]
+
+
+@pytest.mark.parametrize("objective", ["layer", "class"])
+def test_the_ends_of_an_excerpt_are_edited_as_if_the_sound_went_on(objective):
+    """Of noise that becomes louder: rolled around, its ends would meet in a step."""
+    model, frames, more = TwoConvolutions(), 160, 60
+    config = DreamConfig(objective=objective, class_index=1 if objective == "class" else None)
+    layer = None if objective == "class" else "conv2"
+    edits, edits_of_longer = [], []
+    for seed in range(3):
+        loudness = np.linspace(-15, 15, frames + 2 * more)[:, None].astype(np.float32)
+        longer = spectrogram(frames + 2 * more, seed=seed) + loudness
+        excerpt = longer[more:-more]
+        edits.append(dream(model, excerpt, layer=layer, config=config, seed=0).delta_db)
+        long_edit = dream(model, longer, layer=layer, config=config, seed=0).delta_db
+        edits_of_longer.append(long_edit[more:-more])
+    few = frames // 20
+    for ends in (slice(-few, None), slice(None, few)):
+        size, of_longer = (
+            float(np.abs(np.stack(e)[:, ends]).mean()) for e in (edits, edits_of_longer)
+        )
+        level, of_longer_level = (
+            float(np.stack(e)[:, ends].mean()) for e in (edits, edits_of_longer)
+        )
+        assert size == pytest.approx(of_longer, rel=0.35)
+        assert level == pytest.approx(of_longer_level, abs=0.7)
+
+
+@pytest.mark.parametrize("frames", [200, 90])
+def test_the_ends_of_stationary_noise_are_edited_like_its_middle(frames):
+    edits = [
+        dream(
+            TwoConvolutions(), spectrogram(frames, seed=seed), layer="conv2",
+            config=DreamConfig(), seed=seed,
+        ).delta_db
+        for seed in range(4)
+    ]  # fmt: skip
+    sizes = np.abs(np.stack(edits)).mean(axis=(0, 2))
+    middle, few = sizes[frames // 4 : -frames // 4].mean(), frames // 20
+    assert sizes[-few:].mean() == pytest.approx(middle, rel=0.25)
+    assert sizes[:few].mean() == pytest.approx(middle, rel=0.25)
+
+
+def test_the_label_of_a_class_is_its_number():
+    assert class_number("rock", ["pop", "rock"]) == 1
+    with pytest.raises(UserError, match=r"no class 'jazz'[\s\S]*pop, rock"):
+        class_number("jazz", ["pop", "rock"])
+    with pytest.raises(ValidationError, match="name the class in one of the two"):
+        DreamConfig(objective="class", class_index=1, class_label="rock")
 
 
 def test_a_misspelt_or_impossible_setting_is_refused():
