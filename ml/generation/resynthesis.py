@@ -129,11 +129,14 @@ def apply_rows_delta(
     frequencies: np.ndarray,
     rows_per_second: float,
     max_gain_db: float,
+    turns: np.ndarray | None = None,
 ) -> Resynthesis:
     """Applies the edit of an image of an STFT to the sound that it was computed from.
 
     As `apply_mel_delta`, but the delta is interpolated linearly in time and in frequency. It is
-    constant beyond the outermost centres of pixels.
+    constant beyond the outermost centres of pixels. Turns of the phase add up over time, because an
+    image of the phase shows differences between frames; a turn is the same change of frequency at
+    each sample rate, so that it is scaled to the hop of the file's STFT.
 
     Args:
         samples: float32 `[sample, channel]` at the file's own rate.
@@ -143,11 +146,15 @@ def apply_rows_delta(
         frequencies: of the centre of each row, Hz, ascending.
         rows_per_second: columns per second; the first one begins with the sound.
         max_gain_db: deltas are clipped to +- this, dB.
+        turns: float32 `[column, row]`, edited minus original phase difference between two frames of
+            the transform, radians; None if the phase stays.
 
     Raises:
         UserError: shapes, values or durations do not fit together.
     """
     _check(samples, sample_rate, delta_db, len(frequencies), max_gain_db)
+    if turns is not None:
+        _check(samples, sample_rate, turns, len(frequencies), max_gain_db)
     expected = len(samples) / sample_rate * rows_per_second
     spare = 2 + transform.n_fft / transform.sample_rate * rows_per_second
     _check_length(delta_db, expected, spare, samples, sample_rate)
@@ -156,11 +163,19 @@ def apply_rows_delta(
     places = np.interp(bins, frequencies, np.arange(len(frequencies)))
 
     def gains_db(delta: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-        at_frames = _rows_at(delta, seconds * rows_per_second - 0.5)  # the centre of a column
+        # centres of columns; a frame is as wide as a hop, and the first one begins the first column
+        columns = (seconds + transform.hop / transform.sample_rate / 2) * rows_per_second - 0.5
+        at_frames = _rows_at(delta, columns)
         return _rows_at(at_frames.T, places).T
 
+    turned = None
+    if turns is not None:
+        seconds = np.arange(len(samples) // hop + 1) * (hop / sample_rate)
+        hops = hop / sample_rate * transform.sample_rate / transform.hop  # of the transform
+        turned = np.cumsum(hops * gains_db(turns, seconds), axis=0, dtype=np.float64)
+        turned[:, [0, -1]] = 0.0  # the lowest and the highest bin are real
     return _apply_gains(samples, delta_db, gains_db, n_fft=n_fft, hop=hop, limit_db=max_gain_db,
-                        sample_rate=sample_rate)  # fmt: skip
+                        sample_rate=sample_rate, turned=turned)  # fmt: skip
 
 
 def _apply_gains(
@@ -172,8 +187,9 @@ def _apply_gains(
     hop: int,
     limit_db: float,
     sample_rate: int,
+    turned: np.ndarray | None = None,
 ) -> Resynthesis:
-    """The sound with its amplitudes multiplied by 10^(gain / 20).
+    """The sound with its amplitudes multiplied by 10^(gain / 20), and its phase turned.
 
     Args:
         samples: float32 `[sample, channel]`.
@@ -183,6 +199,7 @@ def _apply_gains(
         hop: of the file's STFT, samples.
         limit_db: largest gain, dB.
         sample_rate: Hz.
+        turned: `[frame, bin]`, the edit of the phase, radians, not wrapped; None for no edit.
     """
     delta = np.clip(delta_db, -limit_db, limit_db).astype(np.float32)
     length = len(samples)
@@ -194,14 +211,28 @@ def _apply_gains(
         for start in range(0, spectrum.shape[1], _BLOCK):
             frames = np.arange(start, min(start + _BLOCK, spectrum.shape[1]))
             gain_db = gains_db(delta, frames * (hop / sample_rate))  # [frame, bin]
-            spectrum[:, start : start + _BLOCK] *= torch.from_numpy(10.0 ** (gain_db.T / 20.0))
+            factors = 10.0 ** (gain_db.T / 20.0)
+            if turned is not None:
+                factors = factors * np.exp(1j * turned[frames].T).astype(np.complex64)
+            spectrum[:, start : start + _BLOCK] *= torch.from_numpy(factors)
         edited[:, channel] = istft(spectrum, n_fft=n_fft, hop=hop, length=length)
     peak = float(np.abs(edited).max())
     gain = min(1.0, 1.0 / peak) if peak > 0.0 else 1.0
     fitted = np.clip(
         edited * np.float32(gain), -1.0, 1.0
     )  # the clip removes rounding errors above 1
-    return Resynthesis(samples=fitted, gain=gain, identity_snr_db=snr_db(samples, identity))
+    return Resynthesis(
+        samples=fitted,
+        gain=gain,
+        identity_snr_db=snr_db(samples, identity),
+        phase_rms_rad=None if turned is None else _rms_of_angles(turned),
+    )
+
+
+def _rms_of_angles(angles: np.ndarray) -> float:
+    """Root mean square of angles in radians, each wrapped to +- pi."""
+    wrapped = np.mod(angles + np.pi, 2 * np.pi) - np.pi
+    return float(np.sqrt(np.mean(np.square(wrapped))))
 
 
 def _rows_at(delta: np.ndarray, at: np.ndarray) -> np.ndarray:
