@@ -28,23 +28,16 @@ class Dreamer:
     mode; the model itself does not change.
 
     Args:
-        model: any classifier with layers, or any classifier if a class is raised.
+        model: any classifier.
 
     Raises:
-        UserError: the classifier has no layers, or accepts pictures of one size only.
+        UserError: the classifier accepts pictures of one size only.
     """
 
     def __init__(self, model: Classifier) -> None:
         self.name = type(model).__name__
         self._network = copy.deepcopy(model).eval().requires_grad_(False)
         self._network.keep_scale()
-        if not model.layers():
-            raise UserError(
-                f"{self.name} on {model.shape} cannot make a deep dream: it has no layers to name",
-                where="the experiment of the recipe",
-                remedy="name an experiment with convolutions, small-cnn or "
-                "sources-resnet18-amplitude for example",
-            )
         self.n_rows, self._mean, self._std = model.shape.bins, model.mean, model.std
 
     @property
@@ -67,6 +60,13 @@ class Dreamer:
             UserError: the model has no such layer; the message lists its layers.
         """
         layers = self._network.layers()
+        if not layers:
+            raise UserError(
+                f"{self.name} has no layers to name, so that only its classes can be raised",
+                where="dream, layer",
+                remedy="name an experiment with convolutions, small-cnn for example, or set "
+                'dream.objective = "class"',
+            )
         if layer not in layers:
             raise UserError(
                 f"no layer {layer!r} in the model {self.name}",

@@ -18,12 +18,23 @@ import torch
 from melgraph.ml.audio import resample, to_mono
 from melgraph.ml.errors import UserError
 from melgraph.ml.generation.resynthesis import Resynthesis, apply_mel_delta, apply_rows_delta
+from melgraph.ml.generation.waveform_dream import WaveformView
 from melgraph.ml.inference.model_input import crop_frames
 from melgraph.ml.models.base import Classifier
 from melgraph.ml.representations.images import ImageMapping, ImageTrack
-from melgraph.ml.representations.registry import MEL, STFT, from_attributes
+from melgraph.ml.representations.registry import (
+    MEL,
+    STFT,
+    WAVEFORMS,
+    WAVEFORMS_32K,
+    from_attributes,
+)
 from melgraph.ml.specs.model_input import AMPLITUDE, IMAGES_OF, PHASE, InputSpec
 from melgraph.ml.spectral import MelTransform, StftTransform, amplitude_and_phase, log_mel, stft
+
+
+UNITS = {AMPLITUDE: "change, dB", PHASE: "turn, rad"}
+"""The unit of an edit of each channel, for people."""
 
 
 class View(ABC):
@@ -221,6 +232,18 @@ class ImageView(View):
             low += [first] * IMAGES_OF[name]
             size += [span] * IMAGES_OF[name]
         return np.array(low, np.float32), np.array(size, np.float32)
+
+
+def waveform_view_of(described: Mapping[str, Any]) -> WaveformView | None:
+    """The view of a network on the waveform; None for other networks.
+
+    Args:
+        described: `input` in the meta of its checkpoint.
+    """
+    how = InputSpec.of_description(described)
+    if how.representation not in (WAVEFORMS, WAVEFORMS_32K):
+        return None
+    return WaveformView(from_attributes(how.representation, described["transform"]).sample_rate)
 
 
 def view_of(described: Mapping[str, Any], *, where: str, with_phase: bool = False) -> View:
