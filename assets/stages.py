@@ -246,7 +246,7 @@ RECOMMENDATIONS = Stage(
 )
 DREAMS = Stage(
     "dreams",
-    2,
+    3,
     "generation.dreams",
     "dreams",
     files=("*.flac", "*.png", "report.json"),

@@ -1,10 +1,12 @@
 """`dreams`: excerpts changed so that a layer of a trained network responds more, as sound."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.generation.presentation import Presentation, shared_figures
@@ -13,6 +15,7 @@ from melgraph.assets.generation.sounds import (
     Sounds,
     edit_sound,
     plan_sounds,
+    report_edit,
     view_of,
     write_sounds,
 )
@@ -22,11 +25,22 @@ from melgraph.assets.models.trained_model import TrainedModel
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata, Stage
 from melgraph.assets.stages import DREAMS
-from melgraph.assets.ui import markdown_table, picture
+from melgraph.assets.ui import markdown_table, picture, progress_bar
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 
+if TYPE_CHECKING:
+    from melgraph.ml.generation.deep_dream import Dream
+    from melgraph.ml.generation.waveform_dream import WaveformDream, WaveformView
+    from melgraph.ml.specs.methods.dream import DreamConfig
+
+logger = logging.getLogger(__name__)
 plan_dreams = partial(plan_sounds, DREAMS)
-_TITLES = ("original", "what the network adds (dB)", "dreamt, computed from the new sound")
+_ORIGINAL, _DREAMT = "original", "dreamt, computed from the new sound"
+_EDITS = {
+    "amplitude": "what the network adds (dB)",
+    "phase": "by how much the network turns the phase in each frame (radians)",
+}
+_SILENT = 1e-5  # peak of a silent excerpt, of full scale
 
 
 class Dreams(Sounds):
@@ -46,28 +60,132 @@ def _dream(
     model: Any, meta: Mapping[str, Any], work: Work, source: Source, guide: Source | None
 ) -> Generated:
     """One sound: the excerpt of a source, dreamt over by the network."""
-    from melgraph.ml.generation.deep_dream import dream
+    from melgraph.ml.generation.objectives import class_number
+    from melgraph.ml.generation.views import waveform_view_of
     from melgraph.ml.specs.methods.dream import DreamConfig
 
     config = DreamConfig.model_validate(work.spec.config["dream"])
-    layer, seed = work.spec.config["layer"], work.spec.seed or 0
-    view = view_of(meta)
-    picture = source.picture(view)
+    if config.class_label is not None:
+        number = class_number(config.class_label, meta["classes"])
+        config = config.model_copy(update={"class_index": number})
+    more: dict[str, str] = {}
+    if float(np.abs(source.samples).max(initial=0.0)) < _SILENT:
+        more["note"] = "the excerpt is silent, so that there is nothing to change"
+        logger.warning("%s: %s", source.track["path"], more["note"])
+        config = config.model_copy(update={"steps": 0})
+    settings: dict[str, Any] = {
+        "layer": work.spec.config["layer"],
+        "config": config,
+        "seed": work.spec.seed or 0,
+    }
+    view = waveform_view_of(meta["input"])
+    with progress_bar(0, "steps", source.track["path"]) as bar:
+
+        def progress(finished: int, steps: int) -> None:
+            bar.total = steps
+            bar.update(finished - bar.n)
+
+        settings["progress"] = progress
+        if view is None:
+            generated = _dream_picture(model, meta, source, guide, settings)
+        else:
+            generated = _dream_waveform(view, model, meta, source, guide, settings)
+    if (target := _target(config, meta, guide)) is not None:
+        more["target"] = target
+    return replace(generated, facts={**generated.facts, **more})
+
+
+def _dream_picture(
+    model: Any,
+    meta: Mapping[str, Any],
+    source: Source,
+    guide: Source | None,
+    settings: Mapping[str, Any],
+) -> Generated:
+    """A dream of a network that sees a spectrogram, or images of it."""
+    from melgraph.ml.generation.deep_dream import dream
+
+    view = view_of(meta, with_phase=True)
     guide_picture = None if guide is None else guide.picture(view)
     dreamt = dream(
-        view.network(model), picture, layer=layer, guide=guide_picture, config=config, seed=seed
+        view.network(model),
+        source.picture(view),
+        guide=guide_picture,
+        channels=view.channels,
+        **settings,
     )
-    generated = edit_sound(
-        model, meta, source, dreamt.delta_db, limit_db=config.max_delta_db, titles=_TITLES
-    )
-    activations = {"activation_before": dreamt.before, "activation_after": dreamt.after}
-    return replace(generated, facts={**generated.facts, **activations})
+    titles = (_ORIGINAL, *(_EDITS[channel] for channel in view.channels), _DREAMT)
+    limit_db = settings["config"].max_delta_db
+    generated = edit_sound(model, meta, source, dreamt.edit, limit_db=limit_db, titles=titles)
+    sizes = [[octave.mels, octave.frames] for octave in dreamt.octaves]
+    facts = {**generated.facts, **_activations(dreamt), "octaves": sizes}
+    if "phase" in view.channels:
+        turns = dreamt.edit[:, :, view.channels.index("phase")]
+        facts["phase_turn_rms_rad"] = round(float(np.sqrt(np.mean(np.square(turns)))), 4)
+    return replace(generated, facts=facts)
+
+
+def _dream_waveform(
+    view: "WaveformView",
+    model: Any,
+    meta: Mapping[str, Any],
+    source: Source,
+    guide: Source | None,
+    settings: Mapping[str, Any],
+) -> Generated:
+    """A dream of a network that takes the samples."""
+    from melgraph.ml import plots
+    from melgraph.ml.generation.views import MelView
+    from melgraph.ml.generation.waveform_dream import dream_waveform
+    from melgraph.ml.representations.waveforms import quantise
+    from melgraph.ml.spectral import MelTransform
+
+    rate, shown = source.sample_rate, MelView(MelTransform())
+    waveform = view.waveform(source.samples, rate)
+    song = None if guide is None else view.waveform(guide.samples, guide.sample_rate)
+    dreamt = dream_waveform(model, waveform, view.sample_rate, guide=song, **settings)
+    edited = view.apply(source.samples, rate, dreamt.edit)
+    before, after = (shown.picture(samples, rate) for samples in (source.samples, edited.samples))
+    titles = (_ORIGINAL, "change of the spectrogram (dB)", _DREAMT)
+    png = plots.spectrogram_triptych(before, after - before, after, shown, titles=titles)
+    heard = view.waveform(edited.samples, rate)
+    inputs = (quantise(waveform)[0], quantise(heard)[0])
+    generated = report_edit(model, meta, source, edited, inputs, png)
+    rates = [octave.sample_rate for octave in dreamt.octaves]
+    return replace(generated, facts={**generated.facts, **_activations(dreamt), "octaves": rates})
+
+
+def _activations(dreamt: "Dream | WaveformDream") -> dict[str, float]:
+    """The objective before and after, as a sound's facts name it."""
+    return {"activation_before": dreamt.before, "activation_after": dreamt.after}
+
+
+def _target(config: "DreamConfig", meta: Mapping[str, Any], guide: Source | None) -> str | None:
+    """The label that a dream moves a song towards; None if it raises a layer."""
+    if config.objective == "class" and config.class_index is not None:
+        classes: list[str] = meta["classes"]
+        return classes[config.class_index] if config.class_index < len(classes) else None
+    return None if guide is None else guide.label
 
 
 def figures(sound: Mapping[str, Any]) -> dict[str, str]:
     """The figures of a dream, as the page of sounds shows them."""
-    response = sound["activation_after"] / sound["activation_before"]
-    return {"layer response": f"{response:.2f} times as strong", **shared_figures(sound)}
+    figures = {"layer response": _response(sound), **shared_figures(sound)}
+    if "target" in sound:
+        figures["moved towards"] = str(sound["target"])
+    if "note" in sound:
+        figures["note"] = str(sound["note"])
+    if "phase_edit_rms_rad" in sound:
+        figures["change of the phase"] = f"{sound['phase_edit_rms_rad']:.2f} rad RMS"
+    return figures
+
+
+def _response(sound: Mapping[str, Any]) -> str:
+    """How much the objective rose, for people: a factor, or the change of what may be below 0."""
+    before, after = sound["activation_before"], sound["activation_after"]
+    if sound.get("target") is not None or before <= 0.0:
+        return f"{after - before:+.2f}"
+    return f"{after / before:.2f} times as strong"
 
 
 PRESENTATION = Presentation(
@@ -87,8 +205,9 @@ def dreams(context: AssetExecutionContext, home: HomeResource) -> MaterializeRes
     """Deep dreams (Mordvintsev et al. 2015): excerpts edited to activate a trained network more.
 
     Each partition is a recipe. By default the excerpts are of held-out tracks. The edit of the
-    log-mel spectrogram, or of the image of the STFT's amplitude, is applied to the full-resolution
-    amplitude, with the original phase, sample rate and channels. The folder has FLAC files before
+    log-mel spectrogram, or of the images of the STFT, is applied to the full-resolution amplitude
+    and phase, at the original sample rate and in each channel; what is not edited stays. A network
+    on the waveform edits the samples. The folder has FLAC files before
     and after (their file metadata names the record), a PNG file with both spectrograms, and
     `report.json` with the predictions of the same network before and after.
     """
@@ -102,7 +221,7 @@ def sound_rows(facts: Mapping[str, Any]) -> list[dict[str, object]]:
             "track": sound["path"],
             "predicted before": Sounds.predictions(sound)[0],
             "predicted after": Sounds.predictions(sound)[1],
-            "layer response": f"x {sound['activation_after'] / sound['activation_before']:.2f}",
+            "layer response": _response(sound),
             "SNR to the original (dB)": sound["snr_to_original_db"],
             "SNR without an edit (dB)": sound["identity_snr_db"],
         }

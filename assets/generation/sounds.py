@@ -4,7 +4,7 @@ A generator is a function from a `Source`, and a guide if it needs one, to a `Ge
 `write_sounds` does everything else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +28,7 @@ from melgraph.storage.files import write_json
 from melgraph.storage.records import Reference, Spec
 
 if TYPE_CHECKING:
+    from melgraph.ml.generation.resynthesis import Resynthesis
     from melgraph.ml.generation.views import View
 
 REPORT = "report.json"
@@ -139,64 +140,90 @@ def edit_sound(
     edit_db: np.ndarray,
     *,
     limit_db: float,
-    titles: tuple[str, str, str],
+    titles: Sequence[str],
 ) -> Generated:
     """The excerpt with an edit of what the network sees, and what it predicts for both.
 
-    The edit is applied to the full-resolution amplitude; phase, sample rate and channels stay.
+    The edit is applied to the full-resolution amplitude and phase; sample rate and channels stay.
 
     Args:
         model: the network whose predictions are reported.
         meta: the description in its checkpoint.
         source: the excerpt.
-        edit_db: `[frame, row]`, in dB, of the picture of the excerpt.
+        edit_db: `[frame, row]`, in dB, of the picture of the excerpt; with a plane for each of the
+            view's channels if it shows the phase.
         limit_db: the edit is clipped to this many dB, up and down.
-        titles: of the picture's parts: the original, the edit, and the new sound.
+        titles: of the picture's parts: the original, each plane of the edit, and the new sound.
     """
     from melgraph.ml import plots
+    from melgraph.ml.generation.views import UNITS
+
+    view, rate = view_of(meta, with_phase=True), source.sample_rate
+    edited = view.apply(source.samples, rate, edit_db, limit_db=limit_db)
+    before, after = (view.levels(samples, rate) for samples in (source.samples, edited.samples))
+    units = [UNITS[channel] for channel in view.channels]
+    png = plots.spectrogram_triptych(before, edit_db, after, view, titles=titles, units=units)
+    inputs = (source.picture(view), view.picture(edited.samples, rate))
+    return report_edit(view.network(model), meta, source, edited, inputs, png)
+
+
+def report_edit(
+    network: Any,
+    meta: Mapping[str, Any],
+    source: Source,
+    edited: "Resynthesis",
+    inputs: tuple[np.ndarray, np.ndarray],
+    picture: bytes,
+) -> Generated:
+    """An edited excerpt, with what a network predicts before and after, and the figures of it.
+
+    Args:
+        network: as a function of its inputs.
+        meta: the description in its checkpoint.
+        source: the excerpt.
+        edited: the new sound.
+        inputs: what the network is given of the original and of the new sound.
+        picture: PNG with the spectrograms.
+    """
     from melgraph.ml.generation.resynthesis import snr_db
 
-    view = view_of(meta)
-    network = view.network(model)
-    edited = view.apply(source.samples, source.sample_rate, edit_db, limit_db=limit_db)
-    before = source.picture(view)
-    after = view.picture(edited.samples, source.sample_rate)
-    return Generated(
-        edited.samples,
-        plots.spectrogram_triptych(before, edit_db, after, view, titles=titles),
-        {
-            "heard_before": _predict(network, meta, before),
-            "heard_after": _predict(network, meta, after),
-            "identity_snr_db": finite(edited.identity_snr_db),
-            "snr_to_original_db": finite(
-                snr_db(source.samples, edited.samples / np.float32(edited.gain))
-            ),
-            "gain": float(edited.gain),
-        },
-    )
+    facts = {
+        "heard_before": _predict(network, meta, inputs[0]),
+        "heard_after": _predict(network, meta, inputs[1]),
+        "identity_snr_db": finite(edited.identity_snr_db),
+        "snr_to_original_db": finite(
+            snr_db(source.samples, edited.samples / np.float32(edited.gain))
+        ),
+        "gain": float(edited.gain),
+    }
+    if edited.phase_rms_rad is not None:
+        facts["phase_edit_rms_rad"] = round(edited.phase_rms_rad, 4)
+    return Generated(edited.samples, picture, facts)
 
 
-def view_of(meta: Mapping[str, Any]) -> "View":
+def view_of(meta: Mapping[str, Any], *, with_phase: bool = False) -> "View":
     """How a network sees sound: as log-mel spectrograms, or as images of the amplitude.
 
     Args:
         meta: the description in the checkpoint of the network.
+        with_phase: whether the generator can edit images of the phase, too.
 
     Raises:
         UserError: the network was trained on another representation.
     """
     from melgraph.ml.generation import views
 
-    return views.view_of(meta["input"], where=f"experiment {meta['experiment']}")
+    where = f"experiment {meta['experiment']}"
+    return views.view_of(meta["input"], where=where, with_phase=with_phase)
 
 
 def _predict(model: Any, meta: Mapping[str, Any], spectrogram: np.ndarray) -> dict[str, Any]:
     """The class that a network predicts, with its probability.
 
     Args:
-        model: the network, as a function of what it sees in dB.
+        model: the network, as a function of its inputs.
         meta: the description in its checkpoint.
-        spectrogram: `[frame, row]`, dB: what it sees.
+        spectrogram: `[frame, row]`, `[frame, row, channel]` or `[sample]`: its input.
     """
     from melgraph.ml.inference.tracks import predict_tracks
 

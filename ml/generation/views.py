@@ -32,7 +32,6 @@ from melgraph.ml.representations.registry import (
 from melgraph.ml.specs.model_input import AMPLITUDE, IMAGES_OF, PHASE, InputSpec
 from melgraph.ml.spectral import MelTransform, StftTransform, amplitude_and_phase, log_mel, stft
 
-
 UNITS = {AMPLITUDE: "change, dB", PHASE: "turn, rad"}
 """The unit of an edit of each channel, for people."""
 

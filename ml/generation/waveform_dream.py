@@ -31,8 +31,8 @@ from melgraph.ml.generation.objectives import (
 from melgraph.ml.generation.planes import blur, extend
 from melgraph.ml.generation.resynthesis import Resynthesis
 from melgraph.ml.models.base import Classifier
-from melgraph.ml.spectral import istft, stft
 from melgraph.ml.specs.methods.dream import DreamConfig
+from melgraph.ml.spectral import istft, stft
 
 N_FFT, HOP = 1024, 256  # samples, of the spectrograms that weight and limit an edit
 _FULL_SCALE = 32768.0  # of the samples that networks take, as `waveforms` are stored

@@ -36,27 +36,32 @@ def spectrogram_triptych(
     after: np.ndarray,
     transform: "MelTransform | View",
     titles: Sequence[str] = ("before", "edit", "after"),
+    units: Sequence[str] = ("change, dB",),
 ) -> bytes:
     """Spectrograms before and after an edit on one colour scale, and between them the edit.
 
     Args:
         before: float `[frame, row]`, dB.
-        delta: float `[frame, row]`, dB; 0 dB is white.
+        delta: float `[frame, row]`, or `[frame, row, plane]` if it has several planes; 0 is white.
         after: float `[frame, row]`, dB.
         transform: of the spectrograms, or the view that they are pictures of.
-        titles: of the three panels.
+        titles: of the panels: before, each plane of the edit, after.
+        units: of each plane of the edit.
     """
-    figure = new_figure(height=6.3)
-    limit = max(float(np.abs(delta).max()), 1e-3)
+    planes = delta[:, :, None] if delta.ndim == 2 else delta
+    panels = [before, *(planes[:, :, number] for number in range(len(units))), after]
+    figure = new_figure(height=2.1 * len(panels))
     scale = _sound_range(np.concatenate([before, after]))
-    for row, (values, title) in enumerate(zip((before, delta, after), titles, strict=True)):
-        ax = add_axes(figure, title=title, place=(3, 1, row + 1))
-        if row == 1:
+    for row, (values, title) in enumerate(zip(panels, titles, strict=True)):
+        ax = add_axes(figure, title=title, place=(len(panels), 1, row + 1))
+        if 0 < row <= len(units):
+            limit = max(float(np.abs(values).max()), 1e-3)
             norm = TwoSlopeNorm(0.0, -limit, limit)
             image = _spectrogram(ax, values, transform, cmap=_DELTA_MAP, norm=norm)
+            colour_bar(figure, image, ax, units[row - 1])
         else:
             image = _spectrogram(ax, values, transform, **scale)
-        colour_bar(figure, image, ax, "change, dB" if row == 1 else "dB")
+            colour_bar(figure, image, ax, "dB")
     ax.set_xlabel("seconds")
     return png(figure)
 

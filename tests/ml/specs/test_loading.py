@@ -43,7 +43,7 @@ SHAPES = {  # of 3 s
     "mel_spectrograms": models.InputShape(1, 128, 129),
     "mfcc": models.InputShape(1, 20, 129),
     "stft_spectrograms": models.InputShape(1, 1025, 258),
-    "waveforms": models.InputShape(1, 1, 48000),
+    "waveforms": models.InputShape(1, 1, 59049),
     "waveforms_32k": models.InputShape(1, 1, 96000),
     "audio_features": models.InputShape(1, 57, 1),
     "vectors": models.InputShape(1, 584, 1),
