@@ -26,6 +26,7 @@ from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata, Stage
 from melgraph.assets.stages import DREAMS
 from melgraph.assets.ui import markdown_table, picture, progress_bar
+from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _EDITS = {
     "phase": "by how much the network turns the phase in each frame (radians)",
 }
 _SILENT = 1e-5  # peak of a silent excerpt, of full scale
+_LEAST_S = 0.1  # of an excerpt: twice as long as the longest window
 
 
 class Dreams(Sounds):
@@ -65,6 +67,13 @@ def _dream(
     from melgraph.ml.specs.methods.dream import DreamConfig
 
     config = DreamConfig.model_validate(work.spec.config["dream"])
+    if source.seconds < _LEAST_S:
+        raise UserError(
+            f"the excerpt has {len(source.samples)} samples ({1000 * source.seconds:.1f} ms), "
+            "which is shorter than a frame of its spectrogram",
+            where=str(source.track["path"]),
+            remedy=f"give at least {_LEAST_S} s",
+        )
     if config.class_label is not None:
         number = class_number(config.class_label, meta["classes"])
         config = config.model_copy(update={"class_index": number})

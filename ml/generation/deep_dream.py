@@ -247,7 +247,7 @@ def _initial_value(
         ) from refusal
     if not np.isfinite(value):
         raise _no_gradient_error(f"the objective is {value}", layer, config)
-    if config.objective == "layer" and value == 0.0:
+    if config.objective == "layer" and value == 0.0 and config.steps > 0:
         raise _no_gradient_error(
             "the layer is dead: its activation is zero everywhere", layer, config
         )

@@ -1,51 +1,144 @@
 """What every generation method must do. A new method joins by one entry in METHODS.
 
 An entry is a function from a model, a log-mel spectrogram `[frame, mel]` in dB and a seed to the
-edit `[frame, mel]` in dB. Its key starts with the name of the method in the recipes.
+edit `[frame, mel]` in dB; or a `Case`, if the method takes something else, images or samples for
+example. Its key starts with the name of the method in the recipes.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
 import torch
 
 from melgraph.ml.generation.deep_dream import dream
+from melgraph.ml.generation.waveform_dream import dream_waveform
 from melgraph.ml.models import build
 from melgraph.ml.models.base import Classifier, InputShape
 from melgraph.ml.specs.methods.dream import DreamConfig
+from melgraph.ml.specs.model_input import IMAGES_OF
 from melgraph.ml.specs.recipe import RecipeSpec, method_of
 
 Method = Callable[[Classifier, np.ndarray, int], np.ndarray]
 LIMIT_DB = 2.0
 N_MELS = 128
+SIZE = 32  # rows of an image
+RATE = 16000  # Hz, of a waveform
 
 
-def _deep_dream(model: Classifier, mel: np.ndarray, seed: int, *, objective: str) -> np.ndarray:
-    config = DreamConfig(
+def spectrogram(frames: int = 96, *, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).standard_normal((frames, N_MELS))
+    return (noise * 10 + np.linspace(0, -40, N_MELS)).astype(np.float32)
+
+
+def images(channels: tuple[str, ...], frames: int = 96, *, seed: int = 0) -> np.ndarray:
+    """A picture `[frame, row, channel]` of amplitude (dB) or phase (cosine, sine), or both."""
+    rng = np.random.default_rng(seed)
+    angles = rng.uniform(-np.pi, np.pi, (frames, SIZE))
+    shown = {
+        "amplitude": [rng.normal(-10, 10, (frames, SIZE))],
+        "phase": [0.7 * np.cos(angles), 0.7 * np.sin(angles)],
+    }
+    return np.stack([p for name in channels for p in shown[name]], axis=2).astype(np.float32)
+
+
+def waveform(frames: int = 96, *, seed: int = 0) -> np.ndarray:
+    """Samples, 200 for each frame."""
+    return np.random.default_rng(seed).normal(0, 0.1, 200 * frames).astype(np.float32)
+
+
+def network_on_mel() -> Classifier:
+    model = build("small_cnn", InputShape(1, N_MELS, 129), n_classes=4, seed=3)
+    model.set_normalisation(np.linspace(0, -40, N_MELS)[None], np.full((1, N_MELS), 10.0))
+    return model
+
+
+def network_on_images(channels: int) -> Classifier:
+    shape = InputShape(channels, SIZE, SIZE)
+    return build("resnet18", shape, n_classes=4, seed=3)
+
+
+def network_on_waveforms() -> Classifier:
+    model = build("waveform_cnn", InputShape(1, 1, 1600), n_classes=4, width=8, seed=3)
+    model.set_normalisation(np.zeros((1, 1)), np.full((1, 1), 3000.0))
+    return model
+
+
+class Case(NamedTuple):
+    """A method, what it is given, and how large the values of each plane of its edit may be."""
+
+    method: Method
+    network: Callable[[], Classifier] = network_on_mel
+    source: Callable[..., np.ndarray] = spectrogram
+    limits: tuple[float, ...] = (LIMIT_DB,)
+
+
+def _config(objective: str) -> DreamConfig:
+    return DreamConfig(
         objective=objective,
         class_index=1 if objective == "class" else None,
         octaves=2,
         steps=4,
         step_size_db=0.5,
         max_delta_db=LIMIT_DB,
+        step_size_rad=0.1,
     )
-    guide = spectrogram(70, seed=9) if objective == "guide" else None
-    return dream(model, mel, layer="conv3", guide=guide, config=config, seed=seed).delta_db
 
 
-METHODS: dict[str, Method] = {
+def _deep_dream(
+    model: Classifier,
+    mel: np.ndarray,
+    seed: int,
+    *,
+    objective: str,
+    guide: Callable[..., np.ndarray] = spectrogram,
+    **arguments: Any,
+) -> np.ndarray:
+    song = guide(70, seed=9) if objective == "guide" else None
+    config = _config(objective)
+    arguments = {"layer": "conv3", **arguments}
+    return dream(model, mel, guide=song, config=config, seed=seed, **arguments).edit
+
+
+def _waveform_dream(
+    model: Classifier, samples: np.ndarray, seed: int, *, objective: str
+) -> np.ndarray:
+    guide = waveform(70, seed=9) if objective == "guide" else None
+    return dream_waveform(
+        model, samples, RATE, layer="conv2", guide=guide, config=_config(objective), seed=seed
+    ).edit
+
+
+def _of_images(objective: str, *channels: str) -> Case:
+    source = partial(images, channels)
+    method = partial(
+        _deep_dream, objective=objective, guide=source, channels=channels, layer="conv5"
+    )
+    limits = {"amplitude": LIMIT_DB, "phase": DreamConfig().max_turn_rad}
+    network = partial(network_on_images, sum(IMAGES_OF[name] for name in channels))
+    return Case(method, network, source, tuple(limits[name] for name in channels))
+
+
+METHODS: dict[str, Method | Case] = {
     "deep_dream, layer": partial(_deep_dream, objective="layer"),
     "deep_dream, guide": partial(_deep_dream, objective="guide"),
     "deep_dream, class": partial(_deep_dream, objective="class"),
+    **{
+        f"deep_dream, {objective} of images of {' and '.join(channels)}": _of_images(
+            objective, *channels
+        )
+        for objective in ("layer", "guide", "class")
+        for channels in (("amplitude",), ("phase",), ("amplitude", "phase"))
+    },
+    **{
+        f"deep_dream, {objective} on the waveform": Case(
+            partial(_waveform_dream, objective=objective), network_on_waveforms, waveform, (1.0,)
+        )
+        for objective in ("layer", "guide", "class")
+    },
 }
-
-
-def spectrogram(frames: int = 96, *, seed: int = 0) -> np.ndarray:
-    noise = np.random.default_rng(seed).standard_normal((frames, N_MELS))
-    return (noise * 10 + np.linspace(0, -40, N_MELS)).astype(np.float32)
 
 
 def test_every_method_of_the_recipes_has_an_entry():
@@ -55,36 +148,44 @@ def test_every_method_of_the_recipes_has_an_entry():
 
 
 @pytest.fixture(params=METHODS)
-def method(request) -> Method:
-    return METHODS[request.param]
+def case(request) -> Case:
+    entry = METHODS[request.param]
+    return entry if isinstance(entry, Case) else Case(entry)
 
 
 @pytest.fixture
-def model() -> Classifier:
-    model = build("small_cnn", InputShape(1, N_MELS, 129), n_classes=4, seed=3)
-    model.set_normalisation(np.linspace(0, -40, N_MELS)[None], np.full((1, N_MELS), 10.0))
-    return model
+def method(case) -> Method:
+    return case.method
+
+
+@pytest.fixture
+def model(case) -> Classifier:
+    return case.network()
 
 
 @pytest.mark.parametrize("frames", [7, 96])
-def test_an_edit_of_the_same_shape_finite_bounded_and_not_empty(method, model, frames):
-    edit = method(model, spectrogram(frames), 0)
-    assert edit.shape == (frames, N_MELS)
+def test_an_edit_of_the_same_shape_finite_bounded_and_not_empty(case, model, frames):
+    source = case.source(frames)
+    edit = case.method(model, source, 0)
+    of_channels = (*source.shape[:2], len(case.limits))
+    assert edit.shape == (source.shape if source.ndim < 3 else of_channels)
     assert edit.dtype == np.float32
     assert np.isfinite(edit).all()
-    assert 0.0 < np.abs(edit).max() <= LIMIT_DB
+    for plane, limit in zip(np.atleast_3d(edit).T, case.limits, strict=True):
+        assert 0.0 < np.abs(plane).max() <= limit
 
 
-def test_the_same_bytes_again_and_the_input_is_left_alone(method, model):
-    mel = spectrogram()
-    before = mel.tobytes()
-    assert method(model, mel, 4).tobytes() == method(model, mel, 4).tobytes()
-    assert mel.tobytes() == before
+def test_the_same_bytes_again_and_the_input_is_left_alone(case, model):
+    source = case.source()
+    before = source.tobytes()
+    first, again = (case.method(model, source, 4) for _ in range(2))
+    assert first.tobytes() == again.tobytes()
+    assert source.tobytes() == before
 
 
-def test_no_global_state_is_used_or_changed(method, model):
+def test_no_global_state_is_used_or_changed(case, method, model):
     """Neither generator is read (other states, same bytes) nor moved; the threads stay."""
-    mel, threads, edits = spectrogram(), torch.get_num_threads(), []
+    mel, threads, edits = case.source(), torch.get_num_threads(), []
     before = torch.get_rng_state(), np.random.get_state()
     try:
         for seed in (1, 2):
@@ -103,7 +204,7 @@ def test_no_global_state_is_used_or_changed(method, model):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_model_is_left_untouched(method, model, training):
+def test_the_model_is_left_untouched(case, method, model, training):
     model.train(training)
     next(model.parameters()).requires_grad_(False)  # a mixed setting must stay mixed
 
@@ -117,5 +218,5 @@ def test_the_model_is_left_untouched(method, model, training):
 
     before = state()
     assert any("running_var" in name for name in before["values"])  # there are BN statistics
-    method(model, spectrogram(), 0)
+    method(model, case.source(), 0)
     assert state() == before
