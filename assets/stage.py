@@ -55,7 +55,8 @@ class Stage:
             specifications in use by default lead to. Dagster calls an artifact stale if any of them
             changes, so a stage that only other specifications read must not be here. The record of
             an artifact names its exact inputs.
-        job: the job that materializes it; None if it is made while another asset is materialized.
+        job: the job that materializes it; None if it is made while another asset is materialized,
+            or by `melgraph generate`.
         kinds: the kinds that Dagster's asset graph displays.
         gpu: whether the stage uses a GPU if the machine has one. Its op and its job then carry tags
             that ask a cluster for one.

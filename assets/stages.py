@@ -271,6 +271,25 @@ GENERATION_REPORT = Stage(
     kinds=("polars",),
     on_pages=True,
 )
+EXCERPTS = Stage(
+    "excerpts",
+    1,
+    "generation.excerpts",
+    "excerpt",
+    is_planned=False,
+    has_show=False,
+    files=("excerpt.flac",),
+)
+REQUESTED_SOUNDS = Stage(
+    "requested_sounds",
+    1,
+    "generation.requested_sounds",
+    "requested_sounds",
+    is_planned=False,
+    has_show=False,
+    files=("*.flac", "*.png", "report.json"),
+    on_pages=True,
+)
 _BEFORE_PAGES = (
     TRACKS,
     *BY_DEFAULT,
@@ -293,9 +312,11 @@ _BEFORE_PAGES = (
     RECOMMENDATIONS,
     *_GENERATORS,
     GENERATION_REPORT,
+    EXCERPTS,
+    REQUESTED_SOUNDS,
 )
 # Assets that a run makes only if the user asks for them. No other asset may seem to need them.
-ON_REQUEST = {stage.name for stage in (*ON_DEMAND, STUDY_REPORTS)}
+ON_REQUEST = {stage.name for stage in (*ON_DEMAND, STUDY_REPORTS, REQUESTED_SOUNDS)}
 SHOWN_STAGES = {stage.name: stage for stage in _BEFORE_PAGES if stage.on_pages}
 PAGES = Stage(
     "pages",

@@ -66,9 +66,9 @@ def materialization(person: Person, dagster: str) -> None:
 
 
 def dreams(person: Person, pages: str) -> None:
-    """Take a picture of the page of dreams while a sound plays."""
+    """Take a picture of the page of sounds while a dream plays."""
     person.driver.set_window_size(1080, 1100)
-    person.visit(f"{pages}/pages/dreams.html")
+    person.visit(f"{pages}/pages/sounds.html")
     sound = person.wait("a player", lambda: person.shown("(//audio[@controls])[2]"))
     person.press_play(sound)
     person.wait("a sound", lambda: sound.get_property("currentTime") > 1)

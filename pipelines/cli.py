@@ -16,6 +16,7 @@ from melgraph.pipelines.commands import (
     Command,
     audit,
     demo,
+    generate,
     reproduce,
     run,
     stale,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, Command] = {
     "demo": demo,
     "run": run,
+    "generate": generate,
     "ui": ui,
     "validate": validate,
     "tag": tag,

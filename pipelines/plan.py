@@ -61,6 +61,10 @@ class Step:
     announcement: str | None = None
 
 
+Part = tuple[str, Callable[[], Iterator[Step]]]
+"""The title of a part of a run, and its plan."""
+
+
 @dataclass
 class Planner:
     """Plans the parts of a run.
@@ -80,7 +84,7 @@ class Planner:
     representations: Sequence[str] = ()
     studies: Sequence[str] = ()
 
-    def parts(self) -> list[tuple[str, Callable[[], Iterator[Step]]]]:
+    def parts(self) -> list[Part]:
         """Title and plan of each part, in order. Call a plan after the part before it has run."""
         return [
             ("tracks, mel spectrograms, features and fingerprints", self.ingest),
@@ -213,6 +217,17 @@ class Planner:
     def judging(self) -> Iterator[Step]:
         """The report on the generated sounds, if sounds or judges are new."""
         yield self._step("judging", {})
+
+    def recipe(self, name: str) -> Iterator[Step]:
+        """The sounds of one recipe, also if no run makes them by default.
+
+        Args:
+            name: of the recipe.
+        """
+        method = self.context.specs.recipes[name].method
+        for stage in STAGES.values():
+            if stage.job is not None and stage.method == method:
+                yield self._step(stage.job, {RECIPE: name})
 
     def publishing(self) -> Iterator[Step]:
         """The pages, if anything that they show is new."""

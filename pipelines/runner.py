@@ -29,7 +29,7 @@ from melgraph.pipelines.intake import (
     restore,
     scan_library,
 )
-from melgraph.pipelines.plan import Planner, Step
+from melgraph.pipelines.plan import Part, Planner, Step
 from melgraph.pipelines.runs.announcements import announce
 from melgraph.pipelines.runs.ownership import fail_dead_runs, owned_run
 from melgraph.storage.home import Home
@@ -131,14 +131,38 @@ def run_stages(
         instance.add_dynamic_partitions(TRACK_BATCH, context.catalogue.batches())
         instance.add_dynamic_partitions(STUDY, list(studies))
         planner = Planner(context, experiments, refresh, representations, studies)
-        parts = planner.parts()
-        for number, (title, plan) in enumerate(parts, start=1):
-            print(f"[{number}/{len(parts)}] {title}", file=out, flush=True)
-            report.outcomes += _run_part(
-                plan(), partial(_execute, definitions, instance, home), out
-            )
+        execute = partial(_execute, definitions, instance, home)
+        report.outcomes += _run_parts(planner.parts(), execute, out)
     report.seconds = time.monotonic() - started
     return report
+
+
+def run_parts(
+    context: Context, choose: Callable[[Planner], list[Part]], out: TextIO | None = None
+) -> Report:
+    """Run some parts of `melgraph run`. The library is not scanned.
+
+    Args:
+        context: of an existing home.
+        choose: the parts, each with its title.
+        out: where to print progress; stdout if None.
+    """
+    started, out, home = time.monotonic(), out or sys.stdout, context.home
+    definitions = build_definitions(context.specs, HomeResource(root=str(home.root)))
+    with open_instance(home) as instance, _quiet_libraries():
+        fail_dead_runs(instance, home)
+        announce(instance, context, report=lambda sentence: _line(out, "Dagster", sentence, None))
+        execute = partial(_execute, definitions, instance, home)
+        outcomes = list(_run_parts(choose(Planner(context, ())), execute, out))
+    return Report(outcomes, time.monotonic() - started)
+
+
+def _run_parts(
+    parts: Sequence[Part], execute: Callable[[Step], str | None], out: TextIO
+) -> Iterator[Outcome]:
+    for number, (title, plan) in enumerate(parts, start=1):
+        print(f"[{number}/{len(parts)}] {title}", file=out, flush=True)
+        yield from _run_part(plan(), execute, out)
 
 
 def _run_part(
@@ -182,7 +206,7 @@ def _execute(
     from dagster import AssetKey
 
     run_id = str(uuid.uuid4())
-    with owned_run(home, run_id), _noted_interrupts() as was_interrupted:
+    with owned_run(home, run_id), noted_interrupts() as was_interrupted:
         result = definitions.resolve_job_def(step.job).execute_in_process(
             instance=instance,
             run_id=run_id,
@@ -217,7 +241,7 @@ def _execute(
 
 
 @contextmanager
-def _noted_interrupts() -> Iterator[Callable[[], bool]]:
+def noted_interrupts() -> Iterator[Callable[[], bool]]:
     """A function that says whether SIGINT or SIGTERM has arrived in this block.
 
     Dagster raises an error at the line that is being executed. A library that catches all errors

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from melgraph.storage.artifacts import Artifact, ArtifactStore
 from melgraph.storage.errors import ArtifactCorrupt, ArtifactMissing, StorageError
-from melgraph.storage.library import Library
+from melgraph.storage.files import file_sha256
+from melgraph.storage.home import Home
+from melgraph.storage.outside import is_outside, remembered_place
 from melgraph.storage.records import RECORD_NAME, Recording, Reference, parse_record
 
 
@@ -47,6 +49,8 @@ class Source:
         retagged: whether the file at `place` has other metadata than the recorded one. Its sound is
             as recorded.
         problem: what is wrong, if the catalogue does not explain it; None if nothing is.
+        note: what has happened to the file, if its sound is kept in an artifact, so that nothing is
+            lost with it; None if it is as recorded.
     """
 
     recording: Recording
@@ -54,6 +58,7 @@ class Source:
     since: str | None = None
     retagged: bool = False
     problem: str | None = None
+    note: str | None = None
 
     @property
     def has_moved(self) -> bool:
@@ -80,6 +85,11 @@ class Chain:
         return of_artifacts + [source.problem for source in self.sources if source.problem]
 
     @property
+    def kept(self) -> list[Source]:
+        """The sources whose file is gone or changed, but whose sound is kept in an artifact."""
+        return [source for source in self.sources if source.note]
+
+    @property
     def lost(self) -> list[Source]:
         """The sources that were removed or replaced since, as the catalogue knows."""
         return [source for source in self.sources if source.since]
@@ -94,6 +104,7 @@ def trace(
     identify: Callable[[Path], str | None] = lambda path: None,
     explain: Callable[[Recording], str | None] = lambda recording: None,
     used: Callable[[Artifact], set[str] | None] = lambda artifact: None,
+    keeps_sound: Callable[[Artifact], bool] = lambda artifact: False,
     on_link: Callable[[Link], None] = lambda link: None,
 ) -> Chain:
     """Follow the inputs of an artifact to its source recordings, and verify every file.
@@ -110,6 +121,8 @@ def trace(
         used: an artifact -> the ids of the tracks that it uses of its inputs; None for all. It is
             called only if a recording is not as recorded, and decides whether that recording
             counts.
+        keeps_sound: whether an artifact holds the sound of its recordings itself. If such a
+            recording is gone, nothing is lost: that is noted, and is no problem.
         on_link: called with each link as soon as it is verified.
     """
     chain = Chain()
@@ -117,9 +130,15 @@ def trace(
     for link in _walk(store, start.reference, "", 0, visited, start):
         chain.links.append(link)
         on_link(link)
-    library = store.home.open_library()
+    search = _Search(store.home, locate, identify, explain)
+    kept = {
+        recording.track_id
+        for link in chain.links
+        if link.artifact is not None and keeps_sound(link.artifact)
+        for recording in link.artifact.record.recordings
+    }
     sources = [
-        _verify_source(library, recording, locate, identify, explain)
+        _noted(search.verify(recording)) if recording.track_id in kept else search.verify(recording)
         for recording in _sources(chain, start, file)
     ]
     if any(source.since or source.problem for source in sources) and not start.record.recordings:
@@ -222,35 +241,68 @@ def _sources(chain: Chain, start: Artifact, file: str | None) -> list[Recording]
     return [recordings[key] for key in sorted(recordings)]
 
 
-def _verify_source(
-    library: Library,
-    recording: Recording,
-    locate: Callable[[str], list[str]],
-    identify: Callable[[Path], str | None],
-    explain: Callable[[Recording], str | None],
-) -> Source:
-    """Search for the recorded bytes, then for the recorded sound, where the recording has been."""
-    if recording.sha256 is None:
-        return Source(recording)  # it could not be read during the ingest: nothing was made from it
-    places = [recording.path]
-    if recording.track_id is not None:
-        places += [path for path in locate(recording.track_id) if path != recording.path]
-    problem = "missing, and no scan has recorded a deletion"
-    others = []
-    for place in places:
+@dataclass(frozen=True)
+class _Search:
+    """Searches for recordings: the recorded bytes, then the recorded sound, wherever it has been.
+
+    Attributes:
+        home: whose library is searched.
+        locate, identify, explain: as of `trace`.
+    """
+
+    home: Home
+    locate: Callable[[str], list[str]]
+    identify: Callable[[Path], str | None]
+    explain: Callable[[Recording], str | None]
+
+    def verify(self, recording: Recording) -> Source:
+        """The recording, as it is now."""
+        if recording.sha256 is None:
+            return Source(recording)  # it could not be read during the ingest: nothing uses it
+        if is_outside(recording.path):
+            return self._outside(recording, recording.sha256)
+        library = self.home.open_library()
+        places = [recording.path]
+        if recording.track_id is not None:
+            places += [path for path in self.locate(recording.track_id) if path != recording.path]
+        problem = "missing, and no scan has recorded a deletion"
+        others = []
+        for place in places:
+            with suppress(OSError):
+                if library.sha256(place) == recording.sha256:
+                    return Source(recording, place)
+                others.append(place)
+        for place in others:
+            with suppress(OSError), library.local(place) as path:
+                if recording.track_id is not None and self.identify(path) == recording.track_id:
+                    return Source(recording, place, retagged=True)
+        if recording.path in others:
+            problem = "its content has changed: the SHA-256 differs from the recorded one"
+        if since := self.explain(recording):
+            return Source(recording, since=since)
+        return Source(recording, problem=f"{library.where(recording.path)}: {problem}")
+
+    def _outside(self, recording: Recording, sha256: str) -> Source:
+        """A recording outside of the library. Only this home knows where it was."""
+        path = remembered_place(self.home, sha256)
+        if path is None:
+            return Source(recording, note="outside of the library, at a place that is not recorded")
         with suppress(OSError):
-            if library.sha256(place) == recording.sha256:
-                return Source(recording, place)
-            others.append(place)
-    for place in others:
-        with suppress(OSError), library.local(place) as path:
-            if recording.track_id is not None and identify(path) == recording.track_id:
-                return Source(recording, place, retagged=True)
-    if recording.path in others:
-        problem = "its content has changed: the SHA-256 differs from the recorded one"
-    if since := explain(recording):
-        return Source(recording, since=since)
-    return Source(recording, problem=f"{library.where(recording.path)}: {problem}")
+            if file_sha256(path) == sha256:
+                return Source(recording, str(path))
+            if recording.track_id is not None and self.identify(path) == recording.track_id:
+                return Source(recording, str(path), retagged=True)
+            return Source(recording, since="replaced")
+        return Source(recording, since="removed")
+
+
+def _noted(source: Source) -> Source:
+    """A source whose sound is kept in an artifact: nothing is lost if the file is not there."""
+    if source.since is None and source.problem is None and source.note is None:
+        return source
+    states = {"removed": "no longer there", "replaced": "replaced since"}
+    state = source.note or states.get(source.since or "removed", source.since)
+    return Source(source.recording, note=f"{state}; its excerpt is kept")
 
 
 def find_artifact(store: ArtifactStore, text: str) -> tuple[Artifact, str | None]:

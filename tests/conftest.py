@@ -78,6 +78,16 @@ tracks = 1
 excerpt_s = 1.5
 dream = { octaves = 2, steps = 2 }
 """
+GUIDED_RECIPE = """\
+title = "A second of a dream towards another song: for tests"
+by_default = false
+experiment = "small-cnn"
+layer = "conv3"
+tracks = 1
+excerpt_s = 1.5
+dream = { objective = "guide", octaves = 1, steps = 2 }
+"""
+GUIDE = "classical/Hollow Chamber Players/01 After the Station.flac"  # of the requested sound
 TAGGER = """\
 title = "A tiny tagger with random weights: for tests"
 architecture = "musicnn"
@@ -138,6 +148,11 @@ class MadeHome:
     root: Path
     library: Path
     output_file: Path
+
+    @property
+    def outside(self) -> Path:
+        """A recording outside of the library, from which a sound was requested."""
+        return self.output_file.with_name("A wish? 100 %.wav")
 
     @property
     def home(self) -> "Home":
@@ -201,6 +216,7 @@ def _make(home: MadeHome) -> None:
     specs = {
         "experiments/small-cnn": EXPERIMENT,
         "recipes/deep-dream": RECIPE,
+        "recipes/guided-dream": GUIDED_RECIPE,
         "studies/tiny": STUDY,
         "taggers/tiny": TAGGER,
         "encoders/tiny-tagger": TAGGING_ENCODER,
@@ -217,7 +233,24 @@ def _make(home: MadeHome) -> None:
         *(word for name in on_demand for word in ("--representation", name)),
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    write_song(home.outside)
+    requested = home.melgraph(
+        "generate", "guided-dream", "--source", str(home.outside), "--guide", GUIDE, "--start", "1"
+    )
+    assert requested.returncode == 0, requested.stdout + requested.stderr
     home.output_file.write_text(ran.stdout)
+
+
+def write_song(path: Path, seconds: float = 4.0) -> None:
+    """A chord in noise, in stereo."""
+    import numpy as np
+    import soundfile
+
+    rate = 22050
+    time = np.arange(round(seconds * rate)) / rate
+    chord = sum(np.sin(2 * np.pi * hertz * time) for hertz in (220.0, 275.0, 330.0))
+    noise = np.random.default_rng(0).normal(0, 0.02, (len(time), 2))
+    soundfile.write(path, 0.1 * chord[:, None] + noise, rate, subtype="PCM_16")
 
 
 def write_tiny_tagger(path: Path) -> None:

@@ -133,7 +133,7 @@ class SoundWriter:
         extra = {} if is_excerpt else self._provenance(guide)
         title = "excerpt" if is_excerpt else self.title
         title += ", before post-processing" if key == UNPROCESSED else ""
-        _write_flac(self.work, f"{name}.{key}.flac", song, samples, title, extra)
+        write_flac(self.work, f"{name}.{key}.flac", song, samples, title, extra)
         return finite(loudness_lufs(samples, song.sample_rate))
 
     def _provenance(self, guide: Source | None) -> dict[str, str]:
@@ -161,20 +161,32 @@ def finite(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else round(float(value), 2)
 
 
-def _write_flac(
+def write_flac(
     work: Work,
     name: str,
     source: Source,
     samples: np.ndarray,
     title: str,
     provenance: Mapping[str, str],
+    *,
+    bit_depth: str = "PCM_16",
 ) -> None:
-    """Write a 16-bit FLAC file with its title and provenance as file metadata, reproducibly."""
+    """Write a FLAC file with its title and provenance as file metadata, reproducibly.
+
+    Args:
+        work: of the artifact that the file belongs to.
+        name: of the file.
+        source: the song that the samples are of, or were generated from.
+        samples: `[sample, channel]`; what exceeds full scale is clipped.
+        title: what the samples are: "deep dream".
+        provenance: further file metadata; empty values are left out.
+        bit_depth: as libsndfile calls it.
+    """
     import soundfile
     from mutagen import flac
 
     path, track = work.folder / name, source.track
-    soundfile.write(path, samples, source.sample_rate, subtype="PCM_16")
+    soundfile.write(path, samples, source.sample_rate, subtype=bit_depth)
     open_flac: Any = flac.FLAC  # it has no annotations
     file = open_flac(path)
     file["title"] = f"{track.get('title') or Path(track['path']).stem} ({title})"

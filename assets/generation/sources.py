@@ -17,13 +17,14 @@ from melgraph.storage.artifacts import ArtifactStore, file_sha256
 from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.errors import ArtifactCorrupt
 from melgraph.storage.home import Home
-from melgraph.storage.records import Spec
+from melgraph.storage.records import Spec, parse_reference
 
 if TYPE_CHECKING:
     from melgraph.ml.audio import Decoded
     from melgraph.ml.generation.views import View
 
 HELD_OUT = ("test", "validation")
+SONGS = "songs"  # key of the configuration of requested sounds: their sources and guides
 _COLUMNS = ["track_id", "path", "title", "artist", "duration_s"]
 
 
@@ -167,10 +168,15 @@ class Selection:
 def read_sources(store: ArtifactStore, spec: Spec) -> Iterator[tuple[Source, Source | None]]:
     """Each source of a spec with its guide, decoded one after the other.
 
+    Those of requested sounds are read from the excerpts that were kept.
+
     Raises:
         ArtifactCorrupt: the audio file of a track is missing or has another sound.
         UserError: as `Selection`.
     """
+    if SONGS in spec.config:
+        yield from _requested_sources(store, spec)
+        return
     selection, config = Selection(store, spec), spec.config
     tracks = selection.tracks.to_dicts()
     guides = [selection.guide_of(number, track) for number, track in enumerate(tracks)]
@@ -183,8 +189,22 @@ def read_sources(store: ArtifactStore, spec: Spec) -> Iterator[tuple[Source, Sou
         yield source, read_excerpt(store.home, guide, start_s, config["excerpt_s"])
 
 
+def _requested_sources(store: ArtifactStore, spec: Spec) -> Iterator[tuple[Source, Source | None]]:
+    """The sources and guides of requested sounds, from the excerpts that were kept of them."""
+    from melgraph.assets.generation.excerpts import Excerpt  # it imports this module
+
+    def read(song: Mapping[str, Any]) -> Source:
+        excerpt = Excerpt.at(store, parse_reference(song["excerpt"]))
+        return excerpt.source({key: song[key] for key in ("label", "group", "split")})
+
+    for pair in spec.config[SONGS]:
+        yield read(pair["source"]), read(pair["guide"]) if "guide" in pair else None
+
+
 def count_sources(store: ArtifactStore, spec: Spec) -> int:
     """The number of pairs that `read_sources` gives."""
+    if SONGS in spec.config:
+        return len(spec.config[SONGS])
     return Selection(store, spec).tracks.height
 
 

@@ -43,9 +43,9 @@ def pages(context: AssetExecutionContext, home: HomeResource) -> MaterializeResu
     """HTML pages about all results, with audio players. Unpartitioned; start at `index.html`.
 
     The pages show tracks, exploration reports, the leaderboard, models, studies, cluster maps,
-    recommendations and dreams. Pictures and audio files are linked with relative paths, not copied,
-    and nothing is loaded from other hosts. `melgraph ui` serves the pages; a browser can also open
-    them from disk.
+    recommendations and generated sounds. Pictures and audio files are linked with relative paths,
+    not copied, and nothing is loaded from other hosts. `melgraph ui` serves the pages; a browser
+    can also open them from disk.
     """
     return materialize(context, home, PAGES)
 

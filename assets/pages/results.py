@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from melgraph.assets.dataset.snapshot import Snapshot
-from melgraph.assets.generation.dreams import Dreams
 from melgraph.assets.materialize import inputs_of
 from melgraph.assets.models.evaluation import Evaluation
 from melgraph.assets.models.trained_model import CURVES_PICTURE, TrainedModel
@@ -25,7 +24,11 @@ from melgraph.storage.tables import read_table
 LIMIT = 5000  # rows, points or tracks a page holds; more would be slow to open
 
 # Kinds of results whose name on the pages is another one.
-_KIND_NAMES = {"explorations": "exploration reports", "clusters": "cluster reports"}
+_KIND_NAMES = {
+    "explorations": "exploration reports",
+    "clusters": "cluster reports",
+    "sounds": "generated sounds",
+}
 
 
 def datasets(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
@@ -92,49 +95,6 @@ def recommendations(
     return summaries, {"tracks": names.tracks, "encoders": encoders}
 
 
-def dreams(store: ArtifactStore, spec: Spec, library: Library) -> list[dict[str, Any]]:
-    """A mapping for each recipe, with its sounds."""
-    recipes = []
-    for artifact in Dreams.inputs_of(store, spec):
-        sounds = []
-        for sound in artifact.rows:
-            links = {k: artifact_link(artifact.reference, f) for k, f in sound["files"].items()}
-            sounds.append(
-                sound
-                | {
-                    "name": library.title(sound["track_id"], sound["path"]),
-                    "artist": library.artist(sound["track_id"]),
-                    "source": library.source(sound["track_id"]),
-                    "links": links,
-                    "figures": _sound_figures(sound),
-                }
-            )
-        recipes.append(
-            {
-                "name": artifact.name,
-                "title": artifact.title,
-                "sounds": sounds,
-                "audit": audit_command(artifact.reference),
-                "licences": licence_sentences(recorded_licences(artifact.artifact.record)),
-            }
-        )
-    return recipes
-
-
-def _sound_figures(sound: Mapping[str, Any]) -> dict[str, str]:
-    """The figures of a sound, formatted."""
-    response = sound["activation_after"] / sound["activation_before"]
-    return {
-        "layer response": f"{response:.2f} times as strong",
-        "SNR to the original": _decibels(sound["snr_to_original_db"]),
-        "SNR without a change": _decibels(sound["identity_snr_db"]),
-    }
-
-
-def _decibels(snr_db: float | None) -> str:
-    return "no difference" if snr_db is None else f"{snr_db:.2f} dB"
-
-
 def track_rows(library: Library) -> dict[str, Any]:
     """The table of tracks, for `tracks.js`."""
     rows = [
@@ -178,8 +138,8 @@ def absences(items: Mapping[str, Iterable[Any]], snapshots: list[dict[str, Any]]
             reasons[kind] = (
                 "There are no studies yet. The command “melgraph run --study NAME” answers one."
             )
-        elif kind in ("models", "dreams") and unusable and all(unusable):
-            reasons[kind] = f"There are no {kind}, because no model can be trained: {unusable[0]}."
-        elif kind == "dreams" and not items["models"]:
-            reasons[kind] = "There are no dreams yet. They need a trained model, and there is none."
+        elif kind in ("models", "sounds") and unusable and all(unusable):
+            reasons[kind] = f"There are no {name}, because no model can be trained: {unusable[0]}."
+        elif kind == "sounds" and not items["models"]:
+            reasons[kind] = f"There are no {name} yet. Most need a trained model; there is none."
     return reasons

@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from melgraph.assets.pages import results
+from melgraph.assets.pages import results, sounds
 from melgraph.assets.pages.clusters import clusters as clusters_of
 from melgraph.assets.pages.clusters import comparison
 from melgraph.assets.pages.evaluations import WRONG_ANSWERS
@@ -34,7 +34,7 @@ PAGES = {
     "studies": "Studies",
     "clusters": "Clusters",
     "recommendations": "Recommendations",
-    "dreams": "Dreams",
+    "sounds": "Sounds",
 }
 
 
@@ -64,6 +64,8 @@ def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
     clusters, maps = clusters_of(store, spec, library)
     recommendations, neighbours = results.recommendations(store, spec, library)
     datasets = results.datasets(store, spec)
+    generators = sounds.generators(store, spec, library)
+    requested = sounds.requested(store, spec, library)
     kinds = {
         "datasets": datasets,
         "explorations": explorations(store, spec, library),
@@ -72,7 +74,7 @@ def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
         "studies": studies(store, spec),
         "clusters": clusters,
         "recommendations": recommendations,
-        "dreams": results.dreams(store, spec, library),
+        "sounds": [recipe for one in generators for recipe in one["recipes"]] + requested,
     }
     return {
         "pages": PAGES,
@@ -86,6 +88,8 @@ def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
         "duplicates": library.with_status("duplicate"),
         "gone": library.with_status("gone"),
         **kinds,
+        "generators": generators,
+        "requested": requested,
         "absent": results.absences(kinds, datasets),
         "track_rows": results.track_rows(library),
         "maps": maps,

@@ -33,7 +33,8 @@ examples:
   melgraph audit dream.flac
 
 A generated sound names its record in its file metadata, so a copy of it outside
-the home can be audited too."""
+the home can be audited too. The audit of a sound also names its guide, its
+network, and the tracks that the network was trained on."""
 
 NOT_AS_RECORDED = 1
 NOT_CHECKED = (
@@ -83,6 +84,11 @@ def run(options: Namespace) -> int:
         print(f"licence of weights: {licence_sentence(entry)}")
     chain = trace_artifact(store, artifact, file, on_link=_print_link)
     _print_sources(chain)
+    if _is_generated(artifact):
+        from melgraph.assets.generation.origins import origin_lines
+
+        for line in origin_lines(store, artifact, file, most=SHOWN_SOURCES):
+            print(printable(line))
     problems = chain.problems + _catalogue_problems(store, chain)
     if problems:
         print(f"\nNOT AS RECORDED: {len(problems)} problem(s)")
@@ -93,8 +99,14 @@ def run(options: Namespace) -> int:
     n_bytes = sum(n for a in verified.values() for _, n in a.record.files.values())
     print(
         f"\nverified: {len(verified)} artifacts ({n_bytes / 1e6:.1f} MB) and "
-        f"{len(chain.sources) - len(chain.lost)} source recording(s) are as recorded"
+        f"{len(chain.sources) - len(chain.lost) - len(chain.kept)} source recording(s) are as "
+        "recorded"
     )
+    if chain.kept:
+        print(
+            f"{len(chain.kept)} source recording(s) are not there as recorded; their excerpts are "
+            "kept, so that the sounds can be made again"
+        )
     if chain.lost:
         print(
             f"{len(chain.lost)} source recording(s) were removed or replaced since; the artifacts "
@@ -117,8 +129,9 @@ def trace_artifact(
     catalogue = Catalogue(store.home.catalogue)
     if not catalogue.path.is_file():  # an audit writes nothing
         return trace(
-            store, artifact, file=file, identify=_track_id, used=_used_tracks, on_link=on_link
-        )
+            store, artifact, file=file, identify=_track_id, used=_used_tracks,
+            keeps_sound=_is_excerpt, on_link=on_link,
+        )  # fmt: skip
     return trace(
         store,
         artifact,
@@ -127,8 +140,22 @@ def trace_artifact(
         identify=_track_id,
         explain=lambda r: catalogue.fate(r.path, r.track_id) if r.track_id else None,
         used=_used_tracks,
+        keeps_sound=_is_excerpt,
         on_link=on_link,
     )
+
+
+def _is_excerpt(artifact: Artifact) -> bool:
+    from melgraph.assets.stages import EXCERPTS
+
+    return EXCERPTS.owns(artifact.reference)
+
+
+def _is_generated(artifact: Artifact) -> bool:
+    """Whether an artifact holds the sounds of a generator."""
+    from melgraph.assets.stages import GENERATORS, REQUESTED_SOUNDS
+
+    return any(stage.owns(artifact.reference) for stage in (*GENERATORS, REQUESTED_SOUNDS))
 
 
 def _track_id(path: Path) -> str | None:
@@ -203,12 +230,14 @@ def _print_sources(chain: Chain) -> None:
 
 
 def _is_notable(source: Source) -> bool:
-    return bool(source.since or source.problem or source.retagged)
+    return bool(source.since or source.problem or source.retagged or source.note)
 
 
 def _state(source: Source) -> str:
     if source.problem:
         return "NOT AS RECORDED"
+    if source.note:
+        return source.note
     if source.since:
         return f"{source.since} since"
     state = "retagged since, sound as recorded" if source.retagged else "ok"
@@ -229,13 +258,24 @@ def home_of(text: str) -> Home:
     Raises:
         StorageError: there is no home, or there are several and none is named.
     """
-    from melgraph.assets.settings import BASE, current_home
-    from melgraph.storage.errors import StorageError
-    from melgraph.storage.home import enclosing_home, open_home, read_marker
+    from melgraph.storage.home import enclosing_home
 
     path = Path(text)
     if path.exists() and (home := enclosing_home(path)):
         return home
+    return existing_home()
+
+
+def existing_home() -> Home:
+    """The home of the settings; else the only one below the working directory.
+
+    Raises:
+        StorageError: there is no home, or there are several and none is named.
+    """
+    from melgraph.assets.settings import BASE, current_home
+    from melgraph.storage.errors import StorageError
+    from melgraph.storage.home import open_home, read_marker
+
     home_of_settings = current_home()
     if read_marker(home_of_settings.root) is not None:
         return open_home(home_of_settings.root)

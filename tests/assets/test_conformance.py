@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from melgraph.assets.context import Context
+from melgraph.assets.generation.requested_sounds import Request
 from melgraph.assets.models.studies import reports as study_reports
 from melgraph.assets.models.studies import trials
 from melgraph.assets.stages import STAGES, remake
@@ -18,11 +19,16 @@ from melgraph.storage import local_artifacts
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Production, Work
 from melgraph.storage.errors import ArtifactLocked, ArtifactMissing
 from melgraph.storage.records import RECORD_NAME, Spec
-from tests.conftest import MadeHome
+from tests.conftest import GUIDE, MadeHome
 
 each_kind = pytest.mark.parametrize("kind", sorted(STAGES))
-# made while another asset is materialized
-OUTER_ASSETS = {"index_segments": "recommendation_indexes", "trials": "study_reports"}
+# made while another asset is materialized, or on request
+OUTER_ASSETS = {
+    "index_segments": "recommendation_indexes",
+    "trials": "study_reports",
+    "excerpts": "requested_sounds",
+    "requested_sounds": None,
+}
 
 
 def plan(home: MadeHome, kind: str, name: str) -> Spec:
@@ -32,6 +38,11 @@ def plan(home: MadeHome, kind: str, name: str) -> Spec:
     if kind == "study_reports":
         study = study_reports.study_named(home.context.specs, name)
         return study_reports.study_spec(name, study, *study_reports.run_arms(home.context, study))
+    if kind in ("excerpts", "requested_sounds"):
+        request = Request(home.context, "guided-dream", str(home.outside), GUIDE, start_s=1.0)
+        parts = [part for pair in request.pairs for part in pair if part is not None]
+        specs = [request.spec, *(part.spec for part in parts)]
+        return next(spec for spec in specs if (spec.asset, spec.partition) == (kind, name))
     return STAGES[kind].plan(home.context, name)
 
 

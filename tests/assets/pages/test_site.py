@@ -130,7 +130,7 @@ class TestEscaping:
             raw = (artifact.folder / f"{name}.html").read_text(encoding="utf-8")
             assert "<script>alert" not in raw, name
             assert "<i>" not in page.text or name == "tracks"
-        assert EVIL in pages["dreams"].text
+        assert EVIL in pages["sounds"].text
         assert "no known format <i>" in pages["tracks"].text
 
     def test_markup_in_json_comes_back_whole(self, pages):
@@ -243,9 +243,41 @@ class TestContents:
         page = (artifact.folder / "recommendations.html").read_text(encoding="utf-8")
         assert f'<select id="encoder"><option>{best}</option>' in page
 
+    def test_a_requested_sound_is_listed_with_its_source_and_its_guide(self, home, artifact, pages):
+        text = pages["sounds"].text
+        guide = home.snapshot.rows(named=True)[0]
+        assert "On request" in text
+        assert f"Source: .../{EVIL}.mp3 , 61.5 s to 63.5 s" in text
+        assert f"Guide: {guide['path']} , label {guide['label']}" in text
+        assert "Dream, before post-processing" in text
+        assert "Post-processing: high pass, true peak limiter." in text
+        assert "requested-guided.0123456789ab" in pages["sounds"].ids
+        html = (artifact.folder / "sounds.html").read_text(encoding="utf-8")
+        levels = re.findall(r'data-lufs="([^"]+)"', html)
+        assert levels == ["-14.0", "-20.5", "-17.25"]  # none of the silent sound, none of 0.1
+        assert "-17.25 LUFS" in text
+
+    def test_the_newest_request_of_a_recipe_comes_first(self, tmp_path):
+        home = SmallHome(tmp_path, tracks=8).add_tracks().add_dataset()
+        for digest in ("bb" * 6, "aa" * 6, "cc" * 6):
+            home.add_requested_sound(digest)
+        before = plan_pages(Context.open(home.home))
+        page = pages_of(home.add_pages())["sounds"]
+        requests = [name for name in page.ids if name.startswith("requested-")]
+        assert requests == [f"requested-guided.{digest * 6}" for digest in ("cc", "aa", "bb")]
+        home.add_requested_sound("dd" * 6)
+        assert plan_pages(Context.open(home.home)).version != before.version
+
+    def test_a_generator_without_sounds_says_so(self, tmp_path):
+        page = pages_of(SmallHome(tmp_path, tracks=8).add_tracks().add_dataset().add_pages())
+        assert "There are none yet. The command melgraph generate" in page["sounds"].text
+
+    def test_the_old_address_of_the_dreams_leads_to_the_sounds(self, artifact):
+        assert 'content="0; url=sounds.html"' in (artifact.folder / "dreams.html").read_text()
+
     def test_dreams_without_a_change_say_so(self, pages):
-        assert "no difference" in pages["dreams"].text
-        assert "7.25" in pages["dreams"].text
+        assert "no difference" in pages["sounds"].text
+        assert "7.25" in pages["sounds"].text
 
 
 class TestDeterminism:
@@ -265,10 +297,10 @@ class TestNotEverythingIsThere:
         artifact = SmallHome(tmp_path, sample=False).add_pages()
         pages = pages_of(artifact)
         assert set(artifact.facts["absent"]) == {
-            "datasets", "explorations", "models", "clusters", "recommendations", "dreams",
+            "datasets", "explorations", "models", "clusters", "recommendations", "sounds",
             "studies", "leaderboard",
         }  # fmt: skip
-        for kind in ("models", "clusters", "recommendations", "dreams"):
+        for kind in ("models", "clusters", "recommendations", "sounds"):
             assert artifact.facts["absent"][kind] in pages[kind].text
             assert artifact.facts["absent"][kind] in pages["index"].text
         assert "results say nothing" not in pages["index"].text
@@ -278,9 +310,9 @@ class TestNotEverythingIsThere:
         home.add_exploration().add_maps("mel-statistics")
         why = home.store.need("datasets", "genres").facts["unusable"]
         pages = pages_of(home.add_pages())
-        for kind in ("models", "dreams"):
+        for kind, name in (("models", "models"), ("sounds", "generated sounds")):
             assert why in pages[kind].text
-            assert f"There are no {kind}, because no model can be trained" in pages["index"].text
+            assert f"There are no {name}, because no model can be trained" in pages["index"].text
         assert (
             "The tracks have no labels with which the clusters could be compared."
             in pages["clusters"].text
