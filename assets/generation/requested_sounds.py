@@ -151,7 +151,7 @@ class Request:
         own = self._plan
         config = {key: value for key, value in own.config.items() if key not in _NAMED_SONGS}
         inputs = [r for r in own.inputs if not (DATASETS.owns(r) or TRACKS.owns(r))]
-        inputs += {part.spec.reference for part in self._parts()}
+        inputs += sorted({part.spec.reference for part in self._parts()})
         name = f"{self.recipe}.{digest_of(parts)}"
         return REQUESTED_SOUNDS.spec(name, tuple(inputs), config | {SONGS: songs}, own.seed)
 

@@ -84,7 +84,7 @@ def run(options: Namespace) -> int:
         print(f"licence of weights: {licence_sentence(entry)}")
     chain = trace_artifact(store, artifact, file, on_link=_print_link)
     _print_sources(chain)
-    if _is_generated(artifact):
+    if _is_generated(artifact) and not any(link.problems for link in chain.links):
         from melgraph.assets.generation.origins import origin_lines
 
         for line in origin_lines(store, artifact, file, most=SHOWN_SOURCES):
