@@ -88,7 +88,7 @@ class Selection:
             named = [paths] if isinstance(paths, str) else paths
             return pl.concat([self._named(path, "path") for path in named], how="diagonal")
         held_out = self._held_out
-        if label := self._setting("guide_label"):
+        if label := self._guide_label:
             held_out = held_out.filter(pl.col("label").is_null() | (pl.col("label") != label))
         first_of_each = held_out.unique("label", keep="first", maintain_order=True)
         rest = held_out.join(first_of_each, on="track_id", how="anti")
@@ -121,7 +121,7 @@ class Selection:
                     remedy="name another song as the guide",
                 )
             return guide
-        label = self._setting("guide_label")
+        label = self._guide_label
         if label is None:
             return None
         of_label = self._held_out.filter(pl.col("label") == label)
@@ -136,6 +136,11 @@ class Selection:
                 "path",
             )
         return of_label.row(number % of_label.height, named=True)
+
+    @property
+    def _guide_label(self) -> str | None:
+        """The label whose tracks are guides; a recipe that names a guide has none."""
+        return None if self._setting("guide") else self._setting("guide_label")
 
     @cached_property
     def _snapshot(self) -> pl.DataFrame:

@@ -73,15 +73,9 @@ class GuidedRecipe(Recipe):
     guide_label: str | None = later_key(
         None,
         since="0.2",
-        description="guide songs by their label: held-out tracks of it in turn; tracks with this "
-        "label are then no sources",
+        description="guide songs by their label, unless `guide` names one: held-out tracks of it in "
+        "turn; tracks with this label are then no sources",
     )
     guide_start_s: float = later_key(
         0.0, since="0.2", ge=0, description="where the excerpt of the guide starts, seconds"
     )
-
-    @model_validator(mode="after")
-    def _one_guide(self) -> Self:
-        if self.guide is not None and self.guide_label is not None:
-            raise ValueError("guide and guide_label: name the guide in one of the two")
-        return self

@@ -91,3 +91,10 @@ def test_every_method_has_a_name_of_its_own():
     names = [method_of(member) for member in (get_args(MEMBERS) or (MEMBERS,))]
     assert sorted(names) == sorted(set(names))
     assert "deep_dream" in names
+
+
+def test_a_named_guide_overrides_the_label_of_guides():
+    """A file that extends a recipe can name a song, because TOML cannot unset the label."""
+    table = {"title": "t", "experiment": "e", "guide_label": "rock", "guide": "pop/a.mp3"}
+    recipe = TypeAdapter(RecipeSpec).validate_python(table)
+    assert (recipe.guide, recipe.guide_label) == ("pop/a.mp3", "rock")
