@@ -73,7 +73,7 @@ class GuidedRecipe(Recipe):
     guide_label: str | None = later_key(
         None,
         since="0.2",
-        description="guide songs by their label, unless `guide` names one: held-out tracks of it in "
+        description="guide songs by their label, if `guide` names none: held-out tracks of it in "
         "turn; tracks with this label are then no sources",
     )
     guide_start_s: float = later_key(
