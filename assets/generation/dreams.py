@@ -184,8 +184,8 @@ def figures(sound: Mapping[str, Any]) -> dict[str, str]:
         figures["moved towards"] = str(sound["target"])
     if "note" in sound:
         figures["note"] = str(sound["note"])
-    if "phase_edit_rms_rad" in sound:
-        figures["change of the phase"] = f"{sound['phase_edit_rms_rad']:.2f} rad RMS"
+    if "phase_turn_rms_rad" in sound:
+        figures["change of the phase"] = f"{sound['phase_turn_rms_rad']:.2f} rad RMS"
     return figures
 
 

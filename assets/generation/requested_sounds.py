@@ -38,6 +38,7 @@ from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.outside import remember_place
 from melgraph.storage.records import Spec
 
+GENERATOR = "generator"  # key of the configuration: the asset, and its stage integer
 LONGEST_S = 60.0  # of an excerpt, as in a recipe
 _IN_THE_REQUEST = "named in the request"  # stands for the guide while the sounds are planned
 _NAMED_SONGS = ("guide", "guide_label", "guide_start_s", "path", "paths", "tracks")
@@ -152,8 +153,9 @@ class Request:
         config = {key: value for key, value in own.config.items() if key not in _NAMED_SONGS}
         inputs = [r for r in own.inputs if not (DATASETS.owns(r) or TRACKS.owns(r))]
         inputs += sorted({part.spec.reference for part in self._parts()})
+        config |= {SONGS: songs, GENERATOR: [own.asset, own.stage]}
         name = f"{self.recipe}.{digest_of(parts)}"
-        return REQUESTED_SOUNDS.spec(name, tuple(inputs), config | {SONGS: songs}, own.seed)
+        return REQUESTED_SOUNDS.spec(name, tuple(inputs), config, own.seed)
 
     def produce(self) -> tuple[Artifact, bool]:
         """Write the excerpts, then the sounds. Returns the sounds, and whether they are new."""

@@ -8,7 +8,7 @@ from mutagen.flac import FLAC
 
 from melgraph.assets.generation.named_songs import find_song
 from melgraph.assets.generation.requested_sounds import Request, RequestedSounds, cautions_of
-from melgraph.assets.stages import EXCERPTS, REQUESTED_SOUNDS, remake
+from melgraph.assets.stages import EXCERPTS, REQUESTED_SOUNDS, STAGES, remake
 from melgraph.ml.errors import UserError
 from melgraph.storage.lineage import trace
 from tests.conftest import GUIDE
@@ -75,6 +75,8 @@ class TestSounds:
         assert (row["start_s"], row["seconds"], row["guide"]["label"]) == (1.0, 1.5, "classical")
         assert sounds.recipe == "guided-dream"
         assert sounds.generator.name == "dreams"
+        # a generator that computes other bytes leads to another version
+        assert sounds.spec.config["generator"] == ["dreams", STAGES["dreams"].number]
 
     def test_nothing_names_the_folder_of_the_source(self, made_home, sounds):
         store, folder = made_home.store, str(made_home.outside.parent)
