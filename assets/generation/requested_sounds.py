@@ -33,14 +33,13 @@ from melgraph.assets.stages import (
     TRAINED_MODELS,
 )
 from melgraph.ml.errors import UserError
-from melgraph.ml.specs.methods.base import GuidedRecipe, Recipe
+from melgraph.ml.specs.methods.base import IN_THE_REQUEST, Recipe
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.outside import remember_place
 from melgraph.storage.records import Spec
 
 GENERATOR = "generator"  # key of the configuration: the asset, and its stage integer
 LONGEST_S = 60.0  # of an excerpt, as in a recipe
-_IN_THE_REQUEST = "named in the request"  # stands for the guide while the sounds are planned
 _NAMED_SONGS = ("guide", "guide_label", "guide_start_s", "path", "paths", "tracks")
 
 
@@ -179,9 +178,8 @@ class Request:
         """
         recipe = self._shipped
         check_model(self.context, self.recipe)
-        takes_guide = isinstance(recipe, GuidedRecipe) and recipe.needs_guide
-        if self.guide is not None and not takes_guide:
-            guided = [n for n, r in self.context.specs.recipes.items() if r.needs_guide]
+        if self.guide is not None and not recipe.takes_guide:
+            guided = [n for n, r in self.context.specs.recipes.items() if r.takes_guide]
             raise UserError(
                 "the recipe uses no guide song",
                 where=f"recipe {self.recipe}: --guide",
@@ -213,8 +211,10 @@ class Request:
             update["start_s"] = self.start_s
         if self.seconds is not None:
             update["excerpt_s"] = self.seconds
+        if self.source is not None:
+            update |= {"path": None, "paths": (IN_THE_REQUEST,)}
         if self.guide is not None:
-            update |= {"guide": _IN_THE_REQUEST, "guide_label": None}
+            update |= {"guide": IN_THE_REQUEST, "guide_label": None}
         return self._shipped.model_copy(update=update)
 
     @cached_property
@@ -238,6 +238,8 @@ class Request:
 
     def _guide_of(self, number: int, source: NamedSong) -> NamedSong | None:
         """The guide that the recipe has for a source."""
+        if not any(map(DATASETS.owns, self._plan.inputs)):
+            return None
         row = self._selection.guide_of(number, {**source.track, **self._labels(source)})
         return None if row is None else song_of_track(self.context, row)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from melgraph.assets.context import Context
 from melgraph.assets.dataset.datasets import usable_snapshot
+from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.generation.sound_files import SHARED_FILES, Make, SoundWriter, finite
 from melgraph.assets.generation.sound_files import Generated as Generated  # generators import it
 from melgraph.assets.generation.sources import Source, count_sources, read_sources
@@ -24,6 +25,7 @@ from melgraph.assets.ui import licence_text, progress_bar
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs.methods.base import NOT_IN_THE_VERSION
 from melgraph.storage.artifacts import ArtifactStore, Work
+from melgraph.storage.errors import StorageError
 from melgraph.storage.files import write_json
 from melgraph.storage.records import Reference, Spec
 
@@ -86,11 +88,16 @@ def plan_sounds(stage: Stage, context: Context, name: str) -> Spec:
     """
     recipe = context.specs.recipes[name]
     references: list[Reference] = []
+    snapshot: Snapshot | None = None
     if recipe.experiment is not None:
         model = TrainedModel.current(context.store, recipe.experiment)
         references, snapshot = [model.reference], model.snapshot
     if recipe.dataset is not None:
-        snapshot = usable_snapshot(context.store, recipe.dataset)
+        try:
+            snapshot = usable_snapshot(context.store, recipe.dataset)
+        except (UserError, StorageError):
+            if not recipe.names_all_songs:  # a request can do without a dataset
+                raise
     elif recipe.experiment is None:
         raise UserError(
             "the recipe names neither an experiment nor a dataset",
@@ -104,9 +111,10 @@ def plan_sounds(stage: Stage, context: Context, name: str) -> Spec:
             remedy="set guide to the path of a track or guide_label to a label, or use "
             f"melgraph generate {name} --guide FILE_OR_TRACK",
         )
-    inputs = (*references, snapshot.reference, *snapshot.tracks_references)
+    if snapshot is not None:
+        references += [snapshot.reference, *snapshot.tracks_references]
     config = recipe.dump_for_version(exclude=NOT_IN_THE_VERSION)
-    return stage.spec(name, inputs, config, recipe.seed)
+    return stage.spec(name, tuple(references), config, recipe.seed)
 
 
 def write_sounds(store: ArtifactStore, work: Work, make: Make, *, kind: str, title: str) -> None:

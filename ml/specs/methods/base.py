@@ -9,6 +9,8 @@ from melgraph.ml.specs.methods.post_processing import PostStep
 
 NOT_IN_THE_VERSION = frozenset({"by_default"})
 """Keys that decide whether sounds are generated, not which."""
+IN_THE_REQUEST = "named in the request"
+"""Stands for the songs that a user names on the command line, while their sounds are planned."""
 
 
 class Recipe(TomlSpec):
@@ -63,6 +65,16 @@ class Recipe(TomlSpec):
         """Whether the method needs a guide song besides the source."""
         return False
 
+    @property
+    def takes_guide(self) -> bool:
+        """Whether the method uses a guide song if there is one."""
+        return False
+
+    @property
+    def names_all_songs(self) -> bool:
+        """Whether a request names the source, and the guide if the method uses one."""
+        return self.paths == (IN_THE_REQUEST,) and not self.takes_guide
+
 
 class GuidedRecipe(Recipe):
     """The keys of a method that moves one song towards another, its guide."""
@@ -79,3 +91,14 @@ class GuidedRecipe(Recipe):
     guide_start_s: float = later_key(
         0.0, since="0.2", ge=0, description="where the excerpt of the guide starts, seconds"
     )
+
+    @property
+    def takes_guide(self) -> bool:
+        """Whether the method uses a guide song if there is one."""
+        return True
+
+    @property
+    def names_all_songs(self) -> bool:
+        """Whether a request names the source, and the guide if the method uses one."""
+        named_guide = self.guide == IN_THE_REQUEST or not self.takes_guide
+        return self.paths == (IN_THE_REQUEST,) and named_guide

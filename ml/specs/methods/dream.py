@@ -118,3 +118,8 @@ class DeepDreamRecipe(GuidedRecipe):
     def needs_guide(self) -> bool:
         """Whether the objective is the similarity to a guide song."""
         return self.dream.objective == "guide"
+
+    @property
+    def takes_guide(self) -> bool:
+        """Other objectives use no guide song."""
+        return self.needs_guide
