@@ -72,6 +72,7 @@ class Figures:
     gain_in_sound: float  # the same, for the spectrogram of the new sound
     rms_db: float  # of the edit
     clipped: float  # share of the edit at the limit
+    last_frames: float  # mean size of the edit in the last 5 % of the frames / in the middle half
     snr_db: float  # of the sound, to the original
     original_class: float  # change of the probability of the class predicted before
     seconds: float  # for the dream, per 10 s of sound
@@ -95,10 +96,10 @@ def main() -> None:
     excerpts = held_out(table, Path(store.home.library), transform, options.skip, options.tracks)
     print("excerpts: " + ", ".join(excerpt.path for excerpt in excerpts) + "\n")
     print(
-        "| setting | gain | gain in the sound | edit, dB RMS | at the limit | SNR, dB | "
-        "original class | s per 10 s |"
+        "| setting | gain | gain in the sound | edit, dB RMS | at the limit | last frames | "
+        "SNR, dB | original class | s per 10 s |"
     )
-    print("|---" * 8 + "|")
+    print("|---" * 9 + "|")
     for name, overrides in SETTINGS:
         rows = [
             measure(model, meta, transform, excerpt, {"layer": options.layer, **overrides})
@@ -113,7 +114,8 @@ def line(name: str, rows: list[Figures]) -> str:
 
     return (
         f"| {name} | {median('gain'):.2f} | {median('gain_in_sound'):.2f} | {median('rms_db'):.2f} "
-        f"| {median('clipped'):.2%} | {median('snr_db'):+.1f} | {median('original_class'):+.2f} "
+        f"| {median('clipped'):.2%} | {median('last_frames'):.2f} | {median('snr_db'):+.1f} "
+        f"| {median('original_class'):+.2f} "
         f"| {median('seconds'):.1f} |"
     )
 
@@ -174,10 +176,18 @@ def measure(
         gain_in_sound=in_sound - edit.before if is_class else in_sound / edit.before,
         rms_db=float(np.sqrt(np.mean(np.square(edit.delta_db)))),
         clipped=float(np.mean(np.abs(edit.delta_db) >= config.max_delta_db * 0.999)),
+        last_frames=last_frames(edit.delta_db),
         snr_db=snr_db(excerpt.samples, sound),
         original_class=float(probabilities(after)[predicted] - before[predicted]),
         seconds=seconds * SECONDS * excerpt.rate / len(excerpt.samples),
     )
+
+
+def last_frames(edit: np.ndarray) -> float:
+    """Mean size of an edit in the last 5 % of its frames, divided by that of its middle half."""
+    sizes = np.abs(edit).mean(axis=1)
+    count = len(sizes)
+    return float(sizes[-max(1, count // 20) :].mean() / sizes[count // 4 : -count // 4].mean())
 
 
 if __name__ == "__main__":
