@@ -200,9 +200,10 @@ def _response(sound: Mapping[str, Any]) -> str:
 PRESENTATION = Presentation(
     heading="Deep dreams",
     result="Dream",
-    about="A deep dream changes the spectrogram of a track so that a layer of a trained network "
-    "responds more strongly. The change is then applied to the recording. The layer response says "
-    "how much more strongly the layer responds to the dream than to the original. The "
+    about="A deep dream changes the spectrogram or the waveform of a track so that a layer of a "
+    "trained network responds more strongly, or responds as it does to a guide song, or so that a "
+    "class becomes more probable. The change is then applied to the recording. The response says "
+    "how much more strongly the network responds to the dream than to the original. The "
     "signal-to-noise ratio (SNR) compares the dream with the original: the lower it is, the larger "
     "is the change. The SNR without a change shows the error of the conversion to sound alone.",
     figures=figures,
