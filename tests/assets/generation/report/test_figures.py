@@ -1,0 +1,229 @@
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from melgraph.assets.generation.report.figures import (
+    OWN,
+    SEEN,
+    UNKNOWN,
+    Verdicts,
+    recipe_summary,
+    sound_rows,
+)
+from melgraph.assets.generation.report.judges import Judge, Reading
+from melgraph.assets.generation.report.measurements import NOISE, SOUND, Case, Measured
+from melgraph.assets.generation.report.sets import HALVES, ORIGINALS, set_distances
+from melgraph.assets.generation.report.tables import (
+    absent_judges,
+    fad_cell,
+    judge_cell,
+    kad_cell,
+    set_rows,
+    table_rows,
+)
+
+FIDELITY = {
+    "chroma_correlation": 0.9, "onset_correlation": 0.8, "log_spectral_distance_db": 3.0,
+    "clipping_share": 0.0, "silence_share": 0.0, "loudness_difference_lu": -1.0,
+    "loudness_lufs": -16.0, "true_peak_db": -1.0, "octave_difference_db": (0.0,) * 9 + (None,),
+}  # fmt: skip
+
+
+@dataclass
+class FakeJudge:
+    """What the figures ask of a judge."""
+
+    name: str = "judge"
+    tagger: str | None = None
+    networks: frozenset[str] = frozenset({"experiment judge"})
+    training_groups: frozenset[Any] = frozenset()
+    few: list[str] = field(default_factory=list)
+    classes: tuple[str, ...] = ("pop", "rock")
+    songs: Any = None
+    cross_fitted: Any = None
+    groups: dict[str, Any] = field(default_factory=dict)
+
+    def groups_of(self, tracks: Any) -> frozenset[Any]:
+        return frozenset(self.groups.get(track, track) for track in tracks)
+
+
+def case(song: str, *, target: str | None = "rock", group: Any = None) -> Case:
+    reference = SimpleNamespace(asset="dreams")
+    config = {"method": "deep_dream"}
+    sounds = SimpleNamespace(name="recipe", title="A recipe", reference=reference,
+                             spec=SimpleNamespace(config=config))  # fmt: skip
+    row = {"track_id": song, "path": f"{song}.mp3", "label": "pop", "target": target}
+    owner = song if group is None else group
+    return Case(cast(Any, sounds), row, owner, "genres", frozenset({"experiment maker"}))
+
+
+def measured(
+    one: Case, kind: str, change: float, judge: str = "judge", segments: Any = None
+) -> Measured:
+    """A sound whose probability of rock goes from 0.3 to 0.3 + change."""
+    before, after = np.array([0.7, 0.3]), np.array([0.7 - change, 0.3 + change])
+    vector = np.array([change])
+    return Measured(one, kind, FIDELITY, {judge: Reading(after, vector, segments)},
+                    {judge: Reading(before, np.zeros(1), segments)})  # fmt: skip
+
+
+def judges(*fakes: FakeJudge) -> list[Judge]:
+    return cast(list[Judge], list(fakes))
+
+
+def sounds_and_noise(count: int, change: float, noise: float) -> list[Measured]:
+    ones = []
+    for number in range(count):
+        one = case(f"song {number}", group=number % 5)
+        ones += [measured(one, SOUND, change), measured(one, NOISE, noise)]
+    return ones
+
+
+def test_the_target_moves_beyond_noise() -> None:
+    ones = sounds_and_noise(25, 0.25, 0.05)
+    verdicts = Verdicts(judges(FakeJudge()), ones)
+    summary = recipe_summary("recipe", ones, verdicts)
+    assert (summary["sounds"], summary["songs"], summary["artists"]) == (25, 25, 5)
+    assert summary["targets"] == ["rock"]
+    assert summary["verdict"].startswith("The method moves the probability of 'rock' by more")
+    assert "+20.0 points" in summary["verdict"]
+    by_kind = {row["kind"]: row for row in summary["rows"]}
+    judge = by_kind[SOUND]["judges"]["judge"]
+    assert judge["target_before"]["mean"] == pytest.approx(0.3)
+    assert judge["target_change"]["mean"] == pytest.approx(0.25)
+    assert judge["target_change"]["songs"] == 25
+    assert judge["top_changed"] == 25
+    assert by_kind[NOISE]["judges"]["judge"]["top_changed"] == 0
+    assert by_kind[SOUND]["octaves_db"] == {"31.5": 0.0, "63": 0.0, "125": 0.0, "250": 0.0,
+                                            "500": 0.0, "1000": 0.0, "2000": 0.0, "4000": 0.0,
+                                            "8000": 0.0, "16000": None}  # fmt: skip
+    (first, _) = table_rows(summary | {"sets": []})
+    assert first["kind"] == "sound (25)"
+    assert first["judge"].startswith("target +25.0 points (")
+    assert first["chroma correlation"] == "0.90 (0.90 to 0.90)"
+    assert len(sound_rows(ones, {"genres": verdicts})) == 50
+
+
+def test_noise_that_does_the_same_is_no_success() -> None:
+    ones = sounds_and_noise(25, 0.2, 0.2)
+    summary = recipe_summary("recipe", ones, Verdicts(judges(FakeJudge()), ones))
+    assert summary["verdict"].startswith("It is not shown that")
+
+
+def test_a_network_does_not_judge_its_own_sounds() -> None:
+    ones = sounds_and_noise(2, 0.2, 0.1)
+    own = FakeJudge("maker", networks=frozenset({"experiment maker", "0a1b"}))
+    for one in ones:
+        one.readings["maker"], one.before["maker"] = one.readings["judge"], one.before["judge"]
+    verdicts = Verdicts(judges(own), ones)
+    assert verdicts.judgement(verdicts.judges[0], ones[0]) == {"refusal": OWN}
+    summary = recipe_summary("recipe", ones, verdicts)
+    assert summary["verdict"].startswith("Not judged")
+    assert judge_cell(summary["rows"][0]["judges"]["maker"]) == OWN
+
+
+def test_a_judge_does_not_judge_the_artists_that_it_was_trained_on() -> None:
+    one = measured(case("song"), SOUND, 0.2)
+    champion = FakeJudge(training_groups=frozenset({7}), groups={"song": 7})
+    verdicts = Verdicts(judges(champion), [one])
+    assert verdicts.judgement(verdicts.judges[0], one) == {"refusal": SEEN}
+
+
+def test_a_probe_is_fitted_without_them() -> None:
+    calls = []
+
+    def probabilities(vector: np.ndarray, without: frozenset[Any]) -> np.ndarray:
+        calls.append(without)
+        return np.array([1 - vector[0], vector[0]])
+
+    fitted = SimpleNamespace(probabilities=probabilities)
+    one = measured(case("song"), SOUND, 0.2)
+    for probe in (
+        FakeJudge(tagger="musicnn", training_groups=frozenset({7}), groups={"song": 7},
+                  cross_fitted=fitted),
+        FakeJudge(tagger="musicnn", few=["rock: 3 songs in 2 groups"], groups={"song": 7},
+                  cross_fitted=fitted),
+    ):  # fmt: skip
+        calls.clear()
+        verdicts = Verdicts(judges(probe), [one])
+        assert verdicts.cross_fitted["judge"] is not None
+        answer = verdicts.judgement(verdicts.judges[0], one)
+        assert answer["target_change"] == pytest.approx(0.2)  # by the fit, not by the reading
+        assert calls == [frozenset({7})] * 2
+
+
+def test_no_target_and_unknown_targets() -> None:
+    one, other = measured(case("a", target=None), SOUND, 0.5), measured(case("b", target="jazz"),
+                                                                         SOUND, 0.1)  # fmt: skip
+    verdicts = Verdicts(judges(FakeJudge()), [one, other])
+    answer = verdicts.judgement(verdicts.judges[0], one)
+    assert answer == {"top_before": "pop", "top_after": "rock",
+                      "top_probability_change": pytest.approx(-0.5)}  # fmt: skip
+    assert verdicts.judgement(verdicts.judges[0], other)["refusal"] == UNKNOWN
+    summary = recipe_summary("recipe", [one], verdicts)
+    assert summary["verdict"].startswith("The method has no target")
+    cell = judge_cell(summary["rows"][0]["judges"]["judge"])
+    assert cell == "class of the source -50.0 points; another class in 1 of 1"
+
+
+def songs(count: int, shift: float, seed: int = 0) -> Any:
+    random = np.random.default_rng(seed)
+    rows = [
+        {"track_id": f"real {i}", "label": "rock", "group": i,
+         "segments": random.standard_normal((3, 4)) + shift} for i in range(count)
+    ]  # fmt: skip
+
+    def of_class(label: str, *, without_groups: Any, without: Any) -> list[dict[str, Any]]:
+        return [row for row in rows if row["group"] not in without_groups
+                and row["track_id"] not in without]  # fmt: skip
+
+    return SimpleNamespace(of_class=of_class)
+
+
+def test_sets_of_sounds_are_compared_with_real_recordings() -> None:
+    random = np.random.default_rng(5)
+    ones = [
+        measured(case(f"song {i}"), SOUND, 0.1, segments=random.standard_normal((3, 4)) + 2)
+        for i in range(12)
+    ]
+    probe = FakeJudge(tagger="musicnn", songs=songs(45, 0.0))
+    rows = set_distances(ones, judges(probe))
+    by_kind = {row["kind"]: row for row in rows}
+    assert list(by_kind) == [ORIGINALS, SOUND, HALVES]
+    assert by_kind[SOUND]["kad"]["value"] > 5
+    assert by_kind[SOUND]["kad"]["p_value"] < 0.01
+    assert by_kind[SOUND]["kad"]["n_reference"] == 45
+    assert by_kind[HALVES]["kad"]["value"] < by_kind[SOUND]["kad"]["value"] / 3
+    assert by_kind[HALVES]["kad"]["n_reference"] == 22
+    assert by_kind[SOUND]["fad"]["generated_segments"] == 36
+    assert kad_cell(by_kind[SOUND]).endswith("12 against 45 songs")
+    assert "(36 against 135 segments)" in fad_cell(by_kind[SOUND])
+    assert [row["sounds"] for row in set_rows({"sets": rows})] == [ORIGINALS, SOUND, HALVES]
+
+
+def test_few_real_recordings_are_undetermined_and_an_own_embedding_says_nothing() -> None:
+    ones = [measured(case(f"song {i}"), SOUND, 0.1, segments=np.eye(3) + i) for i in range(3)]
+    few = FakeJudge(tagger="musicnn", songs=songs(10, 0.0))
+    few.songs = SimpleNamespace(
+        of_class=lambda label, **_: [
+            {"track_id": f"r{i}", "segments": np.eye(3) * i} for i in range(10)
+        ]
+    )
+    (_, sound, halves) = set_distances(ones, judges(few))
+    assert sound["undetermined"]
+    assert kad_cell(sound) == "undetermined: 10 reference songs"
+    assert kad_cell(halves) == "10 reference songs are too few for two halves"
+    own = FakeJudge(tagger="musicnn", networks=frozenset({"experiment maker"}))
+    assert {row["refusal"] for row in set_distances(ones, judges(own))} == {OWN}
+    assert set_distances(ones, judges(FakeJudge())) == []  # no probe: no embedding
+
+
+def test_what_is_missing_is_named() -> None:
+    facts = {"judges": [{"name": "probe-mn04", "dataset": "genres", "champion": False}],
+             "recipes": [{"dataset": "genres"}]}  # fmt: skip
+    first, second = absent_judges(facts)
+    assert first.startswith("There is no probe-musicnn. melgraph run --experiment probe-musicnn")
+    assert second.startswith("The dataset 'genres' has no champion")
