@@ -11,6 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from melgraph.assets.generation.report.reports import sound_reports
 from melgraph.assets.pages import results, sounds
 from melgraph.assets.pages.clusters import clusters as clusters_of
 from melgraph.assets.pages.clusters import comparison
@@ -35,6 +36,7 @@ PAGES = {
     "clusters": "Clusters",
     "recommendations": "Recommendations",
     "sounds": "Sounds",
+    "report": "Report on sounds",
 }
 
 
@@ -94,6 +96,7 @@ def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
         "track_rows": results.track_rows(library),
         "maps": maps,
         "compared": comparison(clusters),
+        "sound_reports": sound_reports(store, spec),
         "neighbours": neighbours,
         "audits": _audits(spec),
     }

@@ -160,15 +160,17 @@ def matched_noise(
     _check(edited, rate)
     length = min(len(source), len(edited))
     source, edited = source[:length], edited[:length]
-    target = _distance(source, edited, rate)
+    source_spectrum = _compared(source, rate)
+    target = spectral_distance_db(source_spectrum, _compared(edited, rate))
     if target is None:
         return None
     noise = _surrogate(_edit_db(source, edited, rate), seed)
+    spectra = _spectra(source, rate)
 
     def sound_of(scale: float) -> tuple[np.ndarray, float]:
         gain_db = np.clip(scale * noise, -_MAX_GAIN_DB, _MAX_GAIN_DB)
-        sound = _through_stft(source, rate, (10.0 ** (gain_db / 20.0)).astype(np.float32))
-        return sound, _distance(source, sound, rate) or 0.0
+        sound = _sound_of(spectra, (10.0 ** (gain_db / 20.0)).astype(np.float32), rate, length)
+        return sound, spectral_distance_db(source_spectrum, _compared(sound, rate)) or 0.0
 
     low, high, scale = 0.0, _MAX_SCALE, 1.0
     sound, distance = sound_of(scale)
@@ -214,12 +216,23 @@ def _surrogate(edit_db: np.ndarray, seed: int) -> np.ndarray:
 
 def _through_stft(samples: np.ndarray, rate: int, factor: np.ndarray) -> np.ndarray:
     """The sound whose STFT was multiplied by a factor `[frame, bin]`, real or complex."""
+    return _sound_of(_spectra(samples, rate), factor, rate, len(samples))
+
+
+def _spectra(samples: np.ndarray, rate: int) -> list[torch.Tensor]:
+    """The STFT of each channel: complex64 `[bin, frame]`."""
     n_fft, hop = _window(rate)
-    gain = torch.from_numpy(np.ascontiguousarray(factor.T))
-    sounds = []
-    for channel in np.ascontiguousarray(samples.T, dtype=np.float32):
-        spectrum = stft(channel, n_fft=n_fft, hop=hop) * gain.to(torch.complex64)
-        sounds.append(istft(spectrum, n_fft=n_fft, hop=hop, length=len(channel)))
+    channels = np.ascontiguousarray(samples.T, dtype=np.float32)
+    return [stft(channel, n_fft=n_fft, hop=hop) for channel in channels]
+
+
+def _sound_of(
+    spectra: list[torch.Tensor], factor: np.ndarray, rate: int, length: int
+) -> np.ndarray:
+    """The sound of STFTs that are multiplied by a factor `[frame, bin]`."""
+    n_fft, hop = _window(rate)
+    gain = torch.from_numpy(np.ascontiguousarray(factor.T)).to(torch.complex64)
+    sounds = [istft(each * gain, n_fft=n_fft, hop=hop, length=length) for each in spectra]
     return np.stack(sounds, axis=1)
 
 
@@ -228,13 +241,10 @@ def _window(rate: int) -> tuple[int, int]:
     return native_window(MelTransform(), rate)
 
 
-def _distance(source: np.ndarray, sound: np.ndarray, rate: int) -> float | None:
-    common = min(rate, COMMON_RATE)
-    spectra = [
-        stft(resample(to_mono(np.asarray(s, np.float32)), rate, common), n_fft=N_FFT, hop=HOP)
-        for s in (source, sound)
-    ]
-    return spectral_distance_db(*spectra)
+def _compared(sound: np.ndarray, rate: int) -> torch.Tensor:
+    """The STFT by which the distance of two sounds is measured: complex64 `[bin, frame]`."""
+    mono = to_mono(np.asarray(sound, np.float32))
+    return stft(resample(mono, rate, min(rate, COMMON_RATE)), n_fft=N_FFT, hop=HOP)
 
 
 def _encode_mp3(samples: np.ndarray, rate: int, kbit_s: int) -> bytes:

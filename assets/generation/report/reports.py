@@ -14,7 +14,12 @@ from melgraph.assets.generation.report.figures import Verdicts, recipe_summary, 
 from melgraph.assets.generation.report.judges import Judge, judge_inputs, judges_of
 from melgraph.assets.generation.report.measurements import Measured, Measurer, cases_of
 from melgraph.assets.generation.report.sets import set_distances
-from melgraph.assets.generation.report.tables import absent_judges, judge_rows, table_rows
+from melgraph.assets.generation.report.tables import (
+    absent_judges,
+    judge_rows,
+    recipe_view,
+    table_rows,
+)
 from melgraph.assets.generation.sounds import Sounds
 from melgraph.assets.materialize import materialize, stage_asset
 from melgraph.assets.models.trained_model import TrainedModel
@@ -129,6 +134,22 @@ def _judge_facts(judge: Judge, verdicts: Verdicts) -> dict[str, Any]:
         "record": str(judge.model.reference),
         "cross_fitted": verdicts.cross_fitted[judge.name],
     }
+
+
+def sound_reports(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
+    """The report among the inputs of a spec, as the page shows it; empty if there is none."""
+    return [
+        {
+            "judges": judge_rows(report.facts),
+            "absent": absent_judges(report.facts),
+            "recipes": [
+                view | {"audit": f"melgraph audit {view['record']}"}
+                for view in map(recipe_view, report.recipes)
+            ],
+            "audit": f"melgraph audit {report.reference}",
+        }
+        for report in GenerationReport.inputs_of(store, spec)
+    ]
 
 
 @stage_asset(GENERATION_REPORT)

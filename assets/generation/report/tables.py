@@ -56,6 +56,36 @@ def table_rows(recipe: Mapping[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
+def octave_rows(recipe: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The level of each octave band minus that of the source, dB, as text for people."""
+    return [
+        {
+            "sounds": row["kind"],
+            **{
+                f"{hertz} Hz": "-" if level is None else f"{level:+.1f}"
+                for hertz, level in row["octaves_db"].items()
+            },
+        }
+        for row in recipe["rows"]
+    ]
+
+
+def recipe_view(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe, as the page shows it."""
+    return {
+        "name": recipe["recipe"],
+        "title": recipe["title"],
+        "verdict": recipe["verdict"],
+        "size": f"{recipe['sounds']} sounds of {recipe['songs']} songs by {recipe['artists']} "
+        f"artists, held out from the dataset {recipe['dataset']}."
+        + (f" Target: {', '.join(recipe['targets'])}." if recipe["targets"] else ""),
+        "rows": table_rows(recipe),
+        "octaves": octave_rows(recipe),
+        "sets": set_rows(recipe),
+        "record": recipe["record"],
+    }
+
+
 def set_rows(recipe: Mapping[str, Any]) -> list[dict[str, str]]:
     """The distances to the real recordings of the target, as text for people."""
     return [
