@@ -259,7 +259,7 @@ DREAMS = Stage(
     pool="gpu",
     on_pages=True,
 )
-_GENERATORS = (DREAMS,)
+_GENERATORS = (DREAMS,)  # a new generator joins here: the report then judges its sounds
 GENERATION_REPORT = Stage(
     "generation_report",
     1,

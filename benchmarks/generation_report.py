@@ -16,6 +16,7 @@ from melgraph.assets.generation.report.tables import (
     judge_rows,
     octave_rows,
     set_rows,
+    size_sentence,
     table_rows,
 )
 from melgraph.storage.artifacts import ArtifactStore
@@ -33,10 +34,7 @@ def main() -> None:
         print(f"\n{sentence}")
     for recipe in facts["recipes"]:
         print(f"\n## {recipe['recipe']}\n")
-        print(
-            f"{recipe['title']}. {recipe['sounds']} sounds of {recipe['songs']} songs by "
-            f"{recipe['artists']} artists, dataset {recipe['dataset']}.\n"
-        )
+        print(f"{recipe['title']}. {size_sentence(recipe)}\n")
         print(f"{recipe['verdict']}\n")
         print_table(table_rows(recipe))
         print("\nLevel of each octave band minus that of the source, dB:\n")

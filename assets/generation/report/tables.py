@@ -56,6 +56,15 @@ def table_rows(recipe: Mapping[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
+def size_sentence(recipe: Mapping[str, Any]) -> str:
+    """How many sounds there are, of what, and towards what."""
+    targets = f" Target: {', '.join(recipe['targets'])}." if recipe["targets"] else ""
+    return (
+        f"Sounds: {recipe['sounds']}; songs: {recipe['songs']}; artists: {recipe['artists']}; "
+        f"dataset: {recipe['dataset']}.{targets}"
+    )
+
+
 def octave_rows(recipe: Mapping[str, Any]) -> list[dict[str, str]]:
     """The level of each octave band minus that of the source, dB, as text for people."""
     return [
@@ -76,9 +85,7 @@ def recipe_view(recipe: Mapping[str, Any]) -> dict[str, Any]:
         "name": recipe["recipe"],
         "title": recipe["title"],
         "verdict": recipe["verdict"],
-        "size": f"{recipe['sounds']} sounds of {recipe['songs']} songs by {recipe['artists']} "
-        f"artists, held out from the dataset {recipe['dataset']}."
-        + (f" Target: {', '.join(recipe['targets'])}." if recipe["targets"] else ""),
+        "size": size_sentence(recipe),
         "rows": table_rows(recipe),
         "octaves": octave_rows(recipe),
         "sets": set_rows(recipe),

@@ -14,6 +14,7 @@ from melgraph.assets.generation.report.reports import (
     GenerationReport,
     plan_generation_report,
     show,
+    sound_reports,
 )
 from melgraph.assets.generation.report.sets import set_distances
 from melgraph.assets.generation.sounds import Sounds
@@ -134,3 +135,17 @@ def test_the_table_of_single_sounds(judged: MadeHome) -> None:
     assert table.filter(pl.col("kind") == "identity edit")["clipping_share"].to_list() == [0.0]
     assert "probe-tiny: top_after" in table.columns
     assert "octave_1000_hz_db" in table.columns
+
+
+def test_the_page(made_home: MadeHome, judged: MadeHome) -> None:
+    html = (made_home.store.need("pages", "all").folder / "report.html").read_text()
+    assert "<h1>Report on sounds</h1>" in html
+    assert "The method has no target" in html
+    assert "matched noise (1)" in html
+    assert "There is no probe-musicnn" in html
+    spec = judged.store.need("generation_report", "all").record.spec
+    (view,) = sound_reports(judged.store, replace(spec, inputs=(spec.reference,)))
+    assert [row["judge"] for row in view["judges"]] == ["probe-tiny", "small-cnn"]
+    (recipe,) = view["recipes"]
+    assert recipe["size"].startswith("Sounds: 1; songs: 1; artists: 1; dataset: genres.")
+    assert len(recipe["octaves"]) == len(recipe["rows"]) == len(KINDS)
