@@ -54,6 +54,7 @@ KNOWN: dict[str, Licence] = {
     ),
 }
 IMAGENET = Licence("Apache-2.0 (timm)", _IMAGENET, "forbidden")
+TORCHVISION = Licence("BSD-3-Clause (torchvision)", _IMAGENET, "forbidden")
 
 
 def licence_entry(of: str, sha256: str, stated: Mapping[str, Any] | None = None) -> dict[str, str]:
