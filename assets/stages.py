@@ -259,7 +259,23 @@ DREAMS = Stage(
     pool="gpu",
     on_pages=True,
 )
-_GENERATORS = (DREAMS,)  # a new generator joins here: the report then judges its sounds
+STYLE_TRANSFERS = Stage(
+    "style_transfers",
+    1,
+    "generation.style_transfers",
+    "style_transfers",
+    files=("*.flac", "*.png", "report.json"),
+    partitioned_by=(RECIPE,),
+    method="style_transfer",
+    reads=("datasets", "tracks"),
+    job="transferring",
+    kinds=("pytorch",),
+    gpu=True,
+    pool="gpu",
+    on_pages=True,
+)
+# a new generator joins here: the report then judges its sounds
+_GENERATORS = (DREAMS, STYLE_TRANSFERS)
 GENERATION_REPORT = Stage(
     "generation_report",
     1,

@@ -22,6 +22,7 @@ DESCRIPTIONS = {
     "clustering": "Map the embeddings of an encoder, and compare their clusters with the labels.",
     "recommending": "Add new embeddings to the index of an encoder, and recommend similar tracks.",
     "dreaming": "Generate the sounds of a recipe, and compare them with the originals.",
+    "transferring": "Move the style of tracks towards that of other tracks, and measure both.",
     "judging": "Judge the generated sounds of all recipes, and compare them with controls.",
     "publishing": "Write the HTML pages that show all results.",
 }

@@ -1,9 +1,11 @@
 """The summary that a run prints at its end: counts, problems, results, and where they are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from shlex import quote
+from typing import Any
 
 from melgraph.assets.embeddings.clusters.reports import figure_rows
+from melgraph.assets.generation.presentation import presentation_of
 from melgraph.assets.generation.sounds import Sounds
 from melgraph.assets.library.tracks import Tracks
 from melgraph.assets.materialize import readable_references
@@ -18,6 +20,7 @@ from melgraph.assets.stages import (
     EVALUATIONS,
     EXPLORATION_REPORTS,
     RECOMMENDATIONS,
+    STAGES,
 )
 from melgraph.pipelines.runner import DONE, FAILED, SKIPPED, THERE, Report
 from melgraph.pipelines.terminal import printable
@@ -59,7 +62,15 @@ def _result_lines(home: Home) -> Iterator[str]:
     yield from _recommendation_lines(store)
     for sounds in Sounds.of_all_generators(store):
         for row in sounds.rows:
-            yield f"{sounds.name}: {row['path']}: predicted {' -> '.join(sounds.predictions(row))}"
+            yield f"{sounds.name}: {row['path']}: {_about_sound(sounds, row)}"
+
+
+def _about_sound(sounds: Sounds, row: Mapping[str, Any]) -> str:
+    """What changed in a sound: the predictions, or the figures of the method."""
+    if "heard_before" in row:
+        return f"predicted {' -> '.join(sounds.predictions(row))}"
+    figures = presentation_of(STAGES[sounds.artifact.reference.asset]).figures(row)
+    return ", ".join(f"{name} {value}" for name, value in figures.items())
 
 
 def _library_line(store: ArtifactStore) -> str:

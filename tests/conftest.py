@@ -88,6 +88,14 @@ excerpt_s = 1.5
 dream = { objective = "guide", octaves = 1, steps = 2 }
 """
 GUIDE = "classical/Hollow Chamber Players/01 After the Station.flac"  # of the requested sound
+STYLE_RECIPE = """\
+title = "A second of a style transfer: for tests"
+method = "style_transfer"
+dataset = "genres"
+tracks = 1
+excerpt_s = 1.5
+style = { features = "random_1d", filters = 8, steps = 2, phase = "new" }
+"""
 TAGGER = """\
 title = "A tiny tagger with random weights: for tests"
 architecture = "musicnn"
@@ -217,6 +225,7 @@ def _make(home: MadeHome) -> None:
         "experiments/small-cnn": EXPERIMENT,
         "recipes/deep-dream": RECIPE,
         "recipes/guided-dream": GUIDED_RECIPE,
+        "recipes/tiny-style": STYLE_RECIPE,
         "studies/tiny": STUDY,
         "taggers/tiny": TAGGER,
         "encoders/tiny-tagger": TAGGING_ENCODER,

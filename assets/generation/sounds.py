@@ -104,7 +104,7 @@ def plan_sounds(stage: Stage, context: Context, name: str) -> Spec:
             where=f"recipe {name}",
             remedy='set dataset = "genres", for example: its held-out tracks are the sources',
         )
-    if recipe.needs_guide and recipe.guide is None and recipe.guide_label is None:
+    if recipe.needs_guide and not recipe.has_guide:
         raise UserError(
             "the recipe needs a guide song, and names none",
             where=f"recipe {name}",
@@ -113,7 +113,7 @@ def plan_sounds(stage: Stage, context: Context, name: str) -> Spec:
         )
     if snapshot is not None:
         references += [snapshot.reference, *snapshot.tracks_references]
-    config = recipe.dump_for_version(exclude=NOT_IN_THE_VERSION)
+    config = recipe.dump_for_version(mode="json", exclude=NOT_IN_THE_VERSION)
     return stage.spec(name, tuple(references), config, recipe.seed)
 
 

@@ -110,7 +110,7 @@ class Selection:
 
         Raises:
             UserError: the guide is not in the library, is the source itself, or no held-out track
-                of another artist has the label.
+                of another artist has the label, or another label.
         """
         if path := self._setting("guide"):
             guide = self._named(path, "guide").to_dicts()[0]
@@ -123,7 +123,8 @@ class Selection:
             return guide
         label = self._guide_label
         if label is None:
-            return None
+            by_default = self._setting("guide_of_another_label")
+            return self._guide_of_another_label(number, track) if by_default else None
         of_label = self._held_out.filter(pl.col("label") == label)
         if (group := track.get("group")) is not None:
             of_label = of_label.filter(pl.col("group") != group)
@@ -141,6 +142,28 @@ class Selection:
     def _guide_label(self) -> str | None:
         """The label whose tracks are guides; a recipe that names a guide has none."""
         return None if self._setting("guide") else self._setting("guide_label")
+
+    def _guide_of_another_label(self, number: int, track: Mapping[str, Any]) -> dict[str, Any]:
+        """A held-out track of the next label after that of a source, in alphabetical order."""
+        label = track.get("label") or ""
+        others = self._held_out.filter(
+            pl.col("label").is_not_null(),
+            pl.col("label") != label,
+            pl.col("track_id") != track["track_id"],
+        )
+        if (group := track.get("group")) is not None:
+            others = others.filter(pl.col("group").is_null() | (pl.col("group") != group))
+        labels = others["label"].unique().sort().to_list()
+        if not labels:
+            raise UserError(
+                "no held-out track of another artist has another label than the source "
+                f"{track['path']!r}, so there is no guide",
+                where=f"recipe {self.spec.partition}",
+                remedy="name a guide by its path in the library with `guide`",
+            )
+        next_label = next((name for name in labels if name > label), labels[0])
+        of_label = others.filter(pl.col("label") == next_label)
+        return of_label.row(number % of_label.height, named=True)
 
     @cached_property
     def _snapshot(self) -> pl.DataFrame:

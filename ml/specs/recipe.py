@@ -5,13 +5,14 @@ literal of its name, and a member of the union `RecipeSpec`.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Union, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from melgraph.ml.specs.methods.base import Recipe
 from melgraph.ml.specs.methods.dream import DeepDreamRecipe
+from melgraph.ml.specs.methods.style_transfer import StyleTransferRecipe
 
 DEFAULT_METHOD = "deep_dream"
 
@@ -49,7 +50,7 @@ def _read_method(recipe: Recipe | Mapping[str, Any]) -> Any:
 
 
 RecipeSpec = Annotated[
-    Union[DeepDreamRecipe],  # noqa: UP007 (a further method is a further member)
+    DeepDreamRecipe | StyleTransferRecipe,
     _ChosenByMethod(),
 ]
 """The recipe of any method."""

@@ -75,6 +75,11 @@ class Recipe(TomlSpec):
         """Whether a request names the source, and the guide if the method uses one."""
         return self.paths == (IN_THE_REQUEST,) and not self.takes_guide
 
+    @property
+    def has_guide(self) -> bool:
+        """Whether the recipe says which songs are guides."""
+        return False
+
 
 class GuidedRecipe(Recipe):
     """The keys of a method that moves one song towards another, its guide."""
@@ -102,3 +107,8 @@ class GuidedRecipe(Recipe):
         """Whether a request names the source, and the guide if the method uses one."""
         named_guide = self.guide == IN_THE_REQUEST or not self.takes_guide
         return self.paths == (IN_THE_REQUEST,) and named_guide
+
+    @property
+    def has_guide(self) -> bool:
+        """Whether the recipe names a guide song, or the label of guide songs."""
+        return self.guide is not None or self.guide_label is not None

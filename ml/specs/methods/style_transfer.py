@@ -92,5 +92,10 @@ class StyleTransferRecipe(GuidedRecipe):
 
     @property
     def needs_guide(self) -> bool:
-        """A style transfer always needs a guide; by default it is a track of another label."""
-        return not self.guide_of_another_label
+        """A style transfer always needs a guide."""
+        return True
+
+    @property
+    def has_guide(self) -> bool:
+        """Whether the recipe names guides, or takes tracks of another label."""
+        return super().has_guide or self.guide_of_another_label

@@ -6,20 +6,32 @@ example. Its key starts with the name of the method in the recipes.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from melgraph.ml.generation.deep_dream import dream
+from melgraph.ml.generation.style.features import (
+    experiment_features,
+    random_features,
+    tagger_features,
+    vgg_features,
+)
+from melgraph.ml.generation.style_transfer import StyleComparison, transfer_style
+from melgraph.ml.generation.views import MelView
 from melgraph.ml.generation.waveform_dream import dream_waveform
 from melgraph.ml.models import build
 from melgraph.ml.models.base import Classifier, InputShape
 from melgraph.ml.specs.methods.dream import DreamConfig
+from melgraph.ml.specs.methods.style_transfer import StyleTransferConfig
 from melgraph.ml.specs.model_input import IMAGES_OF
 from melgraph.ml.specs.recipe import RecipeSpec, method_of
+from melgraph.ml.spectral import MelTransform, StftTransform
+from melgraph.ml.weights.feature_weights import Vgg
 
 Method = Callable[[Classifier, np.ndarray, int], np.ndarray]
 LIMIT_DB = 2.0
@@ -121,6 +133,46 @@ def _of_images(objective: str, *channels: str) -> Case:
     return Case(method, network, source, tuple(limits[name] for name in channels))
 
 
+def _style_transfer(
+    model: Classifier, mel: np.ndarray, seed: int, *, features: str, start: str = "content"
+) -> np.ndarray:
+    """Networks of its own see as many rows as the model has mel bands."""
+    if features == "experiment":
+        network = experiment_features(model, MelView(MelTransform(n_mels=N_MELS)), name="tiny")
+    elif features == "vgg16":
+        network = vgg_features(_drawn(Vgg("vgg16", widths=(2, 3, 4, 5, 5))), image=N_MELS)
+    elif features == "mn04":
+        network = tagger_features(_mobilenet(), name="mn04")
+    else:
+        transform = StftTransform(sample_rate=22050, n_fft=2 * N_MELS - 2, hop=64)
+        network = random_features(filters=8, width=5, seed=seed, transform=transform)
+    layers = ("conv2_1", "conv3_1") if features == "vgg16" else ()
+    config = StyleTransferConfig(
+        features=features,
+        content_layers=layers,
+        style_layers=layers,
+        steps=4,
+        start=start,
+        max_delta_db=LIMIT_DB,
+    )
+    comparison = StyleComparison(network, mel, spectrogram(70, seed=9), config)
+    return transfer_style(comparison, seed=seed).delta_db
+
+
+def _drawn(network: nn.Module) -> nn.Module:
+    """The network with weights of its own generator, in evaluation mode."""
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return network.eval()
+
+
+@cache
+def _mobilenet() -> Classifier:
+    return build("mobilenet_v3", InputShape(1, 1, 3200), n_classes=2, seed=1, width=0.1).eval()
+
+
 METHODS: dict[str, Method | Case] = {
     "deep_dream, layer": partial(_deep_dream, objective="layer"),
     "deep_dream, guide": partial(_deep_dream, objective="guide"),
@@ -137,6 +189,10 @@ METHODS: dict[str, Method | Case] = {
             partial(_waveform_dream, objective=objective), network_on_waveforms, waveform, (1.0,)
         )
         for objective in ("layer", "guide", "class")
+    },
+    **{
+        f"style_transfer, {features}": partial(_style_transfer, features=features)
+        for features in ("experiment", "vgg16", "mn04", "random_1d")
     },
 }
 

@@ -38,5 +38,8 @@ def test_an_experiment_is_named_where_it_is_used(keys):
 
 def test_without_a_default_the_guide_must_be_named():
     style = {"features": "random_1d"}
-    assert not StyleTransferRecipe(title="x", style=style).needs_guide
-    assert StyleTransferRecipe(title="x", style=style, guide_of_another_label=False).needs_guide
+    assert StyleTransferRecipe(title="x", dataset="genres", style=style).has_guide
+    keys = {"title": "x", "style": style, "guide_of_another_label": False}
+    assert not StyleTransferRecipe(**keys).has_guide
+    assert StyleTransferRecipe(**keys, guide="a.wav").has_guide
+    assert StyleTransferRecipe(**keys).needs_guide
