@@ -38,7 +38,7 @@ class DreamConfig(TomlTable):
         description="Octaves with fewer mel bands or frames than this are left out.",
     )
     steps: int = Field(default=20, ge=0, description="Steps of gradient ascent per octave.")
-    # With 0.1 dB and 12 dB, a quarter of the edit was at the limit and the SNR was below -7 dB.
+    # With 0.1 dB and 12 dB, a quarter of the edit was at the limit and the SNR was below -6 dB.
     step_size_db: float = Field(
         default=0.035,
         gt=0.0,
