@@ -274,15 +274,28 @@ STYLE_TRANSFERS = Stage(
     pool="gpu",
     on_pages=True,
 )
+INVERSIONS = Stage(
+    "inversions",
+    1,
+    "generation.inversions",
+    "inversions",
+    files=("*.flac", "*.png", "report.json"),
+    partitioned_by=(RECIPE,),
+    method="inversion",
+    reads=("datasets", "tracks"),
+    job="inverting",
+    kinds=("numpy",),
+    on_pages=True,
+)
 # a new generator joins here: the report then judges its sounds
-_GENERATORS = (DREAMS, STYLE_TRANSFERS)
+_GENERATORS = (DREAMS, STYLE_TRANSFERS, INVERSIONS)
 GENERATION_REPORT = Stage(
     "generation_report",
     1,
     "generation.report.reports",
     "generation_report",
     files=("sounds.parquet", "report.json"),
-    reads=(*(stage.name for stage in _GENERATORS), "trained_models", "datasets"),
+    reads=(DREAMS.name, "trained_models", "datasets"),
     job="judging",
     kinds=("polars",),
     on_pages=True,
@@ -332,7 +345,10 @@ _BEFORE_PAGES = (
     REQUESTED_SOUNDS,
 )
 # Assets that a run makes only if the user asks for them. No other asset may seem to need them.
-ON_REQUEST = {stage.name for stage in (*ON_DEMAND, STUDY_REPORTS, REQUESTED_SOUNDS)}
+ON_REQUEST = {
+    stage.name
+    for stage in (*ON_DEMAND, STUDY_REPORTS, STYLE_TRANSFERS, INVERSIONS, REQUESTED_SOUNDS)
+}
 SHOWN_STAGES = {stage.name: stage for stage in _BEFORE_PAGES if stage.on_pages}
 PAGES = Stage(
     "pages",

@@ -23,6 +23,7 @@ DESCRIPTIONS = {
     "recommending": "Add new embeddings to the index of an encoder, and recommend similar tracks.",
     "dreaming": "Generate the sounds of a recipe, and compare them with the originals.",
     "transferring": "Move the style of tracks towards that of other tracks, and measure both.",
+    "inverting": "Reduce tracks to spectrograms without phase, and turn these back into sound.",
     "judging": "Judge the generated sounds of all recipes, and compare them with controls.",
     "publishing": "Write the HTML pages that show all results.",
 }

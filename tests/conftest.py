@@ -96,6 +96,14 @@ tracks = 1
 excerpt_s = 1.5
 style = { features = "random_1d", filters = 8, steps = 2, phase = "new" }
 """
+INVERSION_RECIPE = """\
+title = "A second of an inversion: for tests"
+method = "inversion"
+dataset = "genres"
+tracks = 1
+excerpt_s = 1.5
+inversion = { representation = "mel_spectrograms", iterations = 1 }
+"""
 TAGGER = """\
 title = "A tiny tagger with random weights: for tests"
 architecture = "musicnn"
@@ -224,6 +232,7 @@ def _make(home: MadeHome) -> None:
     specs = {
         "experiments/small-cnn": EXPERIMENT,
         "recipes/deep-dream": RECIPE,
+        "recipes/tiny-inversion": INVERSION_RECIPE,
         "recipes/guided-dream": GUIDED_RECIPE,
         "recipes/tiny-style": STYLE_RECIPE,
         "studies/tiny": STUDY,

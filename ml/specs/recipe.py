@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from melgraph.ml.specs.methods.base import Recipe
 from melgraph.ml.specs.methods.dream import DeepDreamRecipe
+from melgraph.ml.specs.methods.inversion import InversionRecipe
 from melgraph.ml.specs.methods.style_transfer import StyleTransferRecipe
 
 DEFAULT_METHOD = "deep_dream"
@@ -50,7 +51,7 @@ def _read_method(recipe: Recipe | Mapping[str, Any]) -> Any:
 
 
 RecipeSpec = Annotated[
-    DeepDreamRecipe | StyleTransferRecipe,
+    DeepDreamRecipe | InversionRecipe | StyleTransferRecipe,
     _ChosenByMethod(),
 ]
 """The recipe of any method."""

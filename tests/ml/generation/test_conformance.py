@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from melgraph.ml.generation.deep_dream import dream
+from melgraph.ml.generation.inversion import invert_stored
 from melgraph.ml.generation.style.features import (
     experiment_features,
     random_features,
@@ -30,7 +31,7 @@ from melgraph.ml.specs.methods.dream import DreamConfig
 from melgraph.ml.specs.methods.style_transfer import StyleTransferConfig
 from melgraph.ml.specs.model_input import IMAGES_OF
 from melgraph.ml.specs.recipe import RecipeSpec, method_of
-from melgraph.ml.spectral import MelTransform, StftTransform
+from melgraph.ml.spectral import MelTransform, StftTransform, log_mel, stft
 from melgraph.ml.weights.feature_weights import Vgg
 
 Method = Callable[[Classifier, np.ndarray, int], np.ndarray]
@@ -173,6 +174,14 @@ def _mobilenet() -> Classifier:
     return build("mobilenet_v3", InputShape(1, 1, 3200), n_classes=2, seed=1, width=0.1).eval()
 
 
+def _inversion(model: Classifier, mel: np.ndarray, seed: int) -> np.ndarray:
+    """It changes the spectrogram as far as no sound has this one. It has no network."""
+    transform = MelTransform(n_mels=N_MELS)
+    sound = invert_stored(mel, transform, seed=seed)
+    change = log_mel(stft(sound, n_fft=transform.n_fft, hop=transform.hop), transform) - mel
+    return np.clip(change, -LIMIT_DB, LIMIT_DB)
+
+
 METHODS: dict[str, Method | Case] = {
     "deep_dream, layer": partial(_deep_dream, objective="layer"),
     "deep_dream, guide": partial(_deep_dream, objective="guide"),
@@ -194,6 +203,7 @@ METHODS: dict[str, Method | Case] = {
         f"style_transfer, {features}": partial(_style_transfer, features=features)
         for features in ("experiment", "vgg16", "mn04", "random_1d")
     },
+    "inversion": _inversion,
 }
 
 
