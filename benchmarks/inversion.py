@@ -1,6 +1,7 @@
 """Sound from spectrograms without phase, beside librosa and torchaudio.
 
     python benchmarks/inversion.py [FOLDER...] [--tracks 3] [--seconds 6] [--rounds 2]
+        [--part phases|mel|bands]
 
 FOLDER holds recordings; the default is emotify, gtzan and open of `MELGRAPH_REAL_DATA/library`. Of
 each folder, `--tracks` tracks are used, with different labels; of each track, the middle
@@ -33,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 N_FFT, MEL_RATE, MEL_HOP = 2048, 22050, 256
 SEARCHED = (0, 2, 4, 8, 12, 16, 24, 32, 48, 64, 100)  # iterations of the goal
-NNLS_FRAMES = 24  # librosa takes minutes for the frames of a whole excerpt
+NNLS_FRAMES = 12  # librosa takes minutes for the frames of a whole excerpt
 GOALS = {4: 1 / 2, 8: 1 / 3}  # n_fft / hop -> share of librosa's time
 Figures = tuple[float, ...]
 Rows = dict[str, list[Figures]]
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--tracks", type=int, default=3, help="of each folder")
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=2, help="how often each side is timed")
+    parser.add_argument("--part", choices=["phases", "mel", "bands"], help="print this part only")
     options = parser.parse_args()
     import torch
 
@@ -56,10 +58,13 @@ def main() -> None:
     paths = [path for folder in folders for path in tracks_of(folder, options.tracks)]
     excerpts = [excerpt_of(path, options.seconds) for path in paths]
     print(f"{len(paths)} tracks, {options.seconds:g} s each, n_fft {N_FFT}, one thread")
-    for overlap in GOALS:
-        print_phases(excerpts, overlap, options.rounds)
-    print_mel(excerpts)
-    print_bands(excerpts)
+    if options.part in (None, "phases"):
+        for overlap in GOALS:
+            print_phases(excerpts, overlap, options.rounds)
+    if options.part in (None, "mel"):
+        print_mel(excerpts)
+    if options.part in (None, "bands"):
+        print_bands(excerpts[:: options.tracks])
 
 
 # --- recordings --------------------------------------------------------------------------------
@@ -164,7 +169,7 @@ def print_phases(excerpts: list[tuple[np.ndarray, int]], overlap: int, rounds: i
         amplitude = amplitude_of(mono, hop)
         for name, figures in phase_rows(mono, amplitude, hop, rounds, shares).items():
             rows.setdefault(name, []).append(figures)
-    print(f"\nAmplitude of the STFT, hop {hop} = n/{overlap}\n")
+    print(f"\nAmplitude of the STFT, hop {hop} = n/{overlap}\n", flush=True)
     print_table(
         ("side", "seconds", "spectral convergence, dB", "log-spectral distance, dB", "SI-SDR, dB"),
         rows,
@@ -284,14 +289,15 @@ def torchaudio_bins(bands: np.ndarray, mel: object) -> np.ndarray:
 
 
 def print_bands(excerpts: list[tuple[np.ndarray, int]]) -> None:
-    """From mel bands to bins alone: librosa's non-negative least squares takes minutes."""
+    """From mel bands to bins alone, of one track of each folder: librosa takes minutes."""
     rows = Rows()
     for samples, rate in excerpts:
         from melgraph.ml.audio import resample
 
         for name, figures in band_rows(resample(samples, rate, MEL_RATE)).items():
             rows.setdefault(name, []).append(figures)
-    print(f"\nFrom mel bands to bins, the {NNLS_FRAMES} frames in the middle of each excerpt\n")
+    frames = f"{len(excerpts)} tracks, the middle {NNLS_FRAMES} frames of each"
+    print(f"\nFrom mel bands to bins, {frames}\n")
     print_table(
         ("side", "ms per frame", "spectral convergence, dB", "log-spectral distance, dB"), rows
     )
@@ -343,7 +349,7 @@ def print_table(header: tuple[str, ...], rows: Rows) -> None:
     print("|---" * len(header) + "|")
     for name, figures in rows.items():
         columns = list(zip(*figures, strict=True))
-        cells = [spread(list(columns[0]), ".2f" if header[1] == "seconds" else ".1f")]
+        cells = [spread(list(columns[0]), ".2f")]
         cells += [spread(list(column), ".1f") for column in columns[1:]]
         print(f"| {name} | {' | '.join(cells)} |")
 
