@@ -33,6 +33,12 @@ HEARD = """
     return sound ? {at: sound.currentTime, paused: sound.paused, error: sound.error} : null;
 """
 
+LEVELS = """
+    return [...document.querySelectorAll('article.sound')].map(
+        sound => [...sound.querySelectorAll('audio[data-lufs]')].map(
+            player => [Number(player.dataset.lufs), player.volume]));
+"""
+
 
 @pytest.fixture(scope="module")
 def ui(made_home, tmp_path_factory) -> Iterator[ServedUi]:
@@ -112,7 +118,7 @@ def test_the_pages_are_published_and_play(person, ui):
     person.visit(f"{ui.dagster}/assets/pages")
     link = f"//a[starts-with(@href, '{ui.pages}/pages/index.html')]"
     person.follow(person.wait("the link to the pages", lambda: person.shown(link)))
-    person.press("Dreams")
+    person.press("Sounds")
     sound = person.wait("a player", lambda: person.shown("//audio[@controls]"))
     person.press_play(sound)
     assert_it_plays(person, until=0.3)
@@ -121,6 +127,24 @@ def test_the_pages_are_published_and_play(person, ui):
     assert_it_plays(person, until=0.5)
     noted = person.traffic()
     assert (noted.refused, noted.errors) == ([], [])
+
+
+def test_the_players_of_a_sound_match_their_loudness(person, ui):
+    person.visit(f"{ui.pages}/pages/dreams.html")  # the address of earlier versions
+    person.wait("the page of sounds", lambda: "/sounds.html" in person.driver.current_url)
+    assert person.shown("//h2[text()='On request']")
+
+    def levels() -> list[list[list[float]]]:
+        """Of each sound: the loudness and the volume of each player."""
+        return person.driver.execute_script(LEVELS)
+
+    person.wait("players", lambda: any(len(players) > 1 for players in levels()))
+    for players in levels():
+        quietest = min(lufs for lufs, _ in players)
+        for lufs, volume in players:
+            assert volume == pytest.approx(10 ** ((quietest - lufs) / 20), abs=1e-3)
+    person.driver.find_element(By.ID, "match").click()
+    assert {volume for players in levels() for _, volume in players} == {1}
 
 
 def assert_it_plays(person: Person, *, until: float) -> None:
