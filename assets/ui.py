@@ -1,10 +1,14 @@
 """Progress bars, and metadata for the Dagster UI: tables, pictures and links."""
 
 import base64
+import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from dagster import MetadataValue
 from tqdm import tqdm
@@ -12,6 +16,7 @@ from tqdm import tqdm
 from melgraph.assets.settings import mlflow_url, pages_url
 from melgraph.storage.artifacts import ArtifactStore, Work
 
+_TERMINAL: ContextVar[TextIO | None] = ContextVar("terminal", default=None)
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>|~$]")
 
 
@@ -22,8 +27,27 @@ def progress_bar(total: int, unit: str, description: str = "") -> Any:
     would clutter a log file.
     """
     return tqdm(
-        total=total, unit=f" {unit}", desc=description, leave=False, disable=None, mininterval=0.5
-    )
+        total=total, unit=f" {unit}", desc=description, leave=False, disable=None, mininterval=0.5,
+        file=_TERMINAL.get(),
+    )  # fmt: skip
+
+
+@contextmanager
+def progress_on_terminal() -> Iterator[None]:
+    """Within this context, bars are written to the terminal that stderr is now, if it is one.
+
+    Dagster writes the stderr of a step into a log file. A bar there is never seen.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    descriptor = os.dup(sys.stderr.fileno())
+    with os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="replace") as terminal:
+        token = _TERMINAL.set(terminal)
+        try:
+            yield
+        finally:
+            _TERMINAL.reset(token)
 
 
 def picture(path: Path) -> Any:

@@ -19,6 +19,7 @@ from melgraph.assets.context import Context
 from melgraph.assets.models.test_reads import restore_test_reads
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import STUDY, TRACK_BATCH
+from melgraph.assets.ui import progress_on_terminal
 from melgraph.pipelines.deployment import build_definitions
 from melgraph.pipelines.instance import open_instance
 from melgraph.pipelines.intake import (
@@ -105,7 +106,7 @@ def run_stages(
     home = home.create()
     context = Context.open(home)
     definitions = build_definitions(context.specs, HomeResource(root=str(home.root)))
-    with open_instance(home) as instance, _quiet_libraries():
+    with open_instance(home) as instance, _quiet_libraries(), progress_on_terminal():
         if dead := fail_dead_runs(instance, home):
             _line(out, "dead runs", f"{len(dead)} marked as failed: their process had died", None)
         with one_scanner(home):
@@ -149,7 +150,7 @@ def run_parts(
     """
     started, out, home = time.monotonic(), out or sys.stdout, context.home
     definitions = build_definitions(context.specs, HomeResource(root=str(home.root)))
-    with open_instance(home) as instance, _quiet_libraries():
+    with open_instance(home) as instance, _quiet_libraries(), progress_on_terminal():
         fail_dead_runs(instance, home)
         announce(instance, context, report=lambda sentence: _line(out, "Dagster", sentence, None))
         execute = partial(_execute, definitions, instance, home)

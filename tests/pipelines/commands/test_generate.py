@@ -87,7 +87,8 @@ def test_a_mistake_is_one_message(made_home, generate, arguments, message):
 
 
 def test_an_unknown_recipe_lists_those_there_are(made_home, generate):
-    errors = generate(made_home, "dance")[2]
+    _, output, errors = generate(made_home, "dance")
+    assert "A second of a dream: for tests" in output
     assert all(name in errors for name in ("deep-dream", "guided-dream"))
 
 
