@@ -13,6 +13,9 @@ edit, which the picture's view applies to the sound (`ml.generation.views`).
 appears where a spectrogram is rolled around. Both made the first and the last frames louder. The
 excerpt is therefore extended by reflection on both sides, in each octave. The jitter moves the
 window that the network sees, and the frames outside of the excerpt are dropped at the end.
+
+**Silence.** Where a spectrogram is at its floor, an edit would raise the objective and change no
+sound. Bins more than 80 dB below the loudest one are therefore not edited.
 """
 
 from collections.abc import Callable, Sequence
@@ -117,14 +120,14 @@ def dream(
     extra = context + config.jitter  # frames on each side, so that a window of this context fits
     for size in sizes:
         image, edit = extend(resize(base, size), extra), extend(resize(edit, size), extra)
-        inside = slice(extra, extra + size[1])
+        inside, audible = slice(extra, extra + size[1]), planes.audible(image)
         history = []
         for _ in range(config.steps):
             first = config.jitter + int(rng.integers(-config.jitter, config.jitter + 1))
             window = slice(first, first + size[1] + 2 * context)
             gradient, value = _gradient(objective, planes, image, edit, window)
             _check_gradient(gradient, value, layer, config, size)
-            edit = planes.step(edit, gradient, inside)
+            edit = planes.step(edit, gradient, inside, audible)
             history.append(value)
             n_finished += 1
             if progress is not None:

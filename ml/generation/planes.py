@@ -17,6 +17,7 @@ from melgraph.ml.specs.methods.dream import DreamConfig
 from melgraph.ml.specs.model_input import AMPLITUDE, IMAGES_OF, PHASE
 
 LEAST_CONTEXT = 24  # frames between the excerpt and the end of what the network sees
+AUDIBLE_RANGE_DB = 80.0  # bins further below the loudest one are not edited
 
 
 class Planes:
@@ -57,31 +58,51 @@ class Planes:
             parts += [sine * turn_cosine + cosine * turn_sine]
         return torch.cat(parts, dim=1)
 
-    def step(self, edit: torch.Tensor, gradient: torch.Tensor, inside: slice) -> torch.Tensor:
+    def audible(self, image: torch.Tensor) -> torch.Tensor:
+        """1 where an edit can be heard, else 0: float32 `[1, 1, row, frame]`.
+
+        Above the highest frequency of an mp3, for example, a spectrogram is at its floor. A network
+        responds to edits there, although they change no sound. A picture of the phase alone does
+        not say where that is.
+        """
+        if AMPLITUDE not in self.channels:
+            return torch.ones_like(image[:, :1])
+        first = sum(IMAGES_OF[name] for name in self.channels[: self.channels.index(AMPLITUDE)])
+        amplitude = image[:, first : first + 1]
+        return (amplitude > amplitude.max() - AUDIBLE_RANGE_DB).to(image.dtype)
+
+    def step(
+        self, edit: torch.Tensor, gradient: torch.Tensor, inside: slice, audible: torch.Tensor
+    ) -> torch.Tensor:
         """The edit after one step of gradient ascent, within the limits.
 
         Args:
             edit: `[1, plane, row, frame]`.
             gradient: of the objective, of the same shape.
             inside: the frames of the excerpt. The mean size of the step is measured there.
+            audible: `[1, 1, row, frame]`, 1 where the picture is edited, else 0.
         """
-        direction = blur(gradient, self._config.smoothing)
+        direction = blur(gradient, self._config.smoothing) * audible
         if self._config.keep_level:
-            direction = direction - self._levels(direction, inside)
-        changed = []
+            direction = (direction - self._levels(direction, inside, audible)) * audible
+        changed, share = [], audible[..., inside].mean()
         for number, (size, limit) in enumerate(zip(self._steps, self._limits, strict=True)):
             plane = direction[:, number : number + 1]
-            unit = plane / plane[..., inside].abs().mean().clamp_min(1e-30)
+            unit = plane * share / plane[..., inside].abs().mean().clamp_min(1e-30)
             changed.append((edit[:, number : number + 1] + size * unit).clamp(-limit, limit))
         return torch.cat(changed, dim=1)
 
-    def _levels(self, direction: torch.Tensor, inside: slice) -> torch.Tensor:
+    def _levels(
+        self, direction: torch.Tensor, inside: slice, audible: torch.Tensor
+    ) -> torch.Tensor:
         """What a step would change on the whole: the level, or the pitch of each row."""
-        levels = []
+        levels, weights = [], audible[..., inside]
         for number, name in enumerate(self.channels):
             plane = direction[:, number : number + 1, :, inside]
             # the turns of a row add up over time: their mean is a shift of its frequency
-            mean = plane.mean() if name == AMPLITUDE else plane.mean(dim=3, keepdim=True)
+            over = (2, 3) if name == AMPLITUDE else (3,)
+            count = weights.sum(dim=over, keepdim=True).clamp_min(1.0)
+            mean = plane.sum(dim=over, keepdim=True) / count
             levels.append(mean.expand(1, 1, direction.shape[2], 1))
         return torch.cat(levels, dim=1)
 

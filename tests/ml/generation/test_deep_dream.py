@@ -354,3 +354,12 @@ def test_a_misspelt_or_impossible_setting_is_refused():
         DreamConfig(octave=6)
     with pytest.raises(ValidationError, match="octave_scale"):
         DreamConfig(octave_scale=1.0)
+
+
+def test_what_cannot_be_heard_is_not_edited(model):
+    """Rows at the floor of the spectrogram, as above the highest frequency of an mp3."""
+    mel = spectrogram()
+    mel[:, 48:] = mel.max() - 90.0
+    edit = dream(model, mel, layer="conv2", config=QUICK, seed=0).delta_db
+    assert not edit[:, 52:].any()  # the octaves blur the border
+    assert np.abs(edit[:, :46]).max() > 0.0
