@@ -115,19 +115,20 @@ def dream(
     n_steps, n_finished = config.steps * len(sizes), 0
     rng = np.random.default_rng(seed)
     octaves = []
-    edit = base.new_zeros(1, len(planes), *sizes[0])
+    edit, audible = base.new_zeros(1, len(planes), *sizes[0]), planes.audible(base)
     context = LEAST_CONTEXT + config.jitter
     extra = context + config.jitter  # frames on each side, so that a window of this context fits
     for size in sizes:
         image, edit = extend(resize(base, size), extra), extend(resize(edit, size), extra)
-        inside, audible = slice(extra, extra + size[1]), planes.audible(image)
+        inside = slice(extra, extra + size[1])
+        editable = extend((resize(audible, size) > 0.5).to(image.dtype), extra)
         history = []
         for _ in range(config.steps):
             first = config.jitter + int(rng.integers(-config.jitter, config.jitter + 1))
             window = slice(first, first + size[1] + 2 * context)
             gradient, value = _gradient(objective, planes, image, edit, window)
             _check_gradient(gradient, value, layer, config, size)
-            edit = planes.step(edit, gradient, inside, audible)
+            edit = planes.step(edit, gradient, inside, editable)
             history.append(value)
             n_finished += 1
             if progress is not None:

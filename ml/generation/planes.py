@@ -72,7 +72,7 @@ class Planes:
         return (amplitude > amplitude.max() - AUDIBLE_RANGE_DB).to(image.dtype)
 
     def step(
-        self, edit: torch.Tensor, gradient: torch.Tensor, inside: slice, audible: torch.Tensor
+        self, edit: torch.Tensor, gradient: torch.Tensor, inside: slice, editable: torch.Tensor
     ) -> torch.Tensor:
         """The edit after one step of gradient ascent, within the limits.
 
@@ -80,12 +80,12 @@ class Planes:
             edit: `[1, plane, row, frame]`.
             gradient: of the objective, of the same shape.
             inside: the frames of the excerpt. The mean size of the step is measured there.
-            audible: `[1, 1, row, frame]`, 1 where the picture is edited, else 0.
+            editable: `[1, 1, row, frame]`, 1 where the picture is edited, else 0.
         """
-        direction = blur(gradient, self._config.smoothing) * audible
+        direction = blur(gradient, self._config.smoothing) * editable
         if self._config.keep_level:
-            direction = (direction - self._levels(direction, inside, audible)) * audible
-        changed, share = [], audible[..., inside].mean()
+            direction = (direction - self._levels(direction, inside, editable)) * editable
+        changed, share = [], editable[..., inside].mean()
         for number, (size, limit) in enumerate(zip(self._steps, self._limits, strict=True)):
             plane = direction[:, number : number + 1]
             unit = plane * share / plane[..., inside].abs().mean().clamp_min(1e-30)
@@ -93,10 +93,10 @@ class Planes:
         return torch.cat(changed, dim=1)
 
     def _levels(
-        self, direction: torch.Tensor, inside: slice, audible: torch.Tensor
+        self, direction: torch.Tensor, inside: slice, editable: torch.Tensor
     ) -> torch.Tensor:
         """What a step would change on the whole: the level, or the pitch of each row."""
-        levels, weights = [], audible[..., inside]
+        levels, weights = [], editable[..., inside]
         for number, name in enumerate(self.channels):
             plane = direction[:, number : number + 1, :, inside]
             # the turns of a row add up over time: their mean is a shift of its frequency
