@@ -79,17 +79,24 @@ def _distances(
     kernel = kernel_distance(
         real, generated, reference_songs=names, generated_songs=songs, seed=SEED
     )
-    frechet = frechet_distance(real, generated)
     return {
         "kad": {key: _rounded(value) for key, value in asdict(kernel).items()},
         "undetermined": kernel.undetermined,
-        "fad": {
-            "value": _rounded(frechet.value),
-            "reference_segments": frechet.n_reference,
-            "generated_segments": frechet.n_generated,
-            "dimension": frechet.dimension,
-            "rank_deficient": frechet.rank_deficient,
-        },
+        "fad": _frechet(real, generated),
+    }
+
+
+def _frechet(real: np.ndarray, generated: np.ndarray) -> dict[str, Any] | None:
+    """FAD with its numbers of segments; None for a single segment, which has no covariance."""
+    if min(len(real), len(generated)) < 2:
+        return None
+    frechet = frechet_distance(real, generated)
+    return {
+        "value": _rounded(frechet.value),
+        "reference_segments": frechet.n_reference,
+        "generated_segments": frechet.n_generated,
+        "dimension": frechet.dimension,
+        "rank_deficient": frechet.rank_deficient,
     }
 
 

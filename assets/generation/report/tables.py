@@ -148,7 +148,8 @@ def fad_cell(one: Mapping[str, Any]) -> str:
     """A Fréchet audio distance with the numbers of segments, or why there is none."""
     if "refusal" in one:
         return str(one["refusal"])
-    fad = one["fad"]
+    if (fad := one["fad"]) is None:
+        return "one segment only"
     caution = ", fewer segments than dimensions" if fad["rank_deficient"] else ""
     return (
         f"{fad['value']:.2f} ({fad['generated_segments']} against {fad['reference_segments']} "
