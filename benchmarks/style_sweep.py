@@ -119,16 +119,19 @@ def main() -> None:
             rows = [measure(network, source, guide, config, renews) for source, guide in pairs]
             print(line(name, f"{alpha_beta:g}", rows), flush=True)
             points.append((median(rows, "content"), median(rows, "style")))
-        curves.append(Curve(name, tuple(points), tuple(f"{value:g}" for value in ALPHA_BETA)))
-    if options.chart:
-        options.chart.write_bytes(
-            trade_chart(
-                curves,
-                xlabel="distance from the content (0: the source, 1: the guide)",
-                ylabel="distance from the style (0: the guide, 1: the source)",
-                title=f"Style transfer: medians of {len(pairs)} pairs, by alpha / beta",
-            )
-        )
+            curve = Curve(name, tuple(points), tuple(f"{value:g}" for value in ALPHA_BETA))
+            if options.chart:  # after each row, so that a run that is stopped has a chart, too
+                options.chart.write_bytes(chart_of([*curves, curve], len(pairs)))
+        curves.append(curve)
+
+
+def chart_of(curves: list[Curve], pairs: int) -> bytes:
+    return trade_chart(
+        curves,
+        xlabel="distance from the content (0: the source, 1: the guide)",
+        ylabel="distance from the style (0: the guide, 1: the source)",
+        title=f"Style transfer: medians of {pairs} pairs, by alpha / beta",
+    )
 
 
 def held_out_paths(store: ArtifactStore, dataset: str) -> dict[str, list[Path]]:

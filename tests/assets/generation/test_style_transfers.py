@@ -190,7 +190,7 @@ def test_the_shipped_recipes_run_by_name_only(tmp_path):
         assert not recipe.by_default
         assert recipe.needs_guide
         assert recipe.has_guide  # it comes from the dataset
-        assert recipe.style.alpha_beta == 1e-3
+        assert recipe.style.alpha_beta == (0.1 if name == "random-1d" else 1e-3)
 
 
 def test_the_sounds_of_a_run_are_those_of_the_recipe(made_home):
