@@ -21,7 +21,7 @@ from melgraph.assets.context import Context
 from melgraph.assets.partitions import partition_of
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata, Stage, Write
-from melgraph.assets.ui import markdown_table, mlflow_link, rounded
+from melgraph.assets.ui import markdown_table, mlflow_link, page_link, rounded
 from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.errors import StorageError
@@ -96,6 +96,8 @@ def describe(artifact: Artifact, stage: Stage, *, is_new: bool) -> MaterializeRe
         "artifact": _place(artifact),
         "record": f"{artifact.reference} (digest {artifact.record.digest[:16]})",
     }
+    if stage.method is not None:
+        metadata["listen"] = page_link(f"sounds.html#recipe-{artifact.reference.partition}")
     if artifact.record.spec.inputs:
         metadata["made from"] = markdown_table(_input_rows(artifact, stage))
     if licences := recorded_licences(artifact.record):

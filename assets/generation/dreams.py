@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from dagster import AssetExecutionContext, MaterializeResult
 
-from melgraph.assets.generation.presentation import Presentation, listen_link, shared_figures
+from melgraph.assets.generation.presentation import Presentation, shared_figures
 from melgraph.assets.generation.sounds import (
     Generated,
     Sounds,
@@ -242,7 +242,6 @@ def sound_rows(facts: Mapping[str, Any]) -> list[dict[str, object]]:
 def show(artifact: Artifact) -> Metadata:
     """A row and a picture of each sound."""
     metadata: Metadata = {
-        "listen": listen_link(artifact),
         "sounds": markdown_table(sound_rows(artifact.facts)),
     }
     for sound in artifact.facts["sounds"]:

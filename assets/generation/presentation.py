@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from melgraph.assets.stage import Stage
-from melgraph.assets.ui import page_link
-from melgraph.storage.artifacts import Artifact
 
 
 def shared_figures(row: Mapping[str, Any]) -> dict[str, str]:
@@ -47,8 +45,3 @@ def presentation_of(stage: Stage) -> Presentation:
     heading = stage.name.replace("_", " ").capitalize()
     presentation: Presentation = stage.attribute("PRESENTATION", Presentation(heading, "Result"))
     return presentation
-
-
-def listen_link(artifact: Artifact) -> Any:
-    """A link to the sounds of a recipe on the pages, for the Dagster UI."""
-    return page_link(f"sounds.html#recipe-{artifact.reference.partition}")
