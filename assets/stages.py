@@ -287,7 +287,7 @@ INVERSIONS = Stage(
     kinds=("numpy",),
     on_pages=True,
 )
-# a new generator joins here: the report then judges its sounds
+# A new generator joins here. Runs, the command, pages and the report then use it.
 _GENERATORS = (DREAMS, STYLE_TRANSFERS, INVERSIONS)
 GENERATION_REPORT = Stage(
     "generation_report",

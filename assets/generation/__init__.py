@@ -1,1 +1,1 @@
-"""The generation wing: sounds that trained networks generate from tracks."""
+"""The generation wing: sounds that are generated from recordings."""

@@ -1,8 +1,8 @@
 """Controls: what to expect of a sound if its generator did nothing, or something at random.
 
-A figure of a generated sound means little alone. Each control is computed from the same source. The
-identity edit, the inversion alone and mp3 at 64 kbit/s show what the way through a spectrogram or a
-codec costs by itself. Random phase and matched noise show what a change without any purpose does.
+A figure of a generated sound needs a comparison. Each control is computed from the same source. The
+identity edit, the inversion alone and mp3 at 64 kbit/s show what is lost on the way through a
+spectrogram or a codec. Random phase and matched noise show the effect of a random change.
 """
 
 import io

@@ -97,7 +97,7 @@ def _interval(
 
 
 def verdict(advantages: Mapping[str, Mean | None], target: str | None) -> str:
-    """One plain sentence on whether a method moves its target.
+    """A sentence on whether a method raises the probability of its target, and the figures of it.
 
     Args:
         advantages: judge -> the change of the target's probability by the method, minus that by
@@ -105,28 +105,36 @@ def verdict(advantages: Mapping[str, Mean | None], target: str | None) -> str:
         target: the class, for people; None for a method without a target.
     """
     if target is None:
-        return "The method has no target, so nothing says in which direction it should move."
+        return "The method has no target, so there is no direction to judge."
     figures = {name: mean for name, mean in advantages.items() if mean is not None}
     if not figures:
-        return f"Not judged: there is no judge that had no part in the making and knows {target!r}."
+        return (
+            f"Not judged: no judge without a part in making the sounds knows the class {target!r}."
+        )
     fewest = min(mean.songs for mean in figures.values())
     listed = "; ".join(
-        f"{name}: {100 * mean.mean:+.1f} points beyond matched noise"
-        f" ({_ends(mean.low, mean.high)} over songs, {_group_ends(mean)})"
+        f"{name}: {100 * mean.mean:+.1f} percentage points beyond matched noise"
+        f" (95 % interval {_ends(mean.low, mean.high)} over songs, {_group_ends(mean)})"
         for name, mean in figures.items()
     )
     if fewest < MIN_SONGS:
         return (
-            f"No verdict: {fewest} of the {MIN_SONGS} songs that a verdict on {target!r} needs. "
-            f"{listed}."
+            f"No verdict: a verdict on {target!r} needs {MIN_SONGS} songs, and there are only "
+            f"{fewest}. {listed}."
         )
     if all(mean.above_zero for mean in figures.values()):
-        return f"The method moves the probability of {target!r} by more than noise. {listed}."
+        return f"The method raises the probability of {target!r} more than noise does. {listed}."
     if any(mean.above_zero for mean in figures.values()):
-        return f"The judges do not agree on whether the method moves {target!r}. {listed}."
+        return (
+            f"The judges disagree on whether the method raises the probability of {target!r}. "
+            f"{listed}."
+        )
     if all(mean.below_zero for mean in figures.values()):
-        return f"The method moves away from {target!r}, compared with noise. {listed}."
-    return f"It is not shown that the method moves {target!r} by more than noise. {listed}."
+        return f"The method lowers the probability of {target!r} more than noise does. {listed}."
+    return (
+        f"It is not shown that the method raises the probability of {target!r} more than noise "
+        f"does. {listed}."
+    )
 
 
 def _ends(low: float, high: float) -> str:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from melgraph.pipelines.terminal import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from melgraph.assets.context import Context
     from melgraph.assets.generation.requested_sounds import Part, Request
     from melgraph.assets.generation.sounds import Sounds
+    from melgraph.ml.specs.methods.base import Recipe
     from melgraph.storage.home import Home
 
 SUMMARY = "Generate the sounds of a recipe, also from a recording of your choice."
@@ -30,7 +31,8 @@ examples:
   melgraph generate
   melgraph generate deep-dream
   melgraph generate deep-dream --source ~/Downloads/song.mp3 --start 60
-  melgraph generate deep-dream --source rock/song.flac --seconds 20"""
+  melgraph generate deep-dream --source rock/song.flac --seconds 20
+  melgraph generate style-transfer-mn04 --source rock/song.flac --guide jazz/other.flac"""
 
 STEP_FAILED = 1
 
@@ -41,10 +43,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         "recipe", nargs="?", metavar="RECIPE", help="name of the recipe; without it, list them"
     )
     parser.add_argument(
-        "--source", metavar="FILE_OR_TRACK", help="generate from this recording instead"
+        "--source",
+        metavar="FILE_OR_TRACK",
+        help="generate from this recording, not from the tracks of the recipe",
     )
     parser.add_argument(
-        "--guide", metavar="FILE_OR_TRACK", help="move the sounds towards this recording instead"
+        "--guide",
+        metavar="FILE_OR_TRACK",
+        help="move the sounds towards this recording, not towards the guide of the recipe",
     )
     parser.add_argument(
         "--start",
@@ -103,11 +109,10 @@ def _refuse_options_without_recipe(options: tuple[object, ...]) -> None:
         )
 
 
-def _print_recipes(recipes: object) -> None:
+def _print_recipes(recipes: Mapping[str, Recipe]) -> None:
     """Print the recipes of the home and their titles."""
-    assert isinstance(recipes, dict)
     width = max(map(len, recipes), default=0)
-    print("recipes (* made by every `melgraph run`):")
+    print("recipes (* its sounds are made by `melgraph run`):")
     for name, recipe in sorted(recipes.items()):
         mark = "*" if recipe.by_default else " "
         print(f"  {mark} {name:{width}}  {recipe.title}")

@@ -9,7 +9,7 @@ from melgraph.assets.generation.report.judges import Judge
 from melgraph.assets.generation.report.measurements import NOISE, SOUND, Measured
 from melgraph.ml.judging.summary import Mean, mean_of, verdict
 
-OWN, SEEN, UNKNOWN = "own network", "trained on its artist", "class unknown to the judge"
+OWN, SAME_ARTIST, UNKNOWN = "own network", "trained on its artist", "class unknown to the judge"
 
 FIGURES = {  # name of a figure of `Fidelity` -> name in the table
     "chroma_correlation": "chroma correlation",
@@ -23,7 +23,7 @@ FIGURES = {  # name of a figure of `Fidelity` -> name in the table
 
 
 class Verdicts:
-    """Whether, and how, each judge answers for each sound.
+    """The answers of each judge for each sound, and the reasons why it gives none.
 
     Args:
         judges: of one dataset.
@@ -50,7 +50,7 @@ class Verdicts:
         if judge.networks & one.case.networks:
             return OWN
         if judge.tagger is None and judge.groups_of(one.case.origin) & judge.training_groups:
-            return SEEN
+            return SAME_ARTIST
         return None
 
     def probabilities(self, judge: Judge, one: Measured) -> tuple[np.ndarray, np.ndarray]:

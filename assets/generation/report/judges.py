@@ -1,9 +1,9 @@
 """The judges of generated sounds: trained models of the same dataset, and what they read in a file.
 
-A judge must have had no part in making a sound. A model that made the sound, or that the maker
-follows from, does not judge it; nor does a model on the same published weights. A song, or a
-guide, by an artist of the judge's training tracks needs a judge without this artist: a probe is
-then fitted anew, any other model does not judge the sound.
+A judge must have had no part in making a sound. The network that made a sound, and networks that
+it was trained from, do not judge it; nor does a model on the same published weights. If source or
+guide is by an artist of the judge's training tracks, a probe is fitted again without this artist.
+Any other model then does not judge the sound.
 """
 
 import io
@@ -41,7 +41,7 @@ _DIGESTS = ("sha256", "weights_sha256")  # keys of a config that hold the digest
 
 @dataclass(frozen=True)
 class Reading:
-    """What a judge reads in one file.
+    """The predictions of a judge for one file, and the embeddings behind them.
 
     Attributes:
         probabilities: float `[class]`.

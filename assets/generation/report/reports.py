@@ -1,4 +1,4 @@
-"""`generation_report`: all generated sounds beside controls, by judges without a part in them."""
+"""`generation_report`: all generated sounds compared with controls, by independent judges."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -156,14 +156,15 @@ def sound_reports(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
 def generation_report(
     context: AssetExecutionContext, home: HomeResource
 ) -> MaterializeResult[None]:
-    """All generated sounds beside controls, judged by networks that had no part in making them.
+    """All generated sounds compared with controls, by networks that had no part in making them.
 
-    Every figure is measured on the FLAC file. What remains of the source: correlation of chroma and
-    of onsets. What changed: log-spectral distance, clipping, silence, loudness, octave bands.
-    Whether it moved towards its target: probes on frozen Musicnn and mn04, and the champion, unless
-    the sound was made with the same network; and the distance to real recordings of the target
-    (KAD, FAD). Beside each recipe: the identity edit, mp3 at 64 kbit/s, random phase, and noise
-    that is as far from the source as the sound.
+    Every figure is measured on the FLAC file. The correlations of chroma and of onsets say what
+    remains of the source. Log-spectral distance, clipping, silence, loudness and octave bands say
+    what changed. Probes on frozen Musicnn and mn04, and the champion, say whether a sound moved
+    towards its target, unless the sound was made with the same network; so does the distance to
+    real recordings of the target (KAD, FAD). The controls of each recipe are the identity edit,
+    the inversion alone, mp3 at 64 kbit/s, random phase, and noise that is as far from the source as
+    the sound.
     """
     return materialize(context, home, GENERATION_REPORT)
 

@@ -1,7 +1,7 @@
 """The settings of a style transfer, as a recipe's TOML file has them. Imports no torch.
 
 "Dreaming in Music" follows Gatys, Ecker and Bethge (2016) with VGG-19 and alpha / beta = 1e-3.
-`ml/generation/README.md` says how the other defaults were chosen.
+`ml/generation/README.md` explains the settings.
 """
 
 from typing import Literal, Self

@@ -53,10 +53,13 @@ def test_the_interval_encloses_the_mean(values: list[float], seed: int) -> None:
 def test_verdicts() -> None:
     assert verdict({"a": mean(0.1)}, None).startswith("The method has no target")
     assert verdict({"a": None}, "rock").startswith("Not judged")
-    assert verdict({"a": mean(0.1), "b": mean(0.2)}, "rock").startswith("The method moves the")
-    assert verdict({"a": mean(0.1), "b": mean(0.0)}, "rock").startswith("The judges do not agree")
+    assert verdict({"a": mean(0.1), "b": mean(0.2)}, "rock").startswith("The method raises the")
+    assert verdict({"a": mean(0.1), "b": mean(0.0)}, "rock").startswith("The judges disagree")
     assert verdict({"a": mean(0.01)}, "rock").startswith("It is not shown")
-    assert verdict({"a": mean(-0.1)}, "rock").startswith("The method moves away")
+    assert verdict({"a": mean(-0.1)}, "rock").startswith("The method lowers")
     few = verdict({"a": mean(0.1, songs=3)}, "rock")
-    assert few.startswith("No verdict: 3 of the 20 songs")
-    assert "a: +10.0 points beyond matched noise (+9.0 to +11.0 over songs, +8.0 to +12.0" in few
+    assert few.startswith("No verdict: a verdict on 'rock' needs 20 songs, and there are only 3.")
+    assert (
+        "a: +10.0 percentage points beyond matched noise (95 % interval +9.0 to +11.0 over songs"
+        in few
+    )

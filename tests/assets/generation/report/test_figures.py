@@ -7,7 +7,7 @@ import pytest
 
 from melgraph.assets.generation.report.figures import (
     OWN,
-    SEEN,
+    SAME_ARTIST,
     UNKNOWN,
     Verdicts,
     recipe_summary,
@@ -88,8 +88,8 @@ def test_the_target_moves_beyond_noise() -> None:
     summary = recipe_summary("recipe", ones, verdicts)
     assert (summary["sounds"], summary["songs"], summary["artists"]) == (25, 25, 5)
     assert summary["targets"] == ["rock"]
-    assert summary["verdict"].startswith("The method moves the probability of 'rock' by more")
-    assert "+20.0 points" in summary["verdict"]
+    assert summary["verdict"].startswith("The method raises the probability of 'rock' more than")
+    assert "+20.0 percentage points" in summary["verdict"]
     by_kind = {row["kind"]: row for row in summary["rows"]}
     judge = by_kind[SOUND]["judges"]["judge"]
     assert judge["target_before"]["mean"] == pytest.approx(0.3)
@@ -129,7 +129,7 @@ def test_a_judge_does_not_judge_the_artists_that_it_was_trained_on() -> None:
     one = measured(case("song"), SOUND, 0.2)
     champion = FakeJudge(training_groups=frozenset({7}), groups={"song": 7})
     verdicts = Verdicts(judges(champion), [one])
-    assert verdicts.judgement(verdicts.judges[0], one) == {"refusal": SEEN}
+    assert verdicts.judgement(verdicts.judges[0], one) == {"refusal": SAME_ARTIST}
 
 
 def test_a_probe_is_fitted_without_them() -> None:
