@@ -85,7 +85,7 @@ class Chain:
         return of_artifacts + [source.problem for source in self.sources if source.problem]
 
     @property
-    def kept(self) -> list[Source]:
+    def in_excerpts(self) -> list[Source]:
         """The sources whose file is gone or changed, but whose sound is kept in an artifact."""
         return [source for source in self.sources if source.note]
 
@@ -131,15 +131,16 @@ def trace(
         chain.links.append(link)
         on_link(link)
     search = _Search(store.home, locate, identify, explain)
-    kept = {
+    tracks_in_artifacts = {
         recording.track_id
         for link in chain.links
         if link.artifact is not None and keeps_sound(link.artifact)
         for recording in link.artifact.record.recordings
     }
     sources = [
-        _noted(search.verify(recording)) if recording.track_id in kept else search.verify(recording)
+        _noted(source) if recording.track_id in tracks_in_artifacts else source
         for recording in _sources(chain, start, file)
+        for source in [search.verify(recording)]
     ]
     if any(source.since or source.problem for source in sources) and not start.record.recordings:
         used_ids = _used_ids(chain, start.reference, used)

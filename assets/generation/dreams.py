@@ -10,8 +10,8 @@ import numpy as np
 from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.generation.presentation import Presentation, shared_figures
+from melgraph.assets.generation.sound_files import Generated
 from melgraph.assets.generation.sounds import (
-    Generated,
     Sounds,
     edit_sound,
     plan_sounds,
@@ -26,7 +26,6 @@ from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata, Stage
 from melgraph.assets.stages import DREAMS
 from melgraph.assets.ui import markdown_table, picture, progress_bar
-from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ _EDITS = {
     "phase": "by how much the network turns the phase in each frame (radians)",
 }
 _SILENT = 1e-5  # peak of a silent excerpt, of full scale
-_LEAST_S = 0.1  # of an excerpt: twice as long as the longest window
 
 
 class Dreams(Sounds):
@@ -61,19 +59,13 @@ def write_dreams(store: ArtifactStore, work: Work) -> None:
 def _dream(
     model: Any, meta: Mapping[str, Any], work: Work, source: Source, guide: Source | None
 ) -> Generated:
-    """One sound: the excerpt of a source, dreamt over by the network."""
+    """One sound: the excerpt of a source, changed by a deep dream of the network."""
     from melgraph.ml.generation.objectives import class_number
     from melgraph.ml.generation.views import waveform_view_of
     from melgraph.ml.specs.methods.dream import DreamConfig
 
     config = DreamConfig.model_validate(work.spec.config["dream"])
-    if source.seconds < _LEAST_S:
-        raise UserError(
-            f"the excerpt has {len(source.samples)} samples ({1000 * source.seconds:.1f} ms), "
-            "which is shorter than a frame of its spectrogram",
-            where=str(source.track["path"]),
-            remedy=f"give at least {_LEAST_S} s",
-        )
+    source.check_length()
     if config.class_label is not None:
         number = class_number(config.class_label, meta["classes"])
         config = config.model_copy(update={"class_index": number})
@@ -157,8 +149,8 @@ def _dream_waveform(
     before, after = (shown.picture(samples, rate) for samples in (source.samples, edited.samples))
     titles = (_ORIGINAL, "change of the spectrogram (dB)", _DREAMT)
     png = plots.spectrogram_triptych(before, after - before, after, shown, titles=titles)
-    heard = view.waveform(edited.samples, rate)
-    inputs = (quantise(waveform)[0], quantise(heard)[0])
+    new_waveform = view.waveform(edited.samples, rate)
+    inputs = (quantise(waveform)[0], quantise(new_waveform)[0])
     generated = report_edit(model, meta, source, edited, inputs, png)
     rates = [octave.sample_rate for octave in dreamt.octaves]
     return replace(generated, facts={**generated.facts, **_activations(dreamt), "octaves": rates})

@@ -5,7 +5,7 @@ again when the recording itself is gone.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,21 +13,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from melgraph.assets.generation.sound_files import write_flac
-from melgraph.assets.generation.sources import Source
+from melgraph.assets.generation.sources import SHORTEST_S, Source, open_track
 from melgraph.assets.library.identity import identity_of
 from melgraph.assets.readers import Reader
 from melgraph.assets.stage import Stage
 from melgraph.assets.stages import EXCERPTS
 from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import ArtifactStore, Work, file_sha256
-from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.errors import ArtifactCorrupt
 from melgraph.storage.home import Home
 from melgraph.storage.outside import is_outside, remembered_place
 from melgraph.storage.records import Recording, Spec
 
 FILE = "excerpt.flac"
-SHORTEST_S = 0.1  # a frame of every representation is shorter
 FULL_SCALE = 0.9999
 CLIPPED_SHARE = 0.001  # of the samples at full scale, from which a sound counts as clipped
 _FLAC_CHANNELS = 8
@@ -212,13 +210,10 @@ def _recording(home: Home, config: Mapping[str, Any]) -> Iterator[Path]:
             yield place
             return
     else:
-        library = home.open_library()
-        places = Catalogue(home.catalogue).locations(config["track_id"])
-        for place in dict.fromkeys([config["path"], *places]):
-            with suppress(OSError), library.local(place) as path:
-                if _holds(path, config):
-                    yield path
-                    return
+        with open_track(home, config["track_id"], config["path"]) as file:
+            if file is not None:
+                yield file.local
+                return
     raise ArtifactCorrupt(
         "the recording is no longer there, or has another sound",
         where=config["path"],

@@ -50,6 +50,7 @@ def _invert(
     from melgraph.ml.generation.views import MelView
     from melgraph.ml.spectral import MelTransform
 
+    source.check_length()
     inverted = invert_excerpt(source.samples, source.sample_rate, config, seed=seed)
     view = MelView(MelTransform())
     before = source.picture(view)

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from melgraph.assets.context import Context
+from melgraph.assets.generation.sources import open_track
 from melgraph.assets.library.identity import identity_of
 from melgraph.assets.library.tracks import FIRST_OF_ITS_TRACK, GOOD, Tracks
 from melgraph.ml.errors import UserError
@@ -162,19 +163,12 @@ def song_of_track(context: Context, row: Mapping[str, Any]) -> NamedSong:
     Raises:
         UserError: it is not there any more.
     """
-    library = context.home.open_library()
-    places = dict.fromkeys([row["path"], *context.catalogue.locations(row["track_id"])])
-    for place in places:
-        try:
-            with library.local(place) as path:
-                sha256 = file_sha256(path)
-                if identity_of(path, sha256).track_id == row["track_id"]:
-                    return NamedSong(row, sha256, path, place, row.get("duration_s"))
-        except OSError:
-            continue
+    with open_track(context.home, row["track_id"], row["path"]) as file:
+        if file is not None:
+            return NamedSong(row, file.sha256, file.local, file.path, row.get("duration_s"))
     raise UserError(
         "the recording is not there any more, or has another sound now",
-        where=library.where(row["path"]),
+        where=context.home.open_library().where(row["path"]),
         remedy="restore the file, run `melgraph run` to register the change, or name another one",
     )
 

@@ -13,8 +13,13 @@ import numpy as np
 from melgraph.assets.context import Context
 from melgraph.assets.dataset.datasets import usable_snapshot
 from melgraph.assets.dataset.snapshot import Snapshot
-from melgraph.assets.generation.sound_files import SHARED_FILES, Make, SoundWriter, finite
-from melgraph.assets.generation.sound_files import Generated as Generated  # generators import it
+from melgraph.assets.generation.sound_files import (
+    SHARED_FILES,
+    Generated,
+    Make,
+    SoundWriter,
+    finite,
+)
 from melgraph.assets.generation.sources import Source, count_sources, read_sources
 from melgraph.assets.materialize import current_references
 from melgraph.assets.models.trained_model import TrainedModel

@@ -1,6 +1,7 @@
 """The songs that generated sounds are made from: selecting tracks and guides, and decoding them."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from melgraph.ml.generation.views import View
 
 HELD_OUT = ("test", "validation")
+SHORTEST_S = 0.1  # of an excerpt; a frame of every representation is shorter
 SONGS = "songs"  # key of the configuration of requested sounds: their sources and guides
 _COLUMNS = ["track_id", "path", "title", "artist", "duration_s"]
 
@@ -57,6 +59,20 @@ class Source:
         """The label of the track in the dataset; None if it has none."""
         label: str | None = self.track.get("label")
         return label
+
+    def check_length(self) -> None:
+        """Check that the excerpt is longer than a frame of every representation.
+
+        Raises:
+            UserError: it is shorter than 0.1 s.
+        """
+        if self.seconds < SHORTEST_S:
+            raise UserError(
+                f"the excerpt has {len(self.samples)} samples ({1000 * self.seconds:.1f} ms), "
+                "which is shorter than a frame of its spectrogram",
+                where=str(self.track["path"]),
+                remedy=f"use a recording, or a part of it, of at least {SHORTEST_S} s",
+            )
 
     def picture(self, view: "View") -> np.ndarray:
         """What a network sees of the excerpt, in mono: float32 `[frame, row]`, dB."""
@@ -250,24 +266,52 @@ def read_excerpt(home: Home, track: Mapping[str, Any], start_s: float, seconds: 
 
 
 def _decode(home: Home, track: Mapping[str, Any], seconds: float) -> tuple["Decoded", str]:
-    """The first seconds of the audio file of a track, and the SHA-256 of the file.
-
-    The file is at the path in the dataset or where it moved to. Its metadata may have changed.
-    """
+    """The first seconds of the audio file of a track, and the SHA-256 of the file."""
     from melgraph.ml.audio import decode
 
+    with open_track(home, track["track_id"], track["path"]) as file:
+        if file is None:
+            raise ArtifactCorrupt(
+                "the audio file is missing, or its sound is not that of the track in the dataset",
+                where=home.open_library().where(track["path"]),
+                remedy="restore the file, or materialize the dataset and its experiment again",
+            )
+        return decode(file.local, max_seconds=seconds), file.sha256
+
+
+@dataclass(frozen=True)
+class TrackFile:
+    """A file of the library that holds a track.
+
+    Attributes:
+        local: the file, or a local copy of it.
+        path: in the library.
+        sha256: of the file.
+    """
+
+    local: Path
+    path: str
+    sha256: str
+
+
+@contextmanager
+def open_track(home: Home, track_id: str, path: str) -> Iterator[TrackFile | None]:
+    """The file that holds a track now, whatever its metadata; None if there is none.
+
+    Args:
+        home: whose library is searched.
+        track_id: of the track.
+        path: where it was. The places to which it moved since are searched, too.
+    """
     library = home.open_library()
-    paths = [track["path"], *Catalogue(home.catalogue).locations(track["track_id"])]
-    for path in dict.fromkeys(paths):
-        try:
-            with library.local(path) as source:
-                sha256 = file_sha256(Path(source))
-                if identity_of(source, sha256).track_id == track["track_id"]:
-                    return decode(source, max_seconds=seconds), sha256
-        except OSError:
-            continue
-    raise ArtifactCorrupt(
-        "the audio file is missing, or its sound is not that of the track in the dataset",
-        where=library.where(track["path"]),
-        remedy="restore the file, or materialize the dataset and its experiment again",
-    )
+    places = dict.fromkeys([path, *Catalogue(home.catalogue).locations(track_id)])
+    with ExitStack() as stack:
+        file = None
+        for place in places:
+            with suppress(OSError):  # of the search alone, not of the work with the file
+                local = Path(stack.enter_context(library.local(place)))
+                sha256 = file_sha256(local)
+                if identity_of(local, sha256).track_id == track_id:
+                    file = TrackFile(local, place, sha256)
+                    break
+        yield file

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 VGG = "vgg"  # key of a config: the file of weights of VGG-16 or VGG-19
 TAGGER = "mn04-audioset"
-LEAST_S = 0.1  # of an excerpt
 _TITLES = ("original", "what the transfer adds (dB)", "new sound")
 
 
@@ -157,6 +156,7 @@ def _as_sound(
 ) -> Generated:
     """The picture applied to the excerpt, and how far the new sound is from source and guide."""
     from melgraph.ml import plots
+    from melgraph.ml.audio import within_full_scale
     from melgraph.ml.generation.resynthesis import snr_db
     from melgraph.ml.generation.style.phase import renew_phase
 
@@ -164,9 +164,8 @@ def _as_sound(
     edited = view.apply(source.samples, rate, transfer.delta_db, limit_db=transfer.limit_db)
     samples, gain = edited.samples, edited.gain
     if comparison.config.has_new_phase:
-        samples = renew_phase(samples, rate)
-        peak = max(1.0, float(np.abs(samples).max()))
-        samples, gain = samples / np.float32(peak), gain / peak
+        samples, renewed_gain = within_full_scale(renew_phase(samples, rate))
+        gain *= renewed_gain
     unscaled = samples / np.float32(gain)
     before, after = source.picture(view), view.picture(unscaled, rate)
     in_sound = comparison.ratios(after)
@@ -190,18 +189,12 @@ def _as_sound(
 
 
 def _check_excerpt(song: Source) -> None:
-    """Raises an error for an excerpt that nothing can be taken from."""
-    where = str(song.track["path"])
-    if song.seconds < LEAST_S:
-        raise UserError(
-            f"the excerpt has {song.seconds:.3f} s, a style transfer needs {LEAST_S} s",
-            where=where,
-            remedy="use a longer recording, or an earlier start_s",
-        )
+    """Raises an error for an excerpt that is too short or silent."""
+    song.check_length()
     if not np.abs(song.samples).max() > 0.0:
         raise UserError(
             "the excerpt is silent",
-            where=where,
+            where=str(song.track["path"]),
             remedy="choose another part with start_s or guide_start_s, or another recording",
         )
 

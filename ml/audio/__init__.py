@@ -14,7 +14,15 @@ from melgraph.ml.audio.containers.suffixes import AUDIO_SUFFIXES, describe_ignor
 from melgraph.ml.audio.decoding import Decoded, check, check_levels, decode
 from melgraph.ml.audio.loudness import loudness_lufs, true_peak_db
 from melgraph.ml.audio.metadata import read_file_metadata
-from melgraph.ml.audio.signal import Levels, Resampler, levels, resample, to_mono
+from melgraph.ml.audio.signal import (
+    Levels,
+    Resampler,
+    check_sound,
+    levels,
+    resample,
+    to_mono,
+    within_full_scale,
+)
 from melgraph.ml.audio.source import BadAudio
 from melgraph.ml.audio.stream import AudioStream, open_audio
 
@@ -27,6 +35,7 @@ __all__ = [
     "Resampler",
     "check",
     "check_levels",
+    "check_sound",
     "decode",
     "describe_ignored",
     "levels",
@@ -36,4 +45,5 @@ __all__ = [
     "resample",
     "to_mono",
     "true_peak_db",
+    "within_full_scale",
 ]

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import soxr
 
+from melgraph.ml.errors import UserError
+
 _NO_POWER_DBFS = -200.0  # level reported for digital silence, so that it is finite
 _RUN = 65536  # values or samples processed at once; they fit a processor's cache
 
@@ -131,6 +133,51 @@ def to_mono(samples: np.ndarray) -> np.ndarray:
             out += run[:, channel]
         out *= np.float32(1.0 / count)
     return mono
+
+
+def check_sound(samples: np.ndarray, rate: int, name: str, *, where: str) -> None:
+    """Check that an array can be a sound.
+
+    Args:
+        samples: what should be `[sample, channel]`.
+        rate: what should be a sample rate, Hz.
+        name: of the sound in messages: "the source".
+        where: names the computation in messages.
+
+    Raises:
+        UserError: another shape, no samples, values that are not finite, or no positive rate.
+    """
+    if samples.ndim != 2 or 0 in samples.shape or rate <= 0:
+        raise UserError(
+            f"{name} has the shape {samples.shape} at {rate} Hz",
+            where=where,
+            remedy="give [sample, channel], at least one of each (mono is [sample, 1]), and a "
+            "positive rate",
+        )
+    if not np.isfinite(samples).all():
+        raise UserError(
+            f"{name} has {int((~np.isfinite(samples)).sum())} values that are not finite",
+            where=where,
+            remedy="find the step that computed them",
+        )
+
+
+def within_full_scale(samples: np.ndarray) -> tuple[np.ndarray, float]:
+    """Samples scaled down by one factor, if their peak exceeds full scale.
+
+    >>> within_full_scale(np.array([[2.0], [-1.0]], np.float32))[1]
+    0.5
+
+    Args:
+        samples: float `[sample, channel]` or `[sample]`.
+
+    Returns:
+        float32 samples with a peak of at most 1, and the factor, at most 1.
+    """
+    peak = float(np.abs(samples).max(initial=0.0))
+    gain = 1.0 / peak if peak > 1.0 else 1.0
+    scaled = np.asarray(samples, np.float32) * np.float32(gain)
+    return np.clip(scaled, -1.0, 1.0), gain  # the clip removes rounding errors above 1
 
 
 class Resampler:

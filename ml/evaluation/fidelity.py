@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from melgraph.ml.audio import loudness_lufs, resample, to_mono, true_peak_db
-from melgraph.ml.errors import UserError
+from melgraph.ml.audio import check_sound, loudness_lufs, resample, to_mono, true_peak_db
 from melgraph.ml.features.chroma import chroma_of, estimate_tuning
 from melgraph.ml.features.tempo import onset_strength
 from melgraph.ml.metrics.reconstruction import log_spectral_distance_db
@@ -76,8 +75,11 @@ def compare(
     Raises:
         UserError: a sound has another shape, no samples, or values that are not finite.
     """
-    _check(source, "the source")
-    _check(generated, "the generated sound")
+    for name, sound, its_rate in (
+        ("the source", source, source_rate),
+        ("the generated sound", generated, generated_rate),
+    ):
+        check_sound(sound, its_rate, name, where="fidelity of a generated sound")
     rate = min(COMMON_RATE, source_rate, generated_rate)
     first = resample(to_mono(np.asarray(source, np.float32)), source_rate, rate)
     second = resample(to_mono(np.asarray(generated, np.float32)), generated_rate, rate)
@@ -216,18 +218,3 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float | None:
     b = second.astype(np.float64).ravel() - float(second.mean(dtype=np.float64))
     norm = float(np.sqrt((a @ a) * (b @ b)))
     return float(np.clip(a @ b / norm, -1.0, 1.0)) if norm > 1e-12 else None
-
-
-def _check(samples: np.ndarray, name: str) -> None:
-    if samples.ndim != 2 or 0 in samples.shape:
-        raise UserError(
-            f"{name} has the shape {samples.shape}",
-            where="fidelity of a generated sound",
-            remedy="give [sample, channel], at least one of each",
-        )
-    if not np.isfinite(samples).all():
-        raise UserError(
-            f"{name} has {int((~np.isfinite(samples)).sum())} values that are not finite",
-            where="fidelity of a generated sound",
-            remedy="find the step that computed them",
-        )

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from melgraph.ml.audio import resample, to_mono
-from melgraph.ml.errors import UserError
+from melgraph.ml.audio import check_sound, resample, to_mono, within_full_scale
 from melgraph.ml.evaluation.fidelity import COMMON_RATE, HOP, N_FFT, RANGE_DB, spectral_distance_db
-from melgraph.ml.generation.inversion import invert
+from melgraph.ml.generation.inversion import OVERLAP, invert
 from melgraph.ml.generation.resynthesis import native_window
 from melgraph.ml.spectral import MelTransform, istft, stft
 
 MP3_KBIT_S = 64
 DISTANCE_TOLERANCE_DB = 0.1  # of matched noise
 
+_WHERE = "control of a generated sound"
 _MP3_RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _MAX_GAIN_DB = 60.0  # of matched noise, up and down
 _MAX_SCALE = 16.0  # of matched noise, re the edit
@@ -37,7 +37,7 @@ def identity(samples: np.ndarray, rate: int) -> np.ndarray:
     Returns:
         float32, the same shape.
     """
-    _check(samples, rate)
+    check_sound(samples, rate, "the sound", where=_WHERE)
     return _through_stft(samples, rate, np.ones(1, np.float32))
 
 
@@ -55,11 +55,11 @@ def random_phase(samples: np.ndarray, rate: int, seed: int) -> np.ndarray:
     Returns:
         float32, the same shape, peak at most 1.
     """
-    _check(samples, rate)
+    check_sound(samples, rate, "the sound", where=_WHERE)
     n_fft, hop = _window(rate)
     shape = tuple(stft(samples[:, 0], n_fft=n_fft, hop=hop).T.shape)
     turns = np.random.default_rng(seed).random(shape, dtype=np.float32)
-    return _within_full_scale(_through_stft(samples, rate, np.exp(2j * np.pi * turns)))
+    return within_full_scale(_through_stft(samples, rate, np.exp(2j * np.pi * turns)))[0]
 
 
 def inversion(samples: np.ndarray, rate: int, seed: int) -> np.ndarray:
@@ -76,14 +76,15 @@ def inversion(samples: np.ndarray, rate: int, seed: int) -> np.ndarray:
     Returns:
         float32, the same shape, peak at most 1.
     """
-    _check(samples, rate)
-    n_fft, hop = _window(rate)[0], _window(rate)[0] // 8
+    check_sound(samples, rate, "the sound", where=_WHERE)
+    n_fft, _ = _window(rate)
+    hop = n_fft // OVERLAP
     channels = []
     for channel in np.ascontiguousarray(samples.T, dtype=np.float32):
         amplitude = stft(channel, n_fft=n_fft, hop=hop).T.abs().numpy()
         sound = invert(amplitude, n_fft=n_fft, hop=hop, length=len(channel), seed=seed)
         channels.append(sound)
-    return _within_full_scale(np.stack(channels, axis=1))
+    return within_full_scale(np.stack(channels, axis=1))[0]
 
 
 def mp3(samples: np.ndarray, rate: int, kbit_s: int = MP3_KBIT_S) -> np.ndarray:
@@ -101,7 +102,7 @@ def mp3(samples: np.ndarray, rate: int, kbit_s: int = MP3_KBIT_S) -> np.ndarray:
     Returns:
         float32, the same shape, peak at most 1.
     """
-    _check(samples, rate)
+    check_sound(samples, rate, "the sound", where=_WHERE)
     mp3_rate = min((r for r in _MP3_RATES if r >= rate), default=_MP3_RATES[-1])
     pairs = [samples[:, first : first + 2] for first in range(0, samples.shape[1], 2)]
     coded = []
@@ -109,7 +110,7 @@ def mp3(samples: np.ndarray, rate: int, kbit_s: int = MP3_KBIT_S) -> np.ndarray:
         at_rate = _resample(pair, rate, mp3_rate)
         decoded = _decode_mp3(_encode_mp3(at_rate, mp3_rate, kbit_s), at_rate.shape)
         coded.append(_fit(_resample(decoded, mp3_rate, rate), len(samples)))
-    return _within_full_scale(np.concatenate(coded, axis=1))
+    return within_full_scale(np.concatenate(coded, axis=1))[0]
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,8 @@ def matched_noise(
         The noise; None if source or edited sound is silent. `matches` is false where no scale up to
         16 reaches the distance.
     """
-    _check(source, rate)
-    _check(edited, rate)
+    check_sound(source, rate, "the source", where=_WHERE)
+    check_sound(edited, rate, "the edited sound", where=_WHERE)
     length = min(len(source), len(edited))
     source, edited = source[:length], edited[:length]
     source_spectrum = _compared(source, rate)
@@ -180,7 +181,7 @@ def matched_noise(
         low, high = (scale, high) if distance < target else (low, scale)
         scale = min(2.0 * scale, _MAX_SCALE) if high == _MAX_SCALE else (low + high) / 2.0
         sound, distance = sound_of(scale)
-    return MatchedNoise(_within_full_scale(sound), distance, target, scale)
+    return MatchedNoise(within_full_scale(sound)[0], distance, target, scale)
 
 
 def _edit_db(source: np.ndarray, edited: np.ndarray, rate: int) -> np.ndarray:
@@ -282,24 +283,3 @@ def _resample(samples: np.ndarray, rate: int, to: int) -> np.ndarray:
 def _fit(samples: np.ndarray, length: int) -> np.ndarray:
     """The sound cut, or padded with silence, to a length."""
     return np.pad(samples[:length], ((0, max(0, length - len(samples))), (0, 0)))
-
-
-def _within_full_scale(samples: np.ndarray) -> np.ndarray:
-    peak = float(np.abs(samples).max())
-    scaled: np.ndarray = samples if peak <= 1.0 else samples / np.float32(peak)
-    return np.ascontiguousarray(scaled, dtype=np.float32)
-
-
-def _check(samples: np.ndarray, rate: int) -> None:
-    if samples.ndim != 2 or 0 in samples.shape or rate <= 0:
-        raise UserError(
-            f"samples of shape {samples.shape} at {rate} Hz",
-            where="control of a generated sound",
-            remedy="give [sample, channel], at least one of each, and a positive rate",
-        )
-    if not np.isfinite(samples).all():
-        raise UserError(
-            f"the sound has {int((~np.isfinite(samples)).sum())} values that are not finite",
-            where="control of a generated sound",
-            remedy="find the step that computed them",
-        )

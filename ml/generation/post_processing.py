@@ -9,6 +9,7 @@ import torch
 from scipy.ndimage import minimum_filter1d, uniform_filter
 from scipy.signal import butter, get_window, sosfiltfilt
 
+from melgraph.ml.audio import check_sound
 from melgraph.ml.audio.loudness import loudness_lufs, true_peak_db, true_peak_envelope
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs.methods.post_processing import (
@@ -51,7 +52,7 @@ def apply(
     Raises:
         UserError: samples of another shape or not finite; a cutoff that the rate does not have.
     """
-    _check(samples, rate)
+    check_sound(samples, rate, "the sound", where="post-processing")
     sound, facts = np.asarray(samples, np.float32), list[Facts]()
     for number, step in enumerate(steps, start=1):
         sound, measured = _function_of(step)(sound, rate, f"post-processing, step {number}")
@@ -200,18 +201,3 @@ def _power(samples: np.ndarray) -> float:
 
 def _decibels(factor: float) -> float:
     return round(20.0 * float(np.log10(factor)), 2)
-
-
-def _check(samples: np.ndarray, rate: int) -> None:
-    if samples.ndim != 2 or 0 in samples.shape or rate <= 0:
-        raise UserError(
-            f"samples of shape {samples.shape} at {rate} Hz",
-            where="post-processing",
-            remedy="give [sample, channel], at least one of each, and a positive rate",
-        )
-    if not np.isfinite(samples).all():
-        raise UserError(
-            f"the sound has {int((~np.isfinite(samples)).sum())} values that are not finite",
-            where="post-processing",
-            remedy="find the step that computed them",
-        )

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from scipy.fft import next_fast_len
 
+from melgraph.ml.audio import within_full_scale
 from melgraph.ml.errors import UserError
 from melgraph.ml.spectral import MelTransform, StftTransform, istft, mel_frequencies, stft
 
@@ -216,11 +217,7 @@ def _apply_gains(
                 factors = factors * np.exp(1j * turned[frames].T).astype(np.complex64)
             spectrum[:, start : start + _BLOCK] *= torch.from_numpy(factors)
         edited[:, channel] = istft(spectrum, n_fft=n_fft, hop=hop, length=length)
-    peak = float(np.abs(edited).max())
-    gain = min(1.0, 1.0 / peak) if peak > 0.0 else 1.0
-    fitted = np.clip(
-        edited * np.float32(gain), -1.0, 1.0
-    )  # the clip removes rounding errors above 1
+    fitted, gain = within_full_scale(edited)
     return Resynthesis(
         samples=fitted,
         gain=gain,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from melgraph.ml.audio import resample, to_mono
+from melgraph.ml.audio import resample, to_mono, within_full_scale
 from melgraph.ml.errors import UserError
 from melgraph.ml.generation.objectives import (
     Dreamer,
@@ -93,9 +93,7 @@ class WaveformView:
         """
         at_rate = _fitted(resample(edit, self.sample_rate, sample_rate), len(samples))
         edited = samples.astype(np.float32) + at_rate[:, None]
-        peak = float(np.abs(edited).max(initial=0.0))
-        gain = min(1.0, 1.0 / peak) if peak > 0.0 else 1.0
-        fitted = np.clip(edited * np.float32(gain), -1.0, 1.0)
+        fitted, gain = within_full_scale(edited)
         return Resynthesis(samples=fitted, gain=gain, identity_snr_db=float("inf"))
 
 

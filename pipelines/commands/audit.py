@@ -99,13 +99,13 @@ def run(options: Namespace) -> int:
     n_bytes = sum(n for a in verified.values() for _, n in a.record.files.values())
     print(
         f"\nverified: {len(verified)} artifacts ({n_bytes / 1e6:.1f} MB) and "
-        f"{len(chain.sources) - len(chain.lost) - len(chain.kept)} source recording(s) are as "
-        "recorded"
+        f"{len(chain.sources) - len(chain.lost) - len(chain.in_excerpts)} source recording(s) are "
+        "as recorded"
     )
-    if chain.kept:
+    if chain.in_excerpts:
         print(
-            f"{len(chain.kept)} source recording(s) are not there as recorded; their excerpts are "
-            "kept, so that the sounds can be made again"
+            f"{len(chain.in_excerpts)} source recording(s) are not there as recorded; their "
+            "excerpts are kept, so that the sounds can be made again"
         )
     if chain.lost:
         print(

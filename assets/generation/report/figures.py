@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from melgraph.assets.generation.report.judges import Judge
-from melgraph.assets.generation.report.measurements import NOISE, SOUND, Measured
+from melgraph.assets.generation.report.measurements import NOISE, SOUND, Measurement
 from melgraph.ml.judging.summary import Mean, mean_of, verdict
 
 OWN, SAME_ARTIST, UNKNOWN = "own network", "trained on its artist", "class unknown to the judge"
@@ -30,22 +30,24 @@ class Verdicts:
         measured: all sounds and controls of this dataset.
     """
 
-    def __init__(self, judges: Sequence[Judge], measured: Sequence[Measured]) -> None:
+    def __init__(self, judges: Sequence[Judge], measurements: Sequence[Measurement]) -> None:
         self.judges = list(judges)
-        self.cross_fitted = {judge.name: self._needs_cross_fit(judge, measured) for judge in judges}
+        self.cross_fitted = {
+            judge.name: self._needs_cross_fit(judge, measurements) for judge in judges
+        }
 
     @staticmethod
-    def _needs_cross_fit(judge: Judge, measured: Sequence[Measured]) -> str | None:
+    def _needs_cross_fit(judge: Judge, measurements: Sequence[Measurement]) -> str | None:
         """Why a probe is fitted anew; None if it judges as it is."""
         if judge.tagger is None:
             return None
         if judge.few:
             return f"too few songs or artists on the train side ({'; '.join(judge.few)})"
-        if any(judge.groups_of(one.case.origin) & judge.training_groups for one in measured):
+        if any(judge.groups_of(one.case.origin) & judge.training_groups for one in measurements):
             return "it was trained on artists of the sources or guides"
         return None
 
-    def refusal(self, judge: Judge, one: Measured) -> str | None:
+    def refusal(self, judge: Judge, one: Measurement) -> str | None:
         """Why a judge gives no figure for a sound; None if it does."""
         if judge.networks & one.case.networks:
             return OWN
@@ -53,7 +55,7 @@ class Verdicts:
             return SAME_ARTIST
         return None
 
-    def probabilities(self, judge: Judge, one: Measured) -> tuple[np.ndarray, np.ndarray]:
+    def probabilities(self, judge: Judge, one: Measurement) -> tuple[np.ndarray, np.ndarray]:
         """The class probabilities of the source and of the sound."""
         before, after = one.before[judge.name], one.readings[judge.name]
         if self.cross_fitted[judge.name] is None:
@@ -66,7 +68,7 @@ class Verdicts:
             fitted.probabilities(after.vector, without),
         )
 
-    def judgement(self, judge: Judge, one: Measured) -> dict[str, Any]:
+    def judgement(self, judge: Judge, one: Measurement) -> dict[str, Any]:
         """What a judge says of one sound: ready for JSON."""
         refusal, target = self.refusal(judge, one), one.case.target
         if refusal is not None:
@@ -91,13 +93,13 @@ class Verdicts:
 
 
 def sound_rows(
-    measured: Sequence[Measured], verdicts: Mapping[str, Verdicts]
+    measurements: Sequence[Measurement], verdicts: Mapping[str, Verdicts]
 ) -> list[dict[str, Any]]:
     """A flat row for each sound and each control, for the table of single sounds."""
     from melgraph.ml.evaluation.fidelity import OCTAVE_BANDS_HZ
 
     rows = []
-    for one in measured:
+    for one in measurements:
         case = one.case
         row: dict[str, Any] = {
             "recipe": case.sounds.name,
@@ -119,7 +121,9 @@ def sound_rows(
     return rows
 
 
-def recipe_summary(name: str, measured: Sequence[Measured], verdicts: Verdicts) -> dict[str, Any]:
+def recipe_summary(
+    name: str, measurements: Sequence[Measurement], verdicts: Verdicts
+) -> dict[str, Any]:
     """All figures of a recipe and of its controls.
 
     Args:
@@ -127,11 +131,11 @@ def recipe_summary(name: str, measured: Sequence[Measured], verdicts: Verdicts) 
         measured: its sounds and their controls.
         verdicts: of the judges of its dataset.
     """
-    sounds = [one for one in measured if one.kind == SOUND]
+    sounds = [one for one in measurements if one.kind == SOUND]
     first = sounds[0].case
     targets = sorted({one.case.target for one in sounds if one.case.target is not None})
-    kinds = list(dict.fromkeys(one.kind for one in measured))
-    of_kind = {kind: [one for one in measured if one.kind == kind] for kind in kinds}
+    kinds = list(dict.fromkeys(one.kind for one in measurements))
+    of_kind = {kind: [one for one in measurements if one.kind == kind] for kind in kinds}
     return {
         "recipe": name,
         "title": first.sounds.title,
@@ -154,12 +158,12 @@ def recipe_summary(name: str, measured: Sequence[Measured], verdicts: Verdicts) 
     }
 
 
-def _kind_row(kind: str, measured: Sequence[Measured], verdicts: Verdicts) -> dict[str, Any]:
+def _kind_row(kind: str, measurements: Sequence[Measurement], verdicts: Verdicts) -> dict[str, Any]:
     from melgraph.ml.evaluation.fidelity import OCTAVE_BANDS_HZ
 
     judges: dict[str, Any] = {}
     for judge in verdicts.judges:
-        answers = [verdicts.judgement(judge, one) for one in measured]
+        answers = [verdicts.judgement(judge, one) for one in measurements]
         refusals = sorted({answer["refusal"] for answer in answers if "refusal" in answer})
         judged = [answer for answer in answers if "top_after" in answer]
         judges[judge.name] = {
@@ -167,17 +171,17 @@ def _kind_row(kind: str, measured: Sequence[Measured], verdicts: Verdicts) -> di
             "top_changed": sum(a["top_before"] != a["top_after"] for a in judged),
             "judged": len(judged),
             **{
-                key: _mean([answer.get(key) for answer in answers], measured)
+                key: _mean([answer.get(key) for answer in answers], measurements)
                 for key in ("target_before", "target_after", "target_change",
                             "top_probability_change")
             },
         }  # fmt: skip
-    octaves = [one.fidelity["octave_difference_db"] for one in measured]
+    octaves = [one.fidelity["octave_difference_db"] for one in measurements]
     return {
         "kind": kind,
-        "sounds": len(measured),
+        "sounds": len(measurements),
         "figures": {
-            key: _mean([one.fidelity[key] for one in measured], measured) for key in FIGURES
+            key: _mean([one.fidelity[key] for one in measurements], measurements) for key in FIGURES
         },
         "octaves_db": {
             f"{hertz:g}": _plain_mean([values[band] for values in octaves])
@@ -188,7 +192,7 @@ def _kind_row(kind: str, measured: Sequence[Measured], verdicts: Verdicts) -> di
 
 
 def _advantage(
-    judge: Judge, sounds: Sequence[Measured], noise: Sequence[Measured], verdicts: Verdicts
+    judge: Judge, sounds: Sequence[Measurement], noise: Sequence[Measurement], verdicts: Verdicts
 ) -> Mean | None:
     """The change of the target's probability by the method, minus that by matched noise."""
     changes = {id(one.case): verdicts.judgement(judge, one).get("target_change") for one in noise}
@@ -203,13 +207,18 @@ def _advantage(
     return _mean_of(differences, sounds)
 
 
-def _mean_of(values: Sequence[float | None], measured: Sequence[Measured]) -> Mean | None:
-    songs, groups = [one.case.song for one in measured], [one.case.group for one in measured]
+def _mean_of(values: Sequence[float | None], measurements: Sequence[Measurement]) -> Mean | None:
+    songs, groups = (
+        [one.case.song for one in measurements],
+        [one.case.group for one in measurements],
+    )
     return mean_of(values, songs, groups)
 
 
-def _mean(values: Sequence[float | None], measured: Sequence[Measured]) -> dict[str, Any] | None:
-    mean = _mean_of(values, measured)
+def _mean(
+    values: Sequence[float | None], measurements: Sequence[Measurement]
+) -> dict[str, Any] | None:
+    mean = _mean_of(values, measurements)
     return None if mean is None else mean.facts()
 
 

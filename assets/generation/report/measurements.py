@@ -108,7 +108,7 @@ def _group_of(song: Mapping[str, Any], groups: Mapping[str, Any]) -> Hashable:
 
 
 @dataclass
-class Measured:
+class Measurement:
     """A sound or a control, measured.
 
     Attributes:
@@ -140,7 +140,7 @@ class Measurer:
         self._fidelity: dict[Path, Mapping[str, Any]] = {}
         self._readings: dict[tuple[str, Path], Reading] = {}
 
-    def measure(self, cases: Sequence[Case]) -> Iterator[Measured]:
+    def measure(self, cases: Sequence[Case]) -> Iterator[Measurement]:
         """All sounds, each followed by its controls."""
         by_source = controls()
         with progress_bar(len(cases), "sounds", "generation report") as bar:
@@ -153,12 +153,12 @@ class Measurer:
                     yield self._measured(case, kind, self._control(case, kind, make))
                 bar.update()
 
-    def _measured(self, case: Case, kind: str, path: Path) -> Measured:
+    def _measured(self, case: Case, kind: str, path: Path) -> Measurement:
         original = self._original(case)
         if path not in self._fidelity:
             self._fidelity[path] = _fidelity(original, path)
         judges = self._judges.get(case.dataset, ())
-        return Measured(
+        return Measurement(
             case,
             kind,
             self._fidelity[path],

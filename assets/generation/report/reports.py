@@ -12,7 +12,7 @@ from melgraph.assets.context import Context
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.generation.report.figures import Verdicts, recipe_summary, sound_rows
 from melgraph.assets.generation.report.judges import Judge, judge_inputs, judges_of
-from melgraph.assets.generation.report.measurements import Measured, Measurer, cases_of
+from melgraph.assets.generation.report.measurements import Measurement, Measurer, cases_of
 from melgraph.assets.generation.report.sets import set_distances
 from melgraph.assets.generation.report.tables import (
     absent_judges,
@@ -93,16 +93,16 @@ def write_generation_report(store: ArtifactStore, work: Work) -> None:
         judge = Judge(model, model.name in work.spec.config[CHAMPIONS])
         judges.setdefault(judge.dataset, []).append(judge)
     with TemporaryDirectory() as folder:
-        measured = list(Measurer(judges, Path(folder)).measure(cases_of(several)))
+        measurements = list(Measurer(judges, Path(folder)).measure(cases_of(several)))
     verdicts = {
-        dataset: Verdicts(judges.get(dataset, []), _of_dataset(measured, dataset))
-        for dataset in sorted({one.case.dataset for one in measured})
+        dataset: Verdicts(judges.get(dataset, []), _of_dataset(measurements, dataset))
+        for dataset in sorted({one.case.dataset for one in measurements})
     }
-    rows = sound_rows(measured, verdicts)
+    rows = sound_rows(measurements, verdicts)
     write_table(pl.DataFrame(rows, infer_schema_length=None), work.folder / TABLE)
     recipes = []
     for sounds in several:
-        its = [one for one in measured if one.case.sounds.reference == sounds.reference]
+        its = [one for one in measurements if one.case.sounds.reference == sounds.reference]
         if not its:
             continue
         of_dataset = verdicts[its[0].case.dataset]
@@ -120,8 +120,8 @@ def write_generation_report(store: ArtifactStore, work: Work) -> None:
     write_json(work.folder / REPORT, work.facts)
 
 
-def _of_dataset(measured: Sequence[Measured], dataset: str) -> list[Measured]:
-    return [one for one in measured if one.case.dataset == dataset]
+def _of_dataset(measurements: Sequence[Measurement], dataset: str) -> list[Measurement]:
+    return [one for one in measurements if one.case.dataset == dataset]
 
 
 def _judge_facts(judge: Judge, verdicts: Verdicts) -> dict[str, Any]:

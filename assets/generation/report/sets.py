@@ -8,7 +8,7 @@ import numpy as np
 
 from melgraph.assets.generation.report.figures import OWN
 from melgraph.assets.generation.report.judges import Judge
-from melgraph.assets.generation.report.measurements import SOUND, Measured
+from melgraph.assets.generation.report.measurements import SOUND, Measurement
 from melgraph.ml.metrics.frechet import frechet_distance
 from melgraph.ml.metrics.kernel_distance import MIN_REFERENCE_SONGS, kernel_distance
 
@@ -16,7 +16,9 @@ ORIGINALS, HALVES = "sources, unchanged", "real against real"
 SEED = 0
 
 
-def set_distances(measured: Sequence[Measured], judges: Sequence[Judge]) -> list[dict[str, Any]]:
+def set_distances(
+    measurements: Sequence[Measurement], judges: Sequence[Judge]
+) -> list[dict[str, Any]]:
     """A row for each target, embedding and kind of sound of a recipe.
 
     The reference is the real recordings of the class in the judge's dataset, without the artists of
@@ -28,9 +30,9 @@ def set_distances(measured: Sequence[Measured], judges: Sequence[Judge]) -> list
         judges: of its dataset. Those that are no probe have no embedding.
     """
     rows = []
-    targets = sorted({one.case.target for one in measured if one.case.target is not None})
+    targets = sorted({one.case.target for one in measurements if one.case.target is not None})
     for target in targets:
-        of_target = [one for one in measured if one.case.target == target]
+        of_target = [one for one in measurements if one.case.target == target]
         for judge in judges:
             if judge.tagger is None or target not in judge.classes:
                 continue
@@ -41,26 +43,28 @@ def set_distances(measured: Sequence[Measured], judges: Sequence[Judge]) -> list
     return rows
 
 
-def _rows(measured: Sequence[Measured], judge: Judge, target: str) -> list[dict[str, Any]]:
-    kinds = list(dict.fromkeys(one.kind for one in measured))
-    if any(judge.networks & one.case.networks for one in measured):
+def _rows(measurements: Sequence[Measurement], judge: Judge, target: str) -> list[dict[str, Any]]:
+    kinds = list(dict.fromkeys(one.kind for one in measurements))
+    if any(judge.networks & one.case.networks for one in measurements):
         return [{"kind": kind, "refusal": OWN} for kind in (ORIGINALS, *kinds)]
     reference = judge.songs.of_class(
         target,
-        without_groups=judge.groups_of(one.case.song for one in measured),
-        without=frozenset(one.case.guide for one in measured if one.case.guide is not None),
+        without_groups=judge.groups_of(one.case.song for one in measurements),
+        without=frozenset(one.case.guide for one in measurements if one.case.guide is not None),
     )
-    sets = {ORIGINALS: _set([one for one in measured if one.kind == SOUND], judge, before=True)}
+    sets = {ORIGINALS: _set([one for one in measurements if one.kind == SOUND], judge, before=True)}
     for kind in kinds:
-        sets[kind] = _set([one for one in measured if one.kind == kind], judge, before=False)
+        sets[kind] = _set([one for one in measurements if one.kind == kind], judge, before=False)
     rows = [{"kind": kind, **_distances(reference, *of_kind)} for kind, of_kind in sets.items()]
     return [*rows, {"kind": HALVES, **_halves(reference)}]
 
 
-def _set(measured: Sequence[Measured], judge: Judge, *, before: bool) -> tuple[Any, list[str]]:
+def _set(
+    measurements: Sequence[Measurement], judge: Judge, *, before: bool
+) -> tuple[Any, list[str]]:
     """The embeddings of all segments, and the song of each."""
     segments, songs = [], []
-    for one in measured:
+    for one in measurements:
         reading = (one.before if before else one.readings)[judge.name]
         assert reading.segments is not None
         segments.append(reading.segments)

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from melgraph.ml.audio import resample, to_mono
-from melgraph.ml.errors import UserError
-from melgraph.ml.generation.inversion import invert, invert_stored
+from melgraph.ml.audio import check_sound, resample, to_mono, within_full_scale
+from melgraph.ml.generation.inversion import OVERLAP, invert, invert_stored
 from melgraph.ml.generation.resynthesis import native_window
 from melgraph.ml.metrics.reconstruction import (
     log_spectral_distance_db,
@@ -64,21 +63,15 @@ def invert_excerpt(
     Raises:
         UserError: the excerpt has another shape, no samples, or values that are not finite.
     """
-    if samples.ndim != 2 or 0 in samples.shape or not np.isfinite(samples).all():
-        raise UserError(
-            f"an excerpt of shape {samples.shape}, {int((~np.isfinite(samples)).sum())} of its "
-            "values are not finite",
-            where="excerpt",
-            remedy="give finite [sample, channel], at least one of each; mono is [sample, 1]",
-        )
+    check_sound(samples, sample_rate, "the excerpt", where="inversion of an excerpt")
     invert_it = _from_stft if config.representation == "stft_spectrograms" else _from_mel
     sound = invert_it(np.asarray(samples, np.float32), sample_rate, config, seed)
     before, after = to_mono(samples), to_mono(sound)
-    n_fft, hop = _window(sample_rate, 8)
+    n_fft, hop = _window(sample_rate, OVERLAP)
     spectra = [np.abs(stft(mono, n_fft=n_fft, hop=hop).numpy()).T for mono in (before, after)]
-    gain = min(1.0, 1.0 / max(float(np.abs(sound).max()), 1e-9))
+    scaled, gain = within_full_scale(sound)
     return InvertedExcerpt(
-        samples=np.clip(sound * np.float32(gain), -1.0, 1.0),
+        samples=scaled,
         gain=gain,
         spectral_convergence_db=spectral_convergence_db(*spectra),
         log_spectral_distance_db=log_spectral_distance_db(*spectra),

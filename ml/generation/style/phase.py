@@ -3,12 +3,9 @@
 import numpy as np
 import torch
 
-from melgraph.ml.generation.inversion import invert
+from melgraph.ml.generation.inversion import OVERLAP, invert
 from melgraph.ml.generation.resynthesis import native_window
 from melgraph.ml.spectral import StftTransform, istft, stft
-
-OVERLAP = 8  # windows over each sample: what a sound needs that is inverted without its phase
-_WINDOW = StftTransform(hop=StftTransform.n_fft // OVERLAP)  # 46 ms
 
 
 def renew_phase(samples: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -24,8 +21,8 @@ def renew_phase(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     Returns:
         float32 `[sample, channel]`.
     """
-    n_fft, hop = native_window(_WINDOW, sample_rate)
-    hop = min(hop, n_fft // OVERLAP)
+    n_fft, _ = native_window(StftTransform(), sample_rate)  # 46 ms
+    hop = n_fft // OVERLAP
     length = len(samples)
     mono = stft(samples.mean(axis=1), n_fft=n_fft, hop=hop).abs().T.numpy()
     inverted = invert(mono, n_fft=n_fft, hop=hop, length=length)

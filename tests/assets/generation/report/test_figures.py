@@ -14,7 +14,7 @@ from melgraph.assets.generation.report.figures import (
     sound_rows,
 )
 from melgraph.assets.generation.report.judges import Judge, Reading
-from melgraph.assets.generation.report.measurements import NOISE, SOUND, Case, Measured
+from melgraph.assets.generation.report.measurements import NOISE, SOUND, Case, Measurement
 from melgraph.assets.generation.report.sets import HALVES, ORIGINALS, set_distances
 from melgraph.assets.generation.report.tables import (
     absent_judges,
@@ -60,13 +60,13 @@ def case(song: str, *, target: str | None = "rock", group: Any = None) -> Case:
     return Case(cast(Any, sounds), row, owner, "genres", frozenset({"experiment maker"}))
 
 
-def measured(
+def measurement(
     one: Case, kind: str, change: float, judge: str = "judge", segments: Any = None
-) -> Measured:
+) -> Measurement:
     """A sound whose probability of rock goes from 0.3 to 0.3 + change."""
     before, after = np.array([0.7, 0.3]), np.array([0.7 - change, 0.3 + change])
     vector = np.array([change])
-    return Measured(one, kind, FIDELITY, {judge: Reading(after, vector, segments)},
+    return Measurement(one, kind, FIDELITY, {judge: Reading(after, vector, segments)},
                     {judge: Reading(before, np.zeros(1), segments)})  # fmt: skip
 
 
@@ -74,11 +74,11 @@ def judges(*fakes: FakeJudge) -> list[Judge]:
     return cast(list[Judge], list(fakes))
 
 
-def sounds_and_noise(count: int, change: float, noise: float) -> list[Measured]:
+def sounds_and_noise(count: int, change: float, noise: float) -> list[Measurement]:
     ones = []
     for number in range(count):
         one = case(f"song {number}", group=number % 5)
-        ones += [measured(one, SOUND, change), measured(one, NOISE, noise)]
+        ones += [measurement(one, SOUND, change), measurement(one, NOISE, noise)]
     return ones
 
 
@@ -126,7 +126,7 @@ def test_a_network_does_not_judge_its_own_sounds() -> None:
 
 
 def test_a_judge_does_not_judge_the_artists_that_it_was_trained_on() -> None:
-    one = measured(case("song"), SOUND, 0.2)
+    one = measurement(case("song"), SOUND, 0.2)
     champion = FakeJudge(training_groups=frozenset({7}), groups={"song": 7})
     verdicts = Verdicts(judges(champion), [one])
     assert verdicts.judgement(verdicts.judges[0], one) == {"refusal": SAME_ARTIST}
@@ -140,7 +140,7 @@ def test_a_probe_is_fitted_without_them() -> None:
         return np.array([1 - vector[0], vector[0]])
 
     fitted = SimpleNamespace(probabilities=probabilities)
-    one = measured(case("song"), SOUND, 0.2)
+    one = measurement(case("song"), SOUND, 0.2)
     for probe in (
         FakeJudge(tagger="musicnn", training_groups=frozenset({7}), groups={"song": 7},
                   cross_fitted=fitted),
@@ -156,8 +156,8 @@ def test_a_probe_is_fitted_without_them() -> None:
 
 
 def test_no_target_and_unknown_targets() -> None:
-    one, other = measured(case("a", target=None), SOUND, 0.5), measured(case("b", target="jazz"),
-                                                                         SOUND, 0.1)  # fmt: skip
+    one = measurement(case("a", target=None), SOUND, 0.5)
+    other = measurement(case("b", target="jazz"), SOUND, 0.1)
     verdicts = Verdicts(judges(FakeJudge()), [one, other])
     answer = verdicts.judgement(verdicts.judges[0], one)
     assert answer == {"top_before": "pop", "top_after": "rock",
@@ -186,7 +186,7 @@ def songs(count: int, shift: float, seed: int = 0) -> Any:
 def test_sets_of_sounds_are_compared_with_real_recordings() -> None:
     random = np.random.default_rng(5)
     ones = [
-        measured(case(f"song {i}"), SOUND, 0.1, segments=random.standard_normal((3, 4)) + 2)
+        measurement(case(f"song {i}"), SOUND, 0.1, segments=random.standard_normal((3, 4)) + 2)
         for i in range(12)
     ]
     probe = FakeJudge(tagger="musicnn", songs=songs(45, 0.0))
@@ -205,7 +205,7 @@ def test_sets_of_sounds_are_compared_with_real_recordings() -> None:
 
 
 def test_few_real_recordings_are_undetermined_and_an_own_embedding_says_nothing() -> None:
-    ones = [measured(case(f"song {i}"), SOUND, 0.1, segments=np.eye(3) + i) for i in range(3)]
+    ones = [measurement(case(f"song {i}"), SOUND, 0.1, segments=np.eye(3) + i) for i in range(3)]
     few = FakeJudge(tagger="musicnn", songs=songs(10, 0.0))
     few.songs = SimpleNamespace(
         of_class=lambda label, **_: [

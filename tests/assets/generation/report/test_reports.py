@@ -100,15 +100,15 @@ def test_a_target_is_judged_and_compared_with_real_recordings(
     several = Sounds.of_all_generators(judged.store)
     cases = [replace(case, row={**case.row, "target": "country"}) for case in cases_of(several)]
     judges = judging.judges_of(judged.store, "genres")
-    measured = list(Measurer({"genres": judges}, tmp_path).measure(cases))
-    verdicts = Verdicts(judges, measured)
-    summary = recipe_summary("deep-dream", measured, verdicts)
+    measurements = list(Measurer({"genres": judges}, tmp_path).measure(cases))
+    verdicts = Verdicts(judges, measurements)
+    summary = recipe_summary("deep-dream", measurements, verdicts)
     assert summary["targets"] == ["country"]
     assert summary["verdict"].startswith("No verdict: a verdict on")
     sound = summary["rows"][0]["judges"]["probe-tiny"]
     before, after = sound["target_before"]["mean"], sound["target_after"]["mean"]
     assert sound["target_change"]["mean"] == pytest.approx(after - before, abs=2e-4)
-    rows = set_distances(measured, judges)
+    rows = set_distances(measurements, judges)
     assert {row["embedding"] for row in rows} == {"tiny"}
     assert all(row.get("undetermined", True) for row in rows)
     assert {row["FAD"] for row in set_rows({"sets": rows})} >= {"one segment only"}

@@ -86,5 +86,5 @@ def test_a_loud_result_is_attenuated_and_not_clipped():
 
 @pytest.mark.parametrize("samples", [np.zeros((0, 2)), np.zeros(100), np.full((100, 1), np.nan)])
 def test_an_excerpt_that_cannot_be_used(samples):
-    with pytest.raises(UserError, match="an excerpt of shape"):
+    with pytest.raises(UserError, match="the excerpt has"):
         invert_excerpt(samples, RATE, InversionConfig(), seed=0)
