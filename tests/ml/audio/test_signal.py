@@ -4,8 +4,17 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from melgraph.ml.audio import Levels, Resampler, levels, resample, to_mono
+from melgraph.ml.audio import (
+    Levels,
+    Resampler,
+    check_sound,
+    levels,
+    resample,
+    to_mono,
+    within_full_scale,
+)
 from melgraph.ml.audio.signal import Recutter
+from melgraph.ml.errors import UserError
 from tests.ml.audio_files import RATE
 
 CUTS = st.lists(st.integers(0, 100_000), max_size=6)
@@ -123,3 +132,29 @@ def test_levels_count_what_is_no_number_and_never_forget_it() -> None:
         measured.add(block)
     assert measured.not_finite == 2
     assert not np.isfinite(measured.peak)
+
+
+def test_only_a_sound_beyond_full_scale_is_attenuated():
+    quiet = noise(1000, channels=2) * np.float32(0.01)
+    same, gain = within_full_scale(quiet)
+    assert gain == 1.0
+    assert np.array_equal(same, quiet)
+    loud, gain = within_full_scale(quiet * np.float32(1000))
+    assert np.abs(loud).max() == 1.0
+    np.testing.assert_allclose(loud / gain, quiet * 1000, rtol=1e-5)
+    assert within_full_scale(quiet[:0])[1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "message"),
+    [
+        (np.zeros(5), 8000, r"the sound has the shape \(5,\)"),
+        (np.zeros((5, 0)), 8000, "shape"),
+        (np.zeros((5, 1)), 0, "at 0 Hz"),
+        (np.full((5, 1), np.nan), 8000, "5 values that are not finite"),
+    ],
+)
+def test_what_is_no_sound_is_refused(samples, rate, message):
+    with pytest.raises(UserError, match=message) as refusal:
+        check_sound(samples, rate, "the sound", where="a test")
+    assert refusal.value.where == "a test"

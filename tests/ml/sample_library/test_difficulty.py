@@ -55,6 +55,6 @@ def test_styles_of_unknown_artists_are_guessed_better_than_chance_and_not_perfec
     places = np.arange(len(styles)) % TRACKS  # every artist has one track in each of these folds
     known = cross_val_score(model, features, styles, groups=places, cv=GroupKFold(TRACKS)).mean()
     chance = 1.0 / len(STYLES)
-    # 60 tracks: the standard deviation of guessing is 4 %. Measurement: grouped 50 %, known 75 %
+    # 60 tracks: the standard deviation of guessing is 4 %. Measured: grouped 50 %, known 75 %
     assert chance + 0.12 < grouped < 0.9
     assert grouped < known, "tracks of known artists are easier: the split by artist matters"

@@ -45,7 +45,7 @@ def test_the_rate_changes_the_number_of_samples_and_not_the_level(sample_rate: i
 def test_the_beat_of_the_score_is_in_the_sound() -> None:
     """Onsets return after one beat: among the strongest tenth of all periods in nearly all styles.
 
-    Measurement over two tracks of each style: all 20. A period that is no beat passes by chance.
+    Measured over two tracks of each style: all 20. A period that is no beat passes by chance.
     """
     on_beat, off_beat = [], []
     for style in STYLES:
