@@ -221,6 +221,12 @@ def test_few_real_recordings_are_undetermined_and_an_own_embedding_says_nothing(
     assert set_distances(ones, judges(FakeJudge())) == []  # no probe: no embedding
 
 
+def test_one_segment_has_no_fad() -> None:
+    one = measurement(case("song"), SOUND, 0.1, segments=np.zeros((1, 4)))
+    rows = set_distances([one], judges(FakeJudge(tagger="musicnn", songs=songs(25, 0.0))))
+    assert [fad_cell(row) for row in rows[:2]] == ["one segment only"] * 2
+
+
 def test_what_is_missing_is_named() -> None:
     facts = {"judges": [{"name": "probe-mn04", "dataset": "genres", "champion": False}],
              "recipes": [{"dataset": "genres"}]}  # fmt: skip
