@@ -127,7 +127,7 @@ class SoundWriter:
         guide: Source | None = None,
     ) -> float | None:
         """Write one FLAC file, and return its loudness in LUFS; None for silence."""
-        from melgraph.ml.audio import loudness_lufs
+        from melgraph.ml.audio.loudness import loudness_lufs
 
         is_excerpt = key in (ORIGINAL, GUIDE)
         extra = {} if is_excerpt else self._provenance(guide)

@@ -12,7 +12,6 @@ down and change the sample rate:
 
 from melgraph.ml.audio.containers.suffixes import AUDIO_SUFFIXES, describe_ignored
 from melgraph.ml.audio.decoding import Decoded, check, check_levels, decode
-from melgraph.ml.audio.loudness import loudness_lufs, true_peak_db
 from melgraph.ml.audio.metadata import read_file_metadata
 from melgraph.ml.audio.signal import (
     Levels,
@@ -39,11 +38,9 @@ __all__ = [
     "decode",
     "describe_ignored",
     "levels",
-    "loudness_lufs",
     "open_audio",
     "read_file_metadata",
     "resample",
     "to_mono",
-    "true_peak_db",
     "within_full_scale",
 ]

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from melgraph.ml.audio import check_sound, loudness_lufs, resample, to_mono, true_peak_db
+from melgraph.ml.audio import check_sound, resample, to_mono
+from melgraph.ml.audio.loudness import loudness_lufs, true_peak_db
 from melgraph.ml.features.chroma import chroma_of, estimate_tuning
 from melgraph.ml.features.tempo import onset_strength
 from melgraph.ml.metrics.reconstruction import log_spectral_distance_db

@@ -7,7 +7,7 @@ from mutagen.flac import FLAC
 
 from melgraph.assets.generation.sound_files import Generated, SoundWriter
 from melgraph.assets.generation.sources import Source
-from melgraph.ml.audio import loudness_lufs
+from melgraph.ml.audio.loudness import loudness_lufs
 from melgraph.storage.artifacts import Work
 from melgraph.storage.records import Reference, Spec
 
