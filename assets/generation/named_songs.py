@@ -84,7 +84,8 @@ def find_song(context: Context, text: str, option: str) -> NamedSong:
     try:
         if path is not None:
             inside = _path_in_library(context.home, path)
-            row = None if inside is None else _row(context, pl.col("path") == inside)
+            known = inside is not None and _is_unicode(inside)
+            row = _row(context, pl.col("path") == inside) if known else None
             return (
                 _outside(path, f"{option} {text}") if row is None else song_of_track(context, row)
             )
@@ -100,7 +101,7 @@ def find_song(context: Context, text: str, option: str) -> NamedSong:
         "there is no such file, and no such track in the library",
         where=f"{option} {text}",
         remedy="name an audio file, the path of a track in the library (as the page of tracks "
-        "shows it), or the first digits of a track id",
+        "shows it), or the first six or more digits of a track id",
     )
 
 
@@ -121,8 +122,8 @@ def _path_in_library(home: Home, path: Path) -> str | None:
         return None
     folder = Path(home.library)
     for file, root in ((path.absolute(), folder), (path.resolve(), folder.resolve())):
-        if file.is_relative_to(root):
-            return file.relative_to(root).as_posix()
+        if file.is_relative_to(root) and ".." not in (inside := file.relative_to(root)).parts:
+            return inside.as_posix()
     return None
 
 
@@ -132,6 +133,8 @@ def _outside(path: Path, where: str) -> NamedSong:
 
     if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe could wait for ever
         raise UserError("this is not a regular file", where=where, remedy="name an audio file")
+    if path.stat().st_size == 0:
+        raise UserError("the file is empty", where=where, remedy="name another recording")
     sha256 = file_sha256(path)
     metadata = read_file_metadata(path)
     track = {
@@ -179,6 +182,8 @@ def _track(context: Context, text: str, option: str) -> dict[str, Any] | None:
     Raises:
         UserError: several tracks have ids that begin like this.
     """
+    if not _is_unicode(text):  # no track has such a path
+        return None
     state = context.catalogue.live_file(text) if context.home.catalogue.is_file() else None
     if state is not None and (row := _row(context, pl.col("path") == state.origin)) is not None:
         return row
@@ -196,6 +201,15 @@ def _track(context: Context, text: str, option: str) -> dict[str, Any] | None:
             remedy="write more digits of the id",
         )
     return next(iter(tracks.values()), None)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text holds no bytes of a file name in another encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _row(context: Context, where: pl.Expr) -> dict[str, Any] | None:

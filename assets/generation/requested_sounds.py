@@ -4,10 +4,10 @@
 the recipe, from excerpts that are kept, and never replace what `melgraph run` made.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from shlex import quote
 from typing import Any, ClassVar
 
 from melgraph.assets.context import Context
@@ -40,6 +40,7 @@ from melgraph.storage.records import Spec
 
 GENERATOR = "generator"  # key of the configuration: the asset, and its stage integer
 LONGEST_S = 60.0  # of an excerpt, as in a recipe
+LATEST_START_S = 1e7  # no recording lasts 115 days, and a count of samples stays a small integer
 _NAMED_SONGS = ("guide", "guide_label", "guide_start_s", "path", "paths", "tracks")
 
 
@@ -186,11 +187,11 @@ class Request:
                 remedy="leave --guide out, or use a recipe that has one: "
                 + (", ".join(sorted(guided)) or "(there is none)"),
             )
-        if self.start_s is not None and not 0 <= self.start_s < math.inf:
+        if self.start_s is not None and not 0 <= self.start_s <= LATEST_START_S:
             raise UserError(
                 f"an excerpt cannot start at {self.start_s} s",
                 where="--start",
-                remedy="give the seconds from the start of the recording, from 0 up",
+                remedy="give the seconds from the start of the recording, from 0 to its length",
             )
         if self.seconds is not None and not 0 < self.seconds <= LONGEST_S:
             raise UserError(
@@ -280,7 +281,8 @@ def check_model(context: Context, name: str) -> None:
     raise UserError(
         f"the recipe uses the model of the experiment {experiment}, which is not trained yet",
         where=f"recipe {name}",
-        remedy=f"train it: melgraph run --experiment {experiment} --home {context.home.root}",
+        remedy=f"train it: melgraph run --experiment {experiment} "
+        f"--home {quote(str(context.home.root))}",
     )
 
 

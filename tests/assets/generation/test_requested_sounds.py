@@ -56,12 +56,36 @@ class TestNames:
             ("ffffffffff", "no such file, and no such track"),
             ("x" * 5000, "no such file, and no such track"),
             (".", "this is a folder"),
+            ("\udcff.mp3", "no such file, and no such track"),
         ],
     )
     def test_what_is_no_recording(self, made_home, text, message):
         with pytest.raises(UserError, match=message) as caught:
             find_song(made_home.context, text, "--guide")
         assert caught.value.where == f"--guide {text}"
+
+    def test_an_empty_file(self, made_home, tmp_path):
+        (tmp_path / "empty.flac").touch()
+        with pytest.raises(UserError, match="the file is empty"):
+            find_song(made_home.context, str(tmp_path / "empty.flac"), "--source")
+
+    def test_a_file_of_the_library_by_a_path_with_dots(self, made_home):
+        folder, _, _ = GUIDE.rpartition("/")
+        text = f"{made_home.library}/{folder}/../{GUIDE}"
+        assert find_song(made_home.context, text, "--source").library_path == GUIDE
+
+    def test_a_name_that_is_not_unicode(self, made_home, tmp_path):
+        for folder in (tmp_path, made_home.library):
+            file = folder / "\udcff\udcfe.wav"
+            try:
+                shutil.copy(made_home.outside, file)
+            except OSError:
+                pytest.skip("the file system has names in Unicode only")
+            try:
+                song = find_song(made_home.context, str(file), "--source")
+            finally:
+                file.unlink()
+            assert song.track["path"] == r".../\udcff\udcfe.wav"
 
 
 class TestSounds:
