@@ -72,7 +72,7 @@ def octave_rows(recipe: Mapping[str, Any]) -> list[dict[str, str]]:
             "sounds": row["kind"],
             **{
                 f"{hertz} Hz": "-" if level is None else f"{level:+.1f}"
-                for hertz, level in row["octaves_db"].items()
+                for hertz, level in sorted(row["octaves_db"].items(), key=lambda i: float(i[0]))
             },
         }
         for row in recipe["rows"]
