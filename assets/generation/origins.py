@@ -7,7 +7,7 @@ import polars as pl
 
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.models.seen_tracks import models_behind
-from melgraph.assets.stages import TRAINED_MODELS
+from melgraph.assets.stages import REQUESTED_SOUNDS, TRAINED_MODELS
 from melgraph.storage.artifacts import Artifact, ArtifactStore
 from melgraph.storage.licences import recorded_licences
 
@@ -26,7 +26,7 @@ def origin_lines(
         most: how many training tracks of each network to name.
     """
     config = artifact.record.spec.config
-    yield f"method: {config['method']}, recipe {config['title']!r}"
+    yield f"method: {config['method']}, recipe {_recipe_of(artifact)} ({config['title']})"
     for row in artifact.facts["sounds"]:
         if file is None or file in row["files"].values():
             yield f"sound: from {_excerpt(row)}"
@@ -49,6 +49,13 @@ def origin_lines(
     for entry in recorded_licences(artifact.record):
         yield f"network: published weights {entry['of']}, sha256 {entry['sha256']}"
         yield "  it is not recorded on which tracks they were trained"
+
+
+def _recipe_of(artifact: Artifact) -> str:
+    """The name of a recipe, by the partition of its own or of requested sounds."""
+    partition = artifact.reference.partition
+    is_request = REQUESTED_SOUNDS.owns(artifact.reference)
+    return partition.rpartition(".")[0] if is_request else partition
 
 
 def _excerpt(song: Mapping[str, Any]) -> str:

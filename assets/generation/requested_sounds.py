@@ -129,13 +129,13 @@ class Request:
                     where=f"recipe {self.recipe}: {guide.track['path']}",
                     remedy="name another song as the guide: --guide FILE_OR_TRACK",
                 )
-            start_s, given = self._settings.start_s, self.start_s is not None
-            source_part = self._part(source, start_s, given=given)
+            is_fixed = self.start_s is not None
+            source_part = self._part(source, self._settings.start_s, is_fixed=is_fixed)
             if guide is None:
                 pairs.append((source_part, None))
                 continue
             guide_start_s = getattr(self._settings, "guide_start_s", 0.0)
-            pairs.append((source_part, self._part(guide, guide_start_s, given=False)))
+            pairs.append((source_part, self._part(guide, guide_start_s, is_fixed=False)))
         return pairs
 
     @cached_property
@@ -244,11 +244,11 @@ class Request:
         row = self._selection.guide_of(number, {**source.track, **self._labels(source)})
         return None if row is None else song_of_track(self.context, row)
 
-    def _part(self, song: NamedSong, start_s: float, *, given: bool) -> Part:
-        """The decoded part of a song. A start of the recipe is moved into a short recording."""
+    def _part(self, song: NamedSong, start_s: float, *, is_fixed: bool) -> Part:
+        """The decoded part of a song. A start that is not fixed is moved into a short recording."""
         seconds, where = self._settings.excerpt_s, song.where
         with song.local(self.context.home) as path:
-            if not given and song.seconds is not None:
+            if not is_fixed and song.seconds is not None:
                 start_s = min(start_s, max(0.0, song.seconds - 1.0))
             return Part(
                 song, cut_recording(path, start_s, seconds, where=where), self._labels(song)

@@ -115,23 +115,39 @@ def picture_tensor(
     Raises:
         UserError: another shape, or values that are not finite.
     """
-    shape = picture.shape
-    wide = picture[:, :, None] if len(shape) == 2 else picture
-    if wide.ndim != 3 or shape[0] < 1 or wide.shape[1:] != (n_rows, n_images):
-        channels = "" if n_images == 1 else f", {n_images} channel"
+    wide = picture[:, :, None] if picture.ndim == 2 else picture
+    check_picture(wide, n_rows, n_images, where=f"dream, {name}")
+    values = torch.from_numpy(np.ascontiguousarray(wide.transpose(2, 1, 0), dtype=np.float32))
+    return values[None].to(device)
+
+
+def check_picture(picture: np.ndarray, n_rows: int, n_images: int = 1, *, where: str) -> None:
+    """Check a picture `[frame, row, channel]`, or `[frame, row]` of one channel.
+
+    Args:
+        picture: float, any unit.
+        n_rows: rows that the network takes.
+        n_images: channels that the network takes.
+        where: names the picture in messages.
+
+    Raises:
+        UserError: another shape, or values that are not finite.
+    """
+    last = () if picture.ndim == 2 and n_images == 1 else (n_images,)
+    if picture.ndim < 2 or len(picture) < 1 or picture.shape[1:] != (n_rows, *last):
+        channels = "" if n_images == 1 else f", {n_images} channels"
         raise UserError(
-            f"a spectrogram of shape {shape}",
-            where=f"dream, {name}",
-            remedy=f"give [at least 1 frame, {n_rows} mel{channels}], as the model was trained on",
+            f"a picture of shape {picture.shape}",
+            where=where,
+            remedy=f"give [at least 1 frame, {n_rows} rows{channels}], as the network was trained "
+            "on",
         )
     if not np.isfinite(picture).all():
         raise UserError(
-            f"a spectrogram with {int((~np.isfinite(picture)).sum())} values that are not finite",
-            where=f"dream, {name}",
-            remedy="log-mel spectrograms here have a floor in dB; find the step that removed it",
+            f"a picture with {int((~np.isfinite(picture)).sum())} values that are not finite",
+            where=where,
+            remedy="spectrograms here have a floor in dB; find the step that removed it",
         )
-    values = torch.from_numpy(np.ascontiguousarray(wide.transpose(2, 1, 0), dtype=np.float32))
-    return values[None].to(device)
 
 
 def resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from melgraph.ml.errors import UserError
+from melgraph.ml.generation.planes import check_picture
 from melgraph.ml.generation.style.features import FeatureNetwork
 from melgraph.ml.generation.style.losses import Distances, Targets
 from melgraph.ml.specs.methods.style_transfer import StyleTransferConfig
@@ -165,19 +166,7 @@ class StyleComparison:
 
     def _tensor(self, picture: np.ndarray, name: str) -> Tensor:
         """From `[frame, row]` to `[row, frame]` on the device of the network, checked."""
-        rows = len(self.network.view.frequencies)
-        if picture.ndim != 2 or picture.shape[1] != rows or len(picture) < 1:
-            raise UserError(
-                f"a picture of shape {picture.shape}",
-                where=f"style transfer, {name}",
-                remedy=f"give [at least 1 frame, {rows} rows], as the network sees them",
-            )
-        if not np.isfinite(picture).all():
-            raise UserError(
-                f"{int((~np.isfinite(picture)).sum())} values that are not finite",
-                where=f"style transfer, {name}",
-                remedy="spectrograms here have a floor in dB; find the step that removed it",
-            )
+        check_picture(picture, len(self.network.view.frequencies), where=f"style transfer, {name}")
         if name != "picture" and float(np.ptp(picture)) < _QUIET_DB:
             raise UserError(
                 f"the excerpt of the {name} is silent",

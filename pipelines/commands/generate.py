@@ -85,8 +85,6 @@ def run(options: Namespace) -> int:
         return 0
     home = existing_home()
     context = Context.open(home)
-    if options.recipe not in context.specs.recipes:
-        _print_recipes(context.specs.recipes)
     choose(context.specs.recipes, [options.recipe], kind="recipe", where="melgraph generate")
     use_numba_cache(home)
     print(f"home:    {printable(home.root)}")

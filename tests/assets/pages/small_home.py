@@ -40,9 +40,9 @@ from melgraph.storage.home import Home
 from melgraph.storage.records import Reference, Spec
 from melgraph.storage.spectrogram_store import SpectrogramWriter
 from melgraph.storage.tables import read_table, write_table
+from tests.assets.pages.small_sounds import RATE, write_sound
 from tests.recordings import recordings
 
-RATE = 8000
 EVIL = "<script>alert(1)</script>"
 # Names that a careless link breaks: URL syntax, an escape that is none, markup, other scripts.
 ODD_PATHS = (
@@ -333,7 +333,7 @@ class SmallHome:
     def add_dreams(self) -> "SmallHome":
         def write(work):
             rows = sorted(self.snapshot.rows(named=True), key=lambda row: row["title"] != EVIL)
-            sounds = [_sound(work, n, track) for n, track in enumerate(rows[:3], start=1)]
+            sounds = [write_sound(work, n, track) for n, track in enumerate(rows[:3], start=1)]
             work.facts.update(sounds=sounds, recipe="Deep dream of three held-out tracks")
             (work.folder / "report.json").write_text(json.dumps(sounds))
 
@@ -345,7 +345,7 @@ class SmallHome:
 
         def write(work):
             outside = {"track_id": "ee" * 16, "path": path, "label": None}
-            sound = _sound(work, 1, outside, guide=self.snapshot.rows(named=True)[0])
+            sound = write_sound(work, 1, outside, guide=self.snapshot.rows(named=True)[0])
             work.facts.update(sounds=[sound], recipe="Towards another song")
             (work.folder / "report.json").write_text("[]")
 
@@ -362,44 +362,3 @@ class SmallHome:
     def add_pages(self) -> Artifact:
         spec = plan_pages(Context.open(self.home))
         return self.store.produce(spec, lambda work: write_pages(self.store, work))[0]
-
-
-def _sound(work, number, track, guide=None) -> dict[str, object]:
-    """Write the files of a dream, and return its row. With a guide it is one of today; else one of
-    melgraph 0.1, which stated neither loudness nor where the excerpt starts.
-    """
-    kinds = (
-        ["original", "dream"] if guide is None else ["original", "guide", "dream", "unprocessed"]
-    )
-    files = {kind: f"{number:02d}-song.{kind}.flac" for kind in kinds}
-    rng = np.random.default_rng(number)
-    for kind in kinds:
-        noise = 0.1 * rng.standard_normal(2 * RATE)
-        soundfile.write(work.folder / files[kind], noise, RATE, subtype="PCM_16")
-    mel = rng.normal(-40, 8, (120, 128))
-    delta = rng.normal(0, 3, mel.shape)
-    files["picture"] = f"{number:02d}-song.png"
-    picture = plots.spectrogram_triptych(mel, delta, mel + delta, MelTransform())
-    (work.folder / files["picture"]).write_bytes(picture)
-    row = {
-        "track_id": track["track_id"],
-        "path": track["path"],
-        "label": track["label"],
-        "files": files,
-        "seconds": 2.0,
-        "heard_before": {"label": "rock", "probability": 0.71},
-        "heard_after": {"label": "ambient", "probability": 0.93},
-        "activation_before": 1.0,
-        "activation_after": 2.5,
-        "identity_snr_db": 88.0,
-        "snr_to_original_db": None if number == 1 else 7.25,
-        "gain": 1.0,
-    }
-    if guide is None:
-        return row
-    return row | {
-        "start_s": 61.5,
-        "guide": {key: guide[key] for key in ("track_id", "path", "label")} | {"seconds": 2.0},
-        "loudness_lufs": {"original": -14.0, "guide": -20.5, "dream": -17.25, "unprocessed": None},
-        "post": [{"step": "high_pass"}, {"step": "true_peak_limiter"}],
-    }

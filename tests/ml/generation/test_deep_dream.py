@@ -227,9 +227,9 @@ def test_a_gradient_that_is_not_finite_is_reported(model):
 @pytest.mark.parametrize(
     ("log_mel", "message"),
     [
-        (np.zeros((0, 64)), r"give \[at least 1 frame, 64 mel\]"),
-        (np.zeros(64), r"give \[at least 1 frame, 64 mel\]"),
-        (np.zeros((120, 96)), r"give \[at least 1 frame, 64 mel\]"),
+        (np.zeros((0, 64)), r"give \[at least 1 frame, 64 rows\]"),
+        (np.zeros(64), r"give \[at least 1 frame, 64 rows\]"),
+        (np.zeros((120, 96)), r"give \[at least 1 frame, 64 rows\]"),
         (np.full((120, 64), np.inf), "7680 values that are not finite"),
     ],
 )

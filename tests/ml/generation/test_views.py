@@ -176,8 +176,8 @@ def test_turns_are_those_of_the_edited_image():
     edited = torch.polar(torch.from_numpy(amplitude[:86]), torch.from_numpy(expected_phase)).T
     expected = istft(edited, n_fft=HOW.n_fft, hop=HOW.hop, length=85 * HOW.hop)
     middle = slice(HOW.n_fft, 60 * HOW.hop)
-    found = result.samples[middle, 0] / np.float32(result.gain)
-    assert snr_db(expected[middle], found) > 20
+    unscaled = result.samples[middle, 0] / np.float32(result.gain)
+    assert snr_db(expected[middle], unscaled) > 20
 
 
 @pytest.mark.parametrize("rate", [44100, 22050])

@@ -57,11 +57,11 @@ def test_vgg_sees_a_grey_picture():
     model = Vgg("vgg16", widths=(2, 3, 4, 5, 5)).eval()
     network = vgg_features(model, image=32)
     image = picture(32, 16)
-    seen = network.compute(image, ("conv1_1", "conv2_1"))
-    assert seen["conv1_1"].shape == (2, 32, 16)
-    assert seen["conv2_1"].shape == (3, 16, 8)
+    activations = network.compute(image, ("conv1_1", "conv2_1"))
+    assert activations["conv1_1"].shape == (2, 32, 16)
+    assert activations["conv2_1"].shape == (3, 16, 8)
     grey = ((image + 50.0) / 105.0).expand(1, 3, 32, 16)
-    torch.testing.assert_close(seen["conv1_1"], model(grey, ("conv1_1",))["conv1_1"][0])
+    torch.testing.assert_close(activations["conv1_1"], model(grey, ("conv1_1",))["conv1_1"][0])
     assert network.layers[0] == "conv1_1"
     assert set(network.style_layers + network.content_layers) <= set(network.layers)
 
@@ -71,8 +71,8 @@ def test_the_layers_of_an_experiment_are_spread_over_its_depth():
     model = build("small_cnn", InputShape(1, 128, 64), n_classes=3, seed=0)
     network = experiment_features(model, view, name="experiment small-cnn")
     assert network.layers == tuple(model.layers())
-    seen = network.compute(picture(128, 40), network.style_layers)
-    assert set(seen) == set(network.style_layers)
+    activations = network.compute(picture(128, 40), network.style_layers)
+    assert set(activations) == set(network.style_layers)
     assert network.style_layers[0] == network.layers[0]
     assert not any(module._forward_hooks for module in model.modules())
 
@@ -98,14 +98,14 @@ def test_mn04_takes_its_own_spectrogram_in_decibels():
     network = tagger_features(model, name="mn04")
     samples = np.random.default_rng(0).normal(0, 0.05, (32000, 1)).astype(np.float32)
     image = torch.from_numpy(network.view.picture(samples, 32000).T.copy())
-    seen = network.compute(image, ("block3", "block15"))
+    activations = network.compute(image, ("block3", "block15"))
     expected: list[torch.Tensor] = []
     handle = model.layers()["block15"].register_forward_hook(
         lambda _module, _inputs, output: expected.append(output)
     )
     model(torch.from_numpy(samples.T[None, None] * 32768.0))
     handle.remove()
-    torch.testing.assert_close(seen["block15"], expected[0][0], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(activations["block15"], expected[0][0], atol=1e-3, rtol=1e-3)
 
 
 def test_an_unknown_layer_is_refused_with_those_there_are():

@@ -93,8 +93,8 @@ def test_the_source_has_its_own_content_and_rhythm():
 def test_a_network_that_is_louder_gives_the_same_distances():
     def distances(factor: float) -> list[float]:
         source, guide, other = ({"a": factor * drawn(3, 2, 30, seed=s)} for s in range(3))
-        found = Targets(source, guide, content_layers=["a"], style_layers=["a"], seconds=1.0)
-        values = found.distances(other)
+        targets = Targets(source, guide, content_layers=["a"], style_layers=["a"], seconds=1.0)
+        values = targets.distances(other)
         return [float(values.content), float(values.style), float(values.rhythm)]
 
     assert distances(50.0) == pytest.approx(distances(1.0), rel=1e-4)
