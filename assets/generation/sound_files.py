@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,13 +183,12 @@ def write_flac(
         provenance: further file metadata; empty values are left out.
         bit_depth: as libsndfile calls it.
     """
-    import soundfile
     from mutagen import flac
 
-    path, track = work.folder / name, source.track
-    soundfile.write(path, samples, source.sample_rate, subtype=bit_depth)
+    track = source.track
+    sound = BytesIO(flac_bytes(samples, source.sample_rate, bit_depth))
     open_flac: Any = flac.FLAC  # it has no annotations
-    file = open_flac(path)
+    file = open_flac(sound)
     file["title"] = f"{track.get('title') or Path(track['path']).stem} ({title})"
     if track.get("artist"):
         file["artist"] = track["artist"]
@@ -199,7 +199,27 @@ def write_flac(
     for key, text in provenance.items():
         if text:
             file[key] = text
-    file.save()
+    sound.seek(0)
+    file.save(sound)
+    (work.folder / name).write_bytes(sound.getvalue())
+
+
+def flac_bytes(samples: np.ndarray, rate: int, bit_depth: str = "PCM_16") -> bytes:
+    """A FLAC file in memory.
+
+    libsndfile and mutagen hide why they could not write a file. Written from here, a full disk is
+    an `OSError` that says so.
+
+    Args:
+        samples: `[sample, channel]`; what exceeds full scale is clipped.
+        rate: samples per second.
+        bit_depth: as libsndfile calls it.
+    """
+    import soundfile
+
+    memory = BytesIO()
+    soundfile.write(memory, samples, rate, subtype=bit_depth, format="FLAC")
+    return memory.getvalue()
 
 
 def _slug(text: str) -> str:

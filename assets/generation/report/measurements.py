@@ -9,6 +9,7 @@ import numpy as np
 
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.generation.report.judges import Judge, Reading, networks_of
+from melgraph.assets.generation.sound_files import flac_bytes
 from melgraph.assets.generation.sounds import Sounds
 from melgraph.assets.ui import progress_bar
 
@@ -191,10 +192,8 @@ class Measurer:
         return None if noise is None else self._write(noise.samples, rate)
 
     def _write(self, samples: np.ndarray, rate: int) -> Path:
-        import soundfile
-
         path = self._folder / f"{len(list(self._folder.iterdir())):06d}.flac"
-        soundfile.write(path, np.clip(samples, -1.0, 1.0), rate, subtype="PCM_16")
+        path.write_bytes(flac_bytes(np.clip(samples, -1.0, 1.0), rate))
         return path
 
 

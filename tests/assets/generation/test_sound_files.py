@@ -1,5 +1,8 @@
 """The files of a generated sound: their loudness, their post-processing and their provenance."""
 
+import errno
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -59,3 +62,11 @@ def test_the_file_metadata_name_the_source_the_guide_and_the_network(tmp_path):
     names = {recording.path: recording.files for recording in work.recordings}
     assert set(names["guide.wav"]) == {row["files"]["echo"], row["files"]["guide"]}
     assert row["files"]["guide"] not in names["Straße %.wav"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_named_as_the_cause(tmp_path):
+    (tmp_path / "01-strasse.echo.flac").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        write(tmp_path)
+    assert caught.value.errno == errno.ENOSPC
