@@ -128,7 +128,8 @@ def test_only_eligible_tracks_are_held_out_and_folds_without_any_are_not_trained
     every, found = (run(trial("group"), eligible=e) for e in (None, eligible))
     predicted = ~np.isnan(found.probabilities[:, 0])
     np.testing.assert_array_equal(predicted, some)
-    np.testing.assert_array_equal(found.probabilities[some], every.probabilities[some])
+    # The batch of held-out tracks is smaller, and some CPUs then round the last bit differently.
+    np.testing.assert_allclose(found.probabilities[some], every.probabilities[some], atol=1e-6)
     folds = plan_folds(TRACKS, np.arange(N), GROUPS, PARTS, trial("group"), 0)
     assert len(found.curves) == sum(some[fold.test].any() for fold in folds)
 
