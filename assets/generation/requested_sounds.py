@@ -21,8 +21,8 @@ from melgraph.assets.generation.excerpts import (
     write_cut,
 )
 from melgraph.assets.generation.named_songs import NamedSong, find_song, song_of_track
+from melgraph.assets.generation.selection import SONGS, Selection
 from melgraph.assets.generation.sounds import Sounds
-from melgraph.assets.generation.sources import SONGS, Selection
 from melgraph.assets.materialize import note_threads
 from melgraph.assets.stage import Stage
 from melgraph.assets.stages import (

@@ -13,6 +13,7 @@ import numpy as np
 from melgraph.assets.context import Context
 from melgraph.assets.dataset.datasets import usable_snapshot
 from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.generation.selection import count_sources, read_sources
 from melgraph.assets.generation.sound_files import (
     SHARED_FILES,
     Generated,
@@ -20,7 +21,7 @@ from melgraph.assets.generation.sound_files import (
     SoundWriter,
     finite,
 )
-from melgraph.assets.generation.sources import Source, count_sources, read_sources
+from melgraph.assets.generation.sources import Source
 from melgraph.assets.materialize import current_references
 from melgraph.assets.models.trained_model import TrainedModel
 from melgraph.assets.readers import Reader

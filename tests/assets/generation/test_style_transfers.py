@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 
 from melgraph.assets.context import Context
 from melgraph.assets.generation import style_transfers
-from melgraph.assets.generation.sources import Selection, Source
+from melgraph.assets.generation.selection import Selection
+from melgraph.assets.generation.sources import Source
 from melgraph.assets.generation.style_transfers import figures, plan_style_transfers, sound_rows
 from melgraph.ml.errors import UserError
 from melgraph.ml.generation.resynthesis import snr_db

@@ -13,7 +13,7 @@ import soundfile
 
 from melgraph.assets.context import Context
 from melgraph.assets.dataset.datasets import write_dataset
-from melgraph.assets.generation.sounds import _decode
+from melgraph.assets.generation.sources import read_excerpt
 from melgraph.assets.library import ingest
 from melgraph.assets.library.live import library_files, library_state, live_tracks
 from melgraph.assets.library.tracks import Tracks
@@ -314,8 +314,8 @@ def test_the_source_of_a_dream_is_found_where_it_is_now(music):
     (row,) = live_tracks(batches).filter(pl.col("path") == "rock/a.wav").to_dicts()
     music.move("rock/a.wav", "z.wav")
     with pytest.raises(ArtifactCorrupt, match="missing"):
-        _decode(music.home, row)[0]
+        read_excerpt(music.home, row, 0.0, 60.0)
     music.run()
-    sound = _decode(music.home, row)[0].samples
+    sound = read_excerpt(music.home, row, 0.0, 60.0).samples
     music.tone("rock/a.wav", 999)  # another one, in its place
-    assert np.array_equal(_decode(music.home, row)[0].samples, sound)
+    assert np.array_equal(read_excerpt(music.home, row, 0.0, 60.0).samples, sound)
