@@ -28,6 +28,7 @@ from melgraph.assets.stages import (
     DATASETS,
     DUPLICATES,
     EMBEDDINGS,
+    GENERATORS,
     LEADERBOARD,
     MEL_SPECTROGRAMS,
     ON_DEMAND,
@@ -215,8 +216,9 @@ class Planner:
                     yield self._step(stage.job, {RECIPE: name})
 
     def judging(self) -> Iterator[Step]:
-        """The report on the generated sounds, if sounds or judges are new."""
-        yield self._step("judging", {})
+        """The report on the generated sounds, if there are any, and sounds or judges are new."""
+        if any(self.context.store.partitions(stage.name) for stage in GENERATORS):
+            yield self._step("judging", {})
 
     def recipe(self, name: str) -> Iterator[Step]:
         """The sounds of one recipe, also if no run makes them by default.
