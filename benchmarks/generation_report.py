@@ -1,24 +1,33 @@
 """The report on generated sounds of a home, as Markdown.
 
     python benchmarks/generation_report.py HOME
+    python benchmarks/generation_report.py HOME --song PATH --picture FILE.png
 
 Make it first: `melgraph run`, or the job `judging`. Every figure is that of the asset
-`generation_report`; this program computes nothing.
+`generation_report`; this program computes none. With `--song`, it draws a song and all sounds that
+were generated from it, as log-mel spectrograms on one colour scale.
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from melgraph.assets.generation.report.reports import GenerationReport
 from melgraph.assets.generation.report.tables import (
     absent_judges,
     judge_rows,
     octave_rows,
+    overview_rows,
     set_rows,
     size_sentence,
     table_rows,
 )
+from melgraph.assets.generation.sounds import Sounds
+from melgraph.ml import plots
+from melgraph.ml.audio import decode, resample, to_mono
+from melgraph.ml.spectral import MelTransform, log_mel, stft
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.home import open_home
 
@@ -26,12 +35,22 @@ from melgraph.storage.home import open_home
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("home", type=Path, help="a home with a generation report")
-    store = ArtifactStore(open_home(parser.parse_args().home))
+    parser.add_argument("--song", help="path of a song in the library, to draw its sounds")
+    parser.add_argument("--picture", type=Path, help="the PNG file to write")
+    options = parser.parse_args()
+    if (options.song is None) != (options.picture is None):
+        parser.error("--song and --picture belong together")
+    store = ArtifactStore(open_home(options.home))
+    if options.song:
+        options.picture.write_bytes(picture(store, options.song))
+        return
     facts = GenerationReport.current(store, "all").facts
     print("## Judges\n")
     print_table(judge_rows(facts))
     for sentence in absent_judges(facts):
         print(f"\n{sentence}")
+    print("\n## Overview\n")
+    print_table(overview_rows(facts))
     for recipe in facts["recipes"]:
         print(f"\n## {recipe['recipe']}\n")
         print(f"{recipe['title']}. {size_sentence(recipe)}\n")
@@ -42,6 +61,28 @@ def main() -> None:
         if recipe["sets"]:
             print("\nDistance to real recordings of the target:\n")
             print_table(set_rows(recipe))
+
+
+def picture(store: ArtifactStore, song: str) -> bytes:
+    """PNG with the spectrograms of a song, and of the sounds that each recipe generated from it."""
+    transform = MelTransform()
+    panels: list[tuple[str, np.ndarray]] = []
+    for sounds in Sounds.of_all_generators(store):
+        for row in (row for row in sounds.rows if row["path"] == song):
+            if not panels:
+                panels.append(("the song", log_mel_of(sounds.file(row, "original"), transform)))
+            file = sounds.artifact.folder / sounds.new_file(row)
+            panels.append((sounds.name, log_mel_of(file, transform)))
+    if not panels:
+        raise SystemExit(f"no sound was generated from {song!r}")
+    return plots.spectrogram_grid(panels, transform, columns=3)
+
+
+def log_mel_of(path: Path, transform: MelTransform) -> np.ndarray:
+    """The log-mel spectrogram of an audio file, `[frame, mel]` in dB."""
+    decoded = decode(path)
+    mono = resample(to_mono(decoded.samples), decoded.sample_rate, transform.sample_rate)
+    return log_mel(stft(mono, n_fft=transform.n_fft, hop=transform.hop), transform)
 
 
 def print_table(rows: Sequence[Mapping[str, str]]) -> None:

@@ -17,6 +17,7 @@ from melgraph.assets.generation.report.sets import set_distances
 from melgraph.assets.generation.report.tables import (
     absent_judges,
     judge_rows,
+    overview_rows,
     recipe_view,
     table_rows,
 )
@@ -142,6 +143,7 @@ def sound_reports(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
         {
             "judges": judge_rows(report.facts),
             "absent": absent_judges(report.facts),
+            "overview": overview_rows(report.facts),
             "recipes": [
                 view | {"audit": f"melgraph audit {view['record']}"}
                 for view in map(recipe_view, report.recipes)

@@ -1,11 +1,14 @@
 """The figures of the report as text for people: for the pages, the Dagster UI and the documents."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from melgraph.assets.generation.report.figures import FIGURES
+from melgraph.assets.generation.report.measurements import NOISE, SOUND
 
 _PROBES = ("probe-musicnn", "probe-mn04")  # the shipped experiments that are judges
+_OVERVIEW = ("chroma_correlation", "onset_correlation", "log_spectral_distance_db",
+             "loudness_difference_lu")  # fmt: skip
 
 
 def judge_rows(facts: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -39,6 +42,78 @@ def absent_judges(facts: Mapping[str, Any]) -> list[str]:
         for dataset in sorted(datasets)
     ]
     return sentences
+
+
+def overview_rows(facts: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A row for each recipe, with matched noise beside its sounds, and one for each other control.
+
+    A control is made from the sources of each recipe: its cells have the range over the recipes.
+    """
+    recipes, names = facts["recipes"], [judge["name"] for judge in facts["judges"]]
+    rows = [_overview_row(recipe, names) for recipe in recipes]
+    kinds = dict.fromkeys(row["kind"] for recipe in recipes for row in recipe["rows"])
+    for kind in (kind for kind in kinds if kind not in (SOUND, NOISE)):
+        of_kind = [row for recipe in recipes for row in recipe["rows"] if row["kind"] == kind]
+        rows.append(_control_row(kind, of_kind, names))
+    return rows
+
+
+def _overview_row(recipe: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+    by_kind = {row["kind"]: row for row in recipe["rows"]}
+    sound, noise = by_kind[SOUND], by_kind.get(NOISE)
+    cells = {"recipe or control": f"{recipe['recipe']} ({recipe['sounds']})"}
+    for name in names:
+        cells[name] = _change_cell(sound, noise, name)
+    for key in _OVERVIEW:
+        mean, floor = (row and row["figures"][key] for row in (sound, noise))
+        beside = f" (noise {floor['mean']:.2f})" if floor else ""
+        cells[FIGURES[key]] = f"{mean['mean']:.2f}{beside}" if mean else "-"
+    return cells
+
+
+def _change_cell(sound: Mapping[str, Any], noise: Mapping[str, Any] | None, name: str) -> str:
+    """The change that a judge finds in the sounds of a recipe, and in matched noise."""
+    if name not in sound["judges"]:  # of another dataset
+        return "-"
+    change = _change(sound["judges"][name])
+    if change is None:
+        return judge_cell(sound["judges"][name])
+    floor = noise and _change(noise["judges"][name])
+    beside = f" (noise {floor[1]:+.1f})" if floor else ""
+    return f"{change[0]} {change[1]:+.1f}{beside}"
+
+
+def _control_row(
+    kind: str, rows: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, str]:
+    cells = {"recipe or control": kind}
+    for name in names:
+        changes: dict[str, list[float]] = {}
+        for row in rows:
+            if name in row["judges"] and (change := _change(row["judges"][name])) is not None:
+                changes.setdefault(change[0], []).append(change[1])
+        cells[name] = "; ".join(
+            f"{what} {_range(values, '+.1f')}" for what, values in sorted(changes.items())
+        )
+        cells[name] = cells[name] or "-"
+    for key in _OVERVIEW:
+        means = [row["figures"][key]["mean"] for row in rows if row["figures"][key]]
+        cells[FIGURES[key]] = _range(means, ".2f") if means else "-"
+    return cells
+
+
+def _range(values: Iterable[float], digits: str) -> str:
+    low, high = (format(end(values) + 0.0, digits) for end in (min, max))
+    return low if low == high else f"{low} to {high}"
+
+
+def _change(judge: Mapping[str, Any]) -> tuple[str, float] | None:
+    """Which probability a judge gives the change of, and this change in percentage points."""
+    if (change := judge["target_change"]) is not None:
+        return "target", 100 * change["mean"]
+    if (change := judge["top_probability_change"]) is not None and not judge["refusals"]:
+        return "class of the source", 100 * change["mean"]
+    return None
 
 
 def table_rows(recipe: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -111,7 +186,7 @@ def judge_cell(judge: Mapping[str, Any]) -> str:
     """The change of the target's probability, or of the class that the source had."""
     refusals = ", ".join(judge["refusals"])
     if (change := judge["target_change"]) is not None:
-        text = f"target {100 * change['mean']:+.1f} points {_ends(change, 100)}"
+        text = f"target {100 * change['mean']:+.1f} points{_ends(change, 100)}"
         return f"{text}; {refusals}" if refusals else text
     if (change := judge["top_probability_change"]) is not None and not refusals:
         return (
@@ -123,12 +198,14 @@ def judge_cell(judge: Mapping[str, Any]) -> str:
 
 def mean_cell(mean: Mapping[str, Any] | None) -> str:
     """A mean with its interval over songs."""
-    return "-" if mean is None else f"{mean['mean']:.2f} {_ends(mean, 1)}"
+    return "-" if mean is None else f"{mean['mean']:.2f}{_ends(mean, 1)}"
 
 
 def _ends(mean: Mapping[str, Any], factor: float) -> str:
+    if mean["songs"] < 2:
+        return ""  # one song says nothing of others
     digits = 1 if factor == 100 else 2
-    return f"({factor * mean['low']:.{digits}f} to {factor * mean['high']:.{digits}f})"
+    return f" ({factor * mean['low']:.{digits}f} to {factor * mean['high']:.{digits}f})"
 
 
 def kad_cell(one: Mapping[str, Any]) -> str:

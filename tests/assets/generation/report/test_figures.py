@@ -21,6 +21,7 @@ from melgraph.assets.generation.report.tables import (
     fad_cell,
     judge_cell,
     kad_cell,
+    overview_rows,
     set_rows,
     table_rows,
 )
@@ -105,6 +106,52 @@ def test_the_target_moves_beyond_noise() -> None:
     assert first["judge"].startswith("target +25.0 points (")
     assert first["chroma correlation"] == "0.90 (0.90 to 0.90)"
     assert len(sound_rows(ones, {"genres": verdicts})) == 50
+
+
+def test_the_overview_has_the_floor_beside_each_recipe() -> None:
+    ones = sounds_and_noise(25, 0.25, 0.05)
+    ones += [measurement(one.case, "identity edit", 0.0) for one in ones[::2]]
+    verdicts = Verdicts(
+        judges(FakeJudge(), FakeJudge("maker", networks=frozenset({"experiment maker"}))), ones
+    )
+    for one in ones:
+        one.readings["maker"], one.before["maker"] = one.readings["judge"], one.before["judge"]
+    recipes = [recipe_summary(name, ones, verdicts) | {"sets": []} for name in ("a", "b")]
+    facts = {
+        "recipes": recipes,
+        "judges": [{"name": "judge"}, {"name": "maker"}, {"name": "other"}],
+    }
+    first, second, identity = overview_rows(facts)
+    assert first | {"recipe or control": "b (25)"} == second
+    assert first == {
+        "recipe or control": "a (25)", "judge": "target +25.0 (noise +5.0)", "maker": OWN,
+        "other": "-", "chroma correlation": "0.90 (noise 0.90)",
+        "onset correlation": "0.80 (noise 0.80)",
+        "log-spectral distance, dB": "3.00 (noise 3.00)",
+        "loudness, LU re source": "-1.00 (noise -1.00)",
+    }  # fmt: skip
+    assert identity["recipe or control"] == "identity edit"
+    assert (identity["judge"], identity["maker"]) == ("target +0.0", "-")
+
+
+def test_one_song_has_no_interval() -> None:
+    ones = sounds_and_noise(1, 0.25, 0.05)
+    summary = recipe_summary("recipe", ones, Verdicts(judges(FakeJudge()), ones)) | {"sets": []}
+    (first, _) = table_rows(summary)
+    assert (first["judge"], first["chroma correlation"]) == ("target +25.0 points", "0.90")
+
+
+def test_without_a_target_the_class_of_the_source_is_judged() -> None:
+    one = case("song", target=None)
+    ones = [measurement(one, SOUND, 0.1), measurement(one, NOISE, -0.1)]
+    controls = [measurement(one, "random phase", change) for change in (0.2, 0.3)]
+    recipes = [
+        recipe_summary(name, [*ones, control], Verdicts(judges(FakeJudge()), ones)) | {"sets": []}
+        for name, control in zip(("a", "b"), controls, strict=True)
+    ]
+    first, _, phase = overview_rows({"recipes": recipes, "judges": [{"name": "judge"}]})
+    assert first["judge"] == "class of the source -10.0 (noise +10.0)"
+    assert phase["judge"] == "class of the source -30.0 to -20.0"
 
 
 def test_noise_that_does_the_same_is_no_success() -> None:

@@ -148,11 +148,13 @@ def test_the_page(made_home: MadeHome, judged: MadeHome) -> None:
     html = (made_home.store.need("pages", "all").folder / "report.html").read_text()
     assert "<h1>Report on sounds</h1>" in html
     assert "The method has no target" in html
+    assert "recipe or control" in html
     assert "matched noise (1)" in html
     assert "There is no probe-musicnn" in html
     spec = judged.store.need("generation_report", "all").record.spec
     (view,) = sound_reports(judged.store, replace(spec, inputs=(spec.reference,)))
     assert [row["judge"] for row in view["judges"]] == ["probe-tiny"]
+    assert len(view["overview"]) == len(view["recipes"]) + len(KINDS) - 2  # sound and noise are one
     recipe = next(one for one in view["recipes"] if one["name"] == "deep-dream")
     assert recipe["size"].startswith("Sounds: 1; songs: 1; artists: 1; dataset: genres.")
     assert len(recipe["octaves"]) == len(recipe["rows"]) == len(KINDS)
