@@ -188,7 +188,14 @@ def current_references(store: ArtifactStore, stage: Stage, prefix: str = "") -> 
 
 
 def readable_references(store: ArtifactStore, stage: Stage) -> list[Reference]:
-    """The current version of every partition, unless it is too old to be shown."""
+    """The current version of every partition, unless it is too old to be shown.
+
+    Of sounds on request, a partition whose folder a user has removed is left out: no run can make
+    it again.
+    """
+    if not stage.is_planned:
+        named = (store.current_reference(stage.name, name) for name in store.partitions(stage.name))
+        return [reference for reference in named if reference is not None]
     references = current_references(store, stage)
     if stage.oldest_readable == 1:
         return references

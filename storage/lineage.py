@@ -131,14 +131,9 @@ def trace(
         chain.links.append(link)
         on_link(link)
     search = _Search(store.home, locate, identify, explain)
-    tracks_in_artifacts = {
-        recording.track_id
-        for link in chain.links
-        if link.artifact is not None and keeps_sound(link.artifact)
-        for recording in link.artifact.record.recordings
-    }
+    in_excerpts = _tracks_in_excerpts(chain, start, keeps_sound)
     sources = [
-        _noted(source) if recording.track_id in tracks_in_artifacts else source
+        _noted(source) if recording.track_id in in_excerpts else source
         for recording in _sources(chain, start, file)
         for source in [search.verify(recording)]
     ]
@@ -151,6 +146,26 @@ def trace(
         ]
     chain.sources = sources
     return chain
+
+
+def _tracks_in_excerpts(
+    chain: Chain, start: Artifact, keeps_sound: Callable[[Artifact], bool]
+) -> set[str | None]:
+    """The tracks whose recording is not needed, because an artifact of the chain holds its sound.
+
+    A recording that the chain also reads in another way (from a batch of tracks) is needed, unless
+    the start of the chain says itself which recordings it was made from.
+    """
+    roots = [
+        link.artifact for link in chain.links
+        if link.artifact is not None and not link.artifact.record.spec.inputs
+    ]  # fmt: skip
+    kept = {r.track_id for root in roots if keeps_sound(root) for r in root.record.recordings}
+    if start.record.recordings:
+        return kept
+    return kept - {
+        r.track_id for root in roots if not keeps_sound(root) for r in root.record.recordings
+    }
 
 
 def _used_ids(
@@ -289,6 +304,8 @@ class _Search:
         if path is None:
             return Source(recording, note="outside of the library, at a place that is not recorded")
         with suppress(OSError):
+            if path.exists() and not path.is_file():  # a pipe would be read for ever
+                return Source(recording, since="replaced")
             if file_sha256(path) == sha256:
                 return Source(recording, str(path))
             if recording.track_id is not None and self.identify(path) == recording.track_id:
@@ -302,7 +319,7 @@ def _noted(source: Source) -> Source:
     if source.since is None and source.problem is None and source.note is None:
         return source
     states = {"removed": "no longer there", "replaced": "replaced since"}
-    state = source.note or states.get(source.since or "removed", source.since)
+    state = source.note or states.get(source.since or "", "not there as recorded")
     return Source(source.recording, note=f"{state}; its excerpt is kept")
 
 
@@ -394,6 +411,6 @@ def _current(store: ArtifactStore, asset: str, partition: str) -> Artifact | Non
         raise ArtifactCorrupt(
             store.pointer_problem(Reference(asset, partition, "")) or "the pointer is damaged",
             where=f"{store.location}/{asset}/{partition}",
-            remedy=f"materialize {asset} for {partition} again",
+            remedy=f"make {asset} for {partition} again: melgraph run, or the command that made it",
         )
     return artifact

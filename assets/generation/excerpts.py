@@ -44,9 +44,20 @@ class Excerpt(Reader):
 
         Args:
             labels: what a dataset knows of the recording: `label`, `group` and `split`.
+
+        Raises:
+            ArtifactCorrupt: its bytes are not those of the record. Sounds of several recipes share
+                an excerpt, so a wrong one would be heard in all of them.
         """
         import soundfile
 
+        if problems := self.store.verify(self.artifact):
+            raise ArtifactCorrupt(
+                f"the excerpt is damaged: {problems[0]}",
+                where=str(self.artifact.location),
+                remedy="remove this folder; `melgraph generate` with the same recording then "
+                "writes it again",
+            )
         samples, rate = soundfile.read(self.artifact.folder / FILE, dtype="float32", always_2d=True)
         return _source({**self.spec.config, **labels}, samples, rate)
 
@@ -224,6 +235,8 @@ def _recording(home: Home, config: Mapping[str, Any]) -> Iterator[Path]:
 def _holds(path: Path, config: Mapping[str, Any]) -> bool:
     """Whether a file has the sound of an excerpt's recording, whatever its metadata."""
     try:
+        if not path.is_file():  # a pipe would be read for ever
+            return False
         sha256 = file_sha256(path)
         if sha256 == config["sha256"]:  # most often, and identifying the sound takes longer
             return True

@@ -35,6 +35,7 @@ from melgraph.assets.stages import (
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs.methods.base import IN_THE_REQUEST, Recipe
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
+from melgraph.storage.errors import ArtifactCorrupt
 from melgraph.storage.outside import remember_place
 from melgraph.storage.records import Spec
 
@@ -158,7 +159,11 @@ class Request:
         return REQUESTED_SOUNDS.spec(name, tuple(inputs), config, own.seed)
 
     def produce(self) -> tuple[Artifact, bool]:
-        """Write the excerpts, then the sounds. Returns the sounds, and whether they are new."""
+        """Write the excerpts, then the sounds. Returns the sounds, and whether they are new.
+
+        Raises:
+            ArtifactCorrupt: the sounds are there already, but not as recorded.
+        """
         store, spec = self.context.store, self.spec
         for part in self._parts():
             if part.song.is_outside:
@@ -169,7 +174,14 @@ class Request:
             write_requested_sounds(store, work)
             note_threads(work)
 
-        return store.produce(spec, write)
+        artifact, is_new = store.produce(spec, write)
+        if not is_new and (problems := store.verify(artifact)):
+            raise ArtifactCorrupt(
+                f"the sounds were generated before, and are damaged: {problems[0]}",
+                where=str(artifact.location),
+                remedy="remove this folder, and give the same command again",
+            )
+        return artifact, is_new
 
     def check(self) -> None:
         """Check the recipe and the options, before any file is read.

@@ -42,7 +42,7 @@ def load_library(root: Path) -> LibrarySpec:
     """
     path = root / FILE
     try:
-        return LibrarySpec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return LibrarySpec.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except FileNotFoundError:
         return LibrarySpec()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:

@@ -146,12 +146,19 @@ def _read(
     for root in roots:
         for path in sorted((root / kind).glob("*.toml")):
             if not _NAME.match(path.stem):
-                rule = "the name must be of lower-case letters, digits, '.', '_' and '-'"
+                rule = (
+                    "the name must be of lower-case letters, digits, '.', '_' and '-', and begin "
+                    "with a letter or digit"
+                )
                 problems.append(f"{path}: {rule} (got {path.stem!r})")
                 unreadable.add(path.stem)
                 continue
+            if not path.is_file():  # a pipe would be read for ever
+                problems.append(f"{path}: not a file")
+                unreadable.add(path.stem)
+                continue
             try:
-                raw[path.stem] = (path, tomllib.loads(path.read_text(encoding="utf-8")))
+                raw[path.stem] = (path, tomllib.loads(path.read_text(encoding="utf-8-sig")))
             except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
                 problems.append(f"{path}: not readable as TOML: {error}")
                 unreadable.add(path.stem)
@@ -257,7 +264,7 @@ def _in_service(
     table = None
     if path is not None:
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             problems.append(f"{path}: not readable as TOML: {error}")
     names, of_file = in_service(table, encoders)

@@ -61,7 +61,7 @@ def run(options: Namespace) -> int:
     if different:
         print(f"{len(different)} of {n_files} file(s) differ:")
         print("\n".join(f"  {name}" for name in different))
-        if not _print_lost_sources(store, artifact):
+        if not _print_lost_sources(store, artifact) and not _print_older_code(artifact):
             print(
                 f"recorded on: {artifact.record.environment}\n"
                 "(another processor or other package versions can change the last bits of numbers)"
@@ -69,6 +69,20 @@ def run(options: Namespace) -> int:
         return DIFFERS
     print(f"all {n_files} file(s) have the recorded bytes")
     return 0
+
+
+def _print_older_code(artifact: Artifact) -> bool:
+    """Say so if the artifact was made by older code, whose bytes are others. Returns whether."""
+    from melgraph.assets.stages import STAGES
+
+    recorded, now = artifact.record.spec.stage, STAGES[artifact.reference.asset].number
+    if recorded == now:
+        return False
+    print(
+        f"the code has changed since: the artifact was made by stage {recorded} of "
+        f"{artifact.reference.asset}, and this is stage {now}"
+    )
+    return True
 
 
 def _print_lost_sources(store: ArtifactStore, artifact: Artifact) -> bool:

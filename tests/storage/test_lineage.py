@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from melgraph.storage.artifacts import Artifact, ArtifactStore, Work, file_sha25
 from melgraph.storage.catalogue import Catalogue, LibraryFile
 from melgraph.storage.errors import ArtifactCorrupt, ArtifactMissing
 from melgraph.storage.lineage import Source, find_artifact, trace
+from melgraph.storage.outside import outside_path, remember_place
 from melgraph.storage.records import RECORD_NAME, Recording, Spec
 
 SOUNDS = {"blues/a.wav": b"a" * 50, "rock/b.wav": b"b" * 60, "rock/c.wav": b"c" * 70}
@@ -390,3 +392,35 @@ def test_a_recording_that_was_retagged_is_as_recorded(store, chain):
     assert trace(store, chain["model"], locate=locate, identify=identify).problems == [
         f"{library}/blues/a.wav: {CHANGED}"
     ]
+
+
+def test_an_excerpt_excuses_only_what_enters_through_it(store, chain):
+    """A batch needs the whole recording, whatever part of it another artifact has kept."""
+    path = "blues/a.wav"
+    excerpt = produce(store, "excerpts", "a", recordings=[recording(store, path, "a.bin")])
+    sound = produce(
+        store, "sounds", "a", excerpt, chain["model"],
+        recordings=[recording(store, path, "a.bin")],
+    )  # fmt: skip
+    page = produce(store, "pages", "all", sound, chain["model"])
+    (Path(store.home.library) / path).write_bytes(b"other")
+
+    def of(start: Artifact) -> Source:
+        found = trace(store, start, keeps_sound=lambda a: a.reference.asset == "excerpts")
+        return next(source for source in found.sources if source.recording.path == path)
+
+    assert of(page).problem == f"{store.home.open_library().where(path)}: {CHANGED}"
+    assert of(sound).note == "not there as recorded; its excerpt is kept"
+
+
+def test_a_pipe_where_a_recording_was_is_not_read(store, tmp_path):
+    song = tmp_path / "song.wav"
+    song.write_bytes(b"sound")
+    sha256 = file_sha256(song)
+    outside = Recording(sha256[:32], sha256, outside_path(song), ("a.bin",))
+    sound = produce(store, "sounds", "a", recordings=[outside])
+    remember_place(store.home, sha256, song)
+    song.unlink()
+    os.mkfifo(song)
+    (source,) = trace(store, sound).sources
+    assert source.since == "replaced"

@@ -140,3 +140,25 @@ def test_an_excerpt_is_made_again_where_its_recording_was(store, song, tmp_path)
     song.write_bytes(b"another sound")
     with pytest.raises(ArtifactCorrupt, match="its excerpt is kept"):
         write_excerpt(store, Work(spec, again))
+
+
+def test_a_damaged_or_foreign_excerpt_is_refused(store, song, tmp_path):
+    """Another recording in its place would be heard in the sounds of all recipes."""
+    artifact, _ = produce(store, song)
+    other, _ = produce(store, song, 2.0)
+    (artifact.folder / "excerpt.flac").write_bytes((other.folder / "excerpt.flac").read_bytes())
+    with pytest.raises(ArtifactCorrupt, match="the excerpt is damaged") as caught:
+        Excerpt(store, artifact).source({})
+    assert caught.value.where == str(artifact.location)
+    (artifact.folder / "excerpt.flac").unlink()
+    with pytest.raises(ArtifactCorrupt, match="the excerpt is damaged"):
+        Excerpt(store, artifact).source({})
+
+
+def test_a_pipe_where_the_recording_was_is_not_read(store, song, tmp_path):
+    artifact, _ = produce(store, song)
+    remember_place(store.home, artifact.record.spec.config["sha256"], song)
+    song.unlink()
+    os.mkfifo(song)
+    with pytest.raises(ArtifactCorrupt, match="no longer there"):
+        write_excerpt(store, Work(artifact.record.spec, tmp_path))

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -213,6 +214,18 @@ class TestProblems:
         (root / "datasets/x.toml").write_bytes(b'title = "\xff"')
         (problem,) = problems_of(root)
         assert problem.startswith(f"{root / 'datasets/x.toml'}: not readable as TOML")
+
+    def test_a_byte_order_mark_as_notepad_writes_it(self, home):
+        root = home({"datasets/x": ""})
+        (root / "datasets/x.toml").write_bytes(b'\xef\xbb\xbftitle = "x"')
+        assert load_specs(root).datasets["x"].title == "x"
+
+    def test_a_pipe_or_a_folder_is_not_read(self, home):
+        root = home({"datasets/x": 'title = "x"'})
+        os.mkfifo(root / "datasets/pipe.toml")
+        (root / "datasets/folder.toml").mkdir()
+        problems = problems_of(root)
+        assert [p.endswith(".toml: not a file") for p in problems] == [True, True]
 
 
 class TestChoose:

@@ -1,6 +1,7 @@
 """`melgraph generate`, on a copy of a home that a real run made."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,6 +50,27 @@ def test_the_same_request_is_there_already(made_home, generate):
     assert status == 0
     assert "sounds:  already there" in output
     assert "0:01.0 to 0:02.5 of 0:04.0" in output
+
+
+def test_damaged_sounds_are_not_there_already(home_copy, generate):
+    home = home_copy()
+    arguments = ("guided-dream", "--source", home.outside, "--guide", GUIDE, "--start", 1)
+    (name,) = home.store.partitions("requested_sounds")
+    artifact = home.store.need("requested_sounds", name)
+    next(artifact.folder.glob("*.dream.flac")).unlink()
+    status, _, message = generate(home, *arguments)
+    assert status == 2
+    assert "the sounds were generated before, and are damaged" in message
+    shutil.rmtree(artifact.folder)  # the remedy; pages do not wait for it
+    assert generate(home, "deep-dream")[0] == 0
+    assert not any(
+        reference.asset == "requested_sounds"
+        for reference in home.store.need("pages", "all").record.spec.inputs
+    )
+    status, output, _ = generate(home, *arguments)
+    assert status == 0
+    assert "sounds:  done" in output
+    assert artifact.reference in home.store.need("pages", "all").record.spec.inputs
 
 
 def test_a_request_makes_a_sound_and_the_pages(home_copy, generate):

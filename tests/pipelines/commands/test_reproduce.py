@@ -1,6 +1,7 @@
 """`melgraph reproduce`, on the artifacts of a real run."""
 
 import shutil
+from dataclasses import replace
 
 from melgraph.pipelines.cli import main
 from tests.conftest import MadeHome
@@ -36,6 +37,20 @@ def test_an_artifact_without_one_of_its_inputs_cannot_be_reproduced(home_copy, c
     shutil.rmtree(home.home.artifacts / "trained_models")
     assert main(["reproduce", str(dream_of(home)[1])]) == 2
     assert "remedy: materialize trained_models for small-cnn" in capsys.readouterr().err
+
+
+def test_older_code_is_named_as_the_reason(home_copy, capsys, monkeypatch):
+    from melgraph.assets import stages
+
+    home = home_copy()
+    _, sound = dream_of(home)
+    newer = replace(stages.DREAMS, number=stages.DREAMS.number + 1)
+    monkeypatch.setitem(stages.STAGES, stages.DREAMS.name, newer)
+    monkeypatch.setattr(stages, "remake", lambda *_: [sound.name])
+    assert main(["reproduce", str(sound)]) == 1
+    output = capsys.readouterr().out
+    assert f"made by stage {newer.number - 1} of dreams, and this is stage {newer.number}" in output
+    assert "last bits" not in output
 
 
 def audit_problems(home: MadeHome) -> list[str]:
