@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from melgraph.assets.generation.marks.source_types import SOURCE_TYPE_TAG, digital_source_type
 from melgraph.assets.generation.sources import Source
 from melgraph.assets.stages import TRAINED_MODELS
 from melgraph.storage.artifacts import Work
@@ -130,22 +131,26 @@ class SoundWriter:
         """Write one FLAC file, and return its loudness in LUFS; None for silence."""
         from melgraph.ml.audio.loudness import loudness_lufs
 
+        file = f"{name}.{key}.flac"
         is_excerpt = key in (ORIGINAL, GUIDE)
-        extra = {} if is_excerpt else self._provenance(guide)
+        extra = {} if is_excerpt else self._provenance(file, guide)
         title = "excerpt" if is_excerpt else self.title
         title += ", before post-processing" if key == UNPROCESSED else ""
-        write_flac(self.work, f"{name}.{key}.flac", song, samples, title, extra)
+        write_flac(self.work, file, song, samples, title, extra)
         return finite(loudness_lufs(samples, song.sample_rate))
 
-    def _provenance(self, guide: Source | None) -> dict[str, str]:
-        """File metadata of generated sounds only."""
+    def _provenance(self, file: str, guide: Source | None) -> dict[str, str]:
+        """File metadata of generated sounds only: the mark that they are synthetic, and how."""
         of_guide = {} if guide is None else {
             "melgraph_guide": guide.track["path"],
             "melgraph_guide_track_id": guide.track["track_id"],
         }  # fmt: skip
+        method = self.work.spec.config["method"]
         return {
             **of_guide,
-            "melgraph_method": self.work.spec.config["method"],
+            SOURCE_TYPE_TAG: digital_source_type(method, self._networks),
+            "melgraph_file": file,
+            "melgraph_method": method,
             "melgraph_network": self._networks,
             "melgraph_weights_licence": self.licences,
         }
