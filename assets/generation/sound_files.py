@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from melgraph.assets.generation.marks.source_types import SOURCE_TYPE_TAG, digital_source_type
+from melgraph.assets.generation.marks.source_types import (
+    FILE_TAG,
+    RECORD_TAG,
+    SOURCE_TYPE_TAG,
+    digital_source_type,
+)
 from melgraph.assets.generation.sources import Source
 from melgraph.assets.stages import TRAINED_MODELS
 from melgraph.storage.artifacts import Work
@@ -149,7 +154,7 @@ class SoundWriter:
         return {
             **of_guide,
             SOURCE_TYPE_TAG: digital_source_type(method, self._networks),
-            "melgraph_file": file,
+            FILE_TAG: file,
             "melgraph_method": method,
             "melgraph_network": self._networks,
             "melgraph_weights_licence": self.licences,
@@ -198,7 +203,7 @@ def write_flac(
     if track.get("artist"):
         file["artist"] = track["artist"]
     file["comment"] = "made by melgraph"
-    file["melgraph_record"] = str(work.spec.reference)
+    file[RECORD_TAG] = str(work.spec.reference)
     file["melgraph_track_id"] = track["track_id"]
     file["melgraph_source"] = track["path"]
     for key, text in provenance.items():

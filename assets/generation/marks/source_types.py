@@ -1,8 +1,12 @@
 """The digital source type of a generated sound: a term of IPTC that says how it came to be."""
 
-from melgraph.assets.stages import GENERATORS
+from melgraph.assets.stages import GENERATORS, REQUESTED_SOUNDS
+from melgraph.storage.artifacts import Artifact
 
-SOURCE_TYPE_TAG = "digital_source_type"  # in the file metadata of every generated sound
+# Fields in the file metadata of every generated sound.
+SOURCE_TYPE_TAG = "digital_source_type"
+FILE_TAG = "melgraph_file"
+RECORD_TAG = "melgraph_record"
 _TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 ALGORITHMIC = f"{_TERMS}algorithmicMedia"
 EDITED_BY_A_NETWORK = f"{_TERMS}compositeWithTrainedAlgorithmicMedia"
@@ -30,3 +34,8 @@ def digital_source_type(method: str, networks: str) -> str:
         return ALGORITHMIC
     composes = any(stage.composes for stage in GENERATORS if stage.method == method)
     return COMPOSED_BY_A_NETWORK if composes else EDITED_BY_A_NETWORK
+
+
+def is_generated(artifact: Artifact) -> bool:
+    """Whether an artifact holds the sounds of a generator."""
+    return any(stage.owns(artifact.reference) for stage in (*GENERATORS, REQUESTED_SOUNDS))
