@@ -167,9 +167,9 @@ def _read_chain(pem: bytes, place: str) -> list[Certificate]:
 
     try:
         return x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+    except ValueError:
         raise UserError(
-            f"no certificate can be read ({error})",
+            "the file holds no certificate that can be read",
             where=place,
             remedy="name a PEM file: blocks between BEGIN CERTIFICATE and END CERTIFICATE, that of "
             "the key first",
@@ -188,9 +188,9 @@ def _read_key(pem: bytes, place: str) -> Any:
             where=place,
             remedy="write a copy without a password: openssl pkey -in KEY.pem -out PLAIN.pem",
         ) from None
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm):
         raise UserError(
-            f"no private key can be read ({error})",
+            "the file holds no private key that can be read",
             where=place,
             remedy="name a PEM file with one block between BEGIN PRIVATE KEY and END PRIVATE KEY",
         ) from None

@@ -25,6 +25,15 @@ _OFFLINE: Mapping[str, Any] = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
     "builder": {"thumbnail": {"enabled": False}},
 }
+# What c2pa reports -> the same for people. Other reports are shown as they are.
+_SENTENCES = {
+    "assertion.dataHash.mismatch": "the bytes of the file are not those that were signed",
+    "assertion.hashedURI.mismatch": "a statement in the manifest is not the one that was signed",
+    "claimSignature.mismatch": "the manifest is not the one that was signed",
+    "claimSignature.outsideValidity": "the certificate was not valid when it signed",
+    "signingCredential.expired": "the certificate has expired",
+}
+_PADDING = b"\x63pad"  # the key, in CBOR, of what fills the space that was reserved for a signature
 _UNTRUSTED = (
     "signingCredential.untrusted"  # of a good signature by a signer whom nobody vouches for
 )
@@ -186,8 +195,8 @@ def read_manifest(sound: bytes, file_format: str, *, roots: bytes = b"") -> Mani
             if reader is None:
                 return None
             with reader:
-                return _manifest(json.loads(reader.json()))
-    except c2pa.C2paError as error:
+                return _manifest(json.loads(reader.json()), has_padding=_has_padding(sound))
+    except (c2pa.C2paError, KeyError) as error:  # a report without the manifest that it names
         return Manifest("(unknown)", (f"the manifest cannot be read: {error}",), False, {})
 
 
@@ -199,21 +208,43 @@ def _context(roots: bytes = b"") -> Context:
     return context
 
 
-def _manifest(report: Mapping[str, Any]) -> Manifest:
+def _manifest(report: Mapping[str, Any], *, has_padding: bool) -> Manifest:
     """What c2pa's report says of the active manifest."""
     active = report["manifests"][report["active_manifest"]]
     signature = active.get("signature_info") or {}
     failures = [one for one in report.get("validation_status", ()) if one["code"] != _UNTRUSTED]
-    problems = [f"{one['code']}: {one.get('explanation') or one['code']}" for one in failures]
+    problems = list(dict.fromkeys(_sentence(one) for one in failures))
     state = report.get("validation_state")
     if state not in ("Valid", "Trusted") and not problems:
         problems = [f"the state of the manifest is {state}"]
+    if not has_padding and not problems:
+        problems = ["the space beside the signature does not hold the zeros that fill it"]
     provenance: Mapping[str, Any] = next(
         (one["data"] for one in active["assertions"] if one["label"] == PROVENANCE), {}
     )
     name, organisation = (signature.get(key) or "" for key in ("common_name", "issuer"))
     signer = name if organisation in name else f"{name} ({organisation})".strip()
     return Manifest(signer or "(unknown)", tuple(problems), state == "Trusted", provenance)
+
+
+def _sentence(failure: Mapping[str, Any]) -> str:
+    code = failure["code"]
+    return _SENTENCES.get(code) or f"{code}: {failure.get('explanation') or 'no explanation'}"
+
+
+def _has_padding(sound: bytes) -> bool:
+    """Whether the space that was reserved for the signature, and not used by it, holds zeros only.
+
+    It is the one part of a manifest that no hash covers, about a kilobyte. At the end of a wav file
+    a flipped byte would otherwise be missed.
+    """
+    start = sound.rfind(_PADDING) + len(_PADDING)  # an assertion has such a space, too
+    if start < len(_PADDING):
+        return True  # another program signed the copy, and reserved nothing
+    kind, n_bytes = sound[start], {0x58: 1, 0x59: 2, 0x5A: 4}.get(sound[start], 0)
+    first = start + 1 + n_bytes
+    length = int.from_bytes(sound[start + 1 : first]) if n_bytes else kind & 0x1F
+    return not any(sound[first : first + length])
 
 
 def _label(number: int) -> str:

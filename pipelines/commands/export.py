@@ -94,7 +94,7 @@ def run(options: Namespace) -> int:
     path = _destination(options.to, Path(sound.file).with_suffix(f".{file_format}").name)
     credential = _credential(options, home)
     _refuse_damaged(sound)
-    data = sound.copy(file_format)
+    data = sound.copy(file_format, to_sign=options.sign)
     if credential is not None:
         data = _signed(data, file_format, sound, credential)
     _write(path, data)

@@ -6,7 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from melgraph.assets.generation.marks.source_types import FILE_TAG, RECORD_TAG, SOURCE_TYPE_TAG
+from melgraph.assets.generation.marks.source_types import (
+    FILE_TAG,
+    RECORD_TAG,
+    SIGNED_TAG,
+    SOURCE_TYPE_TAG,
+)
 from melgraph.ml.generation.copies import LOSSLESS, format_of, has_same_samples, read_tags
 from melgraph.storage.artifacts import Artifact
 from melgraph.storage.credentials import read_certificates
@@ -100,10 +105,10 @@ class Comparison:
 
     def lines(self) -> Iterator[str]:
         """What kind of copy it is, its mark and its signature, in lines for people."""
-        yield f"copy:        {self._description()}"
+        yield f"copy: {self._description()}"
         mark = self.copy.tags.get(SOURCE_TYPE_TAG)
-        yield f"mark:        {mark or 'none'}"
-        yield f"signature:   {self._signature()}"
+        yield f"mark: {mark or 'none'}"
+        yield f"signature: {self._signature()}"
 
     @cached_property
     def _sound(self) -> bytes:
@@ -127,9 +132,11 @@ class Comparison:
                 yield f"its file metadata say {key}={self.copy.tags.get(key)!r}, recorded {value!r}"
         manifest = self.copy.manifest
         if manifest is None:
+            if SIGNED_TAG in self.copy.tags:
+                yield "its file metadata say that it was signed, but its manifest is gone"
             return
         for problem in manifest.problems:
-            yield f"it was altered, or its certificate is not valid: {problem}"
+            yield f"the signature does not hold: {problem}"
         if not manifest.problems and manifest.provenance.get("record") != self._reference:
             yield f"its manifest is of another sound: {manifest.provenance.get('record')}"
 

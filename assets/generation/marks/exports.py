@@ -6,6 +6,7 @@ from typing import Any
 
 from melgraph.assets.generation.marks.source_types import (
     FILE_TAG,
+    SIGNED_TAG,
     SOURCE_TYPE_TAG,
     digital_source_type,
     is_generated,
@@ -67,15 +68,20 @@ class ExportedSound:
         """The recordings that the sound was made from."""
         return [one for one in self.artifact.record.recordings if self.file in one.files]
 
-    def copy(self, file_format: str) -> bytes:
+    def copy(self, file_format: str, *, to_sign: bool) -> bytes:
         """The sound as a file of another format, with its file metadata.
+
+        Args:
+            file_format: `flac`, `wav` or `mp3`.
+            to_sign: whether a manifest is added next. The file metadata then say so.
 
         Raises:
             UserError: the format cannot hold the sound.
         """
         from melgraph.ml.generation.copies import encode_copy
 
-        return encode_copy(self.data, file_format, self.tags, where=self.file)
+        signed = {SIGNED_TAG: "C2PA"} if to_sign else {}
+        return encode_copy(self.data, file_format, {**self.tags, **signed}, where=self.file)
 
 
 def choose_sound(

@@ -7,6 +7,8 @@ from melgraph.storage.artifacts import Artifact
 SOURCE_TYPE_TAG = "digital_source_type"
 FILE_TAG = "melgraph_file"
 RECORD_TAG = "melgraph_record"
+# Of signed copies only: says that a manifest was there, so that an audit misses it.
+SIGNED_TAG = "melgraph_signed"
 _TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 ALGORITHMIC = f"{_TERMS}algorithmicMedia"
 EDITED_BY_A_NETWORK = f"{_TERMS}compositeWithTrainedAlgorithmicMedia"
