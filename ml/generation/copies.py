@@ -17,6 +17,7 @@ FORMATS = ("flac", "wav", "mp3")
 LOSSLESS = ("flac", "wav")
 MP3_KBIT_S = 320
 _MOST_MP3_CHANNELS = 2
+_ID3_HEADER = 10  # bytes
 _OWN_FRAME = "TXXX"  # ID3: text with a name of its own
 _FRAMES = {"title": "TIT2", "artist": "TPE1", "comment": "COMM"}
 
@@ -45,12 +46,7 @@ def read_tags(file: bytes) -> dict[str, str]:
 
     Unreadable metadata counts as none.
     """
-    import mutagen
-
-    try:
-        known = mutagen.File(BytesIO(file))
-    except Exception:  # malformed files raise more than the documented MutagenError
-        return {}
+    known = _opened(file)
     tags = None if known is None else known.tags
     if not tags:
         return {}
@@ -61,12 +57,7 @@ def read_tags(file: bytes) -> dict[str, str]:
 
 def format_of(file: bytes) -> str | None:
     """The format of a file by its bytes; None if it is none of `FORMATS`."""
-    import mutagen
-
-    try:
-        known = mutagen.File(BytesIO(file))
-    except Exception:  # malformed files raise more than the documented MutagenError
-        return None
+    known = _opened(file)
     return {"FLAC": "flac", "WAVE": "wav", "MP3": "mp3"}.get(type(known).__name__)
 
 
@@ -80,6 +71,36 @@ def has_same_samples(copy: bytes, sound: bytes) -> bool:
     except soundfile.SoundFileError:
         return False
     return bool(copied_rate == rate and np.array_equal(copied, samples))
+
+
+def _opened(file: bytes) -> Any:
+    """The file as mutagen opens it; None if it cannot be read.
+
+    A signed FLAC file starts with an ID3 tag, which holds the manifest. mutagen would take it for
+    mp3.
+    """
+    from mutagen import flac, mp3, wave
+
+    audio = file[_id3_size(file) :]
+    kind: Any = mp3.MP3
+    if audio.startswith(b"fLaC"):
+        kind = flac.FLAC
+    elif audio.startswith(b"RIFF"):
+        kind = wave.WAVE
+    try:
+        return kind(BytesIO(file))
+    except Exception:  # malformed files raise more than the documented MutagenError
+        return None
+
+
+def _id3_size(file: bytes) -> int:
+    """Length of the ID3 tag at the start of a file, bytes; 0 if there is none."""
+    if not file.startswith(b"ID3") or len(file) < _ID3_HEADER:
+        return 0
+    size = 0
+    for seven_bits in file[6:_ID3_HEADER]:
+        size = size << 7 | seven_bits & 0x7F
+    return size + _ID3_HEADER
 
 
 def _tagged_flac(sound: bytes, tags: Mapping[str, str]) -> bytes:
