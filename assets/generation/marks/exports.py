@@ -109,6 +109,12 @@ def choose_sound(
     if file is None:
         row = _numbered(artifact, rows, number)
         return ExportedSound(artifact, row, Sounds.new_file(row))
+    if number is not None:
+        raise UserError(
+            "--number chooses among the sounds of an artifact, and a file is named already",
+            where=f"--number {number}",
+            remedy="leave it out, or name the artifact without the file",
+        )
     for row in rows:
         for kind, name in row["files"].items():
             if name == file and kind not in _NOT_GENERATED:

@@ -19,6 +19,11 @@ def test_a_sound_is_named_by_its_file_or_its_number(store, dreams):
     assert choose_sound(store, dreams, None, 1).file == FIRST
 
 
+def test_a_number_beside_a_file_is_refused(store, dreams):
+    with pytest.raises(UserError, match="a file is named already"):
+        choose_sound(store, dreams, FIRST, 2)
+
+
 @pytest.mark.parametrize("number", [None, 0, 3])
 def test_the_sounds_are_listed_if_it_is_not_clear_which_is_meant(store, dreams, number):
     with pytest.raises(UserError, match=r"holds 2 sound\(s\)") as caught:
