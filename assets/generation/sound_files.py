@@ -167,6 +167,12 @@ def _about(song: Source) -> dict[str, Any]:
     return {**about, "start_s": round(song.start_s, 2), "seconds": round(song.seconds, 2)}
 
 
+def new_file(row: Mapping[str, Any]) -> str:
+    """The name of the FLAC file with the generated sound, by the facts of the sound."""
+    (name,) = (row["files"][kind] for kind in row["files"].keys() - SHARED_FILES)
+    return str(name)
+
+
 def finite(value: float | None) -> float | None:
     """A figure with two decimals, ready for JSON; None for infinity and NaN."""
     return None if value is None or not np.isfinite(value) else round(float(value), 2)

@@ -11,8 +11,7 @@ from melgraph.assets.generation.marks.source_types import (
     digital_source_type,
     is_generated,
 )
-from melgraph.assets.generation.sound_files import GUIDE, ORIGINAL, PICTURE
-from melgraph.assets.generation.sounds import Sounds
+from melgraph.assets.generation.sound_files import GUIDE, ORIGINAL, PICTURE, new_file
 from melgraph.assets.stages import GENERATORS, REQUESTED_SOUNDS
 from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import Artifact, ArtifactStore
@@ -105,10 +104,10 @@ def choose_sound(
             remedy="name a generated sound: "
             + (", ".join(_generated(store)) or "melgraph generate makes one"),
         )
-    rows = Sounds(store, artifact).rows
+    rows = artifact.facts["sounds"]
     if file is None:
         row = _numbered(artifact, rows, number)
-        return ExportedSound(artifact, row, Sounds.new_file(row))
+        return ExportedSound(artifact, row, new_file(row))
     if number is not None:
         raise UserError(
             "--number chooses among the sounds of an artifact, and a file is named already",
@@ -122,7 +121,7 @@ def choose_sound(
     raise UserError(
         f"{file} is no generated sound",
         where=str(artifact.reference),
-        remedy=f"name one of: {', '.join(map(Sounds.new_file, rows))}",
+        remedy=f"name one of: {', '.join(map(new_file, rows))}",
     )
 
 
@@ -131,7 +130,7 @@ def _numbered(artifact: Artifact, rows: list[dict[str, Any]], number: int | None
         return rows[0]
     if number is not None and 1 <= number <= len(rows):
         return rows[number - 1]
-    names = ", ".join(f"{n} {Sounds.new_file(row)}" for n, row in enumerate(rows, start=1))
+    names = ", ".join(f"{n} {new_file(row)}" for n, row in enumerate(rows, start=1))
     what = f"there is no sound {number}" if number is not None else "it is not clear which is meant"
     raise UserError(
         f"the artifact holds {len(rows)} sound(s), and {what}",

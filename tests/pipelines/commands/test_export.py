@@ -1,6 +1,9 @@
 """`melgraph export`: copies of a generated sound, signed or not, and what an audit says of them."""
 
 import json
+import os
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -11,9 +14,10 @@ from mutagen.id3 import ID3
 from melgraph.assets.generation.sounds import Sounds
 from melgraph.ml.credentials import manifests
 from melgraph.ml.credentials.certificates import self_made_credential
+from melgraph.ml.generation import copies
 from melgraph.pipelines.cli import main
 from melgraph.storage import home as home_module
-from tests.conftest import MadeHome
+from tests.conftest import HEAVY_MODULES, MadeHome, copy_home
 
 MIME_TYPES = {".flac": "audio/flac", ".wav": "audio/wav", ".mp3": "audio/mpeg"}
 FORMATS = ("flac", "wav", "mp3")
@@ -170,7 +174,7 @@ def test_an_interrupt_leaves_nothing(melgraph, monkeypatch, moment):
         raise KeyboardInterrupt
 
     place = {
-        "encode": (Sounds, "new_file"),
+        "encode": (copies, "encode_copy"),
         "sign": (manifests, "sign"),
         "write": (home_module.os, "fsync"),
         "rename": (Path, "replace"),
@@ -180,3 +184,19 @@ def test_an_interrupt_leaves_nothing(melgraph, monkeypatch, moment):
     status, _, _ = melgraph("export", DREAMS, "--sign", "--to", "second.wav")
     assert status == 130
     assert files_here() == ["first.wav"]
+
+
+def test_an_export_starts_at_once(made_home, tmp_path):
+    """It imports neither Dagster nor torch. Counted in imports: seconds depend on the machine."""
+    arguments = ["export", DREAMS, "--sign", "--to", str(tmp_path / "x.mp3")]
+    program = (
+        "import sys; from melgraph.pipelines.cli import main; "
+        f"status = main({arguments!r}); "
+        f"print(status, sorted(set({HEAVY_MODULES!r}) & set(sys.modules)))"
+    )
+    home = copy_home(made_home, tmp_path)
+    environment = {**os.environ, "MELGRAPH_HOME": str(home.root)}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+    )
+    assert ran.stdout.splitlines()[-1] == "0 ['numpy']", ran.stderr
