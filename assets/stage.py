@@ -51,6 +51,8 @@ class Stage:
         files: the files that an artifact may hold, as `fnmatch` patterns.
         partitioned_by: the dimensions of the partition key; empty for an unpartitioned asset.
         method: the generation method whose recipes are the partitions; None for other assets.
+        composes: whether a generator composes new sounds instead of editing recordings. The marks
+            of its sounds say so.
         reads: the stages that Dagster draws upstream of this one: those that the shipped
             specifications in use by default lead to. Dagster calls an artifact stale if any of them
             changes, so a stage that only other specifications read must not be here. The record of
@@ -76,6 +78,7 @@ class Stage:
     files: tuple[str, ...] = ()
     partitioned_by: tuple[str, ...] = ()
     method: str | None = None
+    composes: bool = False
     reads: tuple[str, ...] = ()
     job: str | None = None
     kinds: tuple[str, ...] = ()

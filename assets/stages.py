@@ -246,7 +246,7 @@ RECOMMENDATIONS = Stage(
 )
 DREAMS = Stage(
     "dreams",
-    3,
+    4,
     "generation.dreams",
     "dreams",
     files=("*.flac", "*.png", "report.json"),
@@ -261,7 +261,7 @@ DREAMS = Stage(
 )
 STYLE_TRANSFERS = Stage(
     "style_transfers",
-    1,
+    2,
     "generation.style_transfers",
     "style_transfers",
     files=("*.flac", "*.png", "report.json"),
@@ -276,7 +276,7 @@ STYLE_TRANSFERS = Stage(
 )
 INVERSIONS = Stage(
     "inversions",
-    1,
+    2,
     "generation.inversions",
     "inversions",
     files=("*.flac", "*.png", "report.json"),

@@ -5,7 +5,9 @@ those that change colours, and bytes that are no text at all.
 """
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
@@ -59,6 +61,26 @@ def safe_output() -> Iterator[None]:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     with redirect_stdout(_Escaping(sys.stdout)):
         yield
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[None]:
+    """Within this context, Ctrl-C waits for its end.
+
+    For calls of a native library that calls back into Python: there, `KeyboardInterrupt` would be
+    printed and lost.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived = []
+    before = signal.signal(signal.SIGINT, lambda *_: arrived.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if arrived:
+        raise KeyboardInterrupt
 
 
 def exact_output() -> Any:

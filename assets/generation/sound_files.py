@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from melgraph.assets.generation.marks.source_types import (
+    FILE_TAG,
+    RECORD_TAG,
+    SOURCE_TYPE_TAG,
+    digital_source_type,
+)
 from melgraph.assets.generation.sources import Source
 from melgraph.assets.stages import TRAINED_MODELS
 from melgraph.storage.artifacts import Work
@@ -130,22 +136,26 @@ class SoundWriter:
         """Write one FLAC file, and return its loudness in LUFS; None for silence."""
         from melgraph.ml.audio.loudness import loudness_lufs
 
+        file = f"{name}.{key}.flac"
         is_excerpt = key in (ORIGINAL, GUIDE)
-        extra = {} if is_excerpt else self._provenance(guide)
+        extra = {} if is_excerpt else self._provenance(file, guide)
         title = "excerpt" if is_excerpt else self.title
         title += ", before post-processing" if key == UNPROCESSED else ""
-        write_flac(self.work, f"{name}.{key}.flac", song, samples, title, extra)
+        write_flac(self.work, file, song, samples, title, extra)
         return finite(loudness_lufs(samples, song.sample_rate))
 
-    def _provenance(self, guide: Source | None) -> dict[str, str]:
-        """File metadata of generated sounds only."""
+    def _provenance(self, file: str, guide: Source | None) -> dict[str, str]:
+        """File metadata of generated sounds only: the mark that they are synthetic, and how."""
         of_guide = {} if guide is None else {
             "melgraph_guide": guide.track["path"],
             "melgraph_guide_track_id": guide.track["track_id"],
         }  # fmt: skip
+        method = self.work.spec.config["method"]
         return {
             **of_guide,
-            "melgraph_method": self.work.spec.config["method"],
+            SOURCE_TYPE_TAG: digital_source_type(method, self._networks),
+            FILE_TAG: file,
+            "melgraph_method": method,
             "melgraph_network": self._networks,
             "melgraph_weights_licence": self.licences,
         }
@@ -155,6 +165,12 @@ def _about(song: Source) -> dict[str, Any]:
     """Which song, and which excerpt of it."""
     about = {key: song.track.get(key) for key in ("track_id", "path", "label", "split")}
     return {**about, "start_s": round(song.start_s, 2), "seconds": round(song.seconds, 2)}
+
+
+def new_file(row: Mapping[str, Any]) -> str:
+    """The name of the FLAC file with the generated sound, by the facts of the sound."""
+    (name,) = (row["files"][kind] for kind in row["files"].keys() - SHARED_FILES)
+    return str(name)
 
 
 def finite(value: float | None) -> float | None:
@@ -193,7 +209,7 @@ def write_flac(
     if track.get("artist"):
         file["artist"] = track["artist"]
     file["comment"] = "made by melgraph"
-    file["melgraph_record"] = str(work.spec.reference)
+    file[RECORD_TAG] = str(work.spec.reference)
     file["melgraph_track_id"] = track["track_id"]
     file["melgraph_source"] = track["path"]
     for key, text in provenance.items():

@@ -15,11 +15,11 @@ from melgraph.assets.dataset.datasets import usable_snapshot
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.generation.selection import count_sources, read_sources
 from melgraph.assets.generation.sound_files import (
-    SHARED_FILES,
     Generated,
     Make,
     SoundWriter,
     finite,
+    new_file,
 )
 from melgraph.assets.generation.sources import Source
 from melgraph.assets.materialize import current_references
@@ -73,8 +73,7 @@ class Sounds(Reader):
     @staticmethod
     def new_file(row: Mapping[str, Any]) -> str:
         """The name of the FLAC file with the generated sound."""
-        (name,) = (row["files"][kind] for kind in row["files"].keys() - SHARED_FILES)
-        return str(name)
+        return new_file(row)
 
     @staticmethod
     def predictions(row: Mapping[str, Any]) -> tuple[str, str]:

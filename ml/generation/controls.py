@@ -5,7 +5,6 @@ identity edit, the inversion alone and mp3 at 64 kbit/s show what is lost on the
 spectrogram or a codec. Random phase and matched noise show the effect of a random change.
 """
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from melgraph.ml.audio import check_sound, resample, to_mono, within_full_scale
 from melgraph.ml.evaluation.fidelity import COMMON_RATE, HOP, N_FFT, RANGE_DB, spectral_distance_db
 from melgraph.ml.generation.inversion import OVERLAP, invert
+from melgraph.ml.generation.mp3 import decode_mp3, encode_mp3, mp3_rate
 from melgraph.ml.generation.resynthesis import native_window
 from melgraph.ml.spectral import MelTransform, istft, stft
 
@@ -21,7 +21,6 @@ MP3_KBIT_S = 64
 DISTANCE_TOLERANCE_DB = 0.1  # of matched noise
 
 _WHERE = "control of a generated sound"
-_MP3_RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _MAX_GAIN_DB = 60.0  # of matched noise, up and down
 _MAX_SCALE = 16.0  # of matched noise, re the edit
 _ROUNDS = 24  # of the bisection
@@ -103,13 +102,14 @@ def mp3(samples: np.ndarray, rate: int, kbit_s: int = MP3_KBIT_S) -> np.ndarray:
         float32, the same shape, peak at most 1.
     """
     check_sound(samples, rate, "the sound", where=_WHERE)
-    mp3_rate = min((r for r in _MP3_RATES if r >= rate), default=_MP3_RATES[-1])
+    coded_rate = mp3_rate(rate)
     pairs = [samples[:, first : first + 2] for first in range(0, samples.shape[1], 2)]
     coded = []
     for pair in pairs:
-        at_rate = _resample(pair, rate, mp3_rate)
-        decoded = _decode_mp3(_encode_mp3(at_rate, mp3_rate, kbit_s), at_rate.shape)
-        coded.append(_fit(_resample(decoded, mp3_rate, rate), len(samples)))
+        at_rate = _resample(pair, rate, coded_rate)
+        decoded = decode_mp3(encode_mp3(at_rate, coded_rate, kbit_s), channels=at_rate.shape[1])
+        at_source_rate = _resample(_fit(decoded, len(at_rate)), coded_rate, rate)
+        coded.append(_fit(at_source_rate, len(samples)))
     return within_full_scale(np.concatenate(coded, axis=1))[0]
 
 
@@ -246,31 +246,6 @@ def _compared(sound: np.ndarray, rate: int) -> torch.Tensor:
     """The STFT by which the distance of two sounds is measured: complex64 `[bin, frame]`."""
     mono = to_mono(np.asarray(sound, np.float32))
     return stft(resample(mono, rate, min(rate, COMMON_RATE)), n_fft=N_FFT, hop=HOP)
-
-
-def _encode_mp3(samples: np.ndarray, rate: int, kbit_s: int) -> bytes:
-    import av
-
-    file = io.BytesIO()
-    layout = "mono" if samples.shape[1] == 1 else "stereo"
-    with av.open(file, "w", format="mp3") as container:
-        stream = container.add_stream("libmp3lame", rate=rate, layout=layout)
-        stream.bit_rate = 1000 * kbit_s
-        planes = np.ascontiguousarray(samples.T, dtype=np.float32)
-        frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
-        frame.sample_rate = rate
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            container.mux(packet)
-    return file.getvalue()
-
-
-def _decode_mp3(file: bytes, shape: tuple[int, ...]) -> np.ndarray:
-    import av
-
-    with av.open(io.BytesIO(file), "r", format="mp3") as container:
-        blocks = [frame.to_ndarray() for frame in container.decode(audio=0)]
-    decoded = np.concatenate([np.zeros((shape[1], 0), np.float32), *blocks], axis=1).T
-    return _fit(decoded, shape[0])
 
 
 def _resample(samples: np.ndarray, rate: int, to: int) -> np.ndarray:

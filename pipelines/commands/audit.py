@@ -12,6 +12,7 @@ from melgraph.pipelines.terminal import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from melgraph.assets.generation.marks.copies import Comparison
     from melgraph.storage.artifacts import Artifact, ArtifactStore
     from melgraph.storage.home import Home
     from melgraph.storage.lineage import Chain, Link, Source
@@ -33,8 +34,9 @@ examples:
   melgraph audit dream.flac
 
 A generated sound names its record in its file metadata, so a copy of it outside
-the home can be audited too. The audit of a sound also names its guide, its
-network, and the tracks that the network was trained on."""
+the home can be audited too, also in the formats of `melgraph export`. If the
+copy is signed, the signature is verified. The audit of a sound also names its
+guide, its network, and the tracks that the network was trained on."""
 
 NOT_AS_RECORDED = 1
 NOT_CHECKED = (
@@ -80,16 +82,19 @@ def run(options: Namespace) -> int:
         print(f"NOT AS RECORDED\n  {error}")
         return NOT_AS_RECORDED
     print(f"{artifact.reference}" + (f"  file {file}" if file else ""))
+    copy = _compared_copy(artifact, file, Path(options.artifact), home)
+    for line in copy.lines() if copy else ():
+        print(printable(line))
     for entry in recorded_licences(artifact.record):
         print(f"licence of weights: {licence_sentence(entry)}")
     chain = trace_artifact(store, artifact, file, on_link=_print_link)
     _print_sources(chain)
-    if _is_generated(artifact) and not any(link.problems for link in chain.links):
+    if _is_sound(artifact) and not any(link.problems for link in chain.links):
         from melgraph.assets.generation.origins import origin_lines
 
         for line in origin_lines(store, artifact, file, most=SHOWN_SOURCES):
             print(printable(line))
-    problems = chain.problems + _catalogue_problems(store, chain)
+    problems = chain.problems + _catalogue_problems(store, chain) + (copy.problems if copy else [])
     if problems:
         print(f"\nNOT AS RECORDED: {len(problems)} problem(s)")
         for problem in problems:
@@ -151,11 +156,24 @@ def _is_excerpt(artifact: Artifact) -> bool:
     return EXCERPTS.owns(artifact.reference)
 
 
-def _is_generated(artifact: Artifact) -> bool:
+def _is_sound(artifact: Artifact) -> bool:
     """Whether an artifact holds the sounds of a generator."""
-    from melgraph.assets.stages import GENERATORS, REQUESTED_SOUNDS
+    from melgraph.assets.generation.marks.source_types import is_generated
 
-    return any(stage.owns(artifact.reference) for stage in (*GENERATORS, REQUESTED_SOUNDS))
+    return is_generated(artifact)
+
+
+def _compared_copy(
+    artifact: Artifact, file: str | None, path: Path, home: Home
+) -> Comparison | None:
+    """The comparison of a copy of a generated sound with the sound; None for other artifacts."""
+    from melgraph.storage.home import enclosing_home
+
+    if file is None or not _is_sound(artifact) or not path.is_file() or enclosing_home(path):
+        return None
+    from melgraph.assets.generation.marks.copies import Comparison, SoundCopy
+
+    return Comparison(SoundCopy(path, home), artifact, file)
 
 
 def _track_id(path: Path) -> str | None:
@@ -307,29 +325,22 @@ def find_named_artifact(store: ArtifactStore, text: str) -> tuple[Artifact, str 
     from melgraph.storage.lineage import find_artifact
 
     path = Path(text)
-    is_copy = path.is_file() and not enclosing_home(path)
-    reference = _reference_in_file_metadata(path) if is_copy else None
-    if reference is None:
+    if not path.is_file() or enclosing_home(path):
         return find_artifact(store, text)
-    artifact, _ = find_artifact(store, reference)
+    from melgraph.assets.generation.marks.copies import SoundCopy
+
+    copy = SoundCopy(path, store.home)
+    if copy.reference is None:
+        return find_artifact(store, text)
+    artifact, _ = find_artifact(store, copy.reference)
     sha256 = file_sha256(path)
     for file, (recorded_sha256, _) in artifact.record.files.items():
         if recorded_sha256 == sha256:
             return artifact, file
+    if _is_sound(artifact) and (sound := copy.file_in(artifact)) is not None:
+        return artifact, sound
     raise ArtifactCorrupt(
-        f"the file's metadata names {reference}, but that artifact has no file with these bytes",
+        f"the file's metadata names {copy.reference}, but that artifact has no such sound",
         where=path,
-        remedy="copy the file from the artifact's folder again",
+        remedy="copy the file from the artifact's folder again, or export it again",
     )
-
-
-def _reference_in_file_metadata(path: Path) -> str | None:
-    """The artifact that a sound says it belongs to."""
-    import mutagen
-
-    try:
-        metadata = mutagen.File(path)
-    except mutagen.MutagenError:
-        return None
-    values = (metadata or {}).get("melgraph_record")
-    return str(values[0]) if values else None

@@ -1,6 +1,7 @@
 """An ASCII terminal, and names that would control a terminal."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from melgraph.assets.context import Context
 from melgraph.assets.library.ingest import write_batch
 from melgraph.assets.stages import TRACKS
 from melgraph.pipelines.intake import cut_batches, scan_library
-from melgraph.pipelines.terminal import exact_output, printable, safe_output
+from melgraph.pipelines.terminal import deferred_interrupt, exact_output, printable, safe_output
 from melgraph.storage.artifacts import Production
 from melgraph.storage.home import Home
 from tests.ml.audio_files import tone
@@ -99,3 +100,18 @@ def test_what_is_written_is_escaped_and_what_programs_read_is_not(
     assert capsys.readouterr().out == "a\\x1b[2Jb\tc\\u202ed\\x9b\na\x1bb\n"
     assert exact_output() is sys.stdout
     assert printable("a\nb\x1bc\té") == r"a\nb\x1bc\té"
+
+
+def test_an_interrupt_waits_for_the_end_of_a_call_that_would_lose_it():
+    reached = []
+
+    def call() -> None:
+        with deferred_interrupt():
+            signal.raise_signal(signal.SIGINT)
+            reached.append("end")
+
+    with pytest.raises(KeyboardInterrupt):
+        call()
+    assert reached == ["end"]
+    with pytest.raises(KeyboardInterrupt):  # as before
+        signal.raise_signal(signal.SIGINT)

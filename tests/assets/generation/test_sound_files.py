@@ -56,9 +56,13 @@ def test_the_file_metadata_name_the_source_the_guide_and_the_network(tmp_path):
     assert tags["melgraph_method"] == ["echo"]
     assert tags["melgraph_network"] == [f"{MODEL}, vgg16 (sha256 {'ab' * 32})"]
     assert tags["melgraph_record"] == [str(work.spec.reference)]
+    assert tags["melgraph_file"] == [row["files"]["echo"]]
+    (term,) = tags["digital_source_type"]
+    assert term.endswith("/compositeWithTrainedAlgorithmicMedia")
     excerpt = FLAC(tmp_path / row["files"]["guide"])
     assert excerpt["melgraph_source"] == ["guide.wav"]
     assert "melgraph_network" not in excerpt
+    assert "digital_source_type" not in excerpt  # an excerpt is not synthetic
     names = {recording.path: recording.files for recording in work.recordings}
     assert set(names["guide.wav"]) == {row["files"]["echo"], row["files"]["guide"]}
     assert row["files"]["guide"] not in names["Straße %.wav"]

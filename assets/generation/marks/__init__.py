@@ -1,0 +1,1 @@
+"""Marks of generated sounds, and the signed copies that leave the home."""

@@ -1,0 +1,1 @@
+"""Content Credentials (C2PA): the certificates that sign a sound, and the signed manifest in it."""
