@@ -38,7 +38,8 @@ def ensure_credentials(home: Home, make: Callable[[], tuple[bytes, bytes]]) -> t
         raise StorageError(
             f"the home's own key or its certificates are missing: {Path(error.filename).name}",
             where=folder,
-            remedy="restore the file, or remove the folder: the next export makes new ones",
+            remedy="restore the file, or move the folder away: the next export makes new ones, and "
+            "copies that were signed before are no longer recognised",
         ) from None
 
 

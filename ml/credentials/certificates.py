@@ -186,7 +186,8 @@ def _read_key(pem: bytes, place: str) -> Any:
         raise UserError(
             "the key is encrypted, and melgraph asks for no password",
             where=place,
-            remedy="write a copy without a password: openssl pkey -in KEY.pem -out PLAIN.pem",
+            remedy="write a copy without a password, and delete it after the export: openssl pkey "
+            "-in KEY.pem -out PLAIN.pem",
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise UserError(

@@ -33,7 +33,9 @@ _SENTENCES = {
     "claimSignature.outsideValidity": "the certificate was not valid when it signed",
     "signingCredential.expired": "the certificate has expired",
 }
+_SIGNATURE, _CBOR = b"c2pa.signature\0", b"cbor"  # the label of the signature's box, and its kind
 _PADDING = b"\x63pad"  # the key, in CBOR, of what fills the space that was reserved for a signature
+_BYTE_STRINGS = {b"\x58": 1, b"\x59": 2, b"\x5a": 4}  # CBOR: the bytes of the length
 _UNTRUSTED = (
     "signingCredential.untrusted"  # of a good signature by a signer whom nobody vouches for
 )
@@ -219,9 +221,8 @@ def _manifest(report: Mapping[str, Any], *, has_padding: bool) -> Manifest:
         problems = [f"the state of the manifest is {state}"]
     if not has_padding and not problems:
         problems = ["the space beside the signature does not hold the zeros that fill it"]
-    provenance: Mapping[str, Any] = next(
-        (one["data"] for one in active["assertions"] if one["label"] == PROVENANCE), {}
-    )
+    stated: Any = next((o["data"] for o in active["assertions"] if o["label"] == PROVENANCE), {})
+    provenance: Mapping[str, Any] = stated if isinstance(stated, Mapping) else {}
     name, organisation = (signature.get(key) or "" for key in ("common_name", "issuer"))
     signer = name if organisation in name else f"{name} ({organisation})".strip()
     return Manifest(signer or "(unknown)", tuple(problems), state == "Trusted", provenance)
@@ -238,13 +239,24 @@ def _has_padding(sound: bytes) -> bool:
     It is the one part of a manifest that no hash covers, about a kilobyte. At the end of a wav file
     a flipped byte would otherwise be missed.
     """
-    start = sound.rfind(_PADDING) + len(_PADDING)  # an assertion has such a space, too
+    signature = _signature(sound)
+    start = signature.rfind(_PADDING) + len(_PADDING)
     if start < len(_PADDING):
         return True  # another program signed the copy, and reserved nothing
-    kind, n_bytes = sound[start], {0x58: 1, 0x59: 2, 0x5A: 4}.get(sound[start], 0)
-    first = start + 1 + n_bytes
-    length = int.from_bytes(sound[start + 1 : first]) if n_bytes else kind & 0x1F
-    return not any(sound[first : first + length])
+    head, rest = signature[start : start + 1], signature[start + 1 :]
+    if head not in _BYTE_STRINGS:
+        return False
+    n_bytes = _BYTE_STRINGS[head]
+    length = int.from_bytes(rest[:n_bytes])
+    return not any(rest[n_bytes : n_bytes + length])
+
+
+def _signature(sound: bytes) -> bytes:
+    """The content of the box with the signature of the active manifest, the last one in a file."""
+    box = sound.find(_CBOR, sound.rfind(_SIGNATURE) % len(sound))
+    if box < 4:
+        return b""
+    return sound[box : box - 4 + int.from_bytes(sound[box - 4 : box])]
 
 
 def _label(number: int) -> str:

@@ -82,9 +82,6 @@ def run(options: Namespace) -> int:
         print(f"NOT AS RECORDED\n  {error}")
         return NOT_AS_RECORDED
     print(f"{artifact.reference}" + (f"  file {file}" if file else ""))
-    copy = _compared_copy(artifact, file, Path(options.artifact), home)
-    for line in copy.lines() if copy else ():
-        print(printable(line))
     for entry in recorded_licences(artifact.record):
         print(f"licence of weights: {licence_sentence(entry)}")
     chain = trace_artifact(store, artifact, file, on_link=_print_link)
@@ -94,6 +91,10 @@ def run(options: Namespace) -> int:
 
         for line in origin_lines(store, artifact, file, most=SHOWN_SOURCES):
             print(printable(line))
+    is_damaged = bool(chain.links[0].problems)
+    copy = None if is_damaged else _compared_copy(artifact, file, Path(options.artifact), home)
+    for line in copy.lines() if copy else ():
+        print(printable(line))
     problems = chain.problems + _catalogue_problems(store, chain) + (copy.problems if copy else [])
     if problems:
         print(f"\nNOT AS RECORDED: {len(problems)} problem(s)")
@@ -322,7 +323,7 @@ def find_named_artifact(store: ArtifactStore, text: str) -> tuple[Artifact, str 
     from melgraph.storage.artifacts import file_sha256
     from melgraph.storage.errors import ArtifactCorrupt
     from melgraph.storage.home import enclosing_home
-    from melgraph.storage.lineage import find_artifact
+    from melgraph.storage.named_artifacts import find_artifact
 
     path = Path(text)
     if not path.is_file() or enclosing_home(path):

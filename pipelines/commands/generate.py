@@ -74,14 +74,14 @@ def run(options: Namespace) -> int:
             recording cannot be used. Nothing has been written then.
     """
     from melgraph.assets.context import Context
-    from melgraph.assets.settings import current_home, use_numba_cache
+    from melgraph.assets.settings import use_numba_cache
     from melgraph.ml.specs import choose, load_specs
     from melgraph.pipelines.commands.audit import existing_home
 
     named = (options.source, options.guide, options.start, options.seconds)
     if options.recipe is None:
         _refuse_options_without_recipe(named)
-        _print_recipes(load_specs(current_home().specs).recipes)
+        _print_recipes(load_specs(_home_to_list().specs).recipes)
         return 0
     home = existing_home()
     context = Context.open(home)
@@ -94,6 +94,20 @@ def run(options: Namespace) -> int:
     from melgraph.assets.generation.requested_sounds import Request
 
     return _generate_requested(Request(context, options.recipe, *named))
+
+
+def _home_to_list() -> Home:
+    """The home whose recipes are listed: that of a request; before the first run, the next one."""
+    from melgraph.assets.settings import current_home
+    from melgraph.pipelines.commands.audit import existing_home
+    from melgraph.storage.errors import StorageError
+
+    try:
+        home = existing_home()
+    except StorageError:
+        return current_home()
+    print(f"home: {printable(home.root)}")
+    return home
 
 
 def _refuse_options_without_recipe(options: tuple[object, ...]) -> None:

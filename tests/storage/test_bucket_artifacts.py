@@ -8,7 +8,8 @@ from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.bucket import Bucket
 from melgraph.storage.errors import ArtifactCorrupt, BucketTrouble, StorageError
 from melgraph.storage.home import Home, open_home
-from melgraph.storage.lineage import find_artifact, trace
+from melgraph.storage.lineage import trace
+from melgraph.storage.named_artifacts import find_artifact
 from melgraph.storage.records import RECORD_NAME, Recording, Reference, Spec
 from melgraph.storage.spectrogram_store import SpectrogramStore, SpectrogramWriter
 

@@ -52,4 +52,4 @@ def test_a_missing_file_is_named(store):
     (store.home.root / "credentials" / "key.pem").unlink()
     with pytest.raises(StorageError, match=r"key\.pem") as caught:
         ensure_credentials(store.home, lambda: (b"chain", b"key"))
-    assert "remove the folder" in caught.value.remedy
+    assert "move the folder away" in caught.value.remedy

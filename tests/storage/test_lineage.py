@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work, file_sha256
 from melgraph.storage.catalogue import Catalogue, LibraryFile
 from melgraph.storage.errors import ArtifactCorrupt, ArtifactMissing
-from melgraph.storage.lineage import Source, find_artifact, trace
+from melgraph.storage.lineage import Source, trace
+from melgraph.storage.named_artifacts import find_artifact
 from melgraph.storage.outside import outside_path, remember_place
 from melgraph.storage.records import RECORD_NAME, Recording, Spec
 

@@ -1,6 +1,6 @@
 """Copies of generated sounds outside of the home: which sound each is, and whether it holds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from melgraph.assets.generation.marks.source_types import (
     SIGNED_TAG,
     SOURCE_TYPE_TAG,
 )
+from melgraph.assets.generation.marks.stored import stored_sound
 from melgraph.ml.generation.copies import LOSSLESS, format_of, has_same_samples, read_tags
 from melgraph.storage.artifacts import Artifact
 from melgraph.storage.credentials import read_certificates
@@ -73,7 +74,7 @@ class SoundCopy:
             return name
         if self.file_format not in LOSSLESS:
             return None
-        stored = ((file, (artifact.folder / file).read_bytes()) for file in sounds)
+        stored = ((file, stored_sound(artifact, file)) for file in sounds)
         return next((file for file, sound in stored if has_same_samples(self.data, sound)), None)
 
     def _statement(self, tag: str, key: str) -> str | None:
@@ -112,7 +113,7 @@ class Comparison:
 
     @cached_property
     def _sound(self) -> bytes:
-        return (self.artifact.folder / self.file).read_bytes()
+        return stored_sound(self.artifact, self.file)
 
     @cached_property
     def _has_same_samples(self) -> bool:
@@ -137,8 +138,19 @@ class Comparison:
             return
         for problem in manifest.problems:
             yield f"the signature does not hold: {problem}"
-        if not manifest.problems and manifest.provenance.get("record") != self._reference:
-            yield f"its manifest is of another sound: {manifest.provenance.get('record')}"
+        if not manifest.problems:
+            yield from self._wrong_statements(manifest.provenance)
+
+    def _wrong_statements(self, provenance: Mapping[str, Any]) -> Iterator[str]:
+        """Where the manifest speaks of another sound than the recorded one."""
+        expected = {
+            "record": self._reference,
+            "file": self.file,
+            "sha256": self.artifact.record.files[self.file][0],
+        }
+        for key, value in expected.items():
+            if provenance.get(key) != value:
+                yield f"its manifest is of another sound: {key} {provenance.get(key)}, not {value}"
 
     @property
     def _reference(self) -> str:

@@ -11,6 +11,7 @@ from melgraph.assets.generation.marks.source_types import (
     digital_source_type,
     is_generated,
 )
+from melgraph.assets.generation.marks.stored import stored_sound
 from melgraph.assets.generation.sound_files import GUIDE, ORIGINAL, PICTURE, new_file
 from melgraph.assets.stages import GENERATORS, REQUESTED_SOUNDS
 from melgraph.ml.errors import UserError
@@ -37,8 +38,8 @@ class ExportedSound:
 
     @cached_property
     def data(self) -> bytes:
-        """The stored file."""
-        return (self.artifact.folder / self.file).read_bytes()
+        """The stored file. Raises `ArtifactCorrupt` if it is not as recorded."""
+        return stored_sound(self.artifact, self.file)
 
     @cached_property
     def tags(self) -> dict[str, str]:

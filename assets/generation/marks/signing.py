@@ -38,7 +38,8 @@ def home_credential(home: Home) -> Credential:
         raise UserError(
             error.what,
             where=error.where,
-            remedy=f"remove the folder {folder}: the next export makes a new key and certificates",
+            remedy=f"move the folder {folder} away: the next export makes a new key and "
+            "certificates, and copies that were signed before are no longer recognised",
         ) from None
 
 

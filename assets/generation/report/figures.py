@@ -27,7 +27,7 @@ class Verdicts:
 
     Args:
         judges: of one dataset.
-        measured: all sounds and controls of this dataset.
+        measurements: all sounds and controls of this dataset.
     """
 
     def __init__(self, judges: Sequence[Judge], measurements: Sequence[Measurement]) -> None:
@@ -128,7 +128,7 @@ def recipe_summary(
 
     Args:
         name: of the recipe.
-        measured: its sounds and their controls.
+        measurements: its sounds and their controls.
         verdicts: of the judges of its dataset.
     """
     sounds = [one for one in measurements if one.kind == SOUND]
@@ -180,6 +180,7 @@ def _kind_row(kind: str, measurements: Sequence[Measurement], verdicts: Verdicts
     return {
         "kind": kind,
         "sounds": len(measurements),
+        "nearer": sum(one.is_nearer for one in measurements),
         "figures": {
             key: _mean([one.fidelity[key] for one in measurements], measurements) for key in FIGURES
         },

@@ -1,7 +1,7 @@
 """Generated sounds and their controls, each measured as it is in its FLAC file."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,8 @@ class Measurement:
         fidelity: figures beside the source, by `ml.evaluation.fidelity`.
         readings: judge -> what it reads in the file.
         before: judge -> what it reads in the source.
+        is_nearer: of noise: whether none is as far from the source as the sound. A gain cannot
+            fill the silent parts of a source.
     """
 
     case: Case
@@ -125,6 +127,7 @@ class Measurement:
     fidelity: Mapping[str, Any]
     readings: dict[str, Reading] = field(default_factory=dict)
     before: dict[str, Reading] = field(default_factory=dict)
+    is_nearer: bool = False
 
 
 class Measurer:
@@ -149,7 +152,8 @@ class Measurer:
                 yield self._measured(case, SOUND, case.path)
                 noise = self._noise(case)
                 if noise is not None:
-                    yield self._measured(case, NOISE, noise)
+                    path, matches = noise
+                    yield replace(self._measured(case, NOISE, path), is_nearer=not matches)
                 for kind, make in by_source.items():
                     yield self._measured(case, kind, self._control(case, kind, make))
                 bar.update()
@@ -183,13 +187,14 @@ class Measurer:
             self._files[key] = self._write(make(samples, rate), rate)
         return self._files[key]
 
-    def _noise(self, case: Case) -> Path | None:
+    def _noise(self, case: Case) -> tuple[Path, bool] | None:
+        """Noise instead of the edit, and whether it is as far from the source."""
         from melgraph.ml.generation.controls import matched_noise
 
         source, rate = _read_flac(self._original(case))
         edited, edited_rate = _read_flac(case.path)
         noise = matched_noise(source, edited, rate, SEED) if rate == edited_rate else None
-        return None if noise is None else self._write(noise.samples, rate)
+        return None if noise is None else (self._write(noise.samples, rate), noise.matches)
 
     def _write(self, samples: np.ndarray, rate: int) -> Path:
         path = self._folder / f"{len(list(self._folder.iterdir())):06d}.flac"

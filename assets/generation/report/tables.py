@@ -80,7 +80,8 @@ def _change_cell(sound: Mapping[str, Any], noise: Mapping[str, Any] | None, name
         return judge_cell(sound["judges"][name])
     floor = noise and _change(noise["judges"][name])
     beside = f" (noise {floor[1]:+.1f})" if floor else ""
-    return f"{change[0]} {change[1]:+.1f}{beside}"
+    refusals = "".join(f"; {refusal}" for refusal in sound["judges"][name]["refusals"])
+    return f"{change[0]} {change[1]:+.1f}{beside}{refusals}"
 
 
 def _control_row(
@@ -120,7 +121,8 @@ def table_rows(recipe: Mapping[str, Any]) -> list[dict[str, str]]:
     """The rows of a recipe and its controls, as text for people."""
     rows = []
     for row in recipe["rows"]:
-        cells = {"kind": f"{row['kind']} ({row['sounds']})"}
+        nearer = f"; {row['nearer']} nearer to the source" if row["nearer"] else ""
+        cells = {"kind": f"{row['kind']} ({row['sounds']}{nearer})"}
         for name, judge in row["judges"].items():
             cells[name] = judge_cell(judge)
         cells |= {title: mean_cell(row["figures"][key]) for key, title in FIGURES.items()}
@@ -185,15 +187,14 @@ def set_rows(recipe: Mapping[str, Any]) -> list[dict[str, str]]:
 def judge_cell(judge: Mapping[str, Any]) -> str:
     """The change of the target's probability, or of the class that the source had."""
     refusals = ", ".join(judge["refusals"])
-    if (change := judge["target_change"]) is not None:
-        text = f"target {100 * change['mean']:+.1f} points{_ends(change, 100)}"
-        return f"{text}; {refusals}" if refusals else text
-    if (change := judge["top_probability_change"]) is not None and not refusals:
-        return (
-            f"class of the source {100 * change['mean']:+.1f} points; another class in "
-            f"{judge['top_changed']} of {judge['judged']}"
-        )
-    return refusals or "-"
+    change = _change(judge)
+    if change is None:
+        return refusals or "-"
+    text = f"{change[0]} {change[1]:+.1f} points"
+    if judge["target_change"] is None:
+        return f"{text}; another class in {judge['top_changed']} of {judge['judged']}"
+    text += _ends(judge["target_change"], 100)
+    return f"{text}; {refusals}" if refusals else text
 
 
 def mean_cell(mean: Mapping[str, Any] | None) -> str:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from melgraph.ml.credentials import manifests
 from melgraph.ml.credentials.certificates import SELF_MADE, self_made_credential
 from melgraph.ml.credentials.manifests import (
     MIME_TYPES,
+    PROVENANCE,
     Ingredient,
     Statement,
     read_manifest,
@@ -149,3 +151,21 @@ def c2pa_key():
     from cryptography.hazmat.primitives.asymmetric import ec
 
     return ec.generate_private_key(ec.SECP256R1())
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_bytes_behind_a_signed_copy_are_no_part_of_its_signature(file_format):
+    """Audio follows the manifest, and may hold any bytes."""
+    signed = sign(sound(file_format), file_format, statement(), OWN)
+    for end in (b"\x63pad", b"\x63pad\x59", b"\x63pad\x59\x00\x05hello", b"c2pa.signature\0cbor"):
+        manifest = read_manifest(signed + end, file_format)
+        assert manifest is not None
+        assert "zeros" not in " ".join(manifest.problems)
+
+
+def test_a_statement_that_is_no_table_is_as_good_as_none():
+    manifest = {
+        "assertions": [{"label": PROVENANCE, "data": ["record"]}], "signature_info": None
+    }  # fmt: skip
+    report = {"manifests": {"a": manifest}, "active_manifest": "a", "validation_state": "Valid"}
+    assert manifests._manifest(report, has_padding=True).provenance == {}

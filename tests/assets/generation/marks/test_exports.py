@@ -9,6 +9,7 @@ from melgraph.assets.generation.marks.exports import ExportedSound, choose_sound
 from melgraph.assets.generation.sounds import Sounds
 from melgraph.ml.errors import UserError
 from melgraph.ml.generation.copies import FORMATS, read_tags
+from melgraph.storage.errors import ArtifactCorrupt
 from melgraph.storage.records import Spec
 
 FIRST, SECOND = "01-t-1.dream.flac", "02-t-2.dream.flac"
@@ -70,6 +71,7 @@ def test_the_copy_of_a_sound_without_a_mark_gets_one(store, dreams):
     metadata = FLAC(path)  # as an earlier melgraph wrote it
     del metadata["digital_source_type"], metadata["melgraph_file"]
     metadata.save(path)
+    dreams.record.files[FIRST] = (sha256(path.read_bytes()).hexdigest(), path.stat().st_size)
     sound = ExportedSound(dreams, Sounds(store, dreams).rows[0], FIRST)
     tags = read_tags(sound.copy("flac", to_sign=False))
     assert tags["digital_source_type"].endswith("/compositeWithTrainedAlgorithmicMedia")
@@ -82,3 +84,16 @@ def test_the_recordings_are_the_source_and_the_guide(store, dreams):
     assert [one.path for one in choose_sound(store, dreams, SECOND, None).recordings] == [
         "Été 2.wav"
     ]
+
+
+def test_a_stored_sound_that_is_damaged_or_gone_is_not_copied(store, dreams):
+    path = dreams.folder / FIRST
+    for spoil, message in (
+        (lambda: path.write_bytes(b"x"), "differs from"),
+        (path.unlink, "No such"),
+    ):
+        spoil()
+        sound = ExportedSound(dreams, Sounds(store, dreams).rows[0], FIRST)
+        with pytest.raises(ArtifactCorrupt, match=message) as caught:
+            sound.copy("wav", to_sign=False)
+        assert caught.value.where == str(path)

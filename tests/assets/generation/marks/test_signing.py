@@ -39,7 +39,7 @@ def test_a_damaged_credential_of_the_home_has_a_remedy(store):
     key.write_bytes(self_made_credential().key)
     with pytest.raises(UserError, match="does not fit") as caught:
         home_credential(store.home)
-    assert f"remove the folder {key.parent}" in caught.value.remedy
+    assert f"move the folder {key.parent}" in caught.value.remedy
 
 
 def test_the_credential_of_a_user_is_read_from_two_files(tmp_path):

@@ -134,6 +134,14 @@ def test_the_overview_has_the_floor_beside_each_recipe() -> None:
     assert (identity["judge"], identity["maker"]) == ("target +0.0", "-")
 
 
+def test_noise_that_does_not_match_is_counted() -> None:
+    ones = sounds_and_noise(2, 0.2, 0.1)
+    ones[1].is_nearer = True
+    summary = recipe_summary("recipe", ones, Verdicts(judges(FakeJudge()), ones)) | {"sets": []}
+    kinds = [row["kind"] for row in table_rows(summary)]
+    assert kinds == ["sound (2)", "matched noise (2; 1 nearer to the source)"]
+
+
 def test_one_song_has_no_interval() -> None:
     ones = sounds_and_noise(1, 0.25, 0.05)
     summary = recipe_summary("recipe", ones, Verdicts(judges(FakeJudge()), ones)) | {"sets": []}
