@@ -193,7 +193,9 @@ def judge_cell(judge: Mapping[str, Any]) -> str:
     text = f"{change[0]} {change[1]:+.1f} points"
     if judge["target_change"] is None:
         return f"{text}; another class in {judge['top_changed']} of {judge['judged']}"
-    text += _ends(judge["target_change"], 100)
+    text += (
+        f"{_ends(judge['target_change'], 100)}, from {100 * judge['target_before']['mean']:.1f} %"
+    )
     return f"{text}; {refusals}" if refusals else text
 
 

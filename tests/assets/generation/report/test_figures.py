@@ -146,7 +146,10 @@ def test_one_song_has_no_interval() -> None:
     ones = sounds_and_noise(1, 0.25, 0.05)
     summary = recipe_summary("recipe", ones, Verdicts(judges(FakeJudge()), ones)) | {"sets": []}
     (first, _) = table_rows(summary)
-    assert (first["judge"], first["chroma correlation"]) == ("target +25.0 points", "0.90")
+    assert (first["judge"], first["chroma correlation"]) == (
+        "target +25.0 points, from 30.0 %",
+        "0.90",
+    )
 
 
 def test_without_a_target_the_class_of_the_source_is_judged() -> None:
