@@ -138,13 +138,22 @@ def test_the_players_of_a_sound_match_their_loudness(person, ui):
         """Of each sound: the loudness and the volume of each player."""
         return person.driver.execute_script(LEVELS)
 
-    person.wait("players", lambda: any(len(players) > 1 for players in levels()))
-    for players in levels():
-        quietest = min(lufs for lufs, _ in players)
-        for lufs, volume in players:
-            assert volume == pytest.approx(10 ** ((quietest - lufs) / 20), abs=1e-3)
+    def match() -> bool:
+        """Whether each player is as loud as the quietest one beside it."""
+        sounds = levels()
+        quietest = [min(lufs for lufs, _ in players) for players in sounds]
+        return any(len(players) > 1 for players in sounds) and all(
+            volume == pytest.approx(10 ** ((least - lufs) / 20), abs=1e-3)
+            for least, players in zip(quietest, sounds, strict=True)
+            for lufs, volume in players
+        )
+
+    person.wait("players of one loudness", match)  # the script runs after the page is there
     person.driver.find_element(By.ID, "match").click()
-    assert {volume for players in levels() for _, volume in players} == {1}
+    person.wait(
+        "players as loud as their files",
+        lambda: {volume for players in levels() for _, volume in players} == {1},
+    )
 
 
 def assert_it_plays(person: Person, *, until: float) -> None:
