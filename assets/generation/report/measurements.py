@@ -118,8 +118,8 @@ class Measurement:
         fidelity: figures beside the source, by `ml.evaluation.fidelity`.
         readings: judge -> what it reads in the file.
         before: judge -> what it reads in the source.
-        is_nearer: of noise: whether none is as far from the source as the sound. A gain cannot
-            fill the silent parts of a source.
+        is_nearer: of noise: whether none is as far from the source as the sound
+            (`MatchedNoise.matches`).
     """
 
     case: Case
