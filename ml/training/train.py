@@ -81,7 +81,7 @@ def train(
     model.to(device)
     if model.learns_normalisation:
         model.set_normalisation(*bin_statistics(tracks.arrays, least_std=tracks.least_std))
-    with peak_memory(device) as peak, _seeded(setup.seed + share.rank, device):
+    with peak_memory(device) as peak, seeded(setup.seed + share.rank, device):
         loop = TrainingLoop(model, setup, TrainingState(setup.state, digest), share)
         loop.run(progress)
     model.load_state_dict(loop.best_weights)
@@ -98,7 +98,7 @@ def train(
 
 
 @contextmanager
-def _seeded(seed: int, device: str) -> Iterator[None]:
+def seeded(seed: int, device: str) -> Iterator[None]:
     """Seed torch's generators of the CPU and of `device`, and restore their state at the end."""
     cuda = torch.device(device).type == "cuda"
     devices = [torch.device(device)] if cuda else []

@@ -1,0 +1,1 @@
+"""CycleGAN: two generators that move each of two genres towards the other."""
