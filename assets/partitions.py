@@ -6,7 +6,7 @@ home are built (`bind`), not when a module is imported.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dagster import (
@@ -25,7 +25,7 @@ from dagster import (
     StaticPartitionsDefinition,
 )
 
-from melgraph.assets.stage import DATASET, ONE, RECIPE, STUDY, TRACK_BATCH, Stage
+from melgraph.assets.stage import ONE, RECIPE, STUDY, TRACK_BATCH, Stage
 from melgraph.assets.stages import STAGES
 from melgraph.ml.specs import Specs
 from melgraph.storage.records import partition_name
@@ -76,6 +76,8 @@ class Partitions:
                 return sorted(specs.datasets)
             case "experiment":
                 return sorted(specs.experiments)
+            case "generative_model":
+                return sorted(specs.generative_models)
             case "encoder":
                 return specs.in_service
             case "recipe":
@@ -98,7 +100,7 @@ class Partitions:
         """Key of `upstream` -> the partitions of a stage whose TOML file names it.
 
         None if every key of `downstream` depends on every key of `upstream`. A recipe depends on
-        its dataset, or on that of its experiment.
+        its dataset, or on that of its experiment or generative model.
         """
         specs, (downstream,) = self.specs, stage.partitioned_by
         names: dict[str, str | None]
@@ -108,15 +110,19 @@ class Partitions:
             case "dataset" | "experiment", "encoder":
                 serving = {n: specs.encoders[n] for n in specs.in_service}
                 names = {n: getattr(e, upstream) for n, e in serving.items()}
-            case "dataset" | "experiment", "recipe":
+            case "dataset", "generative_model":
+                names = {n: m.dataset for n, m in specs.generative_models.items()}
+            case "dataset", "recipe":
                 recipes = {n: specs.recipes[n] for n in self._named(RECIPE, stage)}
-                names = {n: recipe.experiment for n, recipe in recipes.items()}
-                if upstream == DATASET:
-                    of_experiment = {n: specs.experiments[e].dataset for n, e in names.items() if e}
-                    names = {n: r.dataset or of_experiment.get(n) for n, r in recipes.items()}
+                trained = {n: specs.trainings[r.trains].dataset for n, r in recipes.items()
+                           if r.trains}  # fmt: skip
+                names = {n: r.dataset or trained.get(n) for n, r in recipes.items()}
+            case "experiment" | "generative_model", "recipe":
+                recipes = {n: specs.recipes[n] for n in self._named(RECIPE, stage)}
+                names = {n: getattr(r, upstream) for n, r in recipes.items()}
             case _:
                 return None
-        keys = specs.datasets if upstream == DATASET else specs.experiments
+        keys: Iterable[str] = getattr(specs, f"{upstream}s")
         return {key: {n for n, other in names.items() if other == key} for key in keys}
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TRACK_BATCH, DATASET, EXPERIMENT = "track_batch", "dataset", "experiment"
 ENCODER, RECIPE, STUDY = "encoder", "recipe", "study"
+GENERATIVE_MODEL = "generative_model"
 ONE = "all"  # the name of the only partition of an unpartitioned asset
 
 Write = Callable[[ArtifactStore, Work], None]
@@ -156,3 +157,44 @@ class Stage:
     ) -> Spec:
         """A spec of this stage. It contains the stage integer."""
         return Spec(self.name, partition, self.number, inputs, config or {}, seed)
+
+
+def representation_stage(
+    name: str, number: int, job: str, *files: str, kind: str = "zarr"
+) -> Stage:
+    """An asset with a representation of the tracks of a batch."""
+    return Stage(
+        name,
+        number,
+        "library.representations",
+        name,
+        definition="ingest_batch",
+        files=files or ("spectrograms.zarr/*",),
+        partitioned_by=(TRACK_BATCH,),
+        reads=("tracks",),
+        job=job,
+        kinds=(kind,),
+    )
+
+
+def generator_stage(
+    name: str, number: int, method: str, reads: tuple[str, ...], job: str, *, module: str = "",
+    kind: str = "pytorch", composes: bool = False,
+) -> Stage:  # fmt: skip
+    """An asset of sounds: its partitions are the recipes of a method."""
+    return Stage(
+        name,
+        number,
+        f"generation.{module}{name}",
+        name,
+        files=("*.flac", "*.png", "report.json"),
+        partitioned_by=(RECIPE,),
+        method=method,
+        composes=composes,
+        reads=reads,
+        job=job,
+        kinds=(kind,),
+        gpu=kind == "pytorch",
+        pool="gpu" if kind == "pytorch" else None,
+        on_pages=True,
+    )

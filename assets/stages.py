@@ -5,10 +5,17 @@ iterate over this table. A stage holds the names of its functions, which are imp
 This module therefore imports no asset, and every asset can import this module.
 """
 
-from pathlib import Path
-
-from melgraph.assets.stage import DATASET, ENCODER, EXPERIMENT, RECIPE, STUDY, TRACK_BATCH, Stage
-from melgraph.storage.artifacts import Artifact, ArtifactStore, Work, file_digests
+from melgraph.assets.stage import (
+    DATASET,
+    ENCODER,
+    EXPERIMENT,
+    GENERATIVE_MODEL,
+    STUDY,
+    TRACK_BATCH,
+    Stage,
+    generator_stage,
+    representation_stage,
+)
 
 # The stages are listed in the order in which data flows.
 
@@ -26,29 +33,14 @@ TRACKS = Stage(
 )
 
 
-def _representation(name: str, number: int, job: str, *files: str, kind: str = "zarr") -> Stage:
-    return Stage(
-        name,
-        number,
-        "library.representations",
-        name,
-        definition="ingest_batch",
-        files=files or ("spectrograms.zarr/*",),
-        partitioned_by=(TRACK_BATCH,),
-        reads=("tracks",),
-        job=job,
-        kinds=(kind,),
-    )
-
-
-MEL_SPECTROGRAMS = _representation("mel_spectrograms", 2, "ingest")
-AUDIO_FEATURES = _representation(
+MEL_SPECTROGRAMS = representation_stage("mel_spectrograms", 2, "ingest")
+AUDIO_FEATURES = representation_stage(
     "audio_features", 2, "ingest", "audio_features.parquet", kind="polars"
 )
-STFT_SPECTROGRAMS = _representation("stft_spectrograms", 1, "representing")
-MFCC = _representation("mfcc", 1, "representing")
-WAVEFORMS = _representation("waveforms", 1, "representing")
-WAVEFORMS_32K = _representation("waveforms_32k", 1, "representing")
+STFT_SPECTROGRAMS = representation_stage("stft_spectrograms", 1, "representing")
+MFCC = representation_stage("mfcc", 1, "representing")
+WAVEFORMS = representation_stage("waveforms", 1, "representing")
+WAVEFORMS_32K = representation_stage("waveforms_32k", 1, "representing")
 
 BY_DEFAULT = (MEL_SPECTROGRAMS, AUDIO_FEATURES)  # representations computed for every batch
 # representations computed only on request
@@ -244,51 +236,63 @@ RECOMMENDATIONS = Stage(
     kinds=("polars",),
     on_pages=True,
 )
-DREAMS = Stage(
-    "dreams",
-    4,
-    "generation.dreams",
-    "dreams",
-    files=("*.flac", "*.png", "report.json"),
-    partitioned_by=(RECIPE,),
-    method="deep_dream",
-    reads=("trained_models", "datasets", "tracks"),
-    job="dreaming",
+GENERATIVE_MODELS = Stage(
+    "generative_models",
+    1,
+    "generation.models.generative_models",
+    "generative_model",
+    files=("checkpoint/*", "*.parquet", "*.png", "samples.npz"),
+    partitioned_by=(GENERATIVE_MODEL,),
+    reads=("datasets", "mel_spectrograms"),
+    job="generative_training",
+    kinds=("pytorch", "mlflow"),
+    gpu=True,
+    pool="gpu",
+    on_pages=True,
+)
+GENERATIVE_EVALUATIONS = Stage(
+    "generative_evaluations",
+    1,
+    "generation.models.generative_evaluations",
+    "generative_evaluation",
+    files=("*.parquet", "*.png", "report.json"),
+    partitioned_by=(GENERATIVE_MODEL,),
+    reads=("generative_models", "datasets", "tracks"),
+    job="generative_training",
     kinds=("pytorch",),
     gpu=True,
     pool="gpu",
     on_pages=True,
 )
-STYLE_TRANSFERS = Stage(
-    "style_transfers",
-    2,
-    "generation.style_transfers",
-    "style_transfers",
-    files=("*.flac", "*.png", "report.json"),
-    partitioned_by=(RECIPE,),
-    method="style_transfer",
-    reads=("datasets", "tracks"),
-    job="transferring",
-    kinds=("pytorch",),
-    gpu=True,
-    pool="gpu",
-    on_pages=True,
+
+
+_OF_A_CLASSIFIER = ("trained_models", "datasets", "tracks")
+_OF_A_DATASET = ("datasets", "tracks")
+_OF_A_GENERATIVE_MODEL = ("generative_models", "datasets", "tracks")
+DREAMS = generator_stage("dreams", 4, "deep_dream", _OF_A_CLASSIFIER, "dreaming")
+STYLE_TRANSFERS = generator_stage(
+    "style_transfers", 2, "style_transfer", _OF_A_DATASET, "transferring"
 )
-INVERSIONS = Stage(
-    "inversions",
-    2,
-    "generation.inversions",
-    "inversions",
-    files=("*.flac", "*.png", "report.json"),
-    partitioned_by=(RECIPE,),
-    method="inversion",
-    reads=("datasets", "tracks"),
-    job="inverting",
-    kinds=("numpy",),
-    on_pages=True,
+INVERSIONS = generator_stage("inversions", 2, "inversion", _OF_A_DATASET, "inverting", kind="numpy")
+GENRE_TRANSFERS = generator_stage(
+    "genre_transfers", 1, "genre_transfer", _OF_A_GENERATIVE_MODEL, "translating", module="trained."
 )
+RECREATIONS = generator_stage(
+    "recreations", 1, "recreation", _OF_A_GENERATIVE_MODEL, "recreating", module="trained."
+)
+COMPOSITIONS = generator_stage(
+    "compositions", 1, "composition", _OF_A_GENERATIVE_MODEL, "composing", module="trained.",
+    composes=True,
+)  # fmt: skip
 # A new generator joins here. Runs, the command, pages and the report then use it.
-_GENERATORS = (DREAMS, STYLE_TRANSFERS, INVERSIONS)
+_GENERATORS = (
+    DREAMS,
+    STYLE_TRANSFERS,
+    INVERSIONS,
+    GENRE_TRANSFERS,
+    RECREATIONS,
+    COMPOSITIONS,
+)
 GENERATION_REPORT = Stage(
     "generation_report",
     1,
@@ -339,6 +343,8 @@ _BEFORE_PAGES = (
     INDEX_SEGMENTS,
     RECOMMENDATION_INDEXES,
     RECOMMENDATIONS,
+    GENERATIVE_MODELS,
+    GENERATIVE_EVALUATIONS,
     *_GENERATORS,
     GENERATION_REPORT,
     EXCERPTS,
@@ -347,7 +353,14 @@ _BEFORE_PAGES = (
 # Assets that a run makes only if the user asks for them. No other asset may seem to need them.
 ON_REQUEST = {
     stage.name
-    for stage in (*ON_DEMAND, STUDY_REPORTS, STYLE_TRANSFERS, INVERSIONS, REQUESTED_SOUNDS)
+    for stage in (
+        *ON_DEMAND,
+        STUDY_REPORTS,
+        GENERATIVE_MODELS,
+        GENERATIVE_EVALUATIONS,
+        *(generator for generator in _GENERATORS if generator is not DREAMS),
+        REQUESTED_SOUNDS,
+    )
 }
 SHOWN_STAGES = {stage.name: stage for stage in _BEFORE_PAGES if stage.on_pages}
 PAGES = Stage(
@@ -373,28 +386,3 @@ def assets() -> list[Stage]:
 def stages_of(job: str) -> list[Stage]:
     """The stages that a job materializes, in the order in which data flows."""
     return [stage for stage in STAGES.values() if stage.job == job]
-
-
-def remake(store: ArtifactStore, artifact: Artifact, folder: Path) -> list[str]:
-    """Compute an artifact again from its record alone, in another folder, and compare the bytes.
-
-    Torch uses the number of threads given in the record, because another number can change the
-    last bit of a sum.
-
-    Args:
-        store: the store that holds the inputs.
-        artifact: the artifact to compute again; it stays unchanged.
-        folder: an empty folder for the new files.
-
-    Returns:
-        The files that differ, are new or are missing; empty if every byte is equal.
-    """
-    spec = artifact.record.spec
-    if threads := artifact.record.run.get("torch_threads"):
-        import torch
-
-        torch.set_num_threads(int(threads))
-    STAGES[spec.asset].write(store, Work(spec, folder))
-    remade, recorded = file_digests(folder), dict(artifact.record.files)
-    names = remade.keys() | recorded
-    return sorted(name for name in names if remade.get(name) != recorded.get(name))

@@ -21,9 +21,13 @@ DESCRIPTIONS = {
     "embedding": "Embed a track batch with an encoder, and predict its tags if the encoder can.",
     "clustering": "Map the embeddings of an encoder, and compare their clusters with the labels.",
     "recommending": "Add new embeddings to the index of an encoder, and recommend similar tracks.",
+    "generative_training": "Train a generative model, and measure what it makes over the training.",
     "dreaming": "Generate the sounds of a recipe, and compare them with the originals.",
     "transferring": "Move the style of tracks towards that of other tracks, and measure both.",
     "inverting": "Reduce tracks to spectrograms without phase, and turn these back into sound.",
+    "translating": "Move tracks of one genre towards another with a CycleGAN.",
+    "recreating": "Recreate the MFCC of tracks with the network of a genre, as sound.",
+    "composing": "Compose new music of a genre from noise.",
     "judging": "Judge the generated sounds of all recipes, and compare them with controls.",
     "publishing": "Write the HTML pages that show all results.",
 }

@@ -17,6 +17,7 @@ from melgraph.assets.stage import (
     DATASET,
     ENCODER,
     EXPERIMENT,
+    GENERATIVE_MODEL,
     ONE,
     RECIPE,
     STUDY,
@@ -72,7 +73,8 @@ class Planner:
 
     Attributes:
         context: the context of the home.
-        experiments: names of the experiments to train; recipes of other experiments are left out.
+        experiments: names of the experiments and generative models to train; recipes of others are
+            left out.
         refresh: whether to make new snapshots of datasets, and new results from them.
         representations: names of representations to compute in addition to the default ones and
             to those that experiments, encoders and studies read.
@@ -100,6 +102,7 @@ class Planner:
             ("cluster reports", self.clustering),
             ("leaderboard", self.ranking),
             ("recommendations", self.recommending),
+            ("generative models", self.generative_training),
             ("generated sounds", self.generation),
             ("generation report", self.judging),
             ("pages", self.publishing),
@@ -120,7 +123,7 @@ class Planner:
         specs = self.context.specs
         needed: set[str] = set(self.representations)
         for name in self.experiments:
-            needed |= set(specs.experiments[name].input.representations(specs.taggers))
+            needed |= set(specs.trainings[name].input.representations(specs.taggers))
         needed |= {representation_of(specs, name) for name in self._encoders_to_serve()}
         for name in self.studies:
             needed |= representations_of(specs, specs.studies[name])
@@ -156,7 +159,14 @@ class Planner:
     def training(self) -> Iterator[Step]:
         """Experiments without a model or an evaluation for the current snapshot."""
         for name in self.experiments:
-            yield self._step("training", {EXPERIMENT: name})
+            if name in self.context.specs.experiments:
+                yield self._step("training", {EXPERIMENT: name})
+
+    def generative_training(self) -> Iterator[Step]:
+        """Generative models that are to be trained, or that lack an evaluation."""
+        for name in self.experiments:
+            if name in self.context.specs.generative_models:
+                yield self._step("generative_training", {GENERATIVE_MODEL: name})
 
     def studying(self) -> Iterator[Step]:
         """The requested studies. Each study itself reuses the trials that exist."""
@@ -212,7 +222,7 @@ class Planner:
             for name, recipe in self.context.specs.recipes.items():
                 if stage.job is None or stage.method != recipe.method or not recipe.by_default:
                     continue
-                if recipe.experiment in (None, *self.experiments):
+                if recipe.trains in (None, *self.experiments):
                     yield self._step(stage.job, {RECIPE: name})
 
     def judging(self) -> Iterator[Step]:
@@ -238,7 +248,7 @@ class Planner:
     def _datasets_to_make(self) -> list[str]:
         """Datasets of the experiments, of the studies and of the encoders in service."""
         specs = self.context.specs
-        names = {specs.experiments[name].dataset for name in self.experiments}
+        names = {specs.trainings[name].dataset for name in self.experiments}
         for name in self.studies:
             names |= {dataset for _, dataset in arm_trials(specs, specs.studies[name]).values()}
         return sorted(names | {specs.encoders[name].dataset for name in specs.in_service})

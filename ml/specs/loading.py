@@ -1,4 +1,4 @@
-"""Reads the TOML files: datasets, experiments, taggers, encoders, recipes and studies.
+"""Reads the TOML files: datasets, experiments, generative models, taggers, encoders and so on.
 
 The shipped files lie in `ml/specs`, in a folder for each kind. A user's own files, in folders of
 the same names below another root, are added to them, and replace shipped files of the same name. A
@@ -8,7 +8,7 @@ may list the encoders in service. One error reports all problems of all files.
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,6 +20,7 @@ from melgraph.ml.specs.base import merge_tables, problems_of
 from melgraph.ml.specs.dataset import DatasetSpec, contradictions
 from melgraph.ml.specs.encoder import FILE, EncoderSpec, TaggerSpec, in_service
 from melgraph.ml.specs.experiment import ExperimentSpec as ExperimentSpec
+from melgraph.ml.specs.generative_model import GenerativeModelSpec, GenerativeSpec
 from melgraph.ml.specs.model_input import FEATURE_SETS, VECTORS
 from melgraph.ml.specs.recipe import RecipeSpec
 from melgraph.ml.specs.study import StudySpec
@@ -29,13 +30,17 @@ T = TypeVar("T")
 KINDS: dict[str, TypeAdapter[Any]] = {
     "datasets": TypeAdapter(DatasetSpec),
     "experiments": TypeAdapter(ExperimentSpec),
+    "generative_models": TypeAdapter(GenerativeModelSpec),
     "taggers": TypeAdapter(TaggerSpec),
     "encoders": TypeAdapter(EncoderSpec),
     "recipes": TypeAdapter(RecipeSpec),
     "studies": TypeAdapter(StudySpec),
 }
 """Folder of the TOML files -> what validates one of them."""
-_UNION_KEYS = {"recipes": "method"}  # the key by which a file of the kind chooses its class
+_UNION_KEYS = {
+    "recipes": "method",
+    "generative_models": "kind",
+}  # the key by which a file of the kind chooses its class
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")  # names partitions, folders and models
 _Tables = dict[str, dict[str, tuple[Path, dict[str, Any]]]]
 """Kind -> name -> the file, and its table with what it extends; an invalid file has {}."""
@@ -60,11 +65,17 @@ class Specs(BaseModel):
 
     datasets: _Named[DatasetSpec]
     experiments: _Named[ExperimentSpec]
+    generative_models: _Named[GenerativeModelSpec]
     taggers: _Named[TaggerSpec]
     encoders: _Named[EncoderSpec]
     recipes: _Named[RecipeSpec]
     studies: _Named[StudySpec]
     in_service: list[str]  # names of encoders
+
+    @property
+    def trainings(self) -> dict[str, ExperimentSpec | GenerativeSpec]:
+        """Everything that `--experiment NAME` trains: experiments and generative models."""
+        return {**self.experiments, **self.generative_models}
 
 
 def load_specs(*roots: Path) -> Specs:
@@ -202,6 +213,8 @@ def _check_names(
     """
     for kind, key, target in (
         ("experiments", "dataset", "datasets"),
+        ("generative_models", "dataset", "datasets"),
+        ("recipes", "model", "generative_models"),
         ("encoders", "dataset", "datasets"),
         ("encoders", "experiment", "experiments"),
         ("encoders", "tagger", "taggers"),
@@ -226,11 +239,39 @@ def _check_contradictions(
 ) -> None:
     """Checks keys that belong together, in one file or in several."""
     _check_vectors(tables, specs, problems)
+    problems += [
+        f"{path}: an experiment has the same name, and --experiment must name one of them"
+        for name, (path, _) in tables["generative_models"].items()
+        if name in tables["experiments"]
+    ]
+    problems += _wrong_models(tables, specs)
     for path, table in tables["datasets"].values():
         problems += [f"{path}: {problem}" for problem in contradictions(table)]
     for path, table in tables["studies"].values():
         of_study = study_spec.contradictions(table, specs["experiments"], tables["experiments"])
         problems += [f"{path}: {problem}" for problem in of_study]
+
+
+def _wrong_models(tables: _Tables, specs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Recipes whose generative model is of another kind, or does not know the genre."""
+    for name, recipe in specs["recipes"].items():
+        model = specs["generative_models"].get(getattr(recipe, "model", None))
+        if model is None:  # the recipe has none, or the missing name is reported already
+            continue
+        path, _ = tables["recipes"][name]
+        if model.kind != recipe.kind:
+            yield (
+                f"{path}: model: {recipe.model!r} is of the kind {model.kind!r}, and "
+                f"{recipe.method!r} needs one of the kind {recipe.kind!r}"
+            )
+            continue
+        for key in ("towards", "genre"):
+            genre = getattr(recipe, key, None)
+            if genre is not None and model.genres and genre not in model.genres:
+                yield (
+                    f"{path}: {key}: {genre!r} is not one of the genres of {recipe.model!r}: "
+                    f"{', '.join(model.genres)}"
+                )
 
 
 def _check_vectors(

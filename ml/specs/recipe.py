@@ -14,6 +14,11 @@ from melgraph.ml.specs.methods.base import Recipe
 from melgraph.ml.specs.methods.dream import DeepDreamRecipe
 from melgraph.ml.specs.methods.inversion import InversionRecipe
 from melgraph.ml.specs.methods.style_transfer import StyleTransferRecipe
+from melgraph.ml.specs.methods.trained import (
+    CompositionRecipe,
+    GenreTransferRecipe,
+    RecreationRecipe,
+)
 
 DEFAULT_METHOD = "deep_dream"
 
@@ -51,7 +56,12 @@ def _read_method(recipe: Recipe | Mapping[str, Any]) -> Any:
 
 
 RecipeSpec = Annotated[
-    DeepDreamRecipe | InversionRecipe | StyleTransferRecipe,
+    DeepDreamRecipe
+    | InversionRecipe
+    | StyleTransferRecipe
+    | GenreTransferRecipe
+    | RecreationRecipe
+    | CompositionRecipe,
     _ChosenByMethod(),
 ]
 """The recipe of any method."""

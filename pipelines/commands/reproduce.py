@@ -47,7 +47,7 @@ def run(options: Namespace) -> int:
     store = ArtifactStore(home)
     artifact, _ = audit.find_named_artifact(store, options.artifact)
     prepare(home)
-    from melgraph.assets.stages import remake
+    from melgraph.assets.remaking import remake
 
     print(f"making {artifact.reference} again in a temporary folder")
     n_files = len(artifact.record.files)

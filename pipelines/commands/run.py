@@ -59,7 +59,8 @@ def add_run_arguments(parser: ArgumentParser) -> None:
         "--experiment",
         action="append",
         metavar="NAME",
-        help="train this experiment instead of the default ones (repeatable)",
+        help="train this experiment or generative model instead of the default experiments "
+        "(repeatable)",
     )
     parser.add_argument(
         "--study",
@@ -151,7 +152,7 @@ def check_options(options: Namespace) -> None:
             remedy="give a number from 1 up",
         )
     specs = load_specs(current_home().specs)
-    choose(specs.experiments, options.experiment or [], kind="experiment", where="--experiment")
+    choose(specs.trainings, options.experiment or [], kind="experiment", where="--experiment")
     choose(specs.studies, options.study or [], kind="study", where="--study")
 
 

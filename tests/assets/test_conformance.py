@@ -14,7 +14,8 @@ from melgraph.assets.context import Context
 from melgraph.assets.generation.requested_sounds import Request
 from melgraph.assets.models.studies import reports as study_reports
 from melgraph.assets.models.studies import trials
-from melgraph.assets.stages import STAGES, remake
+from melgraph.assets.remaking import remake
+from melgraph.assets.stages import STAGES
 from melgraph.storage import local_artifacts
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Production, Work
 from melgraph.storage.errors import ArtifactLocked, ArtifactMissing

@@ -56,6 +56,16 @@ class Recipe(TomlSpec):
         return self
 
     @property
+    def generative_model(self) -> str | None:
+        """The generative model whose network is used; None for other networks."""
+        return None
+
+    @property
+    def trains(self) -> str | None:
+        """The experiment or generative model that must be trained first; None for no training."""
+        return self.experiment or self.generative_model
+
+    @property
     def named_paths(self) -> tuple[str, ...]:
         """The tracks that the recipe names; empty if it takes held-out tracks."""
         return self.paths if self.path is None else (self.path,)

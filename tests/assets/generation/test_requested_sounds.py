@@ -8,7 +8,8 @@ from mutagen.flac import FLAC
 
 from melgraph.assets.generation.named_songs import find_song
 from melgraph.assets.generation.requested_sounds import Request, RequestedSounds, cautions_of
-from melgraph.assets.stages import EXCERPTS, REQUESTED_SOUNDS, STAGES, remake
+from melgraph.assets.remaking import remake
+from melgraph.assets.stages import EXCERPTS, REQUESTED_SOUNDS, STAGES
 from melgraph.ml.errors import UserError
 from melgraph.storage.lineage import trace
 from tests.conftest import GUIDE

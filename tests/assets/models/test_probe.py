@@ -16,7 +16,8 @@ from melgraph.assets.models.trained_model import TrainedModel
 from melgraph.assets.models.vectors.model_inputs import VectorInputs, open_inputs
 from melgraph.assets.pages.evaluations import shown_evaluation
 from melgraph.assets.pages.library import Library
-from melgraph.assets.stages import EMBEDDINGS, ENCODERS, EVALUATIONS, TRAINED_MODELS, remake
+from melgraph.assets.remaking import remake
+from melgraph.assets.stages import EMBEDDINGS, ENCODERS, EVALUATIONS, TRAINED_MODELS
 from melgraph.ml.errors import UserError
 from melgraph.ml.inference.tracks import embed_tracks, predict_tracks
 from melgraph.ml.specs.study import StudySpec, arm_recipe, trial_of

@@ -19,7 +19,8 @@ from melgraph.assets.models.evaluation import Evaluation
 from melgraph.assets.models.seen_tracks import USED, seen_rows
 from melgraph.assets.models.studies import trials
 from melgraph.assets.models.studies.reports import run_arms, study_spec, write_study_report
-from melgraph.assets.stages import TRAINED_MODELS, remake
+from melgraph.assets.remaking import remake
+from melgraph.assets.stages import TRAINED_MODELS
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs.study import StudySpec
 from tests.assets.models.trainings import (

@@ -19,7 +19,8 @@ from melgraph.assets.models.studies import trials
 from melgraph.assets.models.studies.reports import arm_trials
 from melgraph.assets.models.targets import tag_matrix
 from melgraph.assets.models.trained_model import CURVES, TrainedModel
-from melgraph.assets.stages import TRAINED_MODELS, remake
+from melgraph.assets.remaking import remake
+from melgraph.assets.stages import TRAINED_MODELS
 from melgraph.ml.errors import UserError
 from melgraph.ml.specs.study import ArmSpec, StudySpec
 from melgraph.storage.tables import read_table

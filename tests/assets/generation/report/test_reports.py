@@ -21,7 +21,8 @@ from melgraph.assets.generation.report.reports import (
 from melgraph.assets.generation.report.sets import set_distances
 from melgraph.assets.generation.report.tables import set_rows
 from melgraph.assets.generation.sounds import Sounds
-from melgraph.assets.stages import GENERATION_REPORT, GENERATORS, TRAINED_MODELS, remake
+from melgraph.assets.remaking import remake
+from melgraph.assets.stages import GENERATION_REPORT, GENERATORS, TRAINED_MODELS
 from melgraph.ml.errors import UserError
 from melgraph.storage.tables import read_table
 from tests.conftest import MadeHome, copy_home, write_spec

@@ -1,0 +1,1 @@
+"""The generators whose networks are generative models."""
