@@ -8,6 +8,14 @@ changes the bytes of artifacts.
 
 from melgraph.ml.plots.charts import bars, confusion_matrix, histogram, scatter_map, training_curves
 from melgraph.ml.plots.clusters import contingency_matrix, distance_histograms
+from melgraph.ml.plots.generative import (
+    Panel,
+    generative_curves,
+    loss_curves_side_by_side,
+    mfcc_pair,
+    pca_scatter,
+    sample_sheet,
+)
 from melgraph.ml.plots.spectrograms import (
     mel_spectrogram,
     sound_comparison,
@@ -27,6 +35,7 @@ from melgraph.ml.plots.thumbnails import thumbnail, thumbnail_sheet
 __all__ = [
     "COLOURS",
     "MARKERS",
+    "Panel",
     "arms_chart",
     "bars",
     "confusion_matrix",
@@ -34,9 +43,14 @@ __all__ = [
     "curves_chart",
     "differences_chart",
     "distance_histograms",
+    "generative_curves",
     "histogram",
+    "loss_curves_side_by_side",
     "mel_spectrogram",
+    "mfcc_pair",
+    "pca_scatter",
     "reliability_diagram",
+    "sample_sheet",
     "scatter_map",
     "sound_comparison",
     "spectrogram_grid",
