@@ -27,6 +27,7 @@ from melgraph.assets.materialize import note_threads
 from melgraph.assets.stage import Stage
 from melgraph.assets.stages import (
     DATASETS,
+    GENERATIVE_MODELS,
     GENERATORS,
     REQUESTED_SOUNDS,
     TRACKS,
@@ -282,18 +283,24 @@ class Request:
 
 
 def check_model(context: Context, name: str) -> None:
-    """Check that the model of a recipe is trained.
+    """Check that the network of a recipe is trained.
 
     Raises:
         UserError: it is not; the message has the command that trains it.
     """
-    experiment = context.specs.recipes[name].experiment
-    if experiment is None or context.store.current(TRAINED_MODELS.name, experiment) is not None:
+    recipe, store = context.specs.recipes[name], context.store
+    if recipe.experiment is not None:
+        needed, stage, kind = recipe.experiment, TRAINED_MODELS, "model of the experiment"
+    elif recipe.generative_model is not None:
+        needed, stage, kind = recipe.generative_model, GENERATIVE_MODELS, "generative model"
+    else:
+        return
+    if store.current(stage.name, needed) is not None:
         return
     raise UserError(
-        f"the recipe uses the model of the experiment {experiment}, which is not trained yet",
+        f"the recipe uses the {kind} {needed}, which is not trained yet",
         where=f"recipe {name}",
-        remedy=f"train it: melgraph run --experiment {experiment} "
+        remedy=f"train it: melgraph run --experiment {needed} "
         f"--home {quote(str(context.home.root))}",
     )
 

@@ -16,6 +16,7 @@ from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.records import Spec, parse_reference
 
 HELD_OUT = ("test", "validation")
+SOURCE_LABELS = "source_labels"  # key of the configuration: the labels that sources have
 SONGS = "songs"  # key of the configuration of requested sounds: their sources and guides
 _COLUMNS = ["track_id", "path", "title", "artist", "duration_s"]
 
@@ -45,6 +46,8 @@ class Selection:
             named = [paths] if isinstance(paths, str) else paths
             return pl.concat([self._named(path, "path") for path in named], how="diagonal")
         held_out = self._held_out
+        if labels := self._setting(SOURCE_LABELS):
+            held_out = held_out.filter(pl.col("label").is_in(labels))
         if label := self._guide_label:
             held_out = held_out.filter(pl.col("label").is_null() | (pl.col("label") != label))
         first_of_each = held_out.unique("label", keep="first", maintain_order=True)
@@ -52,7 +55,9 @@ class Selection:
         tracks = pl.concat([first_of_each, rest]).head(self.spec.config["tracks"])
         if tracks.is_empty():
             raise UserError(
-                "no track of the dataset is held out, so there is no source",
+                "no track of the dataset is held out"
+                + (f" and labelled {' or '.join(labels)}" if labels else "")
+                + ", so there is no source",
                 where=f"recipe {self.spec.partition}",
                 remedy="name tracks with `paths`, or use a dataset with a test split",
             )

@@ -13,6 +13,7 @@ import numpy as np
 from melgraph.assets.context import Context
 from melgraph.assets.dataset.datasets import usable_snapshot
 from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.generation.models.generative_model import GenerativeModel
 from melgraph.assets.generation.selection import count_sources, read_sources
 from melgraph.assets.generation.sound_files import (
     Generated,
@@ -86,7 +87,7 @@ class Sounds(Reader):
 
 
 def plan_sounds(stage: Stage, context: Context, name: str) -> Spec:
-    """The sounds of a recipe, by the current model of its experiment if it has one.
+    """The sounds of a recipe, by the current network that it names if it has one.
 
     Raises:
         UserError, StorageError: the model or the dataset does not exist yet.
@@ -97,13 +98,16 @@ def plan_sounds(stage: Stage, context: Context, name: str) -> Spec:
     if recipe.experiment is not None:
         model = TrainedModel.current(context.store, recipe.experiment)
         references, snapshot = [model.reference], model.snapshot
+    if recipe.generative_model is not None:
+        network = GenerativeModel.current(context.store, recipe.generative_model)
+        references, snapshot = [network.reference], network.snapshot
     if recipe.dataset is not None:
         try:
             snapshot = usable_snapshot(context.store, recipe.dataset)
         except (UserError, StorageError):
             if not recipe.names_all_songs:  # a request can do without a dataset
                 raise
-    elif recipe.experiment is None:
+    elif recipe.trains is None:
         raise UserError(
             "the recipe names neither an experiment nor a dataset",
             where=f"recipe {name}",
@@ -136,7 +140,11 @@ def write_sounds(store: ArtifactStore, work: Work, make: Make, *, kind: str, tit
         ArtifactCorrupt: the audio file of a track is missing or has another sound.
         UserError: the recipe names a track that the library does not have.
     """
-    writer = SoundWriter(work, make, kind, title, licence_text(store, work))
+    models = GenerativeModel.inputs_of(store, work.spec)
+    trained_on = "; ".join(
+        f"{model.recordings.height} recordings of {model.snapshot.reference}" for model in models
+    )
+    writer = SoundWriter(work, make, kind, title, licence_text(store, work), trained_on)
     rows = []
     with progress_bar(count_sources(store, work.spec), "sounds", work.spec.partition) as bar:
         for number, (source, guide) in enumerate(read_sources(store, work.spec), start=1):

@@ -25,7 +25,8 @@ from melgraph.assets.models.initial_weights import model_builder, weights_config
 from melgraph.assets.models.seen_tracks import TRAINED_ON, seen_rows, start_notes
 from melgraph.assets.models.targets import targets_of
 from melgraph.assets.models.tracking.live import LiveRun
-from melgraph.assets.models.tracking.tracker import UNTRACKED, Tracker, UntrackedRuns
+from melgraph.assets.models.tracking.tracker import Tracker
+from melgraph.assets.models.tracking.untracked import UNTRACKED, UntrackedRuns
 from melgraph.assets.models.trained_model import (
     CHECKPOINT,
     CURVES,

@@ -17,6 +17,7 @@ from melgraph.assets.pages.clusters import clusters as clusters_of
 from melgraph.assets.pages.clusters import comparison
 from melgraph.assets.pages.evaluations import WRONG_ANSWERS
 from melgraph.assets.pages.exploration import explorations
+from melgraph.assets.pages.generative import generative_models
 from melgraph.assets.pages.library import Library, read_library
 from melgraph.assets.pages.links import LIBRARY, audit_command
 from melgraph.assets.pages.studies import board, studies
@@ -92,6 +93,7 @@ def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
         **kinds,
         "generators": generators,
         "requested": requested,
+        "generative_models": generative_models(store, spec),
         "absent": results.absences(kinds, datasets),
         "track_rows": results.track_rows(library),
         "maps": maps,

@@ -81,6 +81,16 @@ class CrossFittedProbe:
         probabilities: np.ndarray = shifted / shifted.sum()
         return probabilities
 
+    def knows(self, number: int, without: Collection[Hashable]) -> bool:
+        """Whether songs of a class remain without those of some groups.
+
+        Args:
+            number: of the class.
+            without: the groups that are left out.
+        """
+        left_out = [self._numbers[group] for group in without if group in self._numbers]
+        return bool((~np.isin(self._groups, left_out) & (self._labels == number)).any())
+
     def _fit(self, left_out: frozenset[int]) -> tuple[np.ndarray, ...]:
         inside = ~np.isin(self._groups, list(left_out))
         if not inside.any():

@@ -188,6 +188,28 @@ class SongKernels:
         return np.concatenate([np.zeros(0), *results])
 
 
+def distance_change(
+    before: SongKernels, after: SongKernels, *, seed: int = 0, resamples: int = 1000
+) -> tuple[float, float, float]:
+    """How the distance of generated sounds to the same reference changed.
+
+    The same songs are drawn for both in each resample, so that songs which are always far away do
+    not widen the interval.
+
+    Args:
+        before: kernels of the reference and of the generated sounds at first.
+        after: of the same reference and as many generated sounds later.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
+
+    Returns:
+        After minus before, and the ends of its 95 % percentile interval over songs.
+    """
+    drawn = after.bootstrapped(resamples, seed) - before.bootstrapped(resamples, seed)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return after.distance() - before.distance(), float(low), float(high)
+
+
 def check_embeddings(*sets: np.ndarray) -> None:
     """Raise a `UserError` unless all are `[item, dimension]` of one dimension, and finite."""
     shapes = [embeddings.shape for embeddings in sets]

@@ -28,6 +28,11 @@ class GenerativeSpec(TomlSpec):
         description="share of the recordings of each genre on the train side that is set aside to "
         "measure the validation loss",
     )
+    embedding: str = Field(
+        "mn04-audioset",
+        description="the tagger whose embeddings compare what the model makes with held-out "
+        "recordings (kernel audio distance); it has no part in the training",
+    )
     seed: int = Field(0, ge=0, description="seed of the weights and of all random draws")
 
     @model_validator(mode="after")

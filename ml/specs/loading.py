@@ -214,6 +214,7 @@ def _check_names(
     for kind, key, target in (
         ("experiments", "dataset", "datasets"),
         ("generative_models", "dataset", "datasets"),
+        ("generative_models", "embedding", "taggers"),
         ("recipes", "model", "generative_models"),
         ("encoders", "dataset", "datasets"),
         ("encoders", "experiment", "experiments"),
@@ -255,7 +256,7 @@ def _check_contradictions(
 def _wrong_models(tables: _Tables, specs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Recipes whose generative model is of another kind, or does not know the genre."""
     for name, recipe in specs["recipes"].items():
-        model = specs["generative_models"].get(getattr(recipe, "model", None))
+        model = specs["generative_models"].get(recipe.generative_model or "")
         if model is None:  # the recipe has none, or the missing name is reported already
             continue
         path, _ = tables["recipes"][name]

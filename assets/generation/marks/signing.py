@@ -80,6 +80,7 @@ def statement_of(sound: ExportedSound) -> Statement:
             "method": sound.method,
             "recipe": sound.artifact.facts["recipe"],
             "networks": [name for name in sound.networks.split(", ") if name],
+            **({"trained_on": text} if (text := sound.tags.get("melgraph_trained_on")) else {}),
             "recordings": recordings,
         },
     )

@@ -99,6 +99,4 @@ class GenerativeModel(Reader):
 
 def tracks_of_models(several: list[GenerativeModel]) -> frozenset[str]:
     """The ids of all recordings that generative models have used."""
-    return frozenset(
-        track for model in several for track in model.recordings["track_id"].to_list()
-    )
+    return frozenset(track for model in several for track in model.recordings["track_id"].to_list())

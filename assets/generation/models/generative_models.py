@@ -26,7 +26,8 @@ from melgraph.assets.generation.models.sheets import sheet
 from melgraph.assets.library.inputs import TrackInputs, input_references
 from melgraph.assets.materialize import inputs_of, plain_failures, produce, stage_asset
 from melgraph.assets.models.tracking.live import LiveRun
-from melgraph.assets.models.tracking.tracker import UNTRACKED, Tracker, UntrackedRuns
+from melgraph.assets.models.tracking.tracker import Tracker
+from melgraph.assets.models.tracking.untracked import UNTRACKED, UntrackedRuns
 from melgraph.assets.models.trained_model import device
 from melgraph.assets.models.trained_models import resumable, without_times
 from melgraph.assets.partitions import partition_of
@@ -42,7 +43,6 @@ from melgraph.storage.tables import write_table
 
 if TYPE_CHECKING:
     from melgraph.ml.generative.base import GenerativeResult, GenreTracks, Samples
-    from melgraph.ml.models.base import InputShape
 
 GENRES = "genres"  # key of the config: the genres, also if the TOML file names none
 _COLUMNS = ("track_id", "path", "label", "group", "batch")
@@ -61,7 +61,7 @@ def plan_generative_model(context: Context, name: str) -> Spec:
     batches = _used(snapshot, genres)["batch"].unique().to_list()
     representation = described.input.representation
     inputs = (snapshot.reference, *input_references(context.store, batches, representation))
-    config = described.dump_for_version(mode="json") | {GENRES: genres}
+    config = described.dump_for_version(mode="json", exclude={"embedding"}) | {GENRES: genres}
     return GENERATIVE_MODELS.spec(name, inputs, config, described.seed)
 
 
@@ -185,9 +185,8 @@ def spec_of(spec: Spec) -> Any:
     """The specification of a generative model, from the spec of its artifact."""
     from pydantic import TypeAdapter
 
-    config = {**spec.config}
-    adapter: TypeAdapter[GenerativeSpec] = TypeAdapter(GenerativeModelSpec)
-    return adapter.validate_python(config)
+    adapter: TypeAdapter[Any] = TypeAdapter(GenerativeModelSpec)
+    return adapter.validate_python(spec.config)
 
 
 def _parts(
@@ -211,9 +210,7 @@ def _parts(
     return table.rename({"label": "genre"}).with_columns(part), notes
 
 
-def genre_tracks(
-    inputs: TrackInputs, table: pl.DataFrame, genres: list[str]
-) -> "GenreTracks":
+def genre_tracks(inputs: TrackInputs, table: pl.DataFrame, genres: list[str]) -> "GenreTracks":
     """The recordings of a table, as a training takes them."""
     from melgraph.ml.generative.base import GenreTracks
 

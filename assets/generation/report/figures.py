@@ -10,6 +10,7 @@ from melgraph.assets.generation.report.measurements import NOISE, SOUND, Measure
 from melgraph.ml.judging.summary import Mean, mean_of, verdict
 
 OWN, SAME_ARTIST, UNKNOWN = "own network", "trained on its artist", "class unknown to the judge"
+NO_SONGS_LEFT = "no other artist of the target left"
 
 FIGURES = {  # name of a figure of `Fidelity` -> name in the table
     "chroma_correlation": "chroma correlation",
@@ -53,6 +54,10 @@ class Verdicts:
             return OWN
         if judge.tagger is None and judge.groups_of(one.case.origin) & judge.training_groups:
             return SAME_ARTIST
+        if self.cross_fitted[judge.name] is not None and one.case.target in judge.classes:
+            number = judge.classes.index(str(one.case.target))
+            if not judge.cross_fitted.knows(number, judge.groups_of(one.case.origin)):
+                return NO_SONGS_LEFT
         return None
 
     def probabilities(self, judge: Judge, one: Measurement) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ from melgraph.assets.library.inputs import TrackInputs
 from melgraph.assets.materialize import inputs_of
 from melgraph.assets.models.seen_tracks import models_behind
 from melgraph.assets.models.trained_model import TrainedModel
-from melgraph.assets.stages import DATASETS, REPRESENTATIONS
+from melgraph.assets.stages import DATASETS, GENERATIVE_MODELS, REPRESENTATIONS
 from melgraph.assets.ui import progress_bar
 from melgraph.ml.evaluation.champion import Contender, choose_champion
 from melgraph.ml.specs.model_input import VECTORS, InputSpec
@@ -323,7 +323,9 @@ def networks_of(store: ArtifactStore, artifact: Artifact) -> frozenset[str]:
     Trained models are named by their experiment, so that another version of the maker is no judge
     either.
     """
-    specs = list(models_behind(store, [artifact.reference, *artifact.record.spec.inputs]))
+    inputs = artifact.record.spec.inputs
+    specs = list(models_behind(store, [artifact.reference, *inputs]))
+    specs += [store.get(one).record.spec for one in inputs if GENERATIVE_MODELS.owns(one)]
     digests = {entry["sha256"] for entry in recorded_licences(artifact.record)}
     for spec in (artifact.record.spec, *specs):
         digests |= set(_digests(spec.config))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.generation.models.generative_model import GenerativeModel, tracks_of_models
 from melgraph.assets.generation.report.judges import Judge, Reading, networks_of
 from melgraph.assets.generation.sound_files import flac_bytes
 from melgraph.assets.generation.sounds import Sounds
@@ -42,6 +43,7 @@ class Case:
             id for a track outside the dataset.
         dataset: whose held-out tracks the sources are.
         networks: that it was made with.
+        learned: the ids of the recordings that its generative model has learned from.
     """
 
     sounds: Sounds
@@ -49,6 +51,7 @@ class Case:
     group: Hashable
     dataset: str
     networks: frozenset[str]
+    learned: frozenset[str] = frozenset()
 
     @property
     def song(self) -> str:
@@ -63,8 +66,12 @@ class Case:
 
     @property
     def origin(self) -> frozenset[str]:
-        """The ids of source and guide: a judge must not have been trained on their artists."""
-        return frozenset({self.song} if self.guide is None else {self.song, self.guide})
+        """The ids of source, guide and recordings that were learned from.
+
+        A judge must not have been trained on their artists.
+        """
+        songs = {self.song} if self.guide is None else {self.song, self.guide}
+        return self.learned | songs
 
     @property
     def target(self) -> str | None:
@@ -96,9 +103,10 @@ def cases_of(several: Sequence[Sounds]) -> list[Case]:
         snapshot = Snapshot.input_of(sounds.store, sounds.spec)
         groups = dict(snapshot.table().select("track_id", "group").iter_rows())
         networks = networks_of(sounds.store, sounds.artifact)
+        learned = tracks_of_models(GenerativeModel.inputs_of(sounds.store, sounds.spec))
         for row in sounds.rows:
             group = _group_of(row, groups)
-            cases.append(Case(sounds, row, group, snapshot.name, networks))
+            cases.append(Case(sounds, row, group, snapshot.name, networks, learned))
     return cases
 
 

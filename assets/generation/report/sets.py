@@ -22,7 +22,8 @@ def set_distances(
     """A row for each target, embedding and kind of sound of a recipe.
 
     The reference is the real recordings of the class in the judge's dataset, without the artists of
-    the sources and without the guides. The same embedding never judges sounds that were made with
+    the sources and of the recordings that a generative model has learned from, and without the
+    guides. The same embedding never judges sounds that were made with
     it.
 
     Args:
@@ -49,7 +50,9 @@ def _rows(measurements: Sequence[Measurement], judge: Judge, target: str) -> lis
         return [{"kind": kind, "refusal": OWN} for kind in (ORIGINALS, *kinds)]
     reference = judge.songs.of_class(
         target,
-        without_groups=judge.groups_of(one.case.song for one in measurements),
+        without_groups=judge.groups_of(
+            {track for one in measurements for track in one.case.learned | {one.case.song}}
+        ),
         without=frozenset(one.case.guide for one in measurements if one.case.guide is not None),
     )
     sets = {ORIGINALS: _set([one for one in measurements if one.kind == SOUND], judge, before=True)}

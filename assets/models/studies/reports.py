@@ -24,7 +24,8 @@ from melgraph.assets.models.studies.tables import (
     summary_row,
 )
 from melgraph.assets.models.studies.trials import TrialReader, produce_trial, trial_spec
-from melgraph.assets.models.tracking.tracker import UNTRACKED, Tracker, UntrackedRuns
+from melgraph.assets.models.tracking.tracker import Tracker
+from melgraph.assets.models.tracking.untracked import UNTRACKED, UntrackedRuns
 from melgraph.assets.partitions import partition_of
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata

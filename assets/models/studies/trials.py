@@ -20,7 +20,8 @@ from melgraph.assets.models.initial_weights import model_builder, weights_config
 from melgraph.assets.models.seen_tracks import TRAINED_ON, seen_rows, start_notes
 from melgraph.assets.models.targets import label_numbers
 from melgraph.assets.models.tracking.live import LiveRun, fold_prefix
-from melgraph.assets.models.tracking.tracker import UNTRACKED, Tracker, UntrackedRuns
+from melgraph.assets.models.tracking.tracker import Tracker
+from melgraph.assets.models.tracking.untracked import UNTRACKED, UntrackedRuns
 from melgraph.assets.models.trained_model import device, device_count
 from melgraph.assets.models.trained_models import (
     resumable,

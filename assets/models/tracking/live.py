@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from melgraph.assets.models.tracking.runs import RECORD_TAG, log_metrics, metrics_of
@@ -85,6 +86,20 @@ class LiveRun:
             missing = [row for row in rows if row["epoch"] not in logged]
             log_metrics(client, self.run_id, metrics_of(missing, prefix, at_ms or now_ms()))
             logged |= {row["epoch"] for row in missing}
+
+    def log_picture(self, path: Path, folder: str) -> None:
+        """Log a picture of an epoch. A failure of MLflow does not affect the training.
+
+        Args:
+            path: of the file.
+            folder: in which MLflow shows it.
+        """
+        if self._client is None:
+            return
+        try:
+            self._client.log_artifact(self.run_id, str(path), folder)
+        except Exception as error:  # whatever MLflow raises: the training must go on
+            self.stop(error)
 
     def _epochs_logged(self, client: Any, prefix: str) -> set[int]:
         if prefix not in self._logged:

@@ -52,37 +52,6 @@ _TRACKING_URI_LOCK = threading.RLock()
 Curves = Sequence[Mapping[str, Any]]  # one mapping of figures per epoch
 
 
-class UntrackedRuns:
-    """A tracker that logs nothing, for reproducing an artifact from its record."""
-
-    @contextmanager
-    def live_run(self, store: ArtifactStore, work: Work) -> Iterator[LiveRun]:
-        """No run."""
-        yield LiveRun()
-
-    def log_training(
-        self, store: ArtifactStore, work: Work, curves: Curves, *, seconds: float, run: LiveRun
-    ) -> str | None:
-        """No run."""
-        return None
-
-    def log_trial(
-        self,
-        store: ArtifactStore,
-        work: Work,
-        curves: Sequence[tuple[int, Curves]],
-        figures: Mapping[str, float],
-        *,
-        seconds: float,
-        run: LiveRun,
-    ) -> str | None:
-        """No run."""
-        return None
-
-
-UNTRACKED = UntrackedRuns()
-
-
 class Tracker(ConfigurableResource):
     """MLflow in the home (sqlite), or at `MLFLOW_TRACKING_URI`.
 
@@ -168,12 +137,33 @@ class Tracker(ConfigurableResource):
         Returns:
             The MLflow run id; None if MLflow failed.
         """
-        live = run or LiveRun()
+        rows_by_prefix = {fold_prefix(fold): rows for fold, rows in curves}
+        return self._log_curves(
+            store, work, rows_by_prefix, {**figures, **_cost(work.run, seconds)}, run or LiveRun()
+        )
+
+    def log_generative_model(
+        self, store: ArtifactStore, work: Work, curves: Curves, *, seconds: float, run: LiveRun
+    ) -> str | None:
+        """Log the training of a generative model. Arguments and result are as for a trial."""
+        last = kept_figures(curves, len(curves))
+        figures = {**last, **_cost(work.run, seconds)}
+        return self._log_curves(store, work, {CURVE: curves}, figures, run)
+
+    def _log_curves(
+        self,
+        store: ArtifactStore,
+        work: Work,
+        curves: Mapping[str, Curves],
+        figures: Mapping[str, float],
+        run: LiveRun,
+    ) -> str | None:
+        """Log a training without a registered model. Returns the run id; None if MLflow failed."""
 
         def log() -> str:
-            with self._finishing(store, work, live) as (client, run_id):
-                live.log_curves(client, {fold_prefix(fold): rows for fold, rows in curves})
-                log_figures(client, run_id, {**figures, **_cost(work.run, seconds)}, now_ms())
+            with self._finishing(store, work, run) as (client, run_id):
+                run.log_curves(client, curves)
+                log_figures(client, run_id, figures, now_ms())
                 log_environment(client, run_id, work)
             return run_id
 

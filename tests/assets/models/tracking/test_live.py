@@ -8,7 +8,8 @@ import pytest
 from mlflow import MlflowClient
 
 from melgraph.assets.models.tracking.live import LiveRun, fold_prefix, milliseconds
-from melgraph.assets.models.tracking.tracker import UNTRACKED, Tracker
+from melgraph.assets.models.tracking.tracker import Tracker
+from melgraph.assets.models.tracking.untracked import UNTRACKED
 from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.home import Home
 from melgraph.storage.records import Spec

@@ -1,0 +1,148 @@
+"""`generative_evaluations`: how a generative model developed, and what it may have memorised."""
+
+from typing import Any, ClassVar
+
+import polars as pl
+from dagster import AssetExecutionContext, MaterializeResult
+
+from melgraph.assets.context import Context
+from melgraph.assets.generation.models.embedding import SoundEmbedder
+from melgraph.assets.generation.models.generative_model import GenerativeModel
+from melgraph.assets.generation.models.memorisation import memorisation
+from melgraph.assets.generation.models.progress import ALL, distances, progress_sentences
+from melgraph.assets.generation.models.reclassification import reclassification
+from melgraph.assets.generation.models.rendering import SampleRenderer
+from melgraph.assets.generation.selection import HELD_OUT
+from melgraph.assets.library.inputs import input_references
+from melgraph.assets.materialize import materialize, stage_asset
+from melgraph.assets.models.vectors.published_weights import published_weights
+from melgraph.assets.readers import Reader
+from melgraph.assets.resources import HomeResource
+from melgraph.assets.settings import use_numba_cache
+from melgraph.assets.stage import Metadata, Stage
+from melgraph.assets.stages import GENERATIVE_EVALUATIONS
+from melgraph.assets.ui import markdown_table, picture
+from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
+from melgraph.storage.files import write_json
+from melgraph.storage.records import Spec
+from melgraph.storage.tables import write_table
+
+PICTURE, TABLE, REPORT = "progress.png", "distances.parquet", "report.json"
+EMBEDDING, TAGGERS = "embedding", "taggers"  # keys of the config
+
+
+class GenerativeEvaluation(Reader):
+    """A committed `generative_evaluations`."""
+
+    stage: ClassVar[Stage] = GENERATIVE_EVALUATIONS
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the evaluation says, in plain words."""
+        sentences: list[str] = self.facts["sentences"]
+        return sentences
+
+    @property
+    def pictures(self) -> list[str]:
+        """The names of the PNG files, the curves first."""
+        names = [name for name in self.artifact.record.files if name.endswith(".png")]
+        return sorted(names, key=lambda name: (name != PICTURE, name))
+
+
+def plan_generative_evaluation(context: Context, name: str) -> Spec:
+    """The evaluation of the current generative model, by the tagger that it names.
+
+    Raises:
+        UserError, StorageError: the model is not trained yet, or the weights of the tagger are
+            missing.
+    """
+    store, described = context.store, context.specs.generative_models[name]
+    model = GenerativeModel.current(store, name)
+    snapshot, tagger = model.snapshot, described.embedding
+    batches = snapshot.table().filter(pl.col("split").is_in(HELD_OUT))["batch"].unique().to_list()
+    representation = described.input.representation
+    inputs = {
+        model.reference,
+        snapshot.reference,
+        *snapshot.tracks_references,
+        *input_references(store, batches, representation),
+        *(r for r in model.spec.inputs if r.asset == representation),
+    }
+    config = {EMBEDDING: tagger, TAGGERS: {tagger: published_weights(context, tagger)}}
+    return GENERATIVE_EVALUATIONS.spec(name, tuple(sorted(inputs)), config, described.seed)
+
+
+def write_generative_evaluation(store: ArtifactStore, work: Work) -> None:
+    """Write the distances by epoch, the picture of the progress, and what was memorised."""
+    use_numba_cache(store.home)
+    from melgraph.assets.models.vectors.published_weights import weight_licences
+
+    config = work.spec.config
+    work.licences += weight_licences(config)
+    model = GenerativeModel.input_of(store, work.spec)
+    embedder = SoundEmbedder(store.home, config[TAGGERS][config[EMBEDDING]], config[EMBEDDING])
+    held_out = model.snapshot.table().filter(pl.col("split").is_in(HELD_OUT))
+    found = distances(SampleRenderer(model), embedder, held_out)
+    sentences = progress_sentences(model.facts, found["changes"])
+    work.facts.update(
+        {
+            "title": model.title,
+            "kind": model.kind,
+            EMBEDDING: config[EMBEDDING],
+            "ceiling": found["ceiling"],
+            "changes": found["changes"],
+            "sentences": sentences,
+        }
+    )
+    further = {"rectified_flow": memorisation, "recreation": reclassification}.get(model.kind)
+    if further is not None:
+        facts, more = further(store, work, model, held_out)
+        work.facts.update(facts)
+        sentences += more
+    write_table(pl.DataFrame(found["epochs"], infer_schema_length=None), work.folder / TABLE)
+    (work.folder / PICTURE).write_bytes(_picture(model, found))
+    write_json(work.folder / REPORT, work.facts)
+
+
+def _picture(model: GenerativeModel, found: dict[str, Any]) -> bytes:
+    """Losses and distances by epoch."""
+    from melgraph.ml.plots.generative import Panel, generative_curves
+
+    kad = {(row["epoch"], row["genre"]): row["kad"] for row in found["epochs"]}
+    genres = [ALL, *model.genres]
+    rows = [
+        row | {f"kad {genre}": kad.get((row["epoch"], genre)) for genre in genres}
+        | {f"real {genre}": one["kad"] for genre, one in zip(genres, found["ceiling"], strict=True)}
+        for row in model.curves.to_dicts()
+    ]  # fmt: skip
+    shown = [genre for genre in genres if any(row[f"kad {genre}"] is not None for row in rows)]
+    lines = {f"kad {genre}": genre for genre in shown}
+    lines |= {f"real {genre}": f"{genre}: real crops" for genre in shown}
+    panel = Panel("Distance to held-out recordings", lines, "KAD", from_zero=False)
+    return generative_curves(rows, [panel] if shown else [])
+
+
+@stage_asset(GENERATIVE_EVALUATIONS)
+def generative_evaluations(
+    context: AssetExecutionContext, home: HomeResource
+) -> MaterializeResult[None]:
+    """How what a generative model makes developed over its training.
+
+    The kernel audio distance (KAD) to held-out recordings of the genre is computed for the samples
+    of up to twelve epochs, by the embeddings of a published tagger that had no part in the
+    training; beside it, that of real crops that were rendered in the same way. For a rectified
+    flow, the distance of samples to their nearest training crop says what was memorised. For
+    recreations, the network's own classification of originals and recreations is reported.
+    """
+    return materialize(context, home, GENERATIVE_EVALUATIONS)
+
+
+def show(artifact: Artifact) -> Metadata:
+    """What the evaluation says, and its pictures."""
+    facts = artifact.facts
+    pictures = sorted(name for name in artifact.record.files if name.endswith(".png"))
+    return {
+        "verdict": "\n\n".join(facts["sentences"]),
+        "changes of the distance": markdown_table(facts["changes"]),
+        **{name.removesuffix(".png"): picture(artifact.folder / name) for name in pictures},
+    }

@@ -1,0 +1,180 @@
+"""How what a generative model makes approaches held-out recordings over its training."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from melgraph.assets.generation.models.embedding import SoundEmbedder, chosen_references
+from melgraph.assets.generation.models.rendering import SampleRenderer
+from melgraph.assets.ui import progress_bar
+
+if TYPE_CHECKING:
+    from melgraph.ml.metrics.kernel_distance import SongKernels
+
+MOST_EPOCHS = 12  # of which the distance is computed; the first and the last are among them
+SEED = 0
+ALL = "all genres"
+Embeddings = Sequence[np.ndarray]
+
+
+def distances(
+    renderer: SampleRenderer, embedder: SoundEmbedder, held_out: pl.DataFrame
+) -> dict[str, Any]:
+    """Kernel audio distances to held-out recordings of the genre, by epoch.
+
+    Args:
+        renderer: of the samples of each epoch.
+        embedder: of sounds.
+        held_out: the test and validation side of the dataset.
+
+    Returns:
+        `epochs`: a row per evaluated epoch and genre; `ceiling`: real crops, rendered in the same
+        way; `changes`: from the first to the last epoch; all ready for JSON.
+    """
+    references = chosen_references(held_out, renderer.model.genres)
+    originals = list(renderer.originals())
+    mono, rate = originals[0]
+    real = embedder.of_recordings(references, len(mono) / rate)
+    sides = {
+        genre: _Side(
+            [one for one, label in zip(real, references["label"], strict=True)
+             if genre in (ALL, label)],
+            [number for number, label in enumerate(renderer.genres) if genre in (ALL, label)],
+        )
+        for genre in [ALL, *renderer.model.genres]
+    }  # fmt: skip
+    by_epoch: dict[int, Embeddings] = {}
+    epochs = _spread(renderer.model.facts["epochs"])
+    with progress_bar(len(epochs), "epochs", "kernel audio distance") as bar:
+        for epoch in epochs:
+            by_epoch[epoch] = embedder.of_sounds(renderer.of_epoch(epoch))
+            bar.update()
+    rows = [
+        {"epoch": epoch, "genre": genre, **side.distance(embeddings, renderer.songs)}
+        for epoch, embeddings in by_epoch.items()
+        for genre, side in sides.items()
+    ]
+    of_originals = embedder.of_sounds(originals)
+    ceiling = [
+        {"genre": genre, **side.distance(of_originals, renderer.songs)}
+        for genre, side in sides.items()
+    ]
+    first, last = by_epoch[epochs[0]], by_epoch[epochs[-1]]
+    changes = [
+        {"genre": genre, **side.change(first, last, renderer.songs)}
+        for genre, side in sides.items()
+    ]
+    return {"epochs": rows, "ceiling": ceiling, "changes": changes}
+
+
+class _Side:
+    """The reference recordings of a genre, and which samples are meant to be of it."""
+
+    def __init__(self, reference: Embeddings, chosen: Sequence[int]) -> None:
+        self._reference, self._chosen = reference, chosen
+
+    @property
+    def _is_empty(self) -> bool:
+        return len(self._reference) < 2 or len(self._chosen) < 2
+
+    def distance(self, embeddings: Embeddings, songs: Sequence[str]) -> dict[str, Any]:
+        from melgraph.ml.metrics.kernel_distance import kernel_distance
+
+        if self._is_empty:
+            return {"kad": None, "n_reference": len(self._reference), "n": len(self._chosen)}
+        generated, of_songs = self._generated(embeddings, songs)
+        real, of_real = _joined(self._reference, range(len(self._reference)))
+        kad = asdict(
+            kernel_distance(
+                real, generated, reference_songs=of_real, generated_songs=of_songs, seed=SEED
+            )
+        )
+        return {
+            "kad": _rounded(kad["value"]),
+            "low": _rounded(kad["low"]),
+            "high": _rounded(kad["high"]),
+            "n_reference": kad["n_reference"],
+            "n": kad["n_generated"],
+        }
+
+    def change(self, first: Embeddings, last: Embeddings, songs: Sequence[str]) -> dict[str, Any]:
+        from melgraph.ml.metrics.kernel_distance import MIN_REFERENCE_SONGS, distance_change
+
+        if self._is_empty or len(self._reference) < MIN_REFERENCE_SONGS:
+            return {"change": None, "n_reference": len(self._reference)}
+        before, after = (self._kernels(embeddings, songs) for embeddings in (first, last))
+        change, low, high = distance_change(before, after, seed=SEED)
+        return {
+            "change": _rounded(change),
+            "low": _rounded(low),
+            "high": _rounded(high),
+            "n_reference": len(self._reference),
+        }
+
+    def _kernels(self, embeddings: Embeddings, songs: Sequence[str]) -> "SongKernels":
+        from melgraph.ml.metrics.kernel_distance import SongKernels
+
+        generated, of_songs = self._generated(embeddings, songs)
+        real, of_real = _joined(self._reference, range(len(self._reference)))
+        return SongKernels.of(real, generated, reference_songs=of_real, generated_songs=of_songs)
+
+    def _generated(
+        self, embeddings: Embeddings, songs: Sequence[str]
+    ) -> tuple[np.ndarray, list[Any]]:
+        return _joined(
+            [embeddings[number] for number in self._chosen],
+            [songs[number] for number in self._chosen],
+        )
+
+
+def _joined(embeddings: Embeddings, songs: Iterable[Any]) -> tuple[np.ndarray, list[Any]]:
+    """All segments, and the song of each."""
+    pairs = list(zip(embeddings, songs, strict=True))
+    return (
+        np.concatenate([segments for segments, _ in pairs]),
+        [song for segments, song in pairs for _ in segments],
+    )
+
+
+def _spread(epochs: int) -> list[int]:
+    count = min(epochs, MOST_EPOCHS)
+    return sorted({round(float(epoch)) for epoch in np.linspace(1, epochs, count)})
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def progress_sentences(facts: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Whether the validation loss and the distances fall, in plain words.
+
+    Args:
+        facts: of the generative model.
+        changes: of the distances, from the first to the last epoch.
+    """
+    first, last = facts["validation_loss_first"], facts["validation_loss_last"]
+    verb = "fell" if last < first else "did not fall"
+    sentences = [
+        f"The validation loss {verb}: {first:.4g} after the first epoch, {last:.4g} after the last "
+        f"(lowest: {facts['validation_loss_lowest']:.4g})."
+    ]
+    for row in changes:
+        what = f"The distance (KAD) to held-out recordings of {row['genre']}"
+        if row["change"] is None:
+            sentences.append(
+                f"{what} is undetermined: there are {row['n_reference']} such recordings, and 20 "
+                "are needed."
+            )
+            continue
+        interval = f"{row['change']:+.2f} (95 % interval {row['low']:+.2f} to {row['high']:+.2f})"
+        if row["high"] < 0:
+            verdict = "fell"
+        elif row["low"] > 0:
+            verdict = "rose"
+        else:
+            verdict = "is not shown to fall or to rise"
+        sentences.append(f"{what} {verdict} from the first epoch to the last: {interval}.")
+    return sentences
