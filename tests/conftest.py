@@ -104,6 +104,64 @@ tracks = 1
 excerpt_s = 1.5
 inversion = { representation = "mel_spectrograms", iterations = 1 }
 """
+GENERATIVE_MODELS = {
+    "tiny-gan": """\
+title = "A tiny CycleGAN, two epochs: for tests"
+kind = "cyclegan"
+dataset = "genres"
+genres = ["blues", "classical"]
+embedding = "tiny"
+image = 32
+crop_s = 1.0
+network = { width = 2, blocks = 1, discriminator_width = 2, discriminator_layers = 1 }
+training = { epochs = 2 }
+""",
+    "tiny-recreation": """\
+title = "Tiny recreations, two epochs: for tests"
+kind = "recreation"
+dataset = "genres"
+embedding = "tiny"
+crop_s = 0.5
+network = { widths = [8], bottleneck = 2 }
+training = { epochs = 2, crops_per_track = 2, batch_size = 4 }
+""",
+    "tiny-flow": """\
+title = "A tiny rectified flow, two epochs: for tests"
+kind = "rectified_flow"
+dataset = "genres"
+embedding = "tiny"
+frames = 16
+network = { width = 8, multipliers = [1, 1], patch = 4 }
+training = { epochs = 2, steps_per_epoch = 2, batch_size = 2 }
+""",
+}
+GENERATIVE_RECIPES = {
+    "tiny-transfer": """\
+title = "A second of blues moved towards classical: for tests"
+method = "genre_transfer"
+model = "tiny-gan"
+towards = "classical"
+tracks = 1
+excerpt_s = 1.5
+""",
+    "tiny-recreation": """\
+title = "A second recreated: for tests"
+method = "recreation"
+model = "tiny-recreation"
+tracks = 1
+excerpt_s = 1.5
+iterations = 1
+""",
+    "tiny-composition": """\
+title = "A second composed: for tests"
+method = "composition"
+model = "tiny-flow"
+tracks = 1
+excerpt_s = 1.5
+steps = 2
+iterations = 1
+""",
+}
 TAGGER = """\
 title = "A tiny tagger with random weights: for tests"
 architecture = "musicnn"
@@ -235,6 +293,8 @@ def _make(home: MadeHome) -> None:
         "recipes/tiny-inversion": INVERSION_RECIPE,
         "recipes/guided-dream": GUIDED_RECIPE,
         "recipes/tiny-style": STYLE_RECIPE,
+        **{f"generative_models/{name}": text for name, text in GENERATIVE_MODELS.items()},
+        **{f"recipes/{name}": text for name, text in GENERATIVE_RECIPES.items()},
         "studies/tiny": STUDY,
         "taggers/tiny": TAGGER,
         "encoders/tiny-tagger": TAGGING_ENCODER,
@@ -247,7 +307,8 @@ def _make(home: MadeHome) -> None:
     write_tiny_tagger(home.root / "weights" / "tiny.pth")
     on_demand = ("stft_spectrograms", "mfcc", "waveforms", "waveforms_32k")
     ran = home.melgraph(
-        "run", "--library", str(home.library), "--experiment", "small-cnn", "--study", "tiny",
+        "run", "--library", str(home.library), "--study", "tiny",
+        *(word for name in ("small-cnn", *GENERATIVE_MODELS) for word in ("--experiment", name)),
         *(word for name in on_demand for word in ("--representation", name)),
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -106,6 +106,7 @@ def _recreate(
             "mfcc_error": finite(error),
             "own_network_before": own["before"],
             "own_network_after": own["after"],
+        },
     )
 
 

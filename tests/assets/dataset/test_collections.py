@@ -11,8 +11,8 @@ from melgraph.assets.dataset import datasets
 from melgraph.assets.dataset.datasets import usable_snapshot
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.models.targets import targets_of
-from melgraph.assets.resources import HomeResource
 from melgraph.assets.remaking import remake
+from melgraph.assets.resources import HomeResource
 from melgraph.assets.stages import DATASETS
 from melgraph.ml.errors import UserError
 from tests.assets.dataset.test_datasets import Library, row, songs, table_of
