@@ -200,6 +200,12 @@ class Request:
                 remedy="leave --guide out, or use a recipe that has one: "
                 + (", ".join(sorted(guided)) or "(there is none)"),
             )
+        if self.source is not None and self.stage.composes:
+            raise UserError(
+                "the recipe composes from noise, and takes no source",
+                where=f"recipe {self.recipe}: --source",
+                remedy="leave --source out, or use a recipe that edits recordings",
+            )
         if self.start_s is not None and not 0 <= self.start_s <= LATEST_START_S:
             raise UserError(
                 f"an excerpt cannot start at {self.start_s} s",

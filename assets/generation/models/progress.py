@@ -14,6 +14,7 @@ from melgraph.assets.ui import progress_bar
 if TYPE_CHECKING:
     from melgraph.ml.metrics.kernel_distance import SongKernels
 
+LEAST_FALL = 0.01  # of the validation loss, as a share of the first: less is no fall
 MOST_EPOCHS = 12  # of which the distance is computed; the first and the last are among them
 SEED = 0
 ALL = "all genres"
@@ -156,7 +157,7 @@ def progress_sentences(facts: Mapping[str, Any], changes: Sequence[Mapping[str, 
         changes: of the distances, from the first to the last epoch.
     """
     first, last = facts["validation_loss_first"], facts["validation_loss_last"]
-    verb = "fell" if last < first else "did not fall"
+    verb = "fell" if last < (1 - LEAST_FALL) * first else "did not fall"
     sentences = [
         f"The validation loss {verb}: {first:.4g} after the first epoch, {last:.4g} after the last "
         f"(lowest: {facts['validation_loss_lowest']:.4g})."

@@ -1,0 +1,187 @@
+"""The training of generative models: which recordings, what is written, interruptions, refusals."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from melgraph.assets.context import Context
+from melgraph.assets.generation.models import generative_models
+from melgraph.assets.generation.models.generative_model import (
+    CHECKPOINT,
+    LEARNED,
+    VALIDATED,
+    GenerativeModel,
+)
+from melgraph.ml.errors import UserError
+from melgraph.ml.generative import kinds
+from melgraph.storage.artifacts import Work, file_digests
+from melgraph.storage.errors import StorageError
+from tests.conftest import GENERATIVE_MODELS, write_spec
+
+each_model = pytest.mark.parametrize("name", GENERATIVE_MODELS)
+
+
+@each_model
+def test_it_learns_only_from_the_train_side(made_home, name):
+    model = GenerativeModel.current(made_home.store, name)
+    splits = dict(model.snapshot.table().select("track_id", "split").iter_rows())
+    assert {splits[track] for track in model.recordings["track_id"]} == {"train"}
+    groups = {
+        part: set(model.recordings.filter(pl.col("part") == part)["group"])
+        for part in (LEARNED, VALIDATED)
+    }
+    assert not groups[LEARNED] & groups[VALIDATED]
+    for row in model.facts["recordings"]:
+        assert row[LEARNED] >= 1
+        assert row[VALIDATED] >= 1
+
+
+@each_model
+def test_each_epoch_has_figures_samples_and_a_sheet(made_home, name):
+    model = GenerativeModel.current(made_home.store, name)
+    assert model.curves["epoch"].to_list() == [1, 2]
+    assert {"train_loss", "validation_loss"} <= set(model.curves.columns)
+    assert "seconds" not in model.curves.columns
+    assert model.sheets == ["epoch-001.png", "epoch-002.png"]
+    values = model.samples()["values"]
+    assert values.shape[0] == 2
+    assert np.isfinite(values.astype(np.float32)).all()
+    assert model.mlflow_run is not None
+
+
+@each_model
+def test_an_interrupted_training_resumes_with_the_same_bytes(
+    made_home, name, tmp_path, monkeypatch
+):
+    model = GenerativeModel.current(made_home.store, name)
+    trainer, steps = kinds.trainer_of(model.kind), []
+    step = trainer.step
+
+    def interrupted(self, number):
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        steps.append(number)
+        return step(self, number)
+
+    def work(folder: str) -> Work:
+        (tmp_path / folder).mkdir()
+        return Work(model.spec, tmp_path / folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "step", interrupted)
+        patch.setattr("melgraph.ml.generative.base.GenerativeSetup.save_every_s", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            generative_models.write_generative_model(
+                made_home.store, work("first"), state=tmp_path / "state"
+            )
+    again = work("again")
+    generative_models.write_generative_model(made_home.store, again, state=tmp_path / "state")
+    assert file_digests(again.folder) == dict(model.artifact.record.files)
+
+
+def planned(home, *, genres=("blues", "classical"), dataset="genres"):
+    """Plan a CycleGAN of the home with other keys."""
+    folder = home.home.specs / "generative_models"
+    keys = {"title": "x", "kind": "cyclegan", "dataset": dataset, "genres": list(genres)}
+    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+    (folder / "odd.toml").write_text(text)
+    return generative_models.plan_generative_model(Context.open(home.home), "odd")
+
+
+def test_a_genre_that_the_dataset_lacks(home_copy):
+    with pytest.raises(UserError, match="has no genre 'polka'") as caught:
+        planned(home_copy(), genres=["blues", "polka"])
+    assert "blues, classical, country" in caught.value.remedy
+
+
+def test_too_few_recordings_say_how_many_are_needed(home_copy, monkeypatch):
+    monkeypatch.setattr("melgraph.ml.generative.set_aside.MIN_RECORDINGS", 5)
+    with pytest.raises(UserError, match="'blues' 4, 'classical' 4; each genre needs 5"):
+        planned(home_copy())
+
+
+def test_a_dataset_without_genres(home_copy):
+    home = home_copy()
+    write_spec(home.home, "datasets", "plain", title="x", labels="none")
+    with pytest.raises((UserError, StorageError), match="plain"):
+        planned(home, dataset="plain")
+
+
+def test_a_checkpoint_that_was_altered_or_is_of_another_kind(home_copy):
+    home = home_copy()
+    model = GenerativeModel.current(home.store, "tiny-gan")
+    with pytest.raises(UserError, match="of the kind 'cyclegan', and 'rectified_flow' is needed"):
+        model.load("rectified_flow")
+    description = model.artifact.folder / CHECKPOINT / "model.json"
+    wrong = json.loads(description.read_text())
+    wrong["options"] |= {"width": 4}
+    description.write_text(json.dumps(wrong))
+    with pytest.raises(UserError, match="of another architecture"):
+        model.load()
+    weights = model.artifact.folder / CHECKPOINT / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(UserError, match="SHA-256"):
+        model.load()
+    weights.unlink()
+    with pytest.raises(UserError, match=r"has no model\.safetensors"):
+        model.load()
+
+
+def test_mlflow_has_the_sheets_and_the_losses_of_each_epoch(made_home):
+    from mlflow import MlflowClient
+
+    from melgraph.assets.models.tracking.tracker import Tracker
+
+    client = MlflowClient(Tracker().uri(made_home.home))
+    run = GenerativeModel.current(made_home.store, "tiny-gan").mlflow_run
+    losses = client.get_metric_history(run, "curve/train_loss")
+    assert [metric.step for metric in losses] == [1, 2]
+    names = {file.path for file in client.list_artifacts(run, "samples")}
+    assert names == {"samples/epoch-001.png", "samples/epoch-002.png"}
+
+
+def test_the_evaluation_says_what_was_measured(made_home):
+    from melgraph.assets.generation.models.generative_evaluations import GenerativeEvaluation
+
+    for name in GENERATIVE_MODELS:
+        evaluation = GenerativeEvaluation.current(made_home.store, name)
+        assert evaluation.pictures[0] == "progress.png"
+        assert evaluation.sentences[0].startswith("The validation loss")
+        assert any("undetermined: there are" in text for text in evaluation.sentences)
+    flow = GenerativeEvaluation.current(made_home.store, "tiny-flow").facts["memorisation"]
+    assert flow["samples"] == 18
+    assert flow["held_out_crops"] == 24
+    own = GenerativeEvaluation.current(made_home.store, "tiny-recreation").facts
+    assert own["reclassification"]["songs"] == 12
+
+
+def test_the_validation_loss_of_equal_epochs_did_not_fall():
+    from melgraph.assets.generation.models.progress import progress_sentences
+
+    facts = {
+        "validation_loss_first": 2.0,
+        "validation_loss_last": 1.99,
+        "validation_loss_lowest": 1.99,
+    }
+    changes = [
+        {"genre": "rock", "change": -3.0, "low": -5.0, "high": -1.0, "n_reference": 30},
+        {"genre": "pop", "change": -3.0, "low": -5.0, "high": 1.0, "n_reference": 30},
+    ]
+    first, rock, pop = progress_sentences(facts, changes)
+    assert "did not fall" in first
+    assert "of rock fell" in rock
+    assert "of pop is not shown" in pop
+
+
+def test_the_embedding_is_no_part_of_the_version(made_home):
+    context = made_home.context
+    model = context.specs.generative_models["tiny-gan"]
+    other = model.model_copy(update={"embedding": "mn04-audioset"})
+    specs = context.specs.model_copy(
+        update={"generative_models": {**context.specs.generative_models, "tiny-gan": other}}
+    )
+    plan = generative_models.plan_generative_model
+    assert plan(replace(context, specs=specs), "tiny-gan") == plan(context, "tiny-gan")
