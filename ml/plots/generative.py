@@ -151,7 +151,7 @@ def sample_sheet(
             the place empty. Without the sequence, no row of originals is drawn.
         title: of the whole sheet.
         scale: `loudest` ends at the loudest values and shows 80 units below them at most (dB and
-            pixels); `signed` is white at 0 (MFCC).
+            pixels); `signed` is white at 0 and strongest at the largest 7 % of the values (MFCC).
         first_bin: the bins below it are not drawn. For MFCC, 1 leaves out coefficient 0, which is
             much larger than the others.
         ylabel: what the bins are.
@@ -333,7 +333,8 @@ def _colours(pictures: Sequence[np.ndarray], scale: Scale) -> dict[str, Any]:
     """The colour map and its range, common to all pictures."""
     values = np.concatenate([np.ravel(picture).astype(np.float64) for picture in pictures])
     if scale == "signed":
-        limit = max(float(np.percentile(np.abs(values), 99)), 1e-3)
+        # Coefficient 1 of MFCC is 5 % of the values, and several times as large as the others.
+        limit = max(float(np.percentile(np.abs(values), 93)), 1e-3)
         return {"cmap": _SIGNED_MAP, "norm": TwoSlopeNorm(0.0, -limit, limit)}
     top = float(np.percentile(values, 99.9))
     return {
