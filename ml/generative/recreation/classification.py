@@ -3,7 +3,8 @@
 The source classifies recreations with the networks that made them. An autoencoder is no classifier:
 the genre here is the one whose network recreates a song with the smallest error. This rule favours
 genres whose songs are easy to recreate, and genres whose network had more training steps because
-they have more recordings.
+they have more recordings. A network also learns what is special to the artists of its recordings:
+songs of other artists can be recreated best by the network of another genre.
 """
 
 from dataclasses import dataclass
