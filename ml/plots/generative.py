@@ -151,7 +151,7 @@ def sample_sheet(
             the place empty. Without the sequence, no row of originals is drawn.
         title: of the whole sheet.
         scale: `loudest` ends at the loudest values and shows 80 units below them at most (dB and
-            pixels); `signed` is white at 0 (MFCC).
+            pixels); `signed` is white at 0 and strongest at the largest 7 % of the values (MFCC).
         first_bin: the bins below it are not drawn. For MFCC, 1 leaves out coefficient 0, which is
             much larger than the others.
         ylabel: what the bins are.
@@ -185,7 +185,7 @@ def sample_sheet(
             ax = add_axes(figure, title=heading, place=place, title_size=7.5)
             image = _draw_picture(ax, picture, first_bin, frames_per_second, columns, colours)
             ax.set_ylabel("" if column else ylabel)
-            ax.tick_params(labelleft=not column)
+            ax.tick_params(labelleft=not column, labelbottom=offset == height - 1)
             last = offset == height - 1 and number + columns >= len(values)
             ax.set_xlabel(_time_label(frames_per_second) if last else "")
             panels.append(ax)
@@ -204,7 +204,7 @@ def mfcc_pair(
     """The MFCC of a song beside those that a network made of it.
 
     Coefficient 0, which follows the loudness, is much larger than the others. It is drawn as
-    curves below the pictures.
+    curves below the pictures, that of the song in grey behind that of the network.
 
     >>> mfcc = np.random.default_rng(0).normal(size=(90, 20))
     >>> mfcc_pair(mfcc, 0.9 * mfcc, frames_per_second=43.07, title="blues")[:4]
@@ -234,16 +234,16 @@ def mfcc_pair(
         ax.set_ylabel("" if column else "coefficient")
         panels.append(ax)
     colour_bar(figure, image, panels, unit)
-    below = add_axes(figure, title="coefficient 0 (loudness)", place=(2, 1, 2), title_size=9)
-    for number, (name, values) in enumerate(pair):
-        curve = average_frames(values[:, :1], most=_COLUMNS)[:, 0]
-        seconds = np.linspace(0, len(values) / frames_per_second, len(curve), endpoint=False)
-        below.plot(seconds, curve, color=COLOURS[number], ls=_STYLES[number], lw=1.1, label=name)
-    below.set_xlabel("seconds")
-    below.set_ylabel(unit)
-    grid(below, "both")
-    below.margins(x=0)
-    below.legend(fontsize=8, frameon=False, ncols=2)
+    first: Axes | None = None
+    for column, (name, values) in enumerate(pair):
+        heading = f"{name}: coefficient 0 (loudness)"
+        ax = add_axes(figure, title=heading, place=(2, 2, column + 3), title_size=9)
+        if first is not None:
+            ax.sharey(first)
+            _draw_curve(ax, true[:, 0], frames_per_second, GREY)
+        _draw_curve(ax, values[:, 0], frames_per_second, COLOURS[0])
+        ax.set_ylabel("" if column else unit)
+        first = first or ax
     return png(figure)
 
 
@@ -295,6 +295,16 @@ def pca_scatter(
     return png(figure)
 
 
+def _draw_curve(ax: Axes, values: np.ndarray, frames_per_second: float, colour: str) -> None:
+    """Draws `[frame]` over seconds."""
+    curve = average_frames(values[:, None].astype(np.float64), most=_COLUMNS // 2)[:, 0]
+    seconds = np.linspace(0, len(values) / frames_per_second, len(curve), endpoint=False)
+    ax.plot(seconds, curve, color=colour, lw=1.1, marker="." if len(curve) == 1 else "")
+    ax.set_xlabel("seconds")
+    ax.set_xlim(0, len(values) / frames_per_second)
+    grid(ax, "both")
+
+
 def _draw_lines(ax: Axes, rows: Sequence[Row], panel: Panel) -> None:
     """The curves of a panel; an epoch without a figure interrupts no line."""
     for number, (key, name) in enumerate(panel.lines.items()):
@@ -302,6 +312,8 @@ def _draw_lines(ax: Axes, rows: Sequence[Row], panel: Panel) -> None:
         epochs, figures = zip(*points, strict=True) if points else ((), ())
         colour, style = COLOURS[number % len(COLOURS)], _STYLES[number % len(_STYLES)]
         ax.plot(epochs, figures, color=colour, ls=style, marker=".", label=name)
+    if not any(len(line.get_xdata()) for line in ax.lines):  # type: ignore[arg-type]
+        ax.text(0.5, 0.5, "no value", transform=ax.transAxes, ha="center", color=GREY, fontsize=9)
     if panel.from_zero:
         ax.set_ylim(bottom=0)
     ax.set_ylabel(panel.ylabel)
@@ -321,7 +333,8 @@ def _colours(pictures: Sequence[np.ndarray], scale: Scale) -> dict[str, Any]:
     """The colour map and its range, common to all pictures."""
     values = np.concatenate([np.ravel(picture).astype(np.float64) for picture in pictures])
     if scale == "signed":
-        limit = max(float(np.percentile(np.abs(values), 99)), 1e-3)
+        # Coefficient 1 of MFCC is 5 % of the values, and several times as large as the others.
+        limit = max(float(np.percentile(np.abs(values), 93)), 1e-3)
         return {"cmap": _SIGNED_MAP, "norm": TwoSlopeNorm(0.0, -limit, limit)}
     top = float(np.percentile(values, 99.9))
     return {

@@ -1,1 +1,1 @@
-"""Recreations: a network for each genre that recreates the MFCC of its songs."""
+"""Recreations: an autoencoder for each genre, which recreates MFCC from a few numbers a frame."""
