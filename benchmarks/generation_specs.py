@@ -4,7 +4,8 @@
 
 The experiments are the shipped ones on the dataset `emotify`, with few epochs, as two cores allow.
 Recipes `rock-...` move 20 held-out songs towards rock; recipes `three-...` use the same three songs
-for each method. Existing files are left alone.
+for each method. Everything named `music-...` belongs to the generative models, on the dataset
+`music`. Existing files are left alone.
 """
 
 import argparse
@@ -67,6 +68,24 @@ ROCK = {
     "excerpt_s": 5.0,
     "by_default": True,
 }
+# Generative models need more recordings: those of Emotify and GTZAN together.
+MUSIC = {
+    "title": "Emotify and GTZAN: genres by folder, half of the songs held out",
+    "min_tracks_per_class": 8,
+    "train": 0.5,
+    "validation": 0.0,
+    "test": 0.5,
+}
+MUSIC_JUDGES = ("probe-musicnn", "probe-mn04")
+GENERATIVE_MODELS = ("cyclegan-classical-rock", "recreation-plain", "recreation-lstm", "composition")
+MUSIC_RECIPES = (
+    "cyclegan-classical-rock",
+    "cyclegan-rock-classical",
+    "recreation-plain",
+    "recreation-lstm",
+    "composition",
+)
+MUSIC_SOUNDS = {"tracks": 24, "excerpt_s": 5.0, "by_default": True}
 SHORT_DREAM = {"dream": {"octaves": 4, "steps": 12}}
 TOWARDS_ROCK: dict[str, tuple[str, str, dict[str, Any]]] = {  # recipe -> the same, and its title
     "rock-guided-dream": ("dreaming-in-music-guided", "Guided dream (ResNet-18)", SHORT_DREAM),
@@ -97,6 +116,7 @@ def main() -> None:
 def specs() -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Path below `specs/` and content of each file."""
     yield "datasets/emotify.toml", DATASET
+    yield from music_specs()
     for name, training in TRAININGS.items():
         shipped = tomllib.loads((SHIPPED / "experiments" / f"{name}.toml").read_text())
         shipped |= {"folds": 0} | ({"dataset": "emotify"} if "dataset" in shipped else {})
@@ -110,6 +130,31 @@ def specs() -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield f"recipes/{name}.toml", {"extends": extended, "title": title, **THREE, **own}
     for name, (extended, title, own) in TOWARDS_ROCK.items():
         yield f"recipes/{name}.toml", {"extends": extended, "title": title, **ROCK, **own}
+
+
+def music_specs() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Dataset, judges, generative models and recipes of the sounds of trained generators."""
+    yield "datasets/music.toml", MUSIC
+    for name in MUSIC_JUDGES:
+        shipped = tomllib.loads((SHIPPED / "experiments" / f"{name}.toml").read_text())
+        shipped.pop("fallback_for", None)
+        shipped |= {"dataset": "music", "folds": 0}
+        yield f"experiments/music-{name}.toml", shipped
+    for name in GENERATIVE_MODELS:
+        keys: dict[str, Any] = {"extends": name, "dataset": "music"}
+        keys["title"] = title_of("generative_models", name)
+        if name == "composition":  # the other genres have too few recordings
+            keys["genres"] = ["classical", "electronic", "pop", "rock"]
+        yield f"generative_models/music-{name}.toml", keys
+    for name in MUSIC_RECIPES:
+        shipped = tomllib.loads((SHIPPED / "recipes" / f"{name}.toml").read_text())
+        keys = {"extends": name, "title": shipped["title"], "model": f"music-{shipped['model']}"}
+        yield f"recipes/music-{name}.toml", keys | MUSIC_SOUNDS
+
+
+def title_of(kind: str, name: str) -> str:
+    """The title of a shipped specification."""
+    return str(tomllib.loads((SHIPPED / kind / f"{name}.toml").read_text())["title"])
 
 
 def toml(value: Any) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-import numpy as np
 from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.context import Context

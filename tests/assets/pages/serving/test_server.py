@@ -5,7 +5,7 @@ import pytest
 
 from melgraph.assets.context import Context
 from melgraph.assets.pages.links import LIBRARY, quote_path
-from melgraph.assets.pages.recordings import _decodes
+from melgraph.assets.pages.serving.recordings import _decodes
 from melgraph.assets.pages.site import PAGES
 from melgraph.assets.stages import TRACKS
 from melgraph.ml.audio import AUDIO_SUFFIXES
