@@ -52,8 +52,8 @@ class RectifiedFlow(GenerativeNetwork):
         shape: InputShape,
         genres: Sequence[str],
         *,
-        width: int = 32,
-        multipliers: Sequence[int] = (1, 2, 4),
+        width: int = 16,
+        multipliers: Sequence[int] = (1, 2, 4, 8),
         blocks: int = 1,
         patch: int = 2,
     ) -> None:
