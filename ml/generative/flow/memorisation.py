@@ -19,6 +19,7 @@ import numpy as np
 POOL = 4  # bins and frames that are averaged
 STRIDE = 2  # frames between the starts of two compared crops
 NEAREST_SHARE = 0.05  # of the held-out crops, whose distance is the threshold
+SAME_RECORDING = 0.5  # ratio of the threshold to the median of held-out crops: see `summarise`
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,10 @@ def evenly_spaced_crops(
 def summarise(samples: np.ndarray, held_out: np.ndarray) -> Memorisation:
     """The distances of samples beside those of held-out crops.
 
+    If the threshold is less than half the median of the held-out crops, some held-out recordings
+    are probably in the training recordings too, under another name. The threshold is then too low
+    to reveal copies, and the sentence says so.
+
     Args:
         samples: float `[sample]`, `Nearest.distances` of the samples.
         held_out: float `[crop]`, `Nearest.distances` of crops of recordings that the network was
@@ -200,6 +205,12 @@ def summarise(samples: np.ndarray, held_out: np.ndarray) -> Memorisation:
         f"{len(held_out)} held-out crops. The median distance is {median:.2f} standard deviations "
         f"for samples and {held_out_median:.2f} for held-out crops."
     )
+    if threshold < SAME_RECORDING * held_out_median:
+        sentence += (
+            f" The nearest held-out crops have a distance of {threshold:.2f}, which is so small "
+            "that their recordings are probably duplicates of training recordings, and copies may "
+            "be missed. Keep duplicates on one side of the split."
+        )
     return Memorisation(
         median=median,
         least=float(samples.min()),

@@ -68,6 +68,15 @@ def test_copies_are_counted_and_independent_crops_are_not():
     assert copies.median < copies.threshold <= copies.held_out_median
 
 
+def test_duplicates_among_the_held_out_recordings_are_named():
+    with_duplicates = np.concatenate([HELD_OUT, evenly_spaced_crops(TRAINING[:2], frames=FRAMES)])
+    held_out = nearest(with_duplicates).distances
+    summary = summarise(nearest(HELD_OUT).distances, held_out)
+    assert "probably duplicates of training recordings" in summary.sentence
+    clean = nearest(HELD_OUT).distances
+    assert "duplicates" not in summarise(clean, clean).sentence
+
+
 def test_the_distance_is_that_of_a_plain_computation():
     crops = HELD_OUT[:3].astype(np.float64)
 
