@@ -159,9 +159,12 @@ class RecreationSpec(GenerativeSpec):
 class CompositionNetwork(TomlTable):
     """The sizes of the U-Net."""
 
-    width: int = Field(32, ge=8, le=256, multiple_of=8, description="Channels of the first level.")
+    width: int = Field(16, ge=8, le=256, multiple_of=8, description="Channels of the first level.")
     multipliers: tuple[int, ...] = Field(
-        (1, 2, 4), min_length=1, max_length=5, description="Channels of each level, times `width`."
+        (1, 2, 4, 8),
+        min_length=1,
+        max_length=5,
+        description="Channels of each level, times `width`.",
     )
     blocks: int = Field(1, ge=1, le=4, description="Residual blocks per level.")
     patch: int = Field(
@@ -178,7 +181,7 @@ class CompositionTraining(TomlTable):
     epochs: int = Field(20, ge=1, description="Number of epochs.")
     steps_per_epoch: int = Field(100, ge=1, description="Optimiser steps of an epoch.")
     batch_size: int = Field(8, ge=1, description="Crops per step.")
-    learning_rate: float = Field(5e-4, gt=0, description="Rate of AdamW after the warm-up.")
+    learning_rate: float = Field(1e-3, gt=0, description="Rate of AdamW after the warm-up.")
     genre_dropout: float = Field(
         0.1, ge=0, lt=1, description="Share of the crops whose genre is hidden, for guidance."
     )
