@@ -77,7 +77,12 @@ MUSIC = {
     "test": 0.5,
 }
 MUSIC_JUDGES = ("probe-musicnn", "probe-mn04")
-GENERATIVE_MODELS = ("cyclegan-classical-rock", "recreation-plain", "recreation-lstm", "composition")
+GENERATIVE_MODELS = (
+    "cyclegan-classical-rock",
+    "recreation-plain",
+    "recreation-lstm",
+    "composition",
+)
 MUSIC_RECIPES = (
     "cyclegan-classical-rock",
     "cyclegan-rock-classical",
