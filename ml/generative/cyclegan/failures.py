@@ -221,4 +221,5 @@ def _with_epochs(sentence: str, remedy: str, epochs: Sequence[int], last: int) -
         )
     if until == last:
         return f"{text} {remedy}"
-    return f"{text} The later epochs did not. Should the next training end with it: {remedy}"
+    as_condition = remedy[0].lower() + remedy[1:]
+    return f"{text} The later epochs did not show it. If the last epoch shows it, {as_condition}"
