@@ -25,6 +25,9 @@ from melgraph.ml.generation.style.features import (
 from melgraph.ml.generation.style_transfer import StyleComparison, transfer_style
 from melgraph.ml.generation.views import MelView
 from melgraph.ml.generation.waveform_dream import dream_waveform
+from melgraph.ml.generative.base import GenerativeNetwork
+from melgraph.ml.generative.flow.sampling import compose
+from melgraph.ml.generative.kinds import build as build_generative
 from melgraph.ml.models import build
 from melgraph.ml.models.base import Classifier, InputShape
 from melgraph.ml.specs.methods.dream import DreamConfig
@@ -182,6 +185,37 @@ def _inversion(model: Classifier, mel: np.ndarray, seed: int) -> np.ndarray:
     return np.clip(change, -LIMIT_DB, LIMIT_DB)
 
 
+@cache
+def _generative(kind: str) -> GenerativeNetwork:
+    """A small network of the kind with initial weights, in evaluation mode."""
+    options = {
+        "cyclegan": {"width": 2, "blocks": 1, "discriminator_layers": 1},
+        "recreation": {"widths": [8], "bottleneck": 2},
+        "rectified_flow": {"width": 8, "multipliers": [1, 1], "patch": 4},
+    }[kind]
+    bins, frames = (SIZE, SIZE) if kind == "cyclegan" else (N_MELS, 16)
+    return build_generative(kind, InputShape(1, bins, frames), ("a", "b"), options=options).eval()
+
+
+def _genre_transfer(model: Classifier, image: np.ndarray, seed: int) -> np.ndarray:
+    """Its edit is that of an image of amplitudes; it has a network of its own."""
+    pixels = np.clip((image[:, :, 0] + 50) / 105, 0, 1).astype(np.float32)
+    change = 105 * (_generative("cyclegan").translate(pixels, "b") - pixels)
+    return np.clip(change, -LIMIT_DB, LIMIT_DB)[:, :, None].astype(np.float32)
+
+
+def _recreation(model: Classifier, values: np.ndarray, seed: int) -> np.ndarray:
+    change = _generative("recreation").recreate(values, "a") - values
+    return np.clip(change, -LIMIT_DB, LIMIT_DB).astype(np.float32)
+
+
+def _composition(model: Classifier, mel: np.ndarray, seed: int) -> np.ndarray:
+    """It has no source: what differs from one is all of it."""
+    network = _generative("rectified_flow")
+    composed = compose(network, "a", len(mel), steps=2, guidance=2.0, seed=seed)
+    return np.clip(composed - mel, -LIMIT_DB, LIMIT_DB).astype(np.float32)
+
+
 METHODS: dict[str, Method | Case] = {
     "deep_dream, layer": partial(_deep_dream, objective="layer"),
     "deep_dream, guide": partial(_deep_dream, objective="guide"),
@@ -204,6 +238,11 @@ METHODS: dict[str, Method | Case] = {
         for features in ("experiment", "vgg16", "mn04", "random_1d")
     },
     "inversion": _inversion,
+    "genre_transfer": Case(
+        _genre_transfer, partial(network_on_images, 1), partial(images, ("amplitude",))
+    ),
+    "recreation": _recreation,
+    "composition": _composition,
 }
 
 
