@@ -7,6 +7,9 @@ The home does not change. A recipe whose network or guide does not exist is list
 Memory is the largest resident memory of the process, libraries included; the row "no recipe" is a
 process that only loads torch and opens the home. The seconds are those of one sound with everything
 that belongs to it: decoding, the method, the way back to audio, pictures, files.
+
+The second table is that of the generative models of the home: seconds and peak memory of their
+trainings as the records have them, so of the machine and the load under which they were trained.
 """
 
 import argparse
@@ -40,6 +43,28 @@ def main() -> None:
     print("| recipe | seconds of audio | seconds per sound | peak memory, GB |\n|---|---|---|---|")
     for name in (NOTHING, *names):
         print(row(name, run_child(options.home, name, options.threads)), flush=True)
+    print_trainings(options.home)
+
+
+def print_trainings(root: Path) -> None:
+    """The table of the generative models of a home; nothing if there are none."""
+    from melgraph.assets.generation.models.generative_model import GenerativeModel
+    from melgraph.storage.artifacts import ArtifactStore
+    from melgraph.storage.home import open_home
+
+    models = GenerativeModel.all_current(ArtifactStore(open_home(root)))
+    if not models:
+        return
+    print("\n| generative model | parameters | recordings | epochs | minutes | peak memory, GB |")
+    print("|---|---|---|---|---|---|")
+    for model in models:
+        run, facts = model.artifact.record.run, model.facts
+        minutes = float(run["seconds"] or 0) / 60
+        memory = float(run["peak_memory_bytes"] or 0) / 1e9
+        print(
+            f"| {model.name} | {facts['parameters']:,} | {model.recordings.height} | "
+            f"{facts['epochs']} | {minutes:.1f} | {memory:.2f} |"
+        )
 
 
 def run_child(home: Path, recipe: str, threads: int) -> dict:

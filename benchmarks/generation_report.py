@@ -11,9 +11,12 @@ were generated from it, as log-mel spectrograms on one colour scale.
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from melgraph.assets.generation.models.generative_evaluations import GenerativeEvaluation
+from melgraph.assets.generation.models.generative_model import GenerativeModel
 from melgraph.assets.generation.report.reports import GenerationReport
 from melgraph.assets.generation.report.tables import (
     absent_judges,
@@ -61,6 +64,42 @@ def main() -> None:
         if recipe["sets"]:
             print("\nDistance to real recordings of the target:\n")
             print_table(set_rows(recipe))
+    print_generative_models(store)
+
+
+def print_generative_models(store: ArtifactStore) -> None:
+    """What each generative model learned from, what its training noticed, and its evaluation."""
+    evaluations = {one.name: one for one in GenerativeEvaluation.all_current(store)}
+    for model in GenerativeModel.all_current(store):
+        print(f"\n## Generative model {model.name}\n")
+        print_table([{k: str(v) for k, v in row.items()} for row in model.facts["recordings"]])
+        notes = [f"In training: {note}" for note in model.facts["notes"]]
+        evaluation = evaluations.get(model.name)
+        sentences = [] if evaluation is None else evaluation.sentences
+        for sentence in [*notes, *sentences]:
+            print(f"\n- {sentence}")
+        if evaluation is not None:
+            print("\nDistance (KAD) to held-out recordings, by epoch:\n")
+            print_table(distance_rows(evaluation))
+
+
+def distance_rows(evaluation: GenerativeEvaluation) -> list[dict[str, str]]:
+    """A row per evaluated epoch, and one of the real crops; a column per genre."""
+    table = evaluation.distances()
+    rows = [
+        {"samples": f"epoch {epoch}", **{
+            row["genre"]: kad(row) for row in table.filter(table["epoch"] == epoch).to_dicts()
+        }}
+        for epoch in table["epoch"].unique().sort().to_list()
+    ]  # fmt: skip
+    real = {row["genre"]: kad(row) for row in evaluation.facts["ceiling"]}
+    return [*rows, {"samples": "real crops", **real}]
+
+
+def kad(row: Mapping[str, Any]) -> str:
+    if row["kad"] is None:
+        return f"undetermined ({row['n_reference']} recordings)"
+    return f"{row['kad']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
 
 
 def picture(store: ArtifactStore, song: str) -> bytes:

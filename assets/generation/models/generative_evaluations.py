@@ -25,7 +25,7 @@ from melgraph.assets.ui import markdown_table, picture
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.files import write_json
 from melgraph.storage.records import Spec
-from melgraph.storage.tables import write_table
+from melgraph.storage.tables import read_table, write_table
 
 PICTURE, TABLE, REPORT = "progress.png", "distances.parquet", "report.json"
 EMBEDDING, TAGGERS = "embedding", "taggers"  # keys of the config
@@ -41,6 +41,10 @@ class GenerativeEvaluation(Reader):
         """What the evaluation says, in plain words."""
         sentences: list[str] = self.facts["sentences"]
         return sentences
+
+    def distances(self) -> pl.DataFrame:
+        """The kernel audio distance by epoch and genre."""
+        return read_table(self.artifact.folder / TABLE)
 
     @property
     def pictures(self) -> list[str]:
