@@ -228,8 +228,8 @@ def _spread(tracks: GenreTracks, genre: int, frames: int) -> tuple[np.ndarray, n
 
 
 def loss_notes(curves: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the losses of the epochs say, in whole sentences."""
-    if not curves:
+    """What the losses of at least two epochs say, in whole sentences."""
+    if len(curves) < 2:
         return []
     losses = [float(row["validation_loss"]) for row in curves]
     lowest = int(np.argmin(losses))
@@ -246,7 +246,7 @@ def loss_notes(curves: Sequence[Mapping[str, Any]]) -> list[str]:
             "loss falls: the network memorises its training recordings. Train for "
             f"{curves[lowest]['epoch']} epochs, use a smaller network, or add recordings."
         )
-    elif losses[-1] >= losses[0] and len(curves) > 1:
+    elif losses[-1] >= losses[0]:
         notes.append(
             "The network did not learn anything that helps on other recordings. Train for more "
             "epochs, or lower training.learning_rate."

@@ -156,6 +156,7 @@ def rows(validation, train):
 
 def test_notes_say_whether_the_validation_loss_fell():
     assert loss_notes([]) == []
+    assert loss_notes(rows([1.0], [1.0])) == []
     (fell,) = loss_notes(rows([1.0, 0.5, 0.4], [1.0, 0.6, 0.5]))
     assert "The validation loss fell" in fell
     assert "0.4000 at its lowest after epoch 3" in fell
