@@ -137,8 +137,8 @@ PRESENTATION = Presentation(
     result="Recreation",
     about="One network per genre learned to recreate the MFCC of its songs from few numbers. What "
     "you hear is the recreated MFCC with an estimated phase. 20 MFCC contain little of a song: "
-    "compare with the inversion of the true MFCC. The genre with the smallest error is the one whose "
-    "network recreates a sound best.",
+    "compare with the inversion of the true MFCC. The genre with the smallest error is the one "
+    "whose network recreates a sound best.",
     figures=figures,
 )
 
