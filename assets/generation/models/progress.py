@@ -85,7 +85,8 @@ class _Side:
         from melgraph.ml.metrics.kernel_distance import kernel_distance
 
         if self._is_empty:
-            return {"kad": None, "n_reference": len(self._reference), "n": len(self._chosen)}
+            absent = dict.fromkeys(("kad", "low", "high"))
+            return absent | {"n_reference": len(self._reference), "n": len(self._chosen)}
         generated, of_songs = self._generated(embeddings, songs)
         real, of_real = _joined(self._reference, range(len(self._reference)))
         kad = asdict(
@@ -105,7 +106,8 @@ class _Side:
         from melgraph.ml.metrics.kernel_distance import MIN_REFERENCE_SONGS, distance_change
 
         if self._is_empty or len(self._reference) < MIN_REFERENCE_SONGS:
-            return {"change": None, "n_reference": len(self._reference)}
+            absent = dict.fromkeys(("change", "low", "high"))
+            return absent | {"n_reference": len(self._reference)}
         before, after = (self._kernels(embeddings, songs) for embeddings in (first, last))
         change, low, high = distance_change(before, after, seed=SEED)
         return {

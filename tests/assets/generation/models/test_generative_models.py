@@ -185,3 +185,21 @@ def test_the_embedding_is_no_part_of_the_version(made_home):
     )
     plan = generative_models.plan_generative_model
     assert plan(replace(context, specs=specs), "tiny-gan") == plan(context, "tiny-gan")
+
+
+def test_genres_with_few_and_with_enough_references_are_shown_in_one_table():
+    from melgraph.assets.generation.models.progress import _Side
+    from melgraph.assets.ui import markdown_table
+
+    rng = np.random.default_rng(0)
+    reference, samples = ([rng.normal(size=(1, 3)) for _ in range(n)] for n in (25, 4))
+    songs = [f"song {number}" for number in range(4)]
+    sides = [_Side(reference, [0, 1, 2, 3]), _Side(reference[:5], [0, 1]), _Side([], [])]
+    for rows in (
+        [side.change(samples, samples, songs) for side in sides],
+        [side.distance(samples, songs) for side in sides],
+    ):
+        assert {tuple(row) for row in rows} == {tuple(rows[0])}
+        assert markdown_table(rows)
+    assert sides[0].change(samples, samples, songs)["change"] == 0
+    assert sides[1].change(samples, samples, songs)["change"] is None
