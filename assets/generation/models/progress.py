@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LEAST_FALL = 0.01  # of the validation loss, as a share of the first: less is no fall
 MOST_EPOCHS = 12  # of which the distance is computed; the first and the last are among them
+MIN_SOUNDS = 5  # of a genre; with fewer, the distance is undetermined
 SEED = 0
 ALL = "all genres"
 Embeddings = Sequence[np.ndarray]
@@ -78,15 +79,19 @@ class _Side:
         self._reference, self._chosen = reference, chosen
 
     @property
-    def _is_empty(self) -> bool:
-        return len(self._reference) < 2 or len(self._chosen) < 2
+    def _is_small(self) -> bool:
+        return len(self._reference) < 2 or len(self._chosen) < MIN_SOUNDS
+
+    @property
+    def _sizes(self) -> dict[str, int]:
+        return {"n_reference": len(self._reference), "n": len(self._chosen)}
 
     def distance(self, embeddings: Embeddings, songs: Sequence[str]) -> dict[str, Any]:
         from melgraph.ml.metrics.kernel_distance import kernel_distance
 
-        if self._is_empty:
+        if self._is_small:
             absent = dict.fromkeys(("kad", "low", "high"))
-            return absent | {"n_reference": len(self._reference), "n": len(self._chosen)}
+            return absent | self._sizes
         generated, of_songs = self._generated(embeddings, songs)
         real, of_real = _joined(self._reference, range(len(self._reference)))
         kad = asdict(
@@ -98,23 +103,22 @@ class _Side:
             "kad": _rounded(kad["value"]),
             "low": _rounded(kad["low"]),
             "high": _rounded(kad["high"]),
-            "n_reference": kad["n_reference"],
-            "n": kad["n_generated"],
+            **self._sizes,
         }
 
     def change(self, first: Embeddings, last: Embeddings, songs: Sequence[str]) -> dict[str, Any]:
         from melgraph.ml.metrics.kernel_distance import MIN_REFERENCE_SONGS, distance_change
 
-        if self._is_empty or len(self._reference) < MIN_REFERENCE_SONGS:
+        if self._is_small or len(self._reference) < MIN_REFERENCE_SONGS:
             absent = dict.fromkeys(("change", "low", "high"))
-            return absent | {"n_reference": len(self._reference)}
+            return absent | self._sizes
         before, after = (self._kernels(embeddings, songs) for embeddings in (first, last))
         change, low, high = distance_change(before, after, seed=SEED)
         return {
             "change": _rounded(change),
             "low": _rounded(low),
             "high": _rounded(high),
-            "n_reference": len(self._reference),
+            **self._sizes,
         }
 
     def _kernels(self, embeddings: Embeddings, songs: Sequence[str]) -> "SongKernels":
@@ -168,8 +172,8 @@ def progress_sentences(facts: Mapping[str, Any], changes: Sequence[Mapping[str, 
         what = f"The distance (KAD) to held-out recordings of {row['genre']}"
         if row["change"] is None:
             sentences.append(
-                f"{what} is undetermined: there are {row['n_reference']} such recordings, and 20 "
-                "are needed."
+                f"{what} is undetermined: there are {row['n_reference']} such recordings and "
+                f"{row['n']} samples; 20 and {MIN_SOUNDS} are needed."
             )
             continue
         interval = f"{row['change']:+.2f} (95 % interval {row['low']:+.2f} to {row['high']:+.2f})"

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from melgraph.ml.generative.base import GenreTracks, Samples
 
 
+SAMPLES_PER_GENRE = 2  # that are drawn
+
+
 def sheet(
     described: GenerativeSpec,
     inputs: TrackInputs,
@@ -20,7 +23,7 @@ def sheet(
     validation: "GenreTracks",
     epoch: int,
 ) -> bytes:
-    """The samples of an epoch as a PNG file, each below the original that it was made from.
+    """The first samples of each genre as a PNG file, each below what it was made from.
 
     Args:
         described: the specification of the model.
@@ -32,12 +35,18 @@ def sheet(
     """
     from melgraph.ml.plots.generative import sample_sheet
 
-    values = [in_units(described, one.astype(np.float32)) for one in samples.values]
-    crops = [
-        None if track < 0 else in_units(described, crop_of(validation, track, start, len(one)))
-        for track, start, one in zip(samples.tracks, samples.starts, samples.values, strict=True)
+    chosen = [
+        number
+        for genre in range(len(genres))
+        for number in np.flatnonzero(samples.genres == genre)[:SAMPLES_PER_GENRE].tolist()
     ]
-    titles = [genres[number] for number in samples.genres]
+    values = [in_units(described, samples.values[n].astype(np.float32)) for n in chosen]
+    crops = [
+        None if track < 0 else in_units(described, crop_of(validation, track, start, frames))
+        for frames in [samples.values.shape[1]]
+        for track, start in zip(samples.tracks[chosen], samples.starts[chosen], strict=True)
+    ]
+    titles = [genres[samples.genres[number]] for number in chosen]
     if described.kind == "cyclegan":
         titles = [f"towards {title}" for title in titles]
     is_mfcc = described.kind == "recreation"

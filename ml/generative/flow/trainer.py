@@ -25,7 +25,7 @@ from melgraph.ml.inference.tracks import crop_batch
 WARM_UP = 50  # steps until the learning rate is reached
 LARGEST_GRADIENT = 1.0  # norm
 SAMPLE_STEPS = 24
-SAMPLES_PER_GENRE, MOST_SAMPLES = 2, 12
+SAMPLES_PER_GENRE, MOST_SAMPLES = 6, 24
 VALIDATION_CROPS = 16  # per genre
 RISE = 1.02  # ratio of the last validation loss to the lowest from which it is called a rise
 
@@ -120,9 +120,9 @@ class FlowTrainer(Trainer):
         return EpochEnd(self.validation.figures(self.ema), self._samples())
 
     def _samples(self) -> Samples:
-        """At most 12 samples, 2 per genre if there are at most 6 genres."""
+        """At most 24 samples, and at most 6 of each genre."""
         n_genres = len(self.network.genres)
-        per_genre = SAMPLES_PER_GENRE if n_genres * SAMPLES_PER_GENRE <= MOST_SAMPLES else 1
+        per_genre = max(1, min(SAMPLES_PER_GENRE, MOST_SAMPLES // n_genres))
         genres = np.repeat(np.arange(n_genres, dtype=np.int64), per_genre)[:MOST_SAMPLES]
         generator = torch.Generator().manual_seed(self.setup.seed)
         shape = (len(genres), 1, self.network.shape.bins, self.frames)

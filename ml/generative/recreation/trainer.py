@@ -20,7 +20,8 @@ from melgraph.ml.generative.recreation.networks import Recreations
 from melgraph.ml.inference.tracks import crop_batch, segment_starts
 from melgraph.ml.models.base import bin_statistics
 
-SAMPLES_PER_GENRE = 2
+SAMPLES_PER_GENRE = 6
+SAMPLE_CROPS = 4  # length of a sample in crops: a crop alone is too short to listen to
 _VALIDATION_CROPS = 10  # of a recording at most, evenly spread
 _RISE = 0.02  # a last loss that is higher than the lowest one by less than this share is level
 
@@ -162,9 +163,16 @@ class RecreationTrainer(Trainer):
                 remedy="raise validation, or add recordings of other artists",
             )
 
-    def _crops(self, arrays: Sequence[Any], tracks: np.ndarray, starts: np.ndarray) -> Tensor:
+    def _crops(
+        self,
+        arrays: Sequence[Any],
+        tracks: np.ndarray,
+        starts: np.ndarray,
+        frames: int | None = None,
+    ) -> Tensor:
         """Standardised crops: float32 `[crop, frame, coefficient]` on the device."""
-        crops = crop_batch(arrays, tracks, starts, crop_frames=self.network.shape.frames)
+        frames = frames or self.network.shape.frames
+        crops = crop_batch(arrays, tracks, starts, crop_frames=frames)
         x = crops[:, 0].transpose(1, 2).to(self.setup.device)
         return cast("Tensor", self.network.standardise(x)).contiguous()
 
@@ -182,15 +190,15 @@ class RecreationTrainer(Trainer):
         return float(np.mean(losses))
 
     def _samples(self) -> Samples:
-        """Recreations of the middle crop of the first validation recordings of each genre."""
-        arrays, frames = self.setup.validation.arrays, self.network.shape.frames
+        """Recreations of the middle of the first validation recordings of each genre."""
+        arrays, frames = self.setup.validation.arrays, SAMPLE_CROPS * self.network.shape.frames
         of_genre = [self.setup.validation.of_genre(genre) for genre in self._numbers]
         tracks = np.concatenate([chosen[:SAMPLES_PER_GENRE] for chosen in of_genre])
         starts = np.array([max(len(arrays[track]) - frames, 0) // 2 for track in tracks], np.int64)
         genres = self.setup.validation.genres[tracks].astype(np.int64)
         values = []
         for track, start, genre in zip(tracks, starts, genres, strict=True):
-            x = self._crops(arrays, np.array([track]), np.array([start]))
+            x = self._crops(arrays, np.array([track]), np.array([start]), frames)
             recreation = self.network.of_genre[genre](x) * self.network.std + self.network.mean
             values.append(recreation[0].cpu().numpy().astype(np.float16))
         return Samples(np.stack(values), genres, tracks.astype(np.int64), starts)

@@ -167,8 +167,8 @@ def test_the_validation_loss_of_equal_epochs_did_not_fall():
         "validation_loss_lowest": 1.99,
     }
     changes = [
-        {"genre": "rock", "change": -3.0, "low": -5.0, "high": -1.0, "n_reference": 30},
-        {"genre": "pop", "change": -3.0, "low": -5.0, "high": 1.0, "n_reference": 30},
+        {"genre": "rock", "change": -3.0, "low": -5.0, "high": -1.0, "n_reference": 30, "n": 6},
+        {"genre": "pop", "change": -3.0, "low": -5.0, "high": 1.0, "n_reference": 30, "n": 6},
     ]
     first, rock, pop = progress_sentences(facts, changes)
     assert "did not fall" in first

@@ -104,10 +104,10 @@ def test_recordings_shorter_than_a_crop_are_learned():
 
 def test_the_samples_of_the_sheet():
     samples = run_samples(toy_network())
-    assert samples.values.shape == (4, 32, 16)
+    assert samples.values.shape == (12, 32, 16)
     assert samples.values.dtype == np.float16
-    assert samples.genres.tolist() == [0, 0, 1, 1]
-    assert samples.tracks.tolist() == [-1] * 4
+    assert samples.genres.tolist() == [0] * 6 + [1] * 6
+    assert samples.tracks.tolist() == [-1] * 12
 
 
 def run_samples(network):

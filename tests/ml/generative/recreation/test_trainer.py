@@ -99,11 +99,11 @@ def test_a_learning_rate_of_almost_zero_shows_the_loss_of_the_first_weights():
 def test_the_samples_are_the_same_crops_at_each_epoch():
     _, result = trained(setup_of())
     first, last = result.samples[0], result.samples[-1]
-    assert first.values.shape == (4, SHAPE.frames, SHAPE.bins)
+    assert first.values.shape == (6, 4 * SHAPE.frames, SHAPE.bins)
     assert first.values.dtype == np.float16
-    assert first.genres.tolist() == [0, 0, 1, 1]
-    assert first.tracks.tolist() == last.tracks.tolist() == [0, 1, 3, 4]
-    assert first.starts.tolist() == last.starts.tolist() == [16, 16, 19, 19]
+    assert first.genres.tolist() == [0, 0, 0, 1, 1, 1]
+    assert first.tracks.tolist() == last.tracks.tolist() == [0, 1, 2, 3, 4, 5]
+    assert first.starts.tolist() == last.starts.tolist() == [4, 4, 4, 7, 7, 7]
     assert not np.array_equal(first.values, last.values)
 
 
@@ -122,7 +122,7 @@ def test_each_network_learns_to_recreate_its_own_genre_better_than_the_other(lst
 def test_songs_shorter_than_a_crop_are_repeated():
     short = GenreTracks([array[:3] for array in songs(1).arrays], songs(1).genres)
     _, result = trained(replace(setup_of(), training=short, validation=short))
-    assert result.samples[0].starts.tolist() == [0, 0, 0, 0]
+    assert set(result.samples[0].starts.tolist()) == {0}
 
 
 def test_genres_without_recordings():
