@@ -5,7 +5,9 @@ from shlex import quote
 from typing import Any
 
 from melgraph.assets.embeddings.clusters.reports import figure_rows
+from melgraph.assets.generation.models.generative_evaluations import GenerativeEvaluation
 from melgraph.assets.generation.presentation import presentation_of
+from melgraph.assets.generation.sound_files import COMPOSED
 from melgraph.assets.generation.sounds import Sounds
 from melgraph.assets.library.tracks import Tracks
 from melgraph.assets.materialize import readable_references
@@ -60,9 +62,11 @@ def _result_lines(home: Home) -> Iterator[str]:
             figures = f"Hungarian accuracy {row['Hungarian accuracy']}, NMI {row['NMI']}"
             yield f"clusters of {report.partition}, {row['tracks']} (n = {row['n']}): {figures}"
     yield from _recommendation_lines(store)
+    for generative in GenerativeEvaluation.all_current(store):
+        yield from (f"{generative.name}: {text}" for text in generative.sentences)
     for sounds in Sounds.of_all_generators(store):
         for row in sounds.rows:
-            yield f"{sounds.name}: {row['path']}: {_about_sound(sounds, row)}"
+            yield f"{sounds.name}: {row.get(COMPOSED, row['path'])}: {_about_sound(sounds, row)}"
 
 
 def _about_sound(sounds: Sounds, row: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from melgraph.ml.models.base import InputShape
 
 SAVE_EVERY_S = 20.0
+LEAST_FALL = 0.01  # of a validation loss, as a share of the first one: less is no fall
 
 
 class GenerativeNetwork(nn.Module):
@@ -208,3 +209,8 @@ class Trainer(ABC):
     def finish(self) -> None:
         """Leave the weights in the network that the checkpoint keeps; those of now by default."""
         return
+
+
+def fell(losses: Sequence[float]) -> bool:
+    """Whether the last validation loss is lower than the first one, by at least 1 %."""
+    return losses[-1] < (1 - LEAST_FALL) * losses[0]

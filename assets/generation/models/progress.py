@@ -14,7 +14,6 @@ from melgraph.assets.ui import progress_bar
 if TYPE_CHECKING:
     from melgraph.ml.metrics.kernel_distance import SongKernels
 
-LEAST_FALL = 0.01  # of the validation loss, as a share of the first: less is no fall
 MOST_EPOCHS = 12  # of which the distance is computed; the first and the last are among them
 MIN_SOUNDS = 5  # of a genre; with fewer, the distance is undetermined
 SEED = 0
@@ -162,19 +161,16 @@ def progress_sentences(facts: Mapping[str, Any], changes: Sequence[Mapping[str, 
         facts: of the generative model.
         changes: of the distances, from the first to the last epoch.
     """
+    from melgraph.ml.generative.base import fell
+
     first, last = facts["validation_loss_first"], facts["validation_loss_last"]
-    verb = "fell" if last < (1 - LEAST_FALL) * first else "did not fall"
+    verb = "fell" if fell([first, last]) else "did not fall"
     sentences = [
         f"The validation loss {verb}: {first:.4g} after the first epoch, {last:.4g} after the last "
         f"(lowest: {facts['validation_loss_lowest']:.4g})."
     ]
     for row in changes:
-        what = f"The distance (KAD) to held-out recordings of {row['genre']}"
         if row["change"] is None:
-            sentences.append(
-                f"{what} is undetermined: there are {row['n_reference']} such recordings and "
-                f"{row['n']} samples; 20 and {MIN_SOUNDS} are needed."
-            )
             continue
         interval = f"{row['change']:+.2f} (95 % interval {row['low']:+.2f} to {row['high']:+.2f})"
         if row["high"] < 0:
@@ -183,5 +179,18 @@ def progress_sentences(facts: Mapping[str, Any], changes: Sequence[Mapping[str, 
             verdict = "rose"
         else:
             verdict = "is not shown to fall or to rise"
-        sentences.append(f"{what} {verdict} from the first epoch to the last: {interval}.")
+        sentences.append(
+            f"The distance (KAD) to held-out recordings of {row['genre']} {verdict} from the first "
+            f"epoch to the last: {interval}; {row['n']} samples, {row['n_reference']} recordings."
+        )
+    unknown = [row for row in changes if row["change"] is None]
+    if unknown:
+        listed = ", ".join(
+            f"{row['genre']} ({row['n_reference']} recordings, {row['n']} samples)"
+            for row in unknown
+        )
+        sentences.append(
+            f"The distance (KAD) to held-out recordings is undetermined for {listed}: 20 "
+            f"recordings and {MIN_SOUNDS} samples are needed."
+        )
     return sentences

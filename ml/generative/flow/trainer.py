@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from melgraph.ml.errors import UserError
-from melgraph.ml.generative.base import EpochEnd, GenerativeSetup, GenreTracks, Samples, Trainer
+from melgraph.ml.generative.base import (
+    EpochEnd,
+    GenerativeSetup,
+    GenreTracks,
+    Samples,
+    Trainer,
+    fell,
+)
 from melgraph.ml.generative.flow.networks import RectifiedFlow
 from melgraph.ml.generative.flow.sampling import Guide, integrate
 from melgraph.ml.inference.tracks import crop_batch
@@ -228,30 +235,25 @@ def _spread(tracks: GenreTracks, genre: int, frames: int) -> tuple[np.ndarray, n
 
 
 def loss_notes(curves: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the losses of at least two epochs say, in whole sentences."""
+    """What is wrong with the losses of at least two epochs, in whole sentences."""
     if len(curves) < 2:
         return []
     losses = [float(row["validation_loss"]) for row in curves]
     lowest = int(np.argmin(losses))
-    direction = "fell" if losses[-1] < losses[0] else "did not fall"
-    notes = [
-        f"The validation loss {direction}: it is {losses[0]:.4f} after the first epoch, "
-        f"{losses[lowest]:.4f} at its lowest after epoch {curves[lowest]['epoch']}, "
-        f"and {losses[-1]:.4f} after the last epoch {curves[-1]['epoch']}."
-    ]
     train_falls = float(curves[-1]["train_loss"]) < float(curves[lowest]["train_loss"])
     if losses[-1] > RISE * losses[lowest] and train_falls:
-        notes.append(
+        return [
             f"Since epoch {curves[lowest]['epoch']} the validation loss rises while the training "
             "loss falls: the network memorises its training recordings. Train for "
             f"{curves[lowest]['epoch']} epochs, use a smaller network, or add recordings."
-        )
-    elif losses[-1] >= losses[0]:
-        notes.append(
-            "The network did not learn anything that helps on other recordings. Train for more "
-            "epochs, or lower training.learning_rate."
-        )
-    return notes
+        ]
+    if not fell(losses):
+        return [
+            "The network did not learn anything that helps on other recordings: the validation "
+            f"loss is {losses[0]:.4f} after the first epoch and {losses[-1]:.4f} after the last. "
+            "Train for more epochs, or change training.learning_rate."
+        ]
+    return []
 
 
 def _check(network: RectifiedFlow, setup: GenerativeSetup) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from melgraph.ml.errors import UserError
-from melgraph.ml.generative.base import EpochEnd, GenerativeSetup, Samples, Trainer
+from melgraph.ml.generative.base import EpochEnd, GenerativeSetup, Samples, Trainer, fell
 from melgraph.ml.generative.recreation.networks import Recreations
 from melgraph.ml.inference.tracks import crop_batch, segment_starts
 from melgraph.ml.models.base import bin_statistics
@@ -113,18 +113,18 @@ class RecreationTrainer(Trainer):
         return EpochEnd({"validation_loss": mean, **losses}, self._samples())
 
     def notes(self, curves: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Whether the validation loss of each genre fell, and what to do where it rises."""
+        """Genres whose validation loss does not fall, rises again, or is not known."""
         notes = []
         for genre, (name, key) in enumerate(zip(self.network.genres, self._names, strict=True)):
             if genre not in self._validated:
                 notes.append(
-                    f"{name} has no validation recording, so its validation loss is not known: "
-                    "add recordings of other artists, or raise validation"
+                    f"The genre {name} has no validation recording, so its validation loss is not "
+                    "known. Add recordings of other artists, or raise validation."
                 )
                 continue
             losses = [float(row[f"validation_loss_{key}"]) for row in curves]
-            if losses:
-                notes.append(_note(name, losses))
+            if losses and (problem := _problem(name, losses)):
+                notes.append(problem)
         return notes
 
     @property
@@ -225,27 +225,23 @@ def figure_names(genres: Sequence[str]) -> list[str]:
     return names
 
 
-def _note(genre: str, losses: Sequence[float]) -> str:
-    """What the validation losses of a genre say."""
+def _problem(genre: str, losses: Sequence[float]) -> str | None:
+    """What is wrong with the validation losses of a genre; None if nothing is."""
     first, last = losses[0], losses[-1]
     lowest, epoch = min(losses), int(np.argmin(losses)) + 1
     figures = (
         f"{first:.3f} after epoch 1, {lowest:.3f} at its lowest (epoch {epoch}), "
         f"{last:.3f} after epoch {len(losses)}"
     )
-    if len(losses) > 1 and lowest >= first:
+    if last > lowest * (1 + _RISE) and lowest < first:
         return (
-            f"the validation loss of {genre} never fell below that of the first epoch: {figures}. "
-            "Lower training.learning_rate, or add recordings of this genre"
-        )
-    if last > lowest * (1 + _RISE):
-        return (
-            f"the validation loss of {genre} fell and then rose again, so its network begins to "
+            f"The validation loss of {genre} fell and then rose again, so its network begins to "
             f"fit single recordings: {figures}. Lower training.epochs or network.widths, or add "
-            "recordings of this genre"
+            "recordings of this genre."
         )
-    return (
-        f"the validation loss of {genre} fell: {figures}"
-        if len(losses) > 1
-        else (f"the validation loss of {genre} was measured once: {first:.3f}")
-    )
+    if len(losses) > 1 and not fell(losses):
+        return (
+            f"The validation loss of {genre} did not fall: {figures}. Change "
+            "training.learning_rate, train for more epochs, or add recordings of this genre."
+        )
+    return None
