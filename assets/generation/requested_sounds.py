@@ -21,7 +21,7 @@ from melgraph.assets.generation.excerpts import (
     write_cut,
 )
 from melgraph.assets.generation.named_songs import NamedSong, find_song, song_of_track
-from melgraph.assets.generation.selection import SONGS, Selection
+from melgraph.assets.generation.selection import SONGS, SOURCE_LABELS, Selection
 from melgraph.assets.generation.sounds import Sounds
 from melgraph.assets.materialize import note_threads
 from melgraph.assets.stage import Stage
@@ -43,7 +43,9 @@ from melgraph.storage.records import Spec
 GENERATOR = "generator"  # key of the configuration: the asset, and its stage integer
 LONGEST_S = 60.0  # of an excerpt, as in a recipe
 LATEST_START_S = 1e7  # no recording lasts 115 days, and a count of samples stays a small integer
-_NAMED_SONGS = ("guide", "guide_label", "guide_start_s", "path", "paths", "tracks")
+_NAMED_SONGS = (
+    "guide", "guide_label", "guide_start_s", "path", "paths", "tracks", SOURCE_LABELS
+)  # fmt: skip
 
 
 class RequestedSounds(Sounds):

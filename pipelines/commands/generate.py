@@ -126,7 +126,7 @@ def _print_recipes(recipes: Mapping[str, Recipe]) -> None:
     width = max(map(len, recipes), default=0)
     print("recipes (* its sounds are made by `melgraph run`):")
     for name, recipe in sorted(recipes.items()):
-        mark = "*" if recipe.by_default else " "
+        mark = "*" if recipe.by_default and recipe.generative_model is None else " "
         print(f"  {mark} {name:{width}}  {recipe.title}")
 
 

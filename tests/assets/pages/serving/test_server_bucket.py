@@ -4,8 +4,8 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from melgraph.assets.pages.serving import recordings
 from melgraph.assets.pages.links import LIBRARY, artifact_link, quote_path
+from melgraph.assets.pages.serving import recordings
 from melgraph.assets.pages.site import PAGES
 from melgraph.storage.bucket import Bucket
 from tests.assets.pages.served import serving
