@@ -48,7 +48,7 @@ def sheet(
     ]
     titles = [genres[samples.genres[number]] for number in chosen]
     if described.kind == "cyclegan":
-        titles = [f"towards {title}" for title in titles]
+        titles = [f"to {title}" for title in titles]
     is_mfcc = described.kind == "recreation"
     return sample_sheet(
         values,
