@@ -84,7 +84,7 @@ def print_generative_models(store: ArtifactStore) -> None:
 
 
 def distance_rows(evaluation: GenerativeEvaluation) -> list[dict[str, str]]:
-    """A row per evaluated epoch, and one of the real crops; a column per genre."""
+    """A row per evaluated epoch, and others of the real crops; a column per genre."""
     table = evaluation.distances()
     rows = [
         {"samples": f"epoch {epoch}", **{
@@ -93,7 +93,10 @@ def distance_rows(evaluation: GenerativeEvaluation) -> list[dict[str, str]]:
         for epoch in table["epoch"].unique().sort().to_list()
     ]  # fmt: skip
     real = {row["genre"]: kad(row) for row in evaluation.facts["ceiling"]}
-    return [*rows, {"samples": "real crops", **real}]
+    rows.append({"samples": "real crops of the genre", **real})
+    if floor := evaluation.facts["floor"]:
+        rows.append({"samples": "unchanged sources", **{row["genre"]: kad(row) for row in floor}})
+    return rows
 
 
 def kad(row: Mapping[str, Any]) -> str:

@@ -94,6 +94,7 @@ def write_generative_evaluation(store: ArtifactStore, work: Work) -> None:
             "kind": model.kind,
             EMBEDDING: config[EMBEDDING],
             "ceiling": found["ceiling"],
+            "floor": found["floor"],
             "changes": found["changes"],
             "sentences": sentences,
         }
@@ -109,21 +110,29 @@ def write_generative_evaluation(store: ArtifactStore, work: Work) -> None:
 
 
 def _picture(model: GenerativeModel, found: dict[str, Any]) -> bytes:
-    """Losses and distances by epoch."""
+    """Losses and distances by epoch; the unchanging distances of real crops as level lines."""
     from melgraph.ml.plots.generative import Panel, generative_curves
 
     kad = {(row["epoch"], row["genre"]): row["kad"] for row in found["epochs"]}
     genres = [ALL, *model.genres]
+    level = {
+        f"{what} {row['genre']}": row["kad"]
+        for what, rows in (("real", found["ceiling"]), ("source", found["floor"]))
+        for row in rows
+    }
     rows = [
-        row | {f"kad {genre}": kad.get((row["epoch"], genre)) for genre in genres}
-        | {f"real {genre}": one["kad"] for genre, one in zip(genres, found["ceiling"], strict=True)}
+        row | level | {f"kad {genre}": kad.get((row["epoch"], genre)) for genre in genres}
         for row in model.curves.to_dicts()
-    ]  # fmt: skip
+    ]
     shown = [genre for genre in genres if any(row[f"kad {genre}"] is not None for row in rows)]
-    lines = {f"kad {genre}": genre for genre in shown}
-    lines |= {f"real {genre}": f"{genre}: real crops" for genre in shown}
-    panel = Panel("Distance to held-out recordings", lines, "KAD", from_zero=False)
-    return generative_curves(rows, [panel] if shown else [])
+    panels = []
+    for genre in shown:
+        lines = {f"kad {genre}": "samples", f"real {genre}": "real crops of the genre"}
+        if found["floor"]:
+            lines[f"source {genre}"] = "unchanged sources"
+        title = f"Distance to held-out recordings of {genre}"
+        panels.append(Panel(title, lines, "KAD", from_zero=False))
+    return generative_curves(rows, panels)
 
 
 @stage_asset(GENERATIVE_EVALUATIONS)

@@ -32,21 +32,27 @@ def distances(
         held_out: the test and validation side of the dataset.
 
     Returns:
-        `epochs`: a row per evaluated epoch and genre; `ceiling`: real crops, rendered in the same
-        way; `changes`: from the first to the last epoch; all ready for JSON.
+        `epochs`: a row per evaluated epoch and genre; `ceiling`: real crops of the genre, rendered
+        in the same way; `floor`: the unchanged sources of a CycleGAN, which are of the other genre;
+        `changes`: from the first to the last epoch; all ready for JSON.
     """
     references = chosen_references(held_out, renderer.model.genres)
     originals = list(renderer.originals())
     mono, rate = originals[0]
     real = embedder.of_recordings(references, len(mono) / rate)
-    sides = {
-        genre: _Side(
-            [one for one, label in zip(real, references["label"], strict=True)
-             if genre in (ALL, label)],
-            [number for number, label in enumerate(renderer.genres) if genre in (ALL, label)],
-        )
-        for genre in [ALL, *renderer.model.genres]
-    }  # fmt: skip
+    labels = references["label"].to_list()
+
+    def sides_of(genres: Sequence[str]) -> dict[str, _Side]:
+        """The references of each genre, and which of the sounds of these genres belong to it."""
+        return {
+            genre: _Side(
+                [one for one, label in zip(real, labels, strict=True) if genre in (ALL, label)],
+                [number for number, own in enumerate(genres) if genre in (ALL, own)],
+            )
+            for genre in [ALL, *renderer.model.genres]
+        }
+
+    sides = sides_of(renderer.genres)
     by_epoch: dict[int, Embeddings] = {}
     epochs = _spread(renderer.model.facts["epochs"])
     with progress_bar(len(epochs), "epochs", "kernel audio distance") as bar:
@@ -59,16 +65,21 @@ def distances(
         for genre, side in sides.items()
     ]
     of_originals = embedder.of_sounds(originals)
-    ceiling = [
-        {"genre": genre, **side.distance(of_originals, renderer.songs)}
-        for genre, side in sides.items()
-    ]
+
+    def rows_of_originals(genres: Sequence[str]) -> list[dict[str, Any]]:
+        return [
+            {"genre": genre, **side.distance(of_originals, renderer.songs_of_originals)}
+            for genre, side in sides_of(genres).items()
+        ]
+
+    ceiling = rows_of_originals(renderer.genres_of_originals)
+    floor = rows_of_originals(renderer.genres) if renderer.model.kind == "cyclegan" else []
     first, last = by_epoch[epochs[0]], by_epoch[epochs[-1]]
     changes = [
         {"genre": genre, **side.change(first, last, renderer.songs)}
         for genre, side in sides.items()
     ]
-    return {"epochs": rows, "ceiling": ceiling, "changes": changes}
+    return {"epochs": rows, "ceiling": ceiling, "floor": floor, "changes": changes}
 
 
 class _Side:

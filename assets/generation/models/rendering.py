@@ -39,20 +39,36 @@ class SampleRenderer:
         Of samples from noise, there are as many crops of the validation recordings instead.
         """
         frames = self._samples["values"].shape[2]
-        tracks = self._samples["tracks"]
-        count = len(tracks)
-        if (tracks < 0).any():
-            tracks = np.linspace(0, len(self._validation) - 1, count).astype(np.int64)
-            starts = np.zeros(count, np.int64)
-        else:
-            starts = self._samples["starts"]
-        for track, start in zip(tracks.tolist(), starts.tolist(), strict=True):
+        is_from_noise = (self._samples["tracks"] < 0).any()
+        starts = (
+            np.zeros_like(self._samples["starts"]) if is_from_noise else self._samples["starts"]
+        )
+        for track, start in zip(self._original_tracks, starts.tolist(), strict=True):
             yield self._render(self._crop(track, start, frames), track, start)
 
     @property
     def genres(self) -> list[str]:
         """The genre that each sample is meant to be of."""
         return [self.model.genres[number] for number in self._samples["genres"]]
+
+    @property
+    def genres_of_originals(self) -> list[str]:
+        """The genre of each original: what a CycleGAN moves is of the other genre."""
+        if self.model.kind == "cyclegan":
+            first, second = self.model.genres
+            return [second if genre == first else first for genre in self.genres]
+        if (self._samples["tracks"] >= 0).all():
+            return self.genres
+        return [self._validation["genre"][track] for track in self._original_tracks]
+
+    @property
+    def _original_tracks(self) -> list[int]:
+        """The validation recording of each original."""
+        tracks = self._samples["tracks"]
+        if (tracks < 0).any():
+            tracks = np.linspace(0, len(self._validation) - 1, len(tracks)).astype(np.int64)
+        numbers: list[int] = tracks.tolist()
+        return numbers
 
     @property
     def songs(self) -> list[str]:
@@ -62,6 +78,12 @@ class SampleRenderer:
             f"noise {number}" if track < 0 else ids[track]
             for number, track in enumerate(self._samples["tracks"].tolist())
         ]
+
+    @property
+    def songs_of_originals(self) -> list[str]:
+        """The id of the recording of each original."""
+        ids = self._validation["track_id"].to_list()
+        return [ids[track] for track in self._original_tracks]
 
     def _render(self, values: np.ndarray, track: int, start: int) -> tuple[np.ndarray, int]:
         from melgraph.ml.generation.reconstruction.crops import sound_of_image, sound_of_values
