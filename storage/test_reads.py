@@ -31,7 +31,8 @@ class TestRead:
         dataset: the snapshot, `datasets/name/version`.
         tracks: digest of the ids of its test tracks; snapshots may share a test split.
         reader: the artifact that was made with the labels.
-        kind: `evaluation`, `cross-validation`, `clusters` or `study`.
+        kind: `evaluation`, `cross-validation`, `clusters`, `study` or `generative
+            model`.
         run: id of the Dagster run, if known.
         at: time, UTC, ISO 8601.
     """

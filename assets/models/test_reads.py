@@ -3,11 +3,21 @@
 from collections.abc import Iterator
 
 from melgraph.assets.dataset.snapshot import Snapshot
-from melgraph.assets.stages import CLUSTER_REPORTS, EVALUATIONS, TRIALS
+from melgraph.assets.stages import (
+    CLUSTER_REPORTS,
+    EVALUATIONS,
+    GENERATIVE_EVALUATIONS,
+    TRIALS,
+)
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.test_reads import TestRead, is_lost, part_digest, restore_register
 
-KINDS = {EVALUATIONS: "evaluation", TRIALS: "study", CLUSTER_REPORTS: "clusters"}
+KINDS = {
+    EVALUATIONS: "evaluation",
+    TRIALS: "study",
+    CLUSTER_REPORTS: "clusters",
+    GENERATIVE_EVALUATIONS: "generative model",
+}
 
 
 def restore_test_reads(store: ArtifactStore) -> int:

@@ -26,6 +26,7 @@ from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.files import write_json
 from melgraph.storage.records import Spec
 from melgraph.storage.tables import read_table, write_table
+from melgraph.storage.test_reads import register_read
 
 PICTURE, TABLE, REPORT = "progress.png", "distances.parquet", "report.json"
 EMBEDDING, TAGGERS = "embedding", "taggers"  # keys of the config
@@ -84,6 +85,7 @@ def write_generative_evaluation(store: ArtifactStore, work: Work) -> None:
     config = work.spec.config
     work.licences += weight_licences(config)
     model = GenerativeModel.input_of(store, work.spec)
+    _register_look(store, work, model)
     embedder = SoundEmbedder(store.home, config[TAGGERS][config[EMBEDDING]], config[EMBEDDING])
     held_out = model.snapshot.table().filter(pl.col("split").is_in(HELD_OUT))
     found = distances(SampleRenderer(model), embedder, held_out)
@@ -107,6 +109,19 @@ def write_generative_evaluation(store: ArtifactStore, work: Work) -> None:
     write_table(pl.DataFrame(found["epochs"], infer_schema_length=None), work.folder / TABLE)
     (work.folder / PICTURE).write_bytes(_picture(model, found))
     write_json(work.folder / REPORT, work.facts)
+
+
+def _register_look(store: ArtifactStore, work: Work, model: GenerativeModel) -> None:
+    """Note the look at the test split before it happens: the genres of its tracks are read."""
+    snapshot = model.snapshot
+    register_read(
+        store.home,
+        snapshot.reference,
+        snapshot.track_ids("test"),
+        work.spec.reference,
+        "generative model",
+        work.run.get("dagster"),
+    )
 
 
 def _picture(model: GenerativeModel, found: dict[str, Any]) -> bytes:
