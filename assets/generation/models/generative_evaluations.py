@@ -18,7 +18,7 @@ from melgraph.assets.materialize import materialize, stage_asset
 from melgraph.assets.models.vectors.published_weights import published_weights
 from melgraph.assets.readers import Reader
 from melgraph.assets.resources import HomeResource
-from melgraph.assets.settings import use_numba_cache
+from melgraph.assets.settings import use_numba_cache, weights_folder
 from melgraph.assets.stage import Metadata, Stage
 from melgraph.assets.stages import GENERATIVE_EVALUATIONS
 from melgraph.assets.ui import markdown_table, picture
@@ -57,9 +57,12 @@ class GenerativeEvaluation(Reader):
 def plan_generative_evaluation(context: Context, name: str) -> Spec:
     """The evaluation of the current generative model, by the tagger that it names.
 
+    Without the weights of the tagger on this machine, there are no distances: nothing is fetched
+    for them. When the weights are there, another evaluation is planned.
+
     Raises:
         UserError, StorageError: the model is not trained yet, or the weights of the tagger are
-            missing.
+            damaged.
     """
     store, described = context.store, context.specs.generative_models[name]
     model = GenerativeModel.current(store, name)
@@ -73,7 +76,9 @@ def plan_generative_evaluation(context: Context, name: str) -> Spec:
         *input_references(store, batches, representation),
         *(r for r in model.spec.inputs if r.asset == representation),
     }
-    config = {EMBEDDING: tagger, TAGGERS: {tagger: published_weights(context, tagger)}}
+    is_at_hand = context.specs.taggers[tagger].is_at_hand(weights_folder(context.home))
+    published = {tagger: published_weights(context, tagger)} if is_at_hand else {}
+    config = {EMBEDDING: tagger, TAGGERS: published}
     return GENERATIVE_EVALUATIONS.spec(name, tuple(sorted(inputs)), config, described.seed)
 
 
@@ -86,10 +91,14 @@ def write_generative_evaluation(store: ArtifactStore, work: Work) -> None:
     work.licences += weight_licences(config)
     model = GenerativeModel.input_of(store, work.spec)
     _register_look(store, work, model)
-    embedder = SoundEmbedder(store.home, config[TAGGERS][config[EMBEDDING]], config[EMBEDDING])
     held_out = model.snapshot.table().filter(pl.col("split").is_in(HELD_OUT))
-    found = distances(SampleRenderer(model), embedder, held_out)
+    found: dict[str, Any] = {"epochs": [], "ceiling": [], "floor": [], "changes": []}
+    for name, published in config[TAGGERS].items():
+        embedder = SoundEmbedder(store.home, published, name)
+        found = distances(SampleRenderer(model), embedder, held_out)
     sentences = progress_sentences(model.facts, found["changes"])
+    if not config[TAGGERS]:
+        sentences.append(_no_distance(config[EMBEDDING]))
     work.facts.update(
         {
             "title": model.title,
@@ -106,7 +115,9 @@ def write_generative_evaluation(store: ArtifactStore, work: Work) -> None:
         facts, more = further(store, work, model, held_out)
         work.facts.update(facts)
         sentences += more
-    write_table(pl.DataFrame(found["epochs"], infer_schema_length=None), work.folder / TABLE)
+    columns = found["epochs"] or {"epoch": [], "genre": []}
+    rows = pl.DataFrame(columns, infer_schema_length=None)
+    write_table(rows, work.folder / TABLE)
     (work.folder / PICTURE).write_bytes(_picture(model, found))
     write_json(work.folder / REPORT, work.facts)
 
@@ -121,6 +132,14 @@ def _register_look(store: ArtifactStore, work: Work, model: GenerativeModel) -> 
         work.spec.reference,
         "generative model",
         work.run.get("dagster"),
+    )
+
+
+def _no_distance(tagger: str) -> str:
+    return (
+        "The distance (KAD) to held-out recordings was not computed, because the weights of the "
+        f"tagger {tagger} are not on this machine. To fetch them: melgraph tag --tagger {tagger} "
+        "FILE; then run the same command again."
     )
 
 
@@ -168,9 +187,10 @@ def generative_evaluations(
 def show(artifact: Artifact) -> Metadata:
     """What the evaluation says, and its pictures."""
     facts = artifact.facts
+    changes = facts["changes"]
     pictures = sorted(name for name in artifact.record.files if name.endswith(".png"))
     return {
         "verdict": "\n\n".join(facts["sentences"]),
-        "changes of the distance": markdown_table(facts["changes"]),
+        **({"changes of the distance": markdown_table(changes)} if changes else {}),
         **{name.removesuffix(".png"): picture(artifact.folder / name) for name in pictures},
     }

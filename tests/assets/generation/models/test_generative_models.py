@@ -203,3 +203,50 @@ def test_genres_with_few_and_with_enough_references_are_shown_in_one_table():
         assert markdown_table(rows)
     assert sides[0].change(samples, samples, songs)["change"] == 0
     assert sides[1].change(samples, samples, songs)["change"] is None
+
+
+def test_the_real_crops_beside_the_samples(made_home):
+    """Those that a CycleGAN moves are of the other genre: real crops of the genre are others."""
+    from melgraph.assets.generation.models.rendering import SampleRenderer
+
+    for name in GENERATIVE_MODELS:
+        renderer = SampleRenderer(GenerativeModel.current(made_home.store, name))
+        sounds, originals = list(renderer.of_epoch(2)), list(renderer.originals())
+        assert len(sounds) == len(originals) == len(renderer.genres) == len(renderer.songs)
+        assert {rate for _, rate in sounds} == {rate for _, rate in originals}
+        assert [len(mono) for mono, _ in sounds] == [len(mono) for mono, _ in originals]
+        labels = dict(renderer.model.snapshot.table().select("track_id", "label").iter_rows())
+        own = [labels[song] for song in renderer.songs_of_originals]
+        assert own == renderer.genres_of_originals
+        if name == "tiny-gan":
+            assert all(a != b for a, b in zip(own, renderer.genres, strict=True))
+        if name == "tiny-recreation":
+            assert own == renderer.genres
+
+
+def test_an_evaluation_is_a_look_at_the_test_split(made_home):
+    from melgraph.storage.test_reads import list_test_reads
+
+    readers = {read.reader.split("/")[1] for read in list_test_reads(made_home.home)
+               if read.kind == "generative model"}  # fmt: skip
+    assert readers == set(GENERATIVE_MODELS)
+
+
+def test_without_the_weights_of_the_tagger_there_are_no_distances(home_copy, tmp_path):
+    from melgraph.assets.generation.models import generative_evaluations
+    from melgraph.assets.generation.models.generative_evaluations import GenerativeEvaluation
+    from melgraph.storage.artifacts import Artifact
+
+    home = home_copy()
+    (home.home.root / "weights" / "tiny.pth").unlink()
+    spec = generative_evaluations.plan_generative_evaluation(home.context, "tiny-gan")
+    made = home.store.produce(
+        spec, lambda work: generative_evaluations.write_generative_evaluation(home.store, work)
+    )
+    artifact: Artifact = made[0]
+    evaluation = GenerativeEvaluation(home.store, artifact)
+    first, absent = evaluation.sentences
+    assert first.startswith("The validation loss")
+    assert "not computed, because the weights of the tagger tiny are not on this machine" in absent
+    assert evaluation.distances().is_empty()
+    assert "changes of the distance" not in generative_evaluations.show(artifact)
