@@ -10,7 +10,7 @@ import polars as pl
 
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.settings import dagster_url
-from melgraph.assets.stages import DATASETS
+from melgraph.assets.stages import DATASETS, GENERATIVE_MODELS
 from melgraph.assets.ui import licence_text
 from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.environment import environment
@@ -35,7 +35,9 @@ def describe_run(client: Any, run_id: str, store: ArtifactStore, work: Work) -> 
     settings = {"seed": work.spec.seed, **flatten(work.spec.config)}
     client.log_batch(run_id, params=_parameters(settings), tags=_tags(store, work, snapshot))
     if snapshot is not None:
-        client.log_inputs(run_id, _dataset_inputs(snapshot))
+        is_generative = GENERATIVE_MODELS.owns(work.spec.reference)  # it uses the train side only
+        parts = ("train",) if is_generative else ("train", "validation")
+        client.log_inputs(run_id, _dataset_inputs(snapshot, parts))
 
 
 def log_figures(client: Any, run_id: str, figures: Mapping[str, float], at_ms: int) -> None:
@@ -187,7 +189,7 @@ def dagster_link(run: str) -> str:
     return f"[run {run[:8]}]({dagster_url()}/runs/{run})"
 
 
-def _dataset_inputs(snapshot: Snapshot) -> list[Any]:
+def _dataset_inputs(snapshot: Snapshot, parts: Sequence[str]) -> list[Any]:
     """The training and the validation split as MLflow datasets.
 
     Each split has a name of its own, because MLflow stores one context per name and digest.
@@ -201,7 +203,7 @@ def _dataset_inputs(snapshot: Snapshot) -> list[Any]:
     sizes = snapshot.table()["split"].value_counts()
     inputs = []
     for part, tracks in sorted(sizes.drop_nulls().iter_rows()):
-        if part not in ("train", "validation"):
+        if part not in parts:
             continue
         dataset = Dataset(
             name=f"{reference.partition}/{part}",

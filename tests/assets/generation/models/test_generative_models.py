@@ -139,6 +139,8 @@ def test_mlflow_has_the_sheets_and_the_losses_of_each_epoch(made_home):
     run = GenerativeModel.current(made_home.store, "tiny-gan").mlflow_run
     losses = client.get_metric_history(run, "curve/train_loss")
     assert [metric.step for metric in losses] == [1, 2]
+    datasets = [one.dataset.name for one in client.get_run(run).inputs.dataset_inputs]
+    assert datasets == ["genres/train"]
     names = {file.path for file in client.list_artifacts(run, "samples")}
     assert names == {"samples/epoch-001.png", "samples/epoch-002.png"}
 
