@@ -7,7 +7,7 @@ from typing import Any
 from melgraph.assets.embeddings.clusters.reports import figure_rows
 from melgraph.assets.generation.models.generative_evaluations import GenerativeEvaluation
 from melgraph.assets.generation.presentation import presentation_of
-from melgraph.assets.generation.sound_files import COMPOSED
+from melgraph.assets.generation.sound_files import COMPOSITION
 from melgraph.assets.generation.sounds import Sounds
 from melgraph.assets.library.tracks import Tracks
 from melgraph.assets.materialize import readable_references
@@ -66,7 +66,7 @@ def _result_lines(home: Home) -> Iterator[str]:
         yield from (f"{generative.name}: {text}" for text in generative.sentences)
     for sounds in Sounds.of_all_generators(store):
         for row in sounds.rows:
-            yield f"{sounds.name}: {row.get(COMPOSED, row['path'])}: {_about_sound(sounds, row)}"
+            yield f"{sounds.name}: {row.get(COMPOSITION, row['path'])}: {_about_sound(sounds, row)}"
 
 
 def _about_sound(sounds: Sounds, row: Mapping[str, Any]) -> str:

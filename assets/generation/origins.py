@@ -11,7 +11,7 @@ from melgraph.assets.generation.models.generative_model import (
     VALIDATED,
     GenerativeModel,
 )
-from melgraph.assets.generation.sound_files import COMPOSED, ORIGINAL
+from melgraph.assets.generation.sound_files import COMPOSITION, ORIGINAL
 from melgraph.assets.models.seen_tracks import models_behind
 from melgraph.assets.stages import REQUESTED_SOUNDS, TRAINED_MODELS
 from melgraph.storage.artifacts import Artifact, ArtifactStore
@@ -60,11 +60,11 @@ def origin_lines(
 
 def _sound_lines(row: Mapping[str, Any], file: str | None) -> Iterator[str]:
     """What one sound comes from; of a composition, which recording is beside it."""
-    is_composed = COMPOSED in row
-    if is_composed and file == row["files"][ORIGINAL]:
+    is_composition = COMPOSITION in row
+    if is_composition and file == row["files"][ORIGINAL]:
         yield f"sound: a real recording, {_excerpt(row)}"
-    elif is_composed:
-        yield f"sound: {row[COMPOSED]}, composed from noise; no recording was edited"
+    elif is_composition:
+        yield f"sound: {row[COMPOSITION]}, composed from noise; no recording was edited"
         yield f"  beside it, for comparison: {_excerpt(row)}"
     else:
         yield f"sound: from {_excerpt(row)}"

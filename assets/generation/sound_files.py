@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from melgraph.ml.specs.methods.post_processing import PostStep
 
 ORIGINAL, GUIDE, PICTURE = "original", "guide", "picture"
-COMPOSED = "composed"  # key of the facts of a sound that was not made from its source
+COMPOSITION = "composed"  # key of the facts of a sound that was not made from its source
 UNPROCESSED = "unprocessed"  # the sound without the post-processing of the recipe
 SHARED_FILES = frozenset({ORIGINAL, GUIDE, PICTURE, UNPROCESSED})  # beside the sound itself
 
@@ -38,14 +38,14 @@ class Generated:
         samples: of the same shape and sample rate as the source.
         picture: PNG with the spectrograms before and after.
         facts: figures of the generator, ready for JSON.
-        composed: the name of a sound that was not made from the source: "rock 1". The source is
+        composition: the name of a sound that was not made from the source: "rock 1". The source is
             then a real recording beside it, for comparison. None for an edit of the source.
     """
 
     samples: np.ndarray
     picture: bytes
     facts: dict[str, Any]
-    composed: str | None = None
+    composition: str | None = None
 
 
 Make = Callable[[Source, Source | None], Generated]
@@ -93,8 +93,8 @@ class SoundWriter:
     def write(self, number: int, source: Source, guide: Source | None) -> dict[str, Any]:
         """Generate one sound, write its files, and return its facts."""
         generated = self.make(source, guide)
-        composed = generated.composed
-        name = f"{number:02d}-{_slug(composed or Path(source.track['path']).stem)}"
+        composition = generated.composition
+        name = f"{number:02d}-{_slug(composition or Path(source.track['path']).stem)}"
         excerpts: dict[str, Source] = {ORIGINAL: source}
         if guide is not None:
             excerpts[GUIDE] = guide
@@ -103,12 +103,12 @@ class SoundWriter:
         for key, song in excerpts.items():
             lufs[key] = self._write(name, key, song, song.samples)
         for key, samples in sounds.items():
-            lufs[key] = self._write(name, key, source, samples, guide, composed)
+            lufs[key] = self._write(name, key, source, samples, guide, composition)
         picture = f"{name}.png"
         (self.work.folder / picture).write_bytes(generated.picture)
         files = {key: f"{name}.{key}.flac" for key in lufs} | {PICTURE: picture}
         from_source = tuple(file for key, file in files.items() if key != GUIDE)
-        if composed is not None:
+        if composition is not None:
             from_source = (files[ORIGINAL],)
         from_guide = tuple(files[key] for key in (*sounds, GUIDE) if key in files)
         for key, names in ((ORIGINAL, from_source), (GUIDE, from_guide)):
@@ -122,7 +122,7 @@ class SoundWriter:
             "loudness_lufs": lufs,
             **({} if guide is None else {"guide": _about(guide)}),
             **({"post": steps} if steps else {}),
-            **({} if composed is None else {COMPOSED: composed}),
+            **({} if composition is None else {COMPOSITION: composition}),
             **generated.facts,
         }
 
@@ -144,7 +144,7 @@ class SoundWriter:
         song: Source,
         samples: np.ndarray,
         guide: Source | None = None,
-        composed: str | None = None,
+        composition: str | None = None,
     ) -> float | None:
         """Write one FLAC file, and return its loudness in LUFS; None for silence."""
         from melgraph.ml.audio.loudness import loudness_lufs
@@ -154,7 +154,7 @@ class SoundWriter:
         extra = {} if is_excerpt else self._provenance(file, guide)
         title = "excerpt" if is_excerpt else self.title
         title += ", before post-processing" if key == UNPROCESSED else ""
-        write_flac(self.work, file, song, samples, title, extra, composed=composed)
+        write_flac(self.work, file, song, samples, title, extra, composition=composition)
         return finite(loudness_lufs(samples, song.sample_rate))
 
     def _provenance(self, file: str, guide: Source | None) -> dict[str, str]:
@@ -200,7 +200,7 @@ def write_flac(
     title: str,
     provenance: Mapping[str, str],
     *,
-    composed: str | None = None,
+    composition: str | None = None,
     bit_depth: str = "PCM_16",
 ) -> None:
     """Write a FLAC file with its title and provenance as file metadata, reproducibly.
@@ -212,7 +212,7 @@ def write_flac(
         samples: `[sample, channel]`; what exceeds full scale is clipped.
         title: what the samples are: "deep dream".
         provenance: further file metadata; empty values are left out.
-        composed: the name of a sound that was not made from the song; None for other sounds.
+        composition: the name of a sound that was not made from the song; None for other sounds.
         bit_depth: as libsndfile calls it.
     """
     from mutagen import flac
@@ -221,13 +221,13 @@ def write_flac(
     sound = BytesIO(flac_bytes(samples, source.sample_rate, bit_depth))
     open_flac: Any = flac.FLAC  # it has no annotations
     file = open_flac(sound)
-    name_of_sound = composed or track.get("title") or Path(track["path"]).stem
+    name_of_sound = composition or track.get("title") or Path(track["path"]).stem
     file["title"] = f"{name_of_sound} ({title})"
-    if track.get("artist") and composed is None:
+    if track.get("artist") and composition is None:
         file["artist"] = track["artist"]
     file["comment"] = "made by melgraph"
     file[RECORD_TAG] = str(work.spec.reference)
-    if composed is None:
+    if composition is None:
         file["melgraph_track_id"] = track["track_id"]
         file["melgraph_source"] = track["path"]
     for key, text in provenance.items():

@@ -142,7 +142,7 @@ def write_sounds(store: ArtifactStore, work: Work, make: Make, *, kind: str, tit
     """
     models = GenerativeModel.inputs_of(store, work.spec)
     trained_on = "; ".join(
-        f"{model.recordings.height} recordings of {model.snapshot.reference}" for model in models
+        f"{model.n_training} recordings of {model.snapshot.reference}" for model in models
     )
     writer = SoundWriter(work, make, kind, title, licence_text(store, work), trained_on)
     rows = []

@@ -6,7 +6,7 @@ from typing import Any
 from melgraph.assets.generation.presentation import Presentation, presentation_of
 from melgraph.assets.generation.requested_sounds import RequestedSounds
 from melgraph.assets.generation.sound_files import (
-    COMPOSED,
+    COMPOSITION,
     GUIDE,
     ORIGINAL,
     PICTURE,
@@ -82,7 +82,7 @@ def _sound(
         "guide": _song(row["guide"], library) if "guide" in row else None,
         "players": _players(sounds, row, presentation.result),
         "picture": artifact_link(sounds.reference, row["files"][PICTURE]),
-        "composed": row.get(COMPOSED),
+        "composed": row.get(COMPOSITION),
         "result": presentation.result,
         "figures": presentation.figures(row),
         "steps": [step["step"].replace("_", " ") for step in row.get("post", ())],
@@ -107,7 +107,7 @@ def _players(sounds: Sounds, row: Mapping[str, Any], result: str) -> list[dict[s
     """The sounds to compare, in the order in which a person listens to them."""
     (kind,) = row["files"].keys() - SHARED_FILES
     titles = {
-        ORIGINAL: "A real recording of the genre" if COMPOSED in row else "Original",
+        ORIGINAL: "A real recording of the genre" if COMPOSITION in row else "Original",
         GUIDE: "Guide",
         UNPROCESSED: f"{result}, before post-processing",
         kind: result,

@@ -5,6 +5,8 @@ A kind is a subclass of `GenerativeNetwork`, which is what a checkpoint holds, a
 `ml.generative.loop` runs the training, saves its state, and resumes it.
 """
 
+import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -135,7 +137,7 @@ class GenerativeResult:
             and those of the kind.
         samples: of each epoch.
         notes: what a reader must know, such as a failure that the loss does not show.
-        seconds: duration.
+        seconds: duration, also of the parts before interruptions.
         peak_memory_bytes: of the process on the CPU, of torch on CUDA.
     """
 
@@ -214,3 +216,24 @@ class Trainer(ABC):
 def fell(losses: Sequence[float]) -> bool:
     """Whether the last validation loss is lower than the first one, by at least 1 %."""
     return losses[-1] < (1 - LEAST_FALL) * losses[0]
+
+
+def figure_names(genres: Sequence[str]) -> list[str]:
+    """Names of genres for the keys of figures: lower-case ASCII letters, digits and underscores.
+
+    Names that would be equal get a number.
+
+    >>> figure_names(["Hip Hop", "Chanson française", "hip-hop", "日本"])
+    ['hip_hop', 'chanson_francaise', 'hip_hop_3', 'genre']
+
+    Args:
+        genres: names, each different.
+    """
+    names: list[str] = []
+    for number, genre in enumerate(genres, start=1):
+        ascii_only = unicodedata.normalize("NFKD", genre).encode("ascii", "ignore").decode()
+        name = re.sub(r"[^a-z0-9]+", "_", ascii_only.lower()).strip("_") or "genre"
+        while name in names:
+            name = f"{name}_{number}"
+        names.append(name)
+    return names

@@ -54,7 +54,6 @@ def train_generative(
     Raises:
         UserError: a loss is no longer finite, or memory is exhausted.
     """
-    began = time.perf_counter()
     digest = _fingerprint(network, setup)
     network.to(setup.device)
     with peak_memory(setup.device) as peak, seeded(setup.seed, setup.device):
@@ -67,7 +66,7 @@ def train_generative(
         curves=loop.curves,
         samples=loop.samples,
         notes=trainer.notes(loop.curves),
-        seconds=time.perf_counter() - began,
+        seconds=sum(row["seconds"] for row in loop.curves),
         peak_memory_bytes=peak.bytes,
     )
 
@@ -90,6 +89,7 @@ class GenerativeLoop:
         self.sums: dict[str, float] = {}
         self.curves: list[dict[str, Any]] = []
         self.samples: list[Samples] = []
+        self.seconds = 0.0  # of this epoch, before an interruption
         self.saved_at = time.monotonic()
 
     def run(self, progress: Progress | None) -> None:
@@ -101,7 +101,7 @@ class GenerativeLoop:
                 progress(self.curves[-1], self.samples[-1])
 
     def _run_epoch(self) -> None:
-        began = time.perf_counter()
+        self.began = time.perf_counter()
         self.rng_before = self.rng.bit_generator.state
         for module in self.trainer.modules().values():
             module.train()
@@ -111,7 +111,7 @@ class GenerativeLoop:
                 self.sums[name] = self.sums.get(name, 0.0) + value
             self.number += 1
             self._save_if_due()
-        self._end_epoch(began)
+        self._end_epoch()
         self._save_if_due()
 
     def _step(self) -> dict[str, float]:
@@ -132,18 +132,22 @@ class GenerativeLoop:
                 )
         return losses
 
-    def _end_epoch(self, began: float) -> None:
+    def _end_epoch(self) -> None:
         for module in self.trainer.modules().values():
             module.eval()
         with torch.no_grad():
             end = self.trainer.end_epoch(self.epoch)
         means = {name: value / self.number for name, value in self.sums.items()}
-        seconds = time.perf_counter() - began
+        seconds = self._seconds_of_epoch()
         self.curves.append({"epoch": self.epoch, **means, **end.figures, "seconds": seconds})
         self.samples.append(end.samples)
         self._save_samples(self.epoch, end.samples)
         self.epoch, self.number, self.sums = self.epoch + 1, 0, {}
+        self.seconds, self.began = 0.0, time.perf_counter()
         self.rng_before = self.rng.bit_generator.state
+
+    def _seconds_of_epoch(self) -> float:
+        return self.seconds + time.perf_counter() - self.began
 
     def _samples_file(self, epoch: int) -> Path | None:
         folder = self.setup.state
@@ -184,6 +188,7 @@ class GenerativeLoop:
                 "optimisers": {n: o.state_dict() for n, o in trainer.optimisers().items()},
                 "memory": trainer.memory(),
                 "at": [self.epoch, self.number],
+                "seconds": self._seconds_of_epoch(),
                 "sums": json.dumps(self.sums),
                 "curves": json.dumps(self.curves),
                 "rng": json.dumps(self.rng_before),
@@ -214,6 +219,7 @@ class GenerativeLoop:
             optimiser.load_state_dict(saved["optimisers"][name])
         trainer.restore_memory(saved["memory"])
         self.epoch, self.number = saved["at"]
+        self.seconds = saved["seconds"]
         self.sums, self.curves, self.samples = json.loads(saved["sums"]), curves, samples
         self.rng.bit_generator.state = json.loads(saved["rng"])
         torch.set_rng_state(saved["torch_rng"])

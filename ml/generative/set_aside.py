@@ -4,7 +4,8 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-MIN_RECORDINGS = 4  # of each genre on the train side: at least 3 to learn from, 1 to validate
+# Of each genre on the train side. Whole artists are set aside, which may be half of so few.
+MIN_RECORDINGS = 4
 
 
 def set_aside(

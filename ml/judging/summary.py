@@ -96,13 +96,17 @@ def _interval(
     return float(low), float(high)
 
 
-def verdict(advantages: Mapping[str, Mean | None], target: str | None) -> str:
+def verdict(
+    advantages: Mapping[str, Mean | None], target: str | None, *, sounds: int = 0, nearer: int = 0
+) -> str:
     """A sentence on whether a method raises the probability of its target, and the figures of it.
 
     Args:
         advantages: judge -> the change of the target's probability by the method, minus that by
             matched noise; None where the judge has no figure.
         target: the class, for people; None for a method without a target.
+        sounds: how many sounds there are.
+        nearer: for how many of them no noise is as far from the source.
     """
     if target is None:
         return "The method has no target, so there is no direction to judge."
@@ -111,12 +115,19 @@ def verdict(advantages: Mapping[str, Mean | None], target: str | None) -> str:
         return (
             f"Not judged: no judge without a part in making the sounds knows the class {target!r}."
         )
+    if nearer > sounds / 2:
+        return (
+            f"No verdict: noise as far from the source as the sound was found for only "
+            f"{sounds - nearer} of {sounds} sounds, so noise is no floor here."
+        )
     fewest = min(mean.songs for mean in figures.values())
     listed = "; ".join(
         f"{name}: {100 * mean.mean:+.1f} percentage points beyond matched noise"
-        f" (95 % interval {_ends(mean.low, mean.high)} over songs, {_group_ends(mean)})"
+        f" (95 % confidence interval {_ends(mean.low, mean.high)} over songs, {_group_ends(mean)})"
         for name, mean in figures.items()
     )
+    if nearer:
+        listed += f". For {nearer} of {sounds} sounds, the noise stays nearer to the source"
     if fewest < MIN_SONGS:
         return (
             f"No verdict: a verdict on {target!r} needs {MIN_SONGS} songs, and there are only "
@@ -134,6 +145,35 @@ def verdict(advantages: Mapping[str, Mean | None], target: str | None) -> str:
     return (
         f"It is not shown that the method raises the probability of {target!r} more than noise "
         f"does. {listed}."
+    )
+
+
+def composition_verdict(
+    probabilities: Mapping[str, tuple[Mean | None, Mean | None]], target: str
+) -> str:
+    """A sentence on the probability that judges give to compositions and to real recordings.
+
+    Args:
+        probabilities: judge -> the mean probability of the target, of compositions and of the
+            held-out recordings beside them; None where the judge has no figure.
+        target: the class or classes, for people.
+    """
+    listed = "; ".join(
+        f"{name}: {_share(new)}, real recordings {_share(real)}"
+        for name, (new, real) in probabilities.items()
+        if new is not None and real is not None
+    )
+    if not listed:
+        return (
+            f"Not judged: no judge without a part in making the sounds knows the class {target!r}."
+        )
+    return f"Judges give the compositions a probability of {target!r} of: {listed}."
+
+
+def _share(mean: Mean) -> str:
+    return (
+        f"{100 * mean.mean:.0f} % (95 % confidence interval {100 * mean.low:.0f} to "
+        f"{100 * mean.high:.0f} over {mean.songs} songs)"
     )
 
 

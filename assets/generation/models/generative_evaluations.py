@@ -9,7 +9,7 @@ from melgraph.assets.context import Context
 from melgraph.assets.generation.models.embedding import SoundEmbedder
 from melgraph.assets.generation.models.generative_model import GenerativeModel
 from melgraph.assets.generation.models.memorisation import memorisation
-from melgraph.assets.generation.models.progress import ALL, distances, progress_sentences
+from melgraph.assets.generation.models.progress import DISTANCES, distances, progress_sentences
 from melgraph.assets.generation.models.reclassification import reclassification
 from melgraph.assets.generation.models.rendering import SampleRenderer
 from melgraph.assets.generation.selection import HELD_OUT
@@ -92,11 +92,11 @@ def write_generative_evaluation(store: ArtifactStore, work: Work) -> None:
     model = GenerativeModel.input_of(store, work.spec)
     _register_look(store, work, model)
     held_out = model.snapshot.table().filter(pl.col("split").is_in(HELD_OUT))
-    found: dict[str, Any] = {"epochs": [], "ceiling": [], "floor": [], "changes": []}
+    rows: dict[str, Any] = {name: [] for name in DISTANCES}
     for name, published in config[TAGGERS].items():
         embedder = SoundEmbedder(store.home, published, name)
-        found = distances(SampleRenderer(model), embedder, held_out)
-    sentences = progress_sentences(model.facts, found["changes"])
+        rows = distances(SampleRenderer(model), embedder, held_out)
+    sentences = progress_sentences(model, rows)
     if not config[TAGGERS]:
         sentences.append(_no_distance(config[EMBEDDING]))
     work.facts.update(
@@ -104,9 +104,7 @@ def write_generative_evaluation(store: ArtifactStore, work: Work) -> None:
             "title": model.title,
             "kind": model.kind,
             EMBEDDING: config[EMBEDDING],
-            "ceiling": found["ceiling"],
-            "floor": found["floor"],
-            "changes": found["changes"],
+            **{name: rows[name] for name in DISTANCES if name != "epochs"},
             "sentences": sentences,
         }
     )
@@ -115,10 +113,9 @@ def write_generative_evaluation(store: ArtifactStore, work: Work) -> None:
         facts, more = further(store, work, model, held_out)
         work.facts.update(facts)
         sentences += more
-    columns = found["epochs"] or {"epoch": [], "genre": []}
-    rows = pl.DataFrame(columns, infer_schema_length=None)
-    write_table(rows, work.folder / TABLE)
-    (work.folder / PICTURE).write_bytes(_picture(model, found))
+    columns = rows["epochs"] or {"epoch": [], "genre": []}
+    write_table(pl.DataFrame(columns, infer_schema_length=None), work.folder / TABLE)
+    (work.folder / PICTURE).write_bytes(_picture(model, rows))
     write_json(work.folder / REPORT, work.facts)
 
 
@@ -143,29 +140,35 @@ def _no_distance(tagger: str) -> str:
     )
 
 
-def _picture(model: GenerativeModel, found: dict[str, Any]) -> bytes:
+def _picture(model: GenerativeModel, distance_rows: dict[str, Any]) -> bytes:
     """Losses and distances by epoch; the unchanging distances of real crops as level lines."""
     from melgraph.ml.plots.generative import Panel, generative_curves
 
-    kad = {(row["epoch"], row["genre"]): row["kad"] for row in found["epochs"]}
-    genres = [ALL, *model.genres]
+    kad = {(row["epoch"], row["genre"]): row for row in distance_rows["epochs"]}
     level = {
         f"{what} {row['genre']}": row["kad"]
-        for what, rows in (("real", found["ceiling"]), ("source", found["floor"]))
-        for row in rows
+        for what, name in (("real", "ceiling"), ("source", "floor"))
+        for row in distance_rows[name]
     }
+    last = model.facts["epochs"]
+    shown = [row for (epoch, _), row in kad.items() if epoch == last and row["kad"] is not None]
     rows = [
-        row | level | {f"kad {genre}": kad.get((row["epoch"], genre)) for genre in genres}
+        row
+        | level
+        | {f"kad {one['genre']}": kad.get((row["epoch"], one["genre"]), {}).get("kad")
+           for one in shown}
         for row in model.curves.to_dicts()
-    ]
-    shown = [genre for genre in genres if any(row[f"kad {genre}"] is not None for row in rows)]
+    ]  # fmt: skip
     panels = []
-    for genre in shown:
+    for row in shown:
+        genre = row["genre"]
         lines = {f"kad {genre}": "samples", f"real {genre}": "real crops of the genre"}
-        if found["floor"]:
+        if distance_rows["floor"]:
             lines[f"source {genre}"] = "unchanged sources"
-        title = f"Distance to held-out recordings of {genre}"
-        panels.append(Panel(title, lines, "KAD", from_zero=False))
+        sizes = f"{row['n']} songs, {row['n_reference']} recordings"
+        panels.append(
+            Panel(f"Distance to held-out {genre} ({sizes})", lines, "KAD", from_zero=False)
+        )
     return generative_curves(rows, panels)
 
 

@@ -13,6 +13,7 @@ from melgraph.assets.models.trained_model import device
 from melgraph.assets.readers import Reader
 from melgraph.assets.stage import Stage
 from melgraph.assets.stages import GENERATIVE_MODELS
+from melgraph.ml.errors import UserError
 from melgraph.storage.tables import read_table
 
 CHECKPOINT, CURVES, CURVES_PICTURE = "checkpoint", "curves.parquet", "curves.png"
@@ -54,6 +55,24 @@ class GenerativeModel(Reader):
         genres: list[str] = self.facts["genres"]
         return genres
 
+    def checked_genre(self, genre: str, *, where: str) -> str:
+        """A genre, if the model knows it.
+
+        Args:
+            genre: the name.
+            where: names the setting or the recording in the error message.
+
+        Raises:
+            UserError: the model does not know it.
+        """
+        if genre not in self.genres:
+            raise UserError(
+                f"the generative model {self.name!r} does not know the genre {genre!r}",
+                where=where,
+                remedy=f"use one of {', '.join(self.genres)}",
+            )
+        return genre
+
     @property
     def snapshot(self) -> Snapshot:
         """The dataset snapshot whose train side it learned from."""
@@ -65,6 +84,11 @@ class GenerativeModel(Reader):
         `group`, `batch`, and `part`: `learned` or `validation`.
         """
         return read_table(self.artifact.folder / RECORDINGS)
+
+    @property
+    def n_training(self) -> int:
+        """The number of recordings that it learned from, without those of the validation loss."""
+        return self.recordings.filter(pl.col("part") == LEARNED).height
 
     @property
     def curves(self) -> pl.DataFrame:

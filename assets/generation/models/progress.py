@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from melgraph.assets.generation.models.embedding import SoundEmbedder, chosen_references
+from melgraph.assets.generation.models.generative_model import VALIDATED, GenerativeModel
 from melgraph.assets.generation.models.rendering import SampleRenderer
 from melgraph.assets.ui import progress_bar
 
@@ -18,6 +19,7 @@ MOST_EPOCHS = 12  # of which the distance is computed; the first and the last ar
 MIN_SOUNDS = 5  # of a genre; with fewer, the distance is undetermined
 SEED = 0
 ALL = "all genres"
+DISTANCES = ("epochs", "ceiling", "floor", "changes", "advances")  # what `distances` returns
 Embeddings = Sequence[np.ndarray]
 
 
@@ -34,7 +36,8 @@ def distances(
     Returns:
         `epochs`: a row per evaluated epoch and genre; `ceiling`: real crops of the genre, rendered
         in the same way; `floor`: the unchanged sources of a CycleGAN, which are of the other genre;
-        `changes`: from the first to the last epoch; all ready for JSON.
+        `changes`: from the first to the last epoch; `advances`: from the unchanged sources to the
+        last epoch; all ready for JSON.
     """
     references = chosen_references(held_out, renderer.model.genres)
     originals = list(renderer.originals())
@@ -49,7 +52,7 @@ def distances(
                 [one for one, label in zip(real, labels, strict=True) if genre in (ALL, label)],
                 [number for number, own in enumerate(genres) if genre in (ALL, own)],
             )
-            for genre in [ALL, *renderer.model.genres]
+            for genre in shown_genres(renderer.model)
         }
 
     sides = sides_of(renderer.genres)
@@ -73,13 +76,27 @@ def distances(
         ]
 
     ceiling = rows_of_originals(renderer.genres_of_originals)
-    floor = rows_of_originals(renderer.genres) if renderer.model.kind == "cyclegan" else []
     first, last = by_epoch[epochs[0]], by_epoch[epochs[-1]]
     changes = [
         {"genre": genre, **side.change(first, last, renderer.songs)}
         for genre, side in sides.items()
     ]
-    return {"epochs": rows, "ceiling": ceiling, "floor": floor, "changes": changes}
+    results = {"epochs": rows, "ceiling": ceiling, "floor": [], "changes": changes, "advances": []}
+    if renderer.edits_recordings:
+        results["floor"] = rows_of_originals(renderer.genres)
+        results["advances"] = [
+            {"genre": genre, **side.change(of_originals, last, renderer.songs)}
+            for genre, side in sides.items()
+        ]
+    return results
+
+
+def shown_genres(model: GenerativeModel) -> list[str]:
+    """The genres with a distance of their own, and all together where that says something.
+
+    What a CycleGAN makes of both genres is as mixed as its sources are.
+    """
+    return list(model.genres) if model.kind == "cyclegan" else [ALL, *model.genres]
 
 
 class _Side:
@@ -88,20 +105,25 @@ class _Side:
     def __init__(self, reference: Embeddings, chosen: Sequence[int]) -> None:
         self._reference, self._chosen = reference, chosen
 
-    @property
-    def _is_small(self) -> bool:
-        return len(self._reference) < 2 or len(self._chosen) < MIN_SOUNDS
+    def _absence(self, songs: Sequence[str], *names: str) -> dict[str, Any] | None:
+        """The row of a distance that cannot be determined; None if it can."""
+        from melgraph.ml.metrics.kernel_distance import MIN_REFERENCE_SONGS
 
-    @property
-    def _sizes(self) -> dict[str, int]:
-        return {"n_reference": len(self._reference), "n": len(self._chosen)}
+        sizes = self._sizes(songs)
+        if sizes["n_reference"] < MIN_REFERENCE_SONGS or sizes["n"] < MIN_SOUNDS:
+            return dict.fromkeys(names) | sizes
+        return None
+
+    def _sizes(self, songs: Sequence[str]) -> dict[str, Any]:
+        """How many recordings and songs there are; several crops of one song count once."""
+        own = {songs[number] for number in self._chosen}
+        return {"n_reference": len(self._reference), "n": len(own)}
 
     def distance(self, embeddings: Embeddings, songs: Sequence[str]) -> dict[str, Any]:
         from melgraph.ml.metrics.kernel_distance import kernel_distance
 
-        if self._is_small:
-            absent = dict.fromkeys(("kad", "low", "high"))
-            return absent | self._sizes
+        if absence := self._absence(songs, "kad", "low", "high"):
+            return absence
         generated, of_songs = self._generated(embeddings, songs)
         real, of_real = _joined(self._reference, range(len(self._reference)))
         kad = asdict(
@@ -113,22 +135,21 @@ class _Side:
             "kad": _rounded(kad["value"]),
             "low": _rounded(kad["low"]),
             "high": _rounded(kad["high"]),
-            **self._sizes,
+            **self._sizes(songs),
         }
 
     def change(self, first: Embeddings, last: Embeddings, songs: Sequence[str]) -> dict[str, Any]:
-        from melgraph.ml.metrics.kernel_distance import MIN_REFERENCE_SONGS, distance_change
+        from melgraph.ml.metrics.kernel_distance import distance_change
 
-        if self._is_small or len(self._reference) < MIN_REFERENCE_SONGS:
-            absent = dict.fromkeys(("change", "low", "high"))
-            return absent | self._sizes
+        if absence := self._absence(songs, "change", "low", "high"):
+            return absence
         before, after = (self._kernels(embeddings, songs) for embeddings in (first, last))
         change, low, high = distance_change(before, after, seed=SEED)
         return {
             "change": _rounded(change),
             "low": _rounded(low),
             "high": _rounded(high),
-            **self._sizes,
+            **self._sizes(songs),
         }
 
     def _kernels(self, embeddings: Embeddings, songs: Sequence[str]) -> "SongKernels":
@@ -165,43 +186,80 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def progress_sentences(facts: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]) -> list[str]:
+def progress_sentences(model: GenerativeModel, rows: Mapping[str, Any]) -> list[str]:
     """Whether the validation loss and the distances fall, in plain words.
 
     Args:
-        facts: of the generative model.
-        changes: of the distances, from the first to the last epoch.
+        model: the generative model.
+        rows: what `distances` returns; its lists may be empty.
     """
-    from melgraph.ml.generative.base import fell
+    from melgraph.ml.metrics.kernel_distance import MIN_REFERENCE_SONGS
 
-    first, last = facts["validation_loss_first"], facts["validation_loss_last"]
-    verb = "fell" if fell([first, last]) else "did not fall"
-    sentences = [
-        f"The validation loss {verb}: {first:.4g} after the first epoch, {last:.4g} after the last "
-        f"(lowest: {facts['validation_loss_lowest']:.4g})."
-    ]
-    for row in changes:
-        if row["change"] is None:
-            continue
-        interval = f"{row['change']:+.2f} (95 % interval {row['low']:+.2f} to {row['high']:+.2f})"
-        if row["high"] < 0:
-            verdict = "fell"
-        elif row["low"] > 0:
-            verdict = "rose"
-        else:
-            verdict = "is not shown to fall or to rise"
-        sentences.append(
-            f"The distance (KAD) to held-out recordings of {row['genre']} {verdict} from the first "
-            f"epoch to the last: {interval}; {row['n']} samples, {row['n_reference']} recordings."
-        )
-    unknown = [row for row in changes if row["change"] is None]
+    sentences = [loss_sentence(model)]
+    ceiling = {row["genre"]: row for row in rows["ceiling"]}
+    last = {row["genre"]: row for row in rows["epochs"]}  # rows of later epochs come later
+    for row in rows["changes"]:
+        if row["change"] is not None:
+            verb = _direction(row, "fell", "rose", "is not shown to fall or to rise")
+            sentences.append(
+                f"The distance (KAD) to held-out recordings of {row['genre']} {verb} from the "
+                f"first epoch to the last: {_change(row)}. After the last epoch it is "
+                f"{_kad(last[row['genre']])}, that of real crops {_kad(ceiling[row['genre']])}."
+            )
+    for row in rows["advances"]:
+        if row["change"] is not None:
+            verb = _direction(row, "are nearer", "are farther", "are not shown to be nearer")
+            sentences.append(
+                f"What the last epoch makes {verb} to held-out recordings of {row['genre']} than "
+                f"its unchanged sources: {_change(row)}."
+            )
+    unknown = [row for row in rows["changes"] if row["change"] is None]
     if unknown:
         listed = ", ".join(
-            f"{row['genre']} ({row['n_reference']} recordings, {row['n']} samples)"
-            for row in unknown
+            f"{row['genre']} ({row['n_reference']} recordings, {row['n']} songs)" for row in unknown
         )
         sentences.append(
-            f"The distance (KAD) to held-out recordings is undetermined for {listed}: 20 "
-            f"recordings and {MIN_SOUNDS} samples are needed."
+            f"The distance (KAD) to held-out recordings is undetermined for {listed}: it needs "
+            f"{MIN_REFERENCE_SONGS} held-out recordings of the genre, and samples from "
+            f"{MIN_SOUNDS} songs. Add recordings of these genres, or raise `test` of the dataset."
         )
     return sentences
+
+
+def loss_sentence(model: GenerativeModel) -> str:
+    """Whether the validation loss fell."""
+    from melgraph.ml.generative.base import fell
+
+    facts = model.facts
+    first, last = facts["validation_loss_first"], facts["validation_loss_last"]
+    verb = "fell" if fell([first, last]) else "did not fall"
+    count = sum(row[VALIDATED] for row in facts["recordings"])
+    sentence = (
+        f"The validation loss {verb}: {first:.4g} after the first epoch, {last:.4g} after the last "
+        f"(lowest: {facts['validation_loss_lowest']:.4g}; {count} recordings, one training)."
+    )
+    if model.kind == "cyclegan":
+        sentence += (
+            " This loss is also low if the networks change nothing: it does not say that the genre "
+            "changes."
+        )
+    return sentence
+
+
+def _direction(row: Mapping[str, Any], down: str, up: str, unknown: str) -> str:
+    if row["high"] < 0:
+        return down
+    return up if row["low"] > 0 else unknown
+
+
+def _change(row: Mapping[str, Any]) -> str:
+    return (
+        f"{row['change']:+.2f} (95 % confidence interval {row['low']:+.2f} to {row['high']:+.2f} "
+        f"over {row['n']} songs and {row['n_reference']} recordings)"
+    )
+
+
+def _kad(row: Mapping[str, Any]) -> str:
+    if row["kad"] is None:
+        return "undetermined"
+    return f"{row['kad']:.2f} ({row['low']:.2f} to {row['high']:.2f})"

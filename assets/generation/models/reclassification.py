@@ -1,7 +1,7 @@
 """Recreations of held-out songs: classified by the same networks, and projected to a plane."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -13,8 +13,10 @@ from melgraph.assets.materialize import inputs_of
 from melgraph.assets.stages import REPRESENTATIONS
 from melgraph.storage.artifacts import ArtifactStore, Work
 
+if TYPE_CHECKING:
+    from melgraph.ml.judging.summary import Mean
+
 EXCERPT_S = 10.0  # of each held-out song
-# A network recreates its own output with little error, whatever it learned.
 _CAUTION = " This proves little, because the network that made a recreation also judges it."
 PLANE, PAIRS, CURVES = "plane.png", "pairs-{}.png", "genres.png"
 
@@ -61,12 +63,19 @@ def reclassification(
                 facts[what] = mean.facts()
                 sentences.append(
                     f"The networks themselves assign {mean.mean:.0%} of {mean.songs} held-out "
-                    f"{what} to their genre (95 % interval over songs {mean.low:.0%} to "
-                    f"{mean.high:.0%}; chance is {1 / len(model.genres):.0%}), by the smallest "
+                    f"{what} to their genre (95 % confidence interval {mean.low:.0%} to "
+                    f"{mean.high:.0%} over songs, {_over_artists(mean)}; chance is "
+                    f"{1 / len(model.genres):.0%}), by the smallest "
                     f"error.{_CAUTION if what == 'recreations' else ''}"
                 )
     _write_pictures(work, model, inputs, originals, recreations, genres)
     return {"reclassification": facts}, sentences
+
+
+def _over_artists(mean: "Mean") -> str:
+    if mean.group_low is None or mean.group_high is None:
+        return "one artist only"
+    return f"{mean.group_low:.0%} to {mean.group_high:.0%} over {mean.groups} artists"
 
 
 def _write_pictures(
@@ -102,7 +111,7 @@ def _write_pictures(
 
 def _genre_curves(model: GenerativeModel) -> dict[str, list[dict[str, Any]]]:
     """Genre -> its losses by epoch; genres without a validation loss are left out."""
-    from melgraph.ml.generative.recreation.trainer import figure_names
+    from melgraph.ml.generative.base import figure_names
 
     rows = model.curves.to_dicts()
     names = dict(zip(model.genres, figure_names(model.genres), strict=True))

@@ -3,17 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from melgraph.assets.generation.models.generative_model import VALIDATED, GenerativeModel
-from melgraph.assets.generation.models.generative_models import spec_of
+from melgraph.assets.generation.models.generative_models import genre_tracks, spec_of
+from melgraph.assets.generation.models.sheets import crop_of
 from melgraph.assets.library.inputs import TrackInputs
 from melgraph.assets.materialize import inputs_of
 from melgraph.assets.stages import REPRESENTATIONS
 from melgraph.ml.specs.model_input import AMPLITUDE, PHASE, InputSpec
+
+if TYPE_CHECKING:
+    from melgraph.ml.generative.base import GenreTracks
 
 
 @dataclass(frozen=True)
@@ -34,17 +38,18 @@ class SampleRenderer:
             yield self._render(values.astype(np.float32), track, start)
 
     def originals(self) -> Iterator[tuple[np.ndarray, int]]:
-        """The real crops that samples were made from, rendered in the same way.
+        """Real crops, rendered in the same way: those that samples were made from.
 
-        Of samples from noise, there are as many crops of the validation recordings instead.
+        For samples from noise, they are crops of validation recordings of the same genre.
         """
         frames = self._samples["values"].shape[2]
-        is_from_noise = (self._samples["tracks"] < 0).any()
-        starts = (
-            np.zeros_like(self._samples["starts"]) if is_from_noise else self._samples["starts"]
-        )
-        for track, start in zip(self._original_tracks, starts.tolist(), strict=True):
-            yield self._render(self._crop(track, start, frames), track, start)
+        for track, start in self._crops:
+            yield self._render(crop_of(self._tracks, track, start, frames), track, start)
+
+    @property
+    def edits_recordings(self) -> bool:
+        """Whether samples are recordings of another genre that were edited."""
+        return self.model.kind == "cyclegan"
 
     @property
     def genres(self) -> list[str]:
@@ -54,21 +59,26 @@ class SampleRenderer:
     @property
     def genres_of_originals(self) -> list[str]:
         """The genre of each original: what a CycleGAN moves is of the other genre."""
-        if self.model.kind == "cyclegan":
-            first, second = self.model.genres
-            return [second if genre == first else first for genre in self.genres]
-        if (self._samples["tracks"] >= 0).all():
-            return self.genres
-        return [self._validation["genre"][track] for track in self._original_tracks]
+        return [self._validation["genre"][track] for track, _ in self._crops]
 
-    @property
-    def _original_tracks(self) -> list[int]:
-        """The validation recording of each original."""
-        tracks = self._samples["tracks"]
-        if (tracks < 0).any():
-            tracks = np.linspace(0, len(self._validation) - 1, len(tracks)).astype(np.int64)
-        numbers: list[int] = tracks.tolist()
-        return numbers
+    @cached_property
+    def _crops(self) -> list[tuple[int, int]]:
+        """The validation recording and the first frame of each original."""
+        samples = self._samples
+        pairs = zip(samples["tracks"].tolist(), samples["starts"].tolist(), strict=True)
+        crops = []
+        counts: dict[int, int] = {}
+        for (track, start), genre in zip(pairs, samples["genres"].tolist(), strict=True):
+            if track >= 0:
+                crops.append((track, start))
+                continue
+            own = self._tracks.of_genre(genre).tolist()
+            round_, number = divmod(counts.get(genre, 0), len(own))
+            counts[genre] = counts.get(genre, 0) + 1
+            free = max(0, len(self._tracks.arrays[own[number]]) - samples["values"].shape[2])
+            # the middle of each recording first, then other places
+            crops.append((own[number], int(free * (0.5, 0.2, 0.8, 0.35, 0.65)[round_ % 5])))
+        return crops
 
     @property
     def songs(self) -> list[str]:
@@ -83,13 +93,13 @@ class SampleRenderer:
     def songs_of_originals(self) -> list[str]:
         """The id of the recording of each original."""
         ids = self._validation["track_id"].to_list()
-        return [ids[track] for track in self._original_tracks]
+        return [ids[track] for track, _ in self._crops]
 
     def _render(self, values: np.ndarray, track: int, start: int) -> tuple[np.ndarray, int]:
         from melgraph.ml.generation.reconstruction.crops import sound_of_image, sound_of_values
 
         transform = self._inputs.transform
-        if self.model.kind != "cyclegan":
+        if not self.edits_recordings:
             return sound_of_values(values, transform), transform.sample_rate
         from melgraph.ml.representations.images import ImageMapping
 
@@ -102,12 +112,9 @@ class SampleRenderer:
         sound = sound_of_image(crop[:, :, 0], crop[:, :, 1], values, mapping, transform)
         return sound, transform.sample_rate
 
-    def _crop(self, track: int, start: int, frames: int) -> np.ndarray:
-        from melgraph.assets.generation.models.generative_models import genre_tracks
-        from melgraph.assets.generation.models.sheets import crop_of
-
-        tracks = genre_tracks(self._inputs, self._validation, self.model.genres)
-        return crop_of(tracks, track, start, frames)
+    @cached_property
+    def _tracks(self) -> "GenreTracks":
+        return genre_tracks(self._inputs, self._validation, self.model.genres)
 
     @cached_property
     def _samples(self) -> Any:

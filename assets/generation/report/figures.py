@@ -7,7 +7,7 @@ import numpy as np
 
 from melgraph.assets.generation.report.judges import Judge
 from melgraph.assets.generation.report.measurements import NOISE, SOUND, Measurement
-from melgraph.ml.judging.summary import Mean, mean_of, verdict
+from melgraph.ml.judging.summary import Mean, composition_verdict, mean_of, verdict
 
 OWN, SAME_ARTIST, UNKNOWN = "own network", "trained on its artist", "class unknown to the judge"
 NO_SONGS_LEFT = "no other artist of the target left"
@@ -21,6 +21,10 @@ FIGURES = {  # name of a figure of `Fidelity` -> name in the table
     "loudness_difference_lu": "loudness, LU re source",
     "true_peak_db": "true peak, dB",
 }
+
+
+# What remains of the source: says nothing of a composition, which has none.
+OF_A_SOURCE = ("chroma_correlation", "onset_correlation")
 
 
 class Verdicts:
@@ -141,6 +145,7 @@ def recipe_summary(
     targets = sorted({one.case.target for one in sounds if one.case.target is not None})
     kinds = list(dict.fromkeys(one.kind for one in measurements))
     of_kind = {kind: [one for one in measurements if one.kind == kind] for kind in kinds}
+    is_composition = any(one.case.is_composition for one in sounds)
     return {
         "recipe": name,
         "title": first.sounds.title,
@@ -152,15 +157,46 @@ def recipe_summary(
         "songs": len({one.case.song for one in sounds}),
         "artists": len({one.case.group for one in sounds}),
         "targets": targets,
+        "composed": is_composition,
         "rows": [_kind_row(kind, of_kind[kind], verdicts) for kind in kinds],
-        "verdict": verdict(
+        "verdict": _verdict(sounds, of_kind.get(NOISE, []), verdicts, targets),
+    }
+
+
+def _verdict(
+    sounds: Sequence[Measurement],
+    noise: Sequence[Measurement],
+    verdicts: Verdicts,
+    targets: Sequence[str],
+) -> str:
+    """What the judges say of a recipe: of edits beside noise, of compositions beside real music."""
+    target = " or ".join(targets) or None
+    if any(one.case.is_composition for one in sounds):
+        return composition_verdict(
             {
-                judge.name: _advantage(judge, sounds, of_kind.get(NOISE, []), verdicts)
+                judge.name: (
+                    _mean_of(
+                        [_answer(judge, one, verdicts, "target_after") for one in sounds], sounds
+                    ),
+                    _mean_of(
+                        [_answer(judge, one, verdicts, "target_before") for one in sounds], sounds
+                    ),
+                )
                 for judge in verdicts.judges
             },
-            " or ".join(targets) or None,
-        ),
-    }
+            str(target),
+        )
+    return verdict(
+        {judge.name: _advantage(judge, sounds, noise, verdicts) for judge in verdicts.judges},
+        target,
+        sounds=len(sounds),
+        nearer=sum(one.is_nearer for one in noise),
+    )
+
+
+def _answer(judge: Judge, one: Measurement, verdicts: Verdicts, key: str) -> float | None:
+    value = verdicts.judgement(judge, one).get(key)
+    return None if value is None else float(value)
 
 
 def _kind_row(kind: str, measurements: Sequence[Measurement], verdicts: Verdicts) -> dict[str, Any]:
@@ -187,7 +223,10 @@ def _kind_row(kind: str, measurements: Sequence[Measurement], verdicts: Verdicts
         "sounds": len(measurements),
         "nearer": sum(one.is_nearer for one in measurements),
         "figures": {
-            key: _mean([one.fidelity[key] for one in measurements], measurements) for key in FIGURES
+            key: None
+            if key in OF_A_SOURCE and measurements[0].case.is_composition
+            else _mean([one.fidelity[key] for one in measurements], measurements)
+            for key in FIGURES
         },
         "octaves_db": {
             f"{hertz:g}": _plain_mean([values[band] for values in octaves])

@@ -10,7 +10,7 @@ import numpy as np
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.generation.models.generative_model import GenerativeModel, tracks_of_models
 from melgraph.assets.generation.report.judges import Judge, Reading, networks_of
-from melgraph.assets.generation.sound_files import flac_bytes
+from melgraph.assets.generation.sound_files import COMPOSITION, flac_bytes
 from melgraph.assets.generation.sounds import Sounds
 from melgraph.assets.ui import progress_bar
 
@@ -79,6 +79,11 @@ class Case:
         target: str | None = self.row.get("target")
         guide: Mapping[str, Any] | None = self.row.get("guide")
         return guide.get("label") if target is None and guide is not None else target
+
+    @property
+    def is_composition(self) -> bool:
+        """Whether its source is only a recording beside it, for comparison."""
+        return COMPOSITION in self.row
 
     @property
     def excerpt(self) -> tuple[Any, ...]:

@@ -8,9 +8,10 @@ from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.context import Context
 from melgraph.assets.generation.models.generative_model import GenerativeModel
+from melgraph.assets.generation.models.memorisation import TrainingCrops
 from melgraph.assets.generation.presentation import Presentation
 from melgraph.assets.generation.selection import SOURCE_LABELS
-from melgraph.assets.generation.sound_files import COMPOSED, Generated
+from melgraph.assets.generation.sound_files import COMPOSITION, Generated, finite
 from melgraph.assets.generation.sounds import Sounds, plan_sounds, write_sounds
 from melgraph.assets.generation.sources import Source
 from melgraph.assets.materialize import materialize, stage_asset
@@ -42,24 +43,22 @@ def plan_compositions(context: Context, name: str) -> Spec:
         UserError, StorageError: the model is not trained yet, or does not know the genre.
     """
     spec = plan_sounds(COMPOSITIONS, context, name)
-    genres = GenerativeModel.input_of(context.store, spec).genres
+    model = GenerativeModel.input_of(context.store, spec)
     genre = spec.config["genre"]
-    if genre is not None and genre not in genres:
-        raise UserError(
-            f"the generative model does not know the genre {genre!r}",
-            where=f"recipe {name}: genre",
-            remedy=f"use one of {', '.join(genres)}",
-        )
+    if genre is not None:
+        model.checked_genre(genre, where=f"recipe {name}: genre")
     return replace(
-        spec, config={**spec.config, SOURCE_LABELS: genres if genre is None else [genre]}
+        spec, config={**spec.config, SOURCE_LABELS: model.genres if genre is None else [genre]}
     )
 
 
 def write_compositions(store: ArtifactStore, work: Work) -> None:
     """Write the compositions, each with a real recording of its genre beside it."""
     use_numba_cache(store.home)
-    network, meta = GenerativeModel.input_of(store, work.spec).load(KIND)
-    composer = _Composer(network, meta, work.spec.config, work.spec.seed or 0)
+    model = GenerativeModel.input_of(store, work.spec)
+    network, meta = model.load(KIND)
+    training = TrainingCrops(model, network)
+    composer = _Composer(network, meta, training, work.spec.config, work.spec.seed or 0)
     write_sounds(store, work, composer.compose, kind="composition", title="composition")
 
 
@@ -70,6 +69,7 @@ class _Composer:
     Attributes:
         network: the rectified flow.
         meta: the description in its checkpoint.
+        training: the crops that it learned from.
         config: of the recipe.
         seed: of the recipe.
         numbers: how many compositions of each genre there are so far.
@@ -77,13 +77,18 @@ class _Composer:
 
     network: Any
     meta: Mapping[str, Any]
+    training: TrainingCrops
     config: Mapping[str, Any]
     seed: int
     numbers: dict[str, int] = field(default_factory=dict)
 
     def compose(self, real: Source, guide: Source | None) -> Generated:
         """A composition of the genre of a real recording, as long as its excerpt."""
-        from melgraph.ml.generation.reconstruction.crops import as_recorded, sound_of_values
+        from melgraph.ml.generation.reconstruction.crops import (
+            as_recorded,
+            match_loudness,
+            sound_of_values,
+        )
         from melgraph.ml.generation.views import MelView
         from melgraph.ml.generative.flow.sampling import compose
         from melgraph.ml.plots.generative import sample_sheet
@@ -108,7 +113,7 @@ class _Composer:
         sound = sound_of_values(
             values, transform, iterations=self.config["iterations"], seed=self.seed
         )
-        samples = as_recorded(
+        composition = as_recorded(
             sound,
             transform.sample_rate,
             like_rate=real.sample_rate,
@@ -123,8 +128,16 @@ class _Composer:
             ylabel="mel band",
             frames_per_second=transform.frames_per_second,
         )
-        facts = {"target": genre, "guidance": self.config["guidance"]}
-        return Generated(samples, sheet, facts, composed=f"{genre} {number}")
+        matched = match_loudness(composition, real.samples, real.sample_rate)
+        nearest, path = self.training.nearest_of_sound(values)
+        of_real, _ = self.training.nearest_of_sound(before)
+        facts = {
+            "target": genre,
+            "guidance": self.config["guidance"],
+            "nearest_training_crop": {"distance": finite(nearest), "path": path},
+            "nearest_of_real": finite(of_real),
+        }
+        return Generated(matched.samples, sheet, facts, composition=f"{genre} {number}")
 
     def _genre_of(self, real: Source) -> str:
         genre = self.config["genre"] or real.label
@@ -140,7 +153,14 @@ class _Composer:
 
 def figures(sound: Mapping[str, Any]) -> dict[str, str]:
     """The figures of a composition, as the page of sounds shows them."""
-    return {"genre": sound["target"], "guidance": f"{sound['guidance']:g}"}
+    nearest = sound["nearest_training_crop"]
+    return {
+        "genre": sound["target"],
+        "guidance": f"{sound['guidance']:g}",
+        "distance to the nearest training crop": f"{nearest['distance']:.2f} deviations",
+        "that of the real recording": f"{sound['nearest_of_real']:.2f} deviations",
+        "nearest training recording": nearest["path"],
+    }
 
 
 PRESENTATION = Presentation(
@@ -148,7 +168,9 @@ PRESENTATION = Presentation(
     result="Composition",
     about="A rectified flow learned from recordings of several genres to turn noise into "
     "log-mel spectrograms of a genre. A composition follows from the network and from noise alone. "
-    "The recording beside it is a held-out one of the same genre: it had no part in it.",
+    "The recording beside it is a held-out one of the same genre: it had no part in it. A "
+    "composition that is much nearer to a training crop than the real recording is would be a "
+    "copy; the distance is in standard deviations of a band, and ignores the level.",
     figures=figures,
 )
 
@@ -168,10 +190,10 @@ def show(artifact: Artifact) -> Metadata:
     """A row and a picture of each composition."""
     sounds = artifact.facts["sounds"]
     rows = [
-        {"composition": sound[COMPOSED], "beside it": sound["path"], **figures(sound)}
+        {"composition": sound[COMPOSITION], "beside it": sound["path"], **figures(sound)}
         for sound in sounds
     ]
     metadata: Metadata = {"sounds": markdown_table(rows)}
     for sound in sounds:
-        metadata[sound[COMPOSED]] = picture(artifact.folder / sound["files"]["picture"])
+        metadata[sound[COMPOSITION]] = picture(artifact.folder / sound["files"]["picture"])
     return metadata

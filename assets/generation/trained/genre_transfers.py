@@ -20,11 +20,11 @@ from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata, Stage
 from melgraph.assets.stages import GENRE_TRANSFERS
 from melgraph.assets.ui import markdown_table, picture
-from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.records import Spec
 
 KIND = "cyclegan"
+LEAST_LU = 0.1  # a smaller difference in loudness is none
 _TITLES = ("original", "what the genre transfer adds (dB)", "new sound")
 
 
@@ -41,15 +41,9 @@ def plan_genre_transfers(context: Context, name: str) -> Spec:
         UserError, StorageError: the model is not trained yet, or does not know the genre.
     """
     spec = plan_sounds(GENRE_TRANSFERS, context, name)
-    genres = GenerativeModel.input_of(context.store, spec).genres
-    towards = spec.config["towards"]
-    if towards not in genres:
-        raise UserError(
-            f"the generative model does not know the genre {towards!r}",
-            where=f"recipe {name}: towards",
-            remedy=f"use one of {', '.join(genres)}",
-        )
-    others = [genre for genre in genres if genre != towards]
+    model = GenerativeModel.input_of(context.store, spec)
+    towards = model.checked_genre(spec.config["towards"], where=f"recipe {name}: towards")
+    others = [genre for genre in model.genres if genre != towards]
     return replace(spec, config={**spec.config, SOURCE_LABELS: others})
 
 
@@ -69,30 +63,24 @@ def _transfer(
 ) -> Generated:
     """The excerpt of a source, moved towards another genre."""
     from melgraph.ml import plots
-    from melgraph.ml.audio import within_full_scale
-    from melgraph.ml.audio.loudness import loudness_lufs
+    from melgraph.ml.generation.reconstruction.crops import match_loudness
     from melgraph.ml.generation.resynthesis import snr_db
     from melgraph.ml.generation.views import view_of
 
     source.check_length()
-    view, rate = (
-        view_of(meta["input"], where=f"generative model {meta['model']}"),
-        source.sample_rate,
-    )
+    view = view_of(meta["input"], where=f"generative model {meta['model']}")
+    rate, limit = source.sample_rate, config["max_delta_db"]
     mapping = view.mapping  # type: ignore[attr-defined]  # a CycleGAN always sees images
     span = mapping.high_db - mapping.low_db
     before = source.picture(view)
     pixels = np.clip((before - mapping.low_db) / span, 0.0, 1.0)
-    translated = network.translate(pixels, config["towards"])
-    edit_db = ((translated - pixels) * span).astype(np.float32)
-    edited = view.apply(source.samples, rate, edit_db, limit_db=config["max_delta_db"])
-    samples, gain = edited.samples, edited.gain
-    levels = [loudness_lufs(one, rate) for one in (source.samples, samples / np.float32(gain))]
-    drift = None if None in levels else levels[1] - levels[0]  # type: ignore[operator]
-    if config["match_loudness"] and drift is not None:
-        louder = np.float32(10 ** (-drift / 20) / gain)
-        samples, factor = within_full_scale(samples * louder)
-        gain = float(louder * gain * factor)
+    change_db = (network.translate(pixels, config["towards"]) - pixels) * span
+    edit_db = np.clip(change_db, -limit, limit).astype(np.float32)
+    edited = view.apply(source.samples, rate, edit_db, limit_db=limit)
+    plain = edited.samples / np.float32(edited.gain)
+    matched = match_loudness(plain, source.samples, rate)
+    is_matched = config["match_loudness"] and matched.drift_lu is not None
+    samples, gain = (matched.samples, matched.gain) if is_matched else (edited.samples, edited.gain)
     after = view.picture(samples / np.float32(gain), rate)
     return Generated(
         samples,
@@ -100,13 +88,12 @@ def _transfer(
         {
             "target": config["towards"],
             "edit_rms_db": finite(float(np.sqrt(np.mean(np.square(edit_db))))),
-            "correlation_with_source": finite(_correlation(pixels, translated)),
-            "level_drift_lu": finite(drift),
-            "loudness_matched": bool(config["match_loudness"] and drift is not None),
+            "share_at_limit": finite(float(np.mean(np.abs(change_db) > limit))),
+            "correlation_with_source": finite(_correlation(pixels, pixels + edit_db / span)),
+            "level_drift_lu": finite(matched.drift_lu),
+            "loudness_matched": bool(is_matched and matched.missing_lu < LEAST_LU),
             "identity_snr_db": finite(edited.identity_snr_db),
-            "snr_to_original_db": finite(
-                snr_db(source.samples, edited.samples / np.float32(edited.gain))
-            ),
+            "snr_to_original_db": finite(snr_db(source.samples, plain)),
             "gain": float(gain),
         },
     )
@@ -121,15 +108,22 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
 
 def figures(sound: Mapping[str, Any]) -> dict[str, str]:
     """The figures of a genre transfer, as the page of sounds shows them."""
-    drift, correlation = sound["level_drift_lu"], sound["correlation_with_source"]
+    correlation = sound["correlation_with_source"]
     return {
         "towards": sound["target"],
         "edit": f"{sound['edit_rms_db']:.1f} dB RMS",
+        "pixels at the limit": f"{sound['share_at_limit']:.1%}",
         "correlation with the source": "-" if correlation is None else f"{correlation:.2f}",
-        "drift of the level": "-" if drift is None else f"{drift:+.1f} LU"
-        + (", then matched" if sound["loudness_matched"] else ""),
+        "drift of the level": _drift(sound),
         **shared_figures(sound),
-    }  # fmt: skip
+    }
+
+
+def _drift(sound: Mapping[str, Any]) -> str:
+    drift = sound["level_drift_lu"]
+    if drift is None:
+        return "-"
+    return f"{drift:+.1f} LU" + (", then matched" if sound["loudness_matched"] else "")
 
 
 PRESENTATION = Presentation(

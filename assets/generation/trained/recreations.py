@@ -41,15 +41,11 @@ def plan_recreations(context: Context, name: str) -> Spec:
         UserError, StorageError: the model is not trained yet, or does not know the genre.
     """
     spec = plan_sounds(RECREATIONS, context, name)
-    genres = GenerativeModel.input_of(context.store, spec).genres
+    model = GenerativeModel.input_of(context.store, spec)
     genre = spec.config["genre"]
-    if genre is not None and genre not in genres:
-        raise UserError(
-            f"the generative model does not know the genre {genre!r}",
-            where=f"recipe {name}: genre",
-            remedy=f"use one of {', '.join(genres)}",
-        )
-    return replace(spec, config={**spec.config, SOURCE_LABELS: genres})
+    if genre is not None:
+        model.checked_genre(genre, where=f"recipe {name}: genre")
+    return replace(spec, config={**spec.config, SOURCE_LABELS: model.genres})
 
 
 def write_recreations(store: ArtifactStore, work: Work) -> None:
@@ -70,7 +66,11 @@ def _recreate(
 ) -> Generated:
     """The excerpt of a source, from the MFCC that the network of a genre recreates."""
     from melgraph.ml.audio import resample, to_mono
-    from melgraph.ml.generation.reconstruction.crops import as_recorded, sound_of_values
+    from melgraph.ml.generation.reconstruction.crops import (
+        as_recorded,
+        match_loudness,
+        sound_of_values,
+    )
     from melgraph.ml.generative.recreation.classification import classify
     from melgraph.ml.plots.generative import mfcc_pair
     from melgraph.ml.representations.registry import from_attributes
@@ -84,26 +84,27 @@ def _recreate(
     true = mfcc_from_log_mel(log_mel(spectrum, transform.mel), transform).astype(np.float32)
     synthetic = network.recreate(true, genre)
     sound = sound_of_values(synthetic, transform, iterations=config["iterations"], seed=seed)
-    samples = as_recorded(
+    recreated = as_recorded(
         sound,
         transform.sample_rate,
         like_rate=source.sample_rate,
         length=len(source.samples),
         channels=source.samples.shape[1],
     )
-    deviations = np.maximum(network.std.cpu().numpy().reshape(-1), 1e-6)
-    error = float(np.mean(np.square((synthetic - true) / deviations)))
+    matched = match_loudness(recreated, source.samples, source.sample_rate)
+    error = float(network.errors(true)[list(network.genres).index(genre)])
     own = {
         when: classify(network, values).genre if len(network.genres) > 1 else None
         for when, values in (("before", true), ("after", synthetic))
     }
     frame_rate = transform.sample_rate / transform.hop
     return Generated(
-        samples,
+        matched.samples,
         mfcc_pair(true, synthetic, frames_per_second=frame_rate, title=str(source.track["path"])),
         {
             "target": genre,
             "mfcc_error": finite(error),
+            "level_drift_lu": finite(matched.drift_lu),
             "own_network_before": own["before"],
             "own_network_after": own["after"],
         },

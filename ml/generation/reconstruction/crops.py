@@ -1,8 +1,11 @@
 """Crops of a store as sound: an edited image with the phase of the crop, or inverted values."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from melgraph.ml.audio import resample, within_full_scale
+from melgraph.ml.audio.loudness import loudness_lufs
 from melgraph.ml.generation.inversion import ITERATIONS, invert_stored
 from melgraph.ml.representations.images import (
     ImageMapping,
@@ -63,6 +66,43 @@ def sound_of_values(
     """
     sound = invert_stored(values, transform, iterations=iterations, seed=seed)
     return within_full_scale(sound[:, None])[0][:, 0]
+
+
+@dataclass(frozen=True)
+class MatchedSound:
+    """A sound at the loudness of another one.
+
+    Attributes:
+        samples: float32 `[sample, channel]`, peak at most 1.
+        gain: the factor by which the samples were multiplied.
+        drift_lu: how much louder the sound was before, LU; None if one of both is too quiet or too
+            short to have a loudness, and nothing was changed.
+        missing_lu: how much quieter than the other sound it had to stay because of full scale.
+    """
+
+    samples: np.ndarray
+    gain: float
+    drift_lu: float | None
+    missing_lu: float
+
+
+def match_loudness(samples: np.ndarray, like: np.ndarray, rate: int) -> MatchedSound:
+    """Make a sound as loud as another one, as far as full scale allows.
+
+    Args:
+        samples: float32 `[sample, channel]`.
+        like: float32 `[sample, channel]`, the sound whose loudness is wanted.
+        rate: of both, Hz.
+    """
+    levels = [loudness_lufs(one, rate) for one in (like, samples)]
+    if levels[0] is None or levels[1] is None:
+        scaled, factor = within_full_scale(samples)
+        return MatchedSound(scaled, float(factor), None, 0.0)
+    drift = levels[1] - levels[0]
+    wanted = np.float32(10 ** (-drift / 20))
+    scaled, factor = within_full_scale(samples * wanted)
+    missing = -20 * float(np.log10(factor))
+    return MatchedSound(scaled, float(wanted * factor), drift, missing)
 
 
 def as_recorded(

@@ -166,8 +166,8 @@ FAILURES = (
     Failure(
         "drift",
         lambda of: abs(of["drift"]) > _MOST_DRIFT,
-        "The level drifts when {source} is moved towards {target}: the outputs were {drift_db:.1f} "
-        "dB {direction} than the recordings of both genres on average",
+        "The level drifts when {source} is moved towards {target}: the mean level of the outputs "
+        "was {drift_db:.1f} dB {direction} genre",
         "Raise training.identity.",
     ),
 )
@@ -180,15 +180,15 @@ def notes(curves: Sequence[Mapping[str, Any]], genres: Sequence[str]) -> list[st
         curves: rows with `epoch` and the figures of both directions, as the trainer names them.
         genres: names, in their order.
     """
-    found = []
+    sentences = []
     for direction, (source, target) in zip(DIRECTIONS, (genres, genres[::-1]), strict=True):
         rows = {int(row["epoch"]): _of_direction(row, direction) for row in curves}
         for failure in FAILURES:
             epochs = [epoch for epoch, of in rows.items() if of and failure.happens(of)]
             if epochs:
                 sentence = _sentence(failure, rows[epochs[-1]], source, target)
-                found.append(_with_epochs(sentence, failure.remedy, epochs, max(rows)))
-    return found
+                sentences.append(_with_epochs(sentence, failure.remedy, epochs, max(rows)))
+    return sentences
 
 
 def _of_direction(row: Mapping[str, Any], direction: str) -> dict[str, float]:
@@ -203,7 +203,7 @@ def _sentence(failure: Failure, of: Mapping[str, float], source: str, target: st
         source=source,
         target=target,
         drift_db=abs(drift) * _RANGE_DB,
-        direction="louder" if drift > 0 else "quieter",
+        direction="above the mean of the louder" if drift > 0 else "below the mean of the quieter",
     )
 
 

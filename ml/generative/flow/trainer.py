@@ -24,6 +24,7 @@ from melgraph.ml.generative.base import (
     Samples,
     Trainer,
     fell,
+    figure_names,
 )
 from melgraph.ml.generative.flow.networks import RectifiedFlow
 from melgraph.ml.generative.flow.sampling import Guide, integrate
@@ -32,7 +33,7 @@ from melgraph.ml.inference.tracks import crop_batch
 WARM_UP = 50  # steps until the learning rate is reached
 LARGEST_GRADIENT = 1.0  # norm
 SAMPLE_STEPS = 24
-SAMPLES_PER_GENRE, MOST_SAMPLES = 6, 24
+SAMPLES_PER_GENRE, MOST_SAMPLES = 6, 60
 VALIDATION_CROPS = 16  # per genre
 RISE = 1.02  # ratio of the last validation loss to the lowest from which it is called a rise
 
@@ -127,7 +128,7 @@ class FlowTrainer(Trainer):
         return EpochEnd(self.validation.figures(self.ema), self._samples())
 
     def _samples(self) -> Samples:
-        """At most 24 samples, and at most 6 of each genre."""
+        """At most 60 samples, and at most 6 of each genre."""
         n_genres = len(self.network.genres)
         per_genre = max(1, min(SAMPLES_PER_GENRE, MOST_SAMPLES // n_genres))
         genres = np.repeat(np.arange(n_genres, dtype=np.int64), per_genre)[:MOST_SAMPLES]
@@ -182,7 +183,7 @@ class ValidationCrops:
     """
 
     def __init__(self, network: RectifiedFlow, setup: GenerativeSetup) -> None:
-        self.names, self.device = network.genres, setup.device
+        self.keys, self.device = figure_names(network.genres), setup.device
         self.batch_size = setup.config.batch_size
         tracks, frames = setup.validation, network.shape.frames
         with_tracks = [g for g in range(len(network.genres)) if len(tracks.of_genre(g))]
@@ -203,7 +204,7 @@ class ValidationCrops:
         figures = {"validation_loss": float(errors.mean())}
         for genre in np.unique(self.genres):
             mean = errors[self.genres == genre].mean()
-            figures[f"validation_loss_{self.names[genre]}"] = float(mean)
+            figures[f"validation_loss_{self.keys[genre]}"] = float(mean)
         return figures
 
     def _batches(self) -> Iterator[slice]:

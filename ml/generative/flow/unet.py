@@ -1,4 +1,4 @@
-"""The blocks of the U-Net: residual blocks that are told the time and the genre, and attention.
+"""The blocks of the U-Net: residual blocks, conditioned on the time and the genre, and attention.
 
 The residual blocks follow Dhariwal and Nichol 2021 (adaptive group normalisation), with one block
 per level and no dropout by default, because a few million parameters are trained on two cores.

@@ -4,8 +4,6 @@ A step is one batch of crops of one genre, and changes the network of this genre
 the genres follow each other. Each recording gives `crops_per_track` random crops.
 """
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -15,7 +13,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from melgraph.ml.errors import UserError
-from melgraph.ml.generative.base import EpochEnd, GenerativeSetup, Samples, Trainer, fell
+from melgraph.ml.generative.base import (
+    EpochEnd,
+    GenerativeSetup,
+    Samples,
+    Trainer,
+    fell,
+    figure_names,
+)
 from melgraph.ml.generative.recreation.networks import Recreations
 from melgraph.ml.inference.tracks import crop_batch, segment_starts
 from melgraph.ml.models.base import bin_statistics
@@ -202,27 +207,6 @@ class RecreationTrainer(Trainer):
             recreation = self.network.of_genre[genre](x) * self.network.std + self.network.mean
             values.append(recreation[0].cpu().numpy().astype(np.float16))
         return Samples(np.stack(values), genres, tracks.astype(np.int64), starts)
-
-
-def figure_names(genres: Sequence[str]) -> list[str]:
-    """Names of genres for the keys of figures: lower-case ASCII letters, digits and underscores.
-
-    Names that would be equal get a number.
-
-    >>> figure_names(["Hip Hop", "Chanson française", "hip-hop", "日本"])
-    ['hip_hop', 'chanson_francaise', 'hip_hop_3', 'genre']
-
-    Args:
-        genres: names, each different.
-    """
-    names: list[str] = []
-    for number, genre in enumerate(genres, start=1):
-        ascii_only = unicodedata.normalize("NFKD", genre).encode("ascii", "ignore").decode()
-        name = re.sub(r"[^a-z0-9]+", "_", ascii_only.lower()).strip("_") or "genre"
-        while name in names:
-            name = f"{name}_{number}"
-        names.append(name)
-    return names
 
 
 def _problem(genre: str, losses: Sequence[float]) -> str | None:

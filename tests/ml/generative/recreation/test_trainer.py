@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from melgraph.ml.errors import UserError
-from melgraph.ml.generative.base import GenreTracks
-from melgraph.ml.generative.recreation.trainer import RecreationTrainer, figure_names
+from melgraph.ml.generative.base import GenreTracks, figure_names
+from melgraph.ml.generative.recreation.trainer import RecreationTrainer
 from tests.ml.generative.recreation.toys import (
     GENRES,
     LSTM,
