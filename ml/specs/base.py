@@ -18,9 +18,9 @@ _ADDED = "added"  # in `json_schema_extra` of a field: the release that added it
 
 
 class TomlTable(BaseModel):
-    """One table of a TOML file. It cannot be changed, and unknown keys are refused."""
+    """One table of a TOML file. It cannot be changed; unknown keys, inf and nan are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def dump_for_version(
         self,

@@ -24,6 +24,8 @@ def validate(table):
         ({"image": 250}, "multiple of 4"),
         ({"validation": 0.0}, "greater than 0"),
         ({"network": {"depth": 3}}, "Extra inputs"),
+        ({"training": {"learning_rate": float("inf")}}, "finite number"),
+        ({"training": {"cycle": float("inf")}}, "finite number"),
     ],
 )
 def test_wrong_values_are_refused(change, message):
