@@ -109,7 +109,7 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise _damaged(path, f"it is not JSON: {error}") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise _damaged(path, f"its format is not {FORMAT}")
-    if missing := [name for name in _REQUIRED if name not in description]:
+    if missing := [name for name in _REQUIRED if description.get(name) is None]:
         raise _damaged(path, f"it lacks {', '.join(missing)}")
     return description
 
@@ -123,6 +123,8 @@ def _read(path: Path) -> bytes:
             where=str(path),
             remedy="copy it again, or train the generative model again",
         ) from error
+    except OSError as error:
+        raise _damaged(path, f"it cannot be read: {error.strerror}") from error
 
 
 def _damaged(path: Path, what: str) -> UserError:

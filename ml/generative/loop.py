@@ -20,6 +20,7 @@ import torch
 
 from melgraph.ml.errors import UserError
 from melgraph.ml.generative.base import (
+    EpochEnd,
     GenerativeNetwork,
     GenerativeResult,
     GenerativeSetup,
@@ -138,6 +139,7 @@ class GenerativeLoop:
         with torch.no_grad():
             end = self.trainer.end_epoch(self.epoch)
         means = {name: value / self.number for name, value in self.sums.items()}
+        _check_finite(end, self.epoch)
         seconds = self._seconds_of_epoch()
         self.curves.append({"epoch": self.epoch, **means, **end.figures, "seconds": seconds})
         self.samples.append(end.samples)
@@ -226,6 +228,19 @@ class GenerativeLoop:
         if self.cuda:
             torch.cuda.set_rng_state(saved["cuda_rng"], self.setup.device)
         _LOG.warning("training resumes in epoch %d, step %d", self.epoch, self.number)
+
+
+def _check_finite(end: EpochEnd, epoch: int) -> None:
+    """Refuse figures and samples that are not finite: the network has diverged."""
+    wrong = [name for name, value in end.figures.items() if not math.isfinite(value)]
+    if not np.isfinite(end.samples.values.astype(np.float32)).all():
+        wrong.append("samples")
+    if wrong:
+        raise UserError(
+            f"not finite: {', '.join(wrong)}",
+            where=f"end of epoch {epoch} of the training",
+            remedy="lower training.learning_rate",
+        )
 
 
 def _fingerprint(network: GenerativeNetwork, setup: GenerativeSetup) -> str:

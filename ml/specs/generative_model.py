@@ -33,7 +33,7 @@ class GenerativeSpec(TomlSpec):
         description="the tagger whose embeddings compare what the model makes with held-out "
         "recordings (kernel audio distance); it has no part in the training",
     )
-    seed: int = Field(0, ge=0, description="seed of the weights and of all random draws")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of the weights and of all random draws")
 
     @model_validator(mode="after")
     def _each_genre_once(self) -> Self:
@@ -68,11 +68,13 @@ class CycleGanNetwork(TomlTable):
 class CycleGanTraining(TomlTable):
     """How a CycleGAN is trained (Zhu et al. 2017, section 4 and appendix)."""
 
-    epochs: int = Field(13, ge=1, description="Number of epochs.")
+    epochs: int = Field(13, ge=1, le=100_000, description="Number of epochs.")
     crops_per_track: int = Field(
-        1, ge=1, description="Crops per epoch of each recording of the larger genre."
+        1, ge=1, le=10**6, description="Crops per epoch of each recording of the larger genre."
     )
-    learning_rate: float = Field(2e-4, gt=0, description="Rate of Adam, with betas 0.5 and 0.999.")
+    learning_rate: float = Field(
+        2e-4, gt=0, le=10, description="Rate of Adam, with betas 0.5 and 0.999."
+    )
     cycle: float = Field(10.0, ge=0, description="Weight of the cycle loss.")
     identity: float = Field(
         5.0, ge=0, description="Weight of the identity loss: a song of the target stays as it is."
@@ -93,7 +95,7 @@ class CycleGanSpec(GenerativeSpec):
 
     kind: Literal["cyclegan"] = "cyclegan"
     image: int = Field(256, ge=32, le=512, multiple_of=4, description="side of the images, pixels")
-    crop_s: float = Field(10.0, gt=0, le=60, description="length of an image, seconds")
+    crop_s: float = Field(10.0, ge=0.1, le=60, description="length of an image, seconds")
     network: CycleGanNetwork = CycleGanNetwork()
     training: CycleGanTraining = CycleGanTraining()
 
@@ -117,7 +119,7 @@ class CycleGanSpec(GenerativeSpec):
 class RecreationNetwork(TomlTable):
     """The sizes of the network of each genre."""
 
-    widths: tuple[int, ...] = Field(
+    widths: tuple[Annotated[int, Field(ge=1, le=8192)], ...] = Field(
         (128, 64),
         min_length=1,
         max_length=6,
@@ -131,17 +133,19 @@ class RecreationNetwork(TomlTable):
 class RecreationTraining(TomlTable):
     """How the networks are trained ("Music signal generation and classification")."""
 
-    epochs: int = Field(20, ge=1, description="Number of epochs.")
-    batch_size: int = Field(32, ge=1, description="Crops per step.")
-    crops_per_track: int = Field(16, ge=1, description="Random crops of each recording per epoch.")
-    learning_rate: float = Field(1e-4, gt=0, description="Rate of Adam.")
+    epochs: int = Field(20, ge=1, le=100_000, description="Number of epochs.")
+    batch_size: int = Field(32, ge=1, le=65536, description="Crops per step.")
+    crops_per_track: int = Field(
+        16, ge=1, le=10**6, description="Random crops of each recording per epoch."
+    )
+    learning_rate: float = Field(1e-4, gt=0, le=10, description="Rate of Adam.")
 
 
 class RecreationSpec(GenerativeSpec):
     """A network for each genre that recreates the MFCC of its songs from few numbers."""
 
     kind: Literal["recreation"] = "recreation"
-    crop_s: float = Field(3.0, gt=0, le=60, description="length of a crop, seconds")
+    crop_s: float = Field(3.0, ge=0.1, le=60, description="length of a crop, seconds")
     network: RecreationNetwork = RecreationNetwork()
     training: RecreationTraining = RecreationTraining()
 
@@ -160,7 +164,7 @@ class CompositionNetwork(TomlTable):
     """The sizes of the U-Net."""
 
     width: int = Field(16, ge=8, le=256, multiple_of=8, description="Channels of the first level.")
-    multipliers: tuple[int, ...] = Field(
+    multipliers: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
         (1, 2, 4, 8),
         min_length=1,
         max_length=5,
@@ -178,10 +182,10 @@ class CompositionNetwork(TomlTable):
 class CompositionTraining(TomlTable):
     """How the velocity of a rectified flow is learned."""
 
-    epochs: int = Field(20, ge=1, description="Number of epochs.")
-    steps_per_epoch: int = Field(100, ge=1, description="Optimiser steps of an epoch.")
-    batch_size: int = Field(8, ge=1, description="Crops per step.")
-    learning_rate: float = Field(1e-3, gt=0, description="Rate of AdamW after the warm-up.")
+    epochs: int = Field(20, ge=1, le=100_000, description="Number of epochs.")
+    steps_per_epoch: int = Field(100, ge=1, le=10**9, description="Optimiser steps of an epoch.")
+    batch_size: int = Field(8, ge=1, le=65536, description="Crops per step.")
+    learning_rate: float = Field(1e-3, gt=0, le=10, description="Rate of AdamW after the warm-up.")
     genre_dropout: float = Field(
         0.1, ge=0, lt=1, description="Share of the crops whose genre is hidden, for guidance."
     )

@@ -85,7 +85,7 @@ def run(options: Namespace) -> int:
     for entry in recorded_licences(artifact.record):
         print(f"licence of weights: {licence_sentence(entry)}")
     chain = trace_artifact(store, artifact, file, on_link=_print_link)
-    _print_sources(chain)
+    _print_sources(chain, _source_name(artifact))
     if _is_sound(artifact) and not any(link.problems for link in chain.links):
         from melgraph.assets.generation.origins import origin_lines
 
@@ -105,8 +105,8 @@ def run(options: Namespace) -> int:
     n_bytes = sum(n for a in verified.values() for _, n in a.record.files.values())
     print(
         f"\nverified: {len(verified)} artifacts ({n_bytes / 1e6:.1f} MB) and "
-        f"{len(chain.sources) - len(chain.lost) - len(chain.in_excerpts)} source recording(s) are "
-        "as recorded"
+        f"{len(chain.sources) - len(chain.lost) - len(chain.in_excerpts)} recording(s) are as "
+        "recorded"
     )
     if chain.in_excerpts:
         print(
@@ -236,9 +236,19 @@ def _print_link(link: Link) -> None:
     print(f"{indent}{link.reference}  {state}{detail}")
 
 
-def _print_sources(chain: Chain) -> None:
+def _source_name(artifact: Artifact) -> str:
+    """What the recordings of an artifact are: a composition has none that it was made from."""
+    from melgraph.assets.generation.sound_files import COMPOSITION
+
+    sounds = artifact.facts.get("sounds", []) if _is_sound(artifact) else []
+    return (
+        "recordings beside it" if any(COMPOSITION in row for row in sounds) else "source recordings"
+    )
+
+
+def _print_sources(chain: Chain, name: str) -> None:
     """Print every recording that is not as recorded, and some of the others."""
-    print(f"source recordings ({len(chain.sources)}):")
+    print(f"{name} ({len(chain.sources)}):")
     notable = [source for source in chain.sources if _is_notable(source)]
     others = [source for source in chain.sources if not _is_notable(source)]
     n_shown = max(SHOWN_SOURCES, len(notable))

@@ -10,6 +10,7 @@ from melgraph.assets.generation.sources import read_excerpt
 from melgraph.assets.models.trained_model import device
 from melgraph.assets.models.vectors.published_weights import load_published
 from melgraph.assets.ui import progress_bar
+from melgraph.storage.errors import ArtifactCorrupt
 from melgraph.storage.home import Home
 
 if TYPE_CHECKING:
@@ -56,28 +57,34 @@ class SoundEmbedder:
         """The embeddings of several sounds."""
         return [self.segments(mono, rate) for mono, rate in sounds]
 
-    def of_recordings(self, table: pl.DataFrame, crop_s: float) -> list[np.ndarray]:
+    def of_recordings(
+        self, table: pl.DataFrame, crop_s: float
+    ) -> list[tuple[dict[str, Any], np.ndarray]]:
         """The embeddings of recordings of the library: up to three crops of the first 30 s of each.
 
         Args:
             table: with `track_id` and `path`.
             crop_s: length of a crop. Sounds of another length would differ for that reason alone.
 
-        Raises:
-            ArtifactCorrupt: the audio file of a recording is missing or has another sound.
+        Returns:
+            The row of each recording, and its embeddings float32 `[segment, dimension]`. Recordings
+            whose audio file is missing, or has another sound, are left out.
         """
         from melgraph.ml.audio import to_mono
 
         embeddings = []
         with progress_bar(table.height, "recordings", "held-out recordings") as bar:
             for row in table.iter_rows(named=True):
-                source = read_excerpt(self._home, row, 0.0, REFERENCE_S)
+                bar.update()
+                try:
+                    source = read_excerpt(self._home, row, 0.0, REFERENCE_S)
+                except ArtifactCorrupt:
+                    continue
                 mono, size = to_mono(source.samples), max(1, round(crop_s * source.sample_rate))
                 starts = np.linspace(0, max(0, len(mono) - size), CROPS_PER_SONG).astype(np.int64)
                 crops = [mono[start : start + size] for start in dict.fromkeys(starts.tolist())]
                 of_crops = [self.segments(crop, source.sample_rate) for crop in crops]
-                embeddings.append(np.concatenate(of_crops))
-                bar.update()
+                embeddings.append((row, np.concatenate(of_crops)))
         return embeddings
 
 

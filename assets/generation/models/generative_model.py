@@ -121,6 +121,11 @@ class GenerativeModel(Reader):
             return {name: arrays[name] for name in arrays.files}
 
 
+def genre_words(label: str | None) -> str:
+    """The genre of a recording in an error message."""
+    return "no genre" if label is None else f"the genre {label!r}"
+
+
 def tracks_of_models(several: list[GenerativeModel]) -> frozenset[str]:
     """The ids of all recordings that generative models have used."""
     return frozenset(track for model in several for track in model.recordings["track_id"].to_list())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_EPOCHS = 12  # of which the distance is computed; the first and the last are among them
 MIN_SOUNDS = 5  # of a genre; with fewer, the distance is undetermined
 SEED = 0
-ALL = "all genres"
+ALL = "all genres together"  # of a model; a genre of this name has no row of its own
 DISTANCES = ("epochs", "ceiling", "floor", "changes", "advances")  # what `distances` returns
 Embeddings = Sequence[np.ndarray]
 
@@ -43,13 +43,12 @@ def distances(
     originals = list(renderer.originals())
     mono, rate = originals[0]
     real = embedder.of_recordings(references, len(mono) / rate)
-    labels = references["label"].to_list()
 
     def sides_of(genres: Sequence[str]) -> dict[str, _Side]:
         """The references of each genre, and which of the sounds of these genres belong to it."""
         return {
             genre: _Side(
-                [one for one, label in zip(real, labels, strict=True) if genre in (ALL, label)],
+                [segments for row, segments in real if genre in (ALL, row["label"])],
                 [number for number, own in enumerate(genres) if genre in (ALL, own)],
             )
             for genre in shown_genres(renderer.model)
@@ -81,7 +80,14 @@ def distances(
         {"genre": genre, **side.change(first, last, renderer.songs)}
         for genre, side in sides.items()
     ]
-    results = {"epochs": rows, "ceiling": ceiling, "floor": [], "changes": changes, "advances": []}
+    results: dict[str, Any] = {
+        "epochs": rows,
+        "ceiling": ceiling,
+        "floor": [],
+        "changes": changes,
+        "advances": [],
+        "missing": references.height - len(real),
+    }
     if renderer.edits_recordings:
         results["floor"] = rows_of_originals(renderer.genres)
         results["advances"] = [
@@ -96,7 +102,9 @@ def shown_genres(model: GenerativeModel) -> list[str]:
 
     What a CycleGAN makes of both genres is as mixed as its sources are.
     """
-    return list(model.genres) if model.kind == "cyclegan" else [ALL, *model.genres]
+    if model.kind == "cyclegan":
+        return list(model.genres)
+    return [ALL, *(genre for genre in model.genres if genre != ALL)]
 
 
 class _Side:
@@ -222,6 +230,11 @@ def progress_sentences(model: GenerativeModel, rows: Mapping[str, Any]) -> list[
             f"The distance (KAD) to held-out recordings is undetermined for {listed}: it needs "
             f"{MIN_REFERENCE_SONGS} held-out recordings of the genre, and samples from "
             f"{MIN_SOUNDS} songs. Add recordings of these genres, or raise `test` of the dataset."
+        )
+    if rows.get("missing"):
+        sentences.append(
+            f"{rows['missing']} held-out recordings were left out, because their audio files are "
+            "missing or have another sound."
         )
     return sentences
 

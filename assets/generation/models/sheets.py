@@ -1,6 +1,7 @@
 """Sheets of samples: what a generative model made at the end of an epoch, as a picture."""
 
 from collections.abc import Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def sheet(
     is_mfcc = described.kind == "recreation"
     return sample_sheet(
         values,
-        titles,
+        [shorten(title, 22, placeholder="…") for title in titles],
         unit="MFCC, dB" if is_mfcc else "dB",
         originals=None if all(crop is None for crop in crops) else crops,
         title=f"epoch {epoch}",

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+import numpy as np
 from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.context import Context
-from melgraph.assets.generation.models.generative_model import GenerativeModel
+from melgraph.assets.generation.models.generative_model import GenerativeModel, genre_words
 from melgraph.assets.generation.models.memorisation import TrainingCrops
 from melgraph.assets.generation.presentation import Presentation
 from melgraph.assets.generation.selection import SOURCE_LABELS
@@ -107,7 +108,7 @@ class _Composer:
             frames,
             steps=self.config["steps"],
             guidance=self.config["guidance"],
-            seed=self.seed + 1000 * list(self.network.genres).index(genre) + number,
+            seed=self._seed_of(genre, number),
             device=device(),
         )
         sound = sound_of_values(
@@ -139,12 +140,17 @@ class _Composer:
         }
         return Generated(matched.samples, sheet, facts, composition=f"{genre} {number}")
 
+    def _seed_of(self, genre: str, number: int) -> int:
+        """The seed of a composition: other seeds of a recipe give other noise in each."""
+        parts = [self.seed, list(self.network.genres).index(genre), number]
+        return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
     def _genre_of(self, real: Source) -> str:
         genre = self.config["genre"] or real.label
         if genre in self.network.genres:
             return str(genre)
         raise UserError(
-            f"the recording has the label {real.label!r}, and the model composes "
+            f"the recording has {genre_words(real.label)}, and the model composes "
             f"{', '.join(self.network.genres)}",
             where=str(real.track["path"]),
             remedy="set genre in the recipe",

@@ -9,7 +9,7 @@ import numpy as np
 from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.context import Context
-from melgraph.assets.generation.models.generative_model import GenerativeModel
+from melgraph.assets.generation.models.generative_model import GenerativeModel, genre_words
 from melgraph.assets.generation.presentation import Presentation
 from melgraph.assets.generation.selection import SOURCE_LABELS
 from melgraph.assets.generation.sound_files import Generated, finite
@@ -116,7 +116,7 @@ def _genre_of(config: Mapping[str, Any], genres: tuple[str, ...], source: Source
     if genre in genres:
         return str(genre)
     raise UserError(
-        f"the recording has the label {source.label!r}, and the networks are of "
+        f"the recording has {genre_words(source.label)}, and the networks are of "
         f"{', '.join(genres)}",
         where=str(source.track["path"]),
         remedy="set genre in the recipe to the one whose network recreates all recordings",
