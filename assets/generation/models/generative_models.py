@@ -203,9 +203,9 @@ def _parts(
     mask, shared = set_aside(numbers, groups, share=described.validation, seed=described.seed)
     part = pl.Series("part", [VALIDATED if chosen else LEARNED for chosen in mask])
     notes = [
-        f"The genre {genres[genre]!r} has too few artists: its validation recordings are by artists "
-        "that the network learned from, so its validation loss is probably too low. Add recordings "
-        "of other artists."
+        f"The genre {genres[genre]!r} has too few artists: its validation recordings are by "
+        "artists that the network learned from, so its validation loss is probably too low. Add "
+        "recordings of other artists."
         for genre in shared
     ]
     return table.rename({"label": "genre"}).with_columns(part), notes

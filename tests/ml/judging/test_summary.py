@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from melgraph.ml.judging.summary import Mean, mean_of, verdict
+from melgraph.ml.judging.summary import Mean, composition_verdict, mean_of, verdict
 
 
 def mean(value: float, spread: float = 0.01, songs: int = 25, groups: int = 6) -> Mean:
@@ -60,6 +60,23 @@ def test_verdicts() -> None:
     few = verdict({"a": mean(0.1, songs=3)}, "rock")
     assert few.startswith("No verdict: a verdict on 'rock' needs 20 songs, and there are only 3.")
     assert (
-        "a: +10.0 percentage points beyond matched noise (95 % interval +9.0 to +11.0 over songs"
-        in few
+        "a: +10.0 percentage points beyond matched noise "
+        "(95 % confidence interval +9.0 to +11.0 over songs" in few
     )
+
+
+def test_noise_that_is_nearer_than_the_sound_is_named_and_is_no_floor() -> None:
+    some = verdict({"a": mean(0.1)}, "rock", sounds=20, nearer=2)
+    assert some.startswith("The method raises the")
+    assert some.endswith("For 2 of 20 sounds, the noise stays nearer to the source.")
+    most = verdict({"a": mean(0.1)}, "rock", sounds=20, nearer=11)
+    assert most.startswith("No verdict: noise as far from the source as the sound was found for")
+    assert "only 9 of 20 sounds" in most
+
+
+def test_compositions_are_described_beside_real_recordings() -> None:
+    text = composition_verdict({"a": (mean(0.4), mean(0.9)), "b": (None, None)}, "rock")
+    assert text.startswith("Judges give the compositions a probability of 'rock' of: a: 40 %")
+    assert "real recordings 90 %" in text
+    assert "b:" not in text
+    assert composition_verdict({"a": (None, None)}, "rock").startswith("Not judged")

@@ -58,7 +58,11 @@ CASES = {
         "Raise training.epochs",
     ),
     "smear": (lambda x: blurred(x) + 0.8, "The timbre is smeared", "network.width"),
-    "drift": (lambda x: x - 0.3, "dB quieter than", "Raise training.identity"),
+    "drift": (
+        lambda x: x - 0.3,
+        "dB below the mean of the quieter genre",
+        "Raise training.identity",
+    ),
     "hidden": (
         lambda x: 0.02 * x + 0.4 + 0.02 * PATTERN,
         "hides information",
