@@ -160,11 +160,16 @@ def _picture(model: GenerativeModel, distance_rows: dict[str, Any]) -> bytes:
         for row in model.curves.to_dicts()
     ]  # fmt: skip
     panels = []
+    if model.kind == "cyclegan":  # much smaller than the loss of the training
+        panels.append(Panel("Validation loss", {"validation_loss": "validation"}, "loss"))
     for row in shown:
         genre = row["genre"]
-        lines = {f"kad {genre}": "samples", f"real {genre}": "real crops of the genre"}
-        if distance_rows["floor"]:
-            lines[f"source {genre}"] = "unchanged sources"
+        names = {
+            f"kad {genre}": "samples",
+            f"real {genre}": "real crops of the genre",
+            f"source {genre}": "unchanged sources",
+        }
+        lines = {key: name for key, name in names.items() if rows[-1].get(key) is not None}
         sizes = f"{row['n']} songs, {row['n_reference']} recordings"
         panels.append(
             Panel(f"Distance to held-out {genre} ({sizes})", lines, "KAD", from_zero=False)
