@@ -87,24 +87,27 @@ def test_equal_seeds_give_equal_bits_and_the_global_state_stays(kind):
 
 
 def test_a_training_killed_at_random_steps_ends_with_the_same_weights(kind, tmp_path, monkeypatch):
-    expected, _ = trained(kind, kind.setup())
-    trainer = kinds.trainer_of(expected.kind)
-    step, rng, left = trainer.step, np.random.default_rng(5), [0]
+    trainer = kinds.trainer_of(kind.network().kind)
+    step, rng, steps, stop_at = trainer.step, np.random.default_rng(5), [], [10**9]
 
-    def killed(self, number):
-        if left[0] == 0:
+    def step_or_stop(self, number):
+        if len(steps) == stop_at[0]:
             raise KeyboardInterrupt
-        left[0] -= 1
+        steps.append(number)
         return step(self, number)
 
+    monkeypatch.setattr(trainer, "step", step_or_stop)
+    expected, _ = trained(kind, kind.setup())
+    all_steps = steps.copy()
+    steps.clear()
     setup = replace(kind.setup(), state=tmp_path, save_every_s=0.0)
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "step", killed)
-        for _ in range(3):
-            left[0] = int(rng.integers(1, 3))
-            with pytest.raises(KeyboardInterrupt):
-                trained(kind, setup)
+    for done in np.cumsum(rng.integers(1, 3, size=3)).tolist():
+        stop_at[0] = done
+        with pytest.raises(KeyboardInterrupt):
+            trained(kind, setup)
+    stop_at[0] = 10**9
     resumed, _ = trained(kind, setup)
+    assert steps == all_steps  # of all runs together: no step is computed twice
     assert state_of(resumed) == state_of(expected)
 
 

@@ -20,6 +20,8 @@ from melgraph.ml.generative.loop import train_generative
 from melgraph.ml.models.base import InputShape
 from melgraph.ml.specs.generative_model import RecreationTraining
 
+ALL_STEPS = [0, 1, 2, 3] * 3  # of each epoch
+
 
 class OneWeight(GenerativeNetwork):
     kind = "one-weight"
@@ -32,8 +34,9 @@ class OneWeight(GenerativeNetwork):
 class OneWeightTrainer(Trainer):
     """Draws from both generators, and keeps a tensor: all that a state must hold."""
 
-    def __init__(self, network, setup, stop_at=None):
+    def __init__(self, network, setup, stop_at=None, steps=None):
         super().__init__(network, setup)
+        self.steps = [] if steps is None else steps
         self.optimiser = torch.optim.Adam(network.parameters(), lr=0.1)
         self.past = torch.zeros(1)
         self.stop_at, self.done = stop_at, 0
@@ -55,6 +58,7 @@ class OneWeightTrainer(Trainer):
         if self.done == self.stop_at:
             raise KeyboardInterrupt
         self.done += 1
+        self.steps.append(number)
         target = float(self.targets[number]) + torch.randn(()) + self.past
         loss = (self.network.weight - target).square().mean()
         self.optimiser.zero_grad()
@@ -100,7 +104,9 @@ def test_a_training_stopped_at_any_step_ends_with_the_same_bits(tmp_path, stop_a
     expected, whole = trained(setup_of())
     with pytest.raises(KeyboardInterrupt):
         trained(setup_of(tmp_path), stop_at=stop_at)
-    weight, result = trained(setup_of(tmp_path))
+    steps = []
+    weight, result = trained(setup_of(tmp_path), steps=steps)
+    assert steps == ALL_STEPS[stop_at:]
     assert weight == expected
     assert without_seconds(result) == without_seconds(whole)
     assert [s.values.tobytes() for s in result.samples] == [
@@ -110,16 +116,20 @@ def test_a_training_stopped_at_any_step_ends_with_the_same_bits(tmp_path, stop_a
 
 def test_stopped_again_and_again(tmp_path):
     expected, _ = trained(setup_of())
+    steps = []
     for _ in range(11):
         with pytest.raises(KeyboardInterrupt):
-            trained(setup_of(tmp_path), stop_at=1)
-    assert trained(setup_of(tmp_path))[0] == expected
+            trained(setup_of(tmp_path), stop_at=1, steps=steps)
+    assert trained(setup_of(tmp_path), steps=steps)[0] == expected
+    assert steps == ALL_STEPS
 
 
 def test_the_state_of_another_training_is_ignored(tmp_path, caplog):
     with pytest.raises(KeyboardInterrupt):
         trained(setup_of(tmp_path, seed=6), stop_at=5)
-    assert trained(setup_of(tmp_path))[0] == trained(setup_of())[0]
+    steps = []
+    assert trained(setup_of(tmp_path), steps=steps)[0] == trained(setup_of())[0]
+    assert steps == ALL_STEPS
     assert "of another training" in caplog.text
 
 
@@ -127,7 +137,9 @@ def test_missing_samples_start_the_training_again(tmp_path, caplog):
     with pytest.raises(KeyboardInterrupt):
         trained(setup_of(tmp_path), stop_at=6)
     (tmp_path / "samples-0001.npz").write_bytes(b"not samples")
-    assert trained(setup_of(tmp_path))[0] == trained(setup_of())[0]
+    steps = []
+    assert trained(setup_of(tmp_path), steps=steps)[0] == trained(setup_of())[0]
+    assert steps == ALL_STEPS
     assert "from the beginning" in caplog.text
 
 

@@ -59,6 +59,18 @@ def test_it_knows_its_artists_only_where_they_are_not_left_out() -> None:
     assert outside < inside
 
 
+def test_a_class_is_known_while_an_artist_of_it_is_left() -> None:
+    vectors, labels, groups = songs(1.0)  # of artists with even numbers, the class is 0
+    fitted = CrossFittedProbe(probe(), vectors, labels, groups, class_balance=0.0, seed=0)
+    assert fitted.knows(0, ())
+    assert fitted.knows(0, {"artist 0", "artist 2", "artist 4", "an artist of another library"})
+    even = {"artist 0", "artist 2", "artist 4", "artist 6"}
+    assert not fitted.knows(0, even)
+    assert fitted.knows(1, even)
+    assert not fitted.knows(1, set(groups))
+    assert not fitted.knows(2, ())
+
+
 def test_too_few_songs_or_artists() -> None:
     labels = ["rock"] * 30 + ["pop"] * 19 + ["jazz"] * 20
     groups = [i % 4 for i in range(30)] + list(range(19)) + list(range(20))

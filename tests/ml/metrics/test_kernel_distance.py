@@ -9,6 +9,7 @@ from melgraph.ml.errors import UserError
 from melgraph.ml.metrics.kernel_distance import (
     MIN_REFERENCE_SONGS,
     SongKernels,
+    distance_change,
     kernel_distance,
 )
 
@@ -120,6 +121,40 @@ def test_the_distance_is_unbiased_and_the_interval_covers() -> None:
         assert result.high is not None
         covered += result.low <= truth <= result.high
     assert covered / 60 > 0.85
+
+
+def kernels_of(shift: float, seed: int) -> SongKernels:
+    """12 sounds around `shift`, and always the same reference around 0."""
+    return SongKernels.of(cloud(25, 0), cloud(12, seed, shift=shift))
+
+
+def test_a_change_is_the_later_distance_minus_the_first() -> None:
+    far, near = kernels_of(2.0, 1), kernels_of(0.0, 2)
+    change, low, high = distance_change(far, near)
+    assert change == pytest.approx(near.distance() - far.distance())
+    assert low < change < high < 0
+    back, back_low, back_high = distance_change(near, far)
+    assert (back, back_low, back_high) == pytest.approx((-change, -high, -low))
+    assert distance_change(far, near) == (change, low, high)
+    assert distance_change(far, near, seed=1)[1:] != (low, high)
+
+
+def test_the_interval_of_a_change_contains_zero_without_one() -> None:
+    intervals = [distance_change(kernels_of(0.5, s), kernels_of(0.5, s + 100), resamples=300)[1:]
+                 for s in range(1, 41)]  # fmt: skip
+    assert sum(low <= 0 <= high for low, high in intervals) >= 34  # of 40
+    same = kernels_of(0.5, 1)
+    assert distance_change(same, same) == (0.0, 0.0, 0.0)
+
+
+def test_the_songs_of_a_change_are_drawn_in_pairs() -> None:
+    sounds = cloud(12, 1, shift=1.0)
+    before = SongKernels.of(cloud(25, 0), sounds)
+    after = SongKernels.of(cloud(25, 0), sounds + 0.1 * cloud(12, 2))  # the same songs, and noise
+    _, low, high = distance_change(before, after)
+    independent = after.bootstrapped(1000, 1) - before.bootstrapped(1000, 2)
+    from_draws_apart = np.percentile(independent, [2.5, 97.5])
+    assert high - low < 0.5 * np.diff(from_draws_apart)[0]
 
 
 def test_seeds() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -15,10 +16,10 @@ from melgraph.assets.generation.models.generative_model import (
     VALIDATED,
     GenerativeModel,
 )
+from melgraph.assets.stages import DATASETS
 from melgraph.ml.errors import UserError
-from melgraph.ml.generative import kinds
+from melgraph.ml.generative import base, kinds
 from melgraph.storage.artifacts import Work, file_digests
-from melgraph.storage.errors import StorageError
 from tests.conftest import GENERATIVE_MODELS, write_spec
 
 each_model = pytest.mark.parametrize("name", GENERATIVE_MODELS)
@@ -57,28 +58,32 @@ def test_an_interrupted_training_resumes_with_the_same_bytes(
     made_home, name, tmp_path, monkeypatch
 ):
     model = GenerativeModel.current(made_home.store, name)
-    trainer, steps = kinds.trainer_of(model.kind), []
+    trainer, steps, all_steps = kinds.trainer_of(model.kind), [], []
     step = trainer.step
 
-    def interrupted(self, number):
-        if len(steps) == 3:
+    def count_step(self, number):
+        all_steps[:] = list(range(self.steps_per_epoch)) * self.setup.epochs
+        if len(steps) == stop_at:
             raise KeyboardInterrupt
         steps.append(number)
         return step(self, number)
 
-    def work(folder: str) -> Work:
+    def train(folder: str) -> Work:
         (tmp_path / folder).mkdir()
-        return Work(model.spec, tmp_path / folder)
+        work = Work(model.spec, tmp_path / folder)
+        generative_models.write_generative_model(made_home.store, work, state=tmp_path / "state")
+        return work
 
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "step", interrupted)
-        patch.setattr("melgraph.ml.generative.base.GenerativeSetup.save_every_s", 0.0)
-        with pytest.raises(KeyboardInterrupt):
-            generative_models.write_generative_model(
-                made_home.store, work("first"), state=tmp_path / "state"
-            )
-    again = work("again")
-    generative_models.write_generative_model(made_home.store, again, state=tmp_path / "state")
+    monkeypatch.setattr(trainer, "step", count_step)
+    monkeypatch.setattr(base, "GenerativeSetup", partial(base.GenerativeSetup, save_every_s=0.0))
+    stop_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        train("first")
+    assert list((tmp_path / "state").iterdir())
+    stop_at = None
+    again = train("again")
+    assert len(all_steps) > 3
+    assert steps == all_steps  # of both runs together: no step is computed twice
     assert file_digests(again.folder) == dict(model.artifact.record.files)
 
 
@@ -103,11 +108,25 @@ def test_too_few_recordings_say_how_many_are_needed(home_copy, monkeypatch):
         planned(home_copy())
 
 
+def make_dataset(home, name, **keys):
+    """Specify a dataset of the library and make its snapshot."""
+    write_spec(home.home, "datasets", name, title="x", **keys)
+    spec = DATASETS.plan(home.context, name)
+    home.store.produce(spec, lambda work: DATASETS.write(home.store, work))
+
+
 def test_a_dataset_without_genres(home_copy):
     home = home_copy()
-    write_spec(home.home, "datasets", "plain", title="x", labels="none")
-    with pytest.raises((UserError, StorageError), match="plain"):
+    make_dataset(home, "plain", labels="none")
+    with pytest.raises(UserError, match=r"\'plain\' cannot be learned from: .* has no labels"):
         planned(home, dataset="plain")
+
+
+def test_a_dataset_of_several_labels_for_each_track(home_copy):
+    home = home_copy()
+    make_dataset(home, "several", labels="tag", multi_label=True)
+    with pytest.raises(UserError, match="the tracks of 'several' have several labels"):
+        planned(home, dataset="several")
 
 
 def test_a_checkpoint_that_was_altered_or_is_of_another_kind(home_copy):
@@ -194,15 +213,16 @@ def test_genres_with_few_and_with_enough_references_are_shown_in_one_table():
     from melgraph.assets.ui import markdown_table
 
     rng = np.random.default_rng(0)
-    reference, samples = ([rng.normal(size=(1, 3)) for _ in range(n)] for n in (25, 4))
-    songs = [f"song {number}" for number in range(4)]
-    sides = [_Side(reference, [0, 1, 2, 3]), _Side(reference[:5], [0, 1]), _Side([], [])]
+    reference, samples = ([rng.normal(size=(1, 3)) for _ in range(n)] for n in (25, 6))
+    songs = [f"song {number}" for number in range(6)]
+    sides = [_Side(reference, list(range(6))), _Side(reference[:5], [0, 1]), _Side([], [])]
     for rows in (
         [side.change(samples, samples, songs) for side in sides],
         [side.distance(samples, songs) for side in sides],
     ):
         assert {tuple(row) for row in rows} == {tuple(rows[0])}
         assert markdown_table(rows)
+    assert sides[0].distance(samples, songs)["kad"] is not None
     assert sides[0].change(samples, samples, songs)["change"] == 0
     assert sides[1].change(samples, samples, songs)["change"] is None
 

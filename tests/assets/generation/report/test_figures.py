@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from melgraph.assets.generation.report.figures import (
+    NO_SONGS_LEFT,
     OWN,
     SAME_ARTIST,
     UNKNOWN,
@@ -197,7 +198,7 @@ def test_a_probe_is_fitted_without_them() -> None:
         calls.append(without)
         return np.array([1 - vector[0], vector[0]])
 
-    fitted = SimpleNamespace(probabilities=probabilities)
+    fitted = SimpleNamespace(probabilities=probabilities, knows=lambda number, without: True)
     one = measurement(case("song"), SOUND, 0.2)
     for probe in (
         FakeJudge(tagger="musicnn", training_groups=frozenset({7}), groups={"song": 7},
@@ -211,6 +212,34 @@ def test_a_probe_is_fitted_without_them() -> None:
         answer = verdicts.judgement(verdicts.judges[0], one)
         assert answer["target_change"] == pytest.approx(0.2)  # by the fit, not by the reading
         assert calls == [frozenset({7})] * 2
+
+
+def test_a_probe_does_not_judge_a_class_of_which_only_the_same_artists_remain() -> None:
+    questions = []
+
+    def knows(number: int, without: frozenset[Any]) -> bool:
+        questions.append((number, without))
+        return 7 not in without
+
+    fitted = SimpleNamespace(
+        knows=knows, probabilities=lambda vector, without: np.array([1 - vector[0], vector[0]])
+    )
+    probe = FakeJudge(tagger="musicnn", few=["rock: 3 songs in 1 groups"], cross_fitted=fitted,
+                      groups={"song": 7})  # fmt: skip
+    one, other, unmoved = (
+        measurement(case(song, target=target), SOUND, 0.2)
+        for song, target in (("song", "rock"), ("another song", "rock"), ("song", None))
+    )
+    verdicts = Verdicts(judges(probe), [one, other, unmoved])
+    judge = verdicts.judges[0]
+    assert verdicts.judgement(judge, one) == {"refusal": NO_SONGS_LEFT}
+    assert questions == [(1, frozenset({7}))]  # of rock, the second class
+    assert verdicts.judgement(judge, other)["target_change"] == pytest.approx(0.2)
+    assert "refusal" not in verdicts.judgement(judge, unmoved)  # no target: no class to know
+    summary = recipe_summary("recipe", [one], verdicts)
+    assert summary["rows"][0]["judges"]["judge"]["refusals"] == [NO_SONGS_LEFT]
+    trained = Verdicts(judges(FakeJudge(tagger="musicnn", cross_fitted=fitted)), [one])
+    assert trained.refusal(trained.judges[0], one) is None  # it judges as it is
 
 
 def test_no_target_and_unknown_targets() -> None:

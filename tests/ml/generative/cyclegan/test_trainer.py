@@ -13,6 +13,8 @@ from melgraph.ml.generative.kinds import trainer_of
 from melgraph.ml.generative.loop import train_generative
 from tests.ml.generative.cyclegan.toys import SIDE, network, recordings, setup, striped
 
+# 3 of the larger genre in 3 epochs; the buffer of 2 is full after the second
+ALL_STEPS = [0, 1, 2] * 3
 FIGURES = ("change", "correlation", "variety", "drift", "checkerboard", "sharpness", "hidden")
 
 
@@ -27,24 +29,22 @@ def _one_thread():
 class Interrupted(CycleGanTrainer):
     """Stops before a step, as a killed process would; `None` never stops."""
 
-    stop_at: int | None = None
-    done = 0
+    def __init__(self, network, setup, stop_at=None, steps=None):
+        super().__init__(network, setup)
+        self.stop_at, self.done = stop_at, 0
+        self.steps = [] if steps is None else steps
 
     def step(self, number):
         if self.done == self.stop_at:
             raise KeyboardInterrupt
         self.done += 1
+        self.steps.append(number)
         return super().step(number)
 
 
-def trained(of, stop_at=None):
-    def make(gan, of):
-        trainer = Interrupted(gan, of)
-        trainer.stop_at = stop_at
-        return trainer
-
+def trained(of, **arguments):
     gan = network()
-    result = train_generative(gan, make, of)
+    result = train_generative(gan, lambda gan, of: Interrupted(gan, of, **arguments), of)
     return gan.state_dict(), result
 
 
@@ -59,21 +59,23 @@ def bits(state, result):
 
 def test_a_training_killed_at_any_step_ends_with_the_same_bits(tmp_path):
     expected = bits(*trained(setup(config={"epochs": 3})))
-    n_steps = 9  # 3 of the larger genre in 3 epochs; the buffer of 2 is full after the second
-    for stop_at in (0, *np.random.default_rng(0).choice(np.arange(1, n_steps), 2, replace=False)):
-        of = setup(config={"epochs": 3}, state=tmp_path / str(stop_at))
+    rng = np.random.default_rng(0)
+    for stop_at in (0, *rng.choice(np.arange(1, len(ALL_STEPS)), 2, replace=False).tolist()):
+        of, steps = setup(config={"epochs": 3}, state=tmp_path / str(stop_at)), []
         with pytest.raises(KeyboardInterrupt):
-            trained(of, stop_at=int(stop_at))
-        assert bits(*trained(of)) == expected
+            trained(of, stop_at=stop_at)
+        assert bits(*trained(of, steps=steps)) == expected
+        assert steps == ALL_STEPS[stop_at:]
 
 
 def test_a_training_killed_again_and_again_ends_with_the_same_bits(tmp_path):
     expected = bits(*trained(setup(config={"epochs": 3})))
-    of = setup(config={"epochs": 3}, state=tmp_path)
+    of, steps = setup(config={"epochs": 3}, state=tmp_path), []
     for _ in range(8):
         with pytest.raises(KeyboardInterrupt):
-            trained(of, stop_at=1)
-    assert bits(*trained(of)) == expected
+            trained(of, stop_at=1, steps=steps)
+    assert bits(*trained(of, steps=steps)) == expected
+    assert steps == ALL_STEPS
 
 
 def test_another_seed_gives_other_weights():

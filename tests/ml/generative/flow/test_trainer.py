@@ -13,21 +13,28 @@ from tests.ml.generative.flow.toys import GENRES, toy, toy_network, toy_setup, t
 
 
 class StoppedTrainer(FlowTrainer):
-    """Stops after a number of steps, as a killed process does."""
+    """Stops after a number of steps, as a killed process does; `None` never stops."""
 
-    stop_after = 10**9
+    def __init__(self, network, setup, stop_after=None, steps=None):
+        super().__init__(network, setup)
+        self.left = stop_after  # `done` is an attribute of the trainer itself
+        self.steps = [] if steps is None else steps
 
     def step(self, number):
-        if StoppedTrainer.stop_after == 0:
+        if self.left == 0:
             raise KeyboardInterrupt
-        StoppedTrainer.stop_after -= 1
+        self.left = None if self.left is None else self.left - 1
+        self.steps.append(number)
         return super().step(number)
 
 
-def run(folder=None, stop_after=10**9):
-    StoppedTrainer.stop_after = stop_after
+def run(folder=None, **arguments):
     network = toy_network()
-    result = train_generative(network, StoppedTrainer, toy_setup(state=folder))
+    result = train_generative(
+        network,
+        lambda network, setup: StoppedTrainer(network, setup, **arguments),
+        toy_setup(state=folder),
+    )
     curves = [{k: v for k, v in row.items() if k != "seconds"} for row in result.curves]
     weights = {n: v.numpy().tobytes() for n, v in network.state_dict().items()}
     return weights, curves, [s.values.tobytes() for s in result.samples], result.notes
@@ -42,10 +49,12 @@ def test_a_killed_training_ends_with_the_same_bits(tmp_path):
     expected = run()
     rng = np.random.default_rng(0)
     for name, kills in {"once": rng.integers(6, size=1), "again": rng.integers(3, size=2)}.items():
+        steps = []
         for stop_after in kills.tolist():
             with pytest.raises(KeyboardInterrupt):
-                run(tmp_path / name, stop_after)
-        assert run(tmp_path / name) == expected
+                run(tmp_path / name, stop_after=stop_after, steps=steps)
+        assert run(tmp_path / name, steps=steps) == expected
+        assert steps == [0, 1, 2] * 2  # of all runs together: no step is computed twice
 
 
 def test_the_global_random_state_stays():

@@ -21,6 +21,7 @@ from tests.ml.generative.recreation.toys import (
 )
 
 STEPS = 3 * 2 * 3  # epochs, genres, batches of 4 of 9 crops
+ALL_STEPS = [0, 1, 2, 3, 4, 5] * 3  # of each epoch
 
 
 def comparable(result):
@@ -37,7 +38,9 @@ def test_a_training_stopped_at_any_step_ends_with_the_same_bits(tmp_path, lstm):
         folder = tmp_path / str(stop_at)
         with pytest.raises(KeyboardInterrupt):
             trained(setup_of(folder), lstm=lstm, stop_at=stop_at)
-        network, result = trained(setup_of(folder), lstm=lstm)
+        steps = []
+        network, result = trained(setup_of(folder), lstm=lstm, steps=steps)
+        assert steps == ALL_STEPS[stop_at:]
         assert equal_weights(network, expected), stop_at
         assert comparable(result) == comparable(whole)
 

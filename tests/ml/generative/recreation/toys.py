@@ -52,20 +52,22 @@ def network_of(*, lstm: bool = False, genres=GENRES) -> Recreations:
 class Stopping(RecreationTrainer):
     """Is interrupted before one of its steps."""
 
-    def __init__(self, network, setup, stop_at=None):
+    def __init__(self, network, setup, stop_at=None, steps=None):
         super().__init__(network, setup)
         self.stop_at, self.done = stop_at, 0
+        self.steps = [] if steps is None else steps
 
     def step(self, number):
         if self.done == self.stop_at:
             raise KeyboardInterrupt
         self.done += 1
+        self.steps.append(number)
         return super().step(number)
 
 
-def trained(setup, *, lstm=False, stop_at=None):
+def trained(setup, *, lstm=False, **arguments):
     network = network_of(lstm=lstm)
-    result = train_generative(network, lambda n, s: Stopping(n, s, stop_at), setup)
+    result = train_generative(network, lambda n, s: Stopping(n, s, **arguments), setup)
     return network, result
 
 
