@@ -257,7 +257,7 @@ GENERATIVE_EVALUATIONS = Stage(
     "generative_evaluation",
     files=("*.parquet", "*.png", "report.json"),
     partitioned_by=(GENERATIVE_MODEL,),
-    reads=("generative_models", "datasets", "tracks"),
+    reads=("generative_models", "datasets", "tracks", "mel_spectrograms"),
     job="generative_training",
     kinds=("pytorch",),
     gpu=True,

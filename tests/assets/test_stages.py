@@ -73,6 +73,15 @@ def direct_inputs(store: ArtifactStore, artifact: Artifact) -> Iterator[str]:
             yield reference.asset
 
 
+def hidden_inputs(name: str) -> set[str]:
+    """Assets to which the graph draws no edge from this one.
+
+    The sounds and the evaluations of generative models are made on request themselves, and all of
+    them need a generative model: there, the question of the UI is right.
+    """
+    return ON_REQUEST - {"generative_models"} if name in ON_REQUEST else ON_REQUEST
+
+
 @each_stage
 def test_the_graph_draws_what_the_shipped_specifications_use(made_home, stage):
     """No edge less, so that lineage is complete; and none more, or Dagster calls artifacts stale
@@ -84,7 +93,7 @@ def test_the_graph_draws_what_the_shipped_specifications_use(made_home, stage):
     for partition in store.partitions(stage.name):
         if partition.split("+")[0] not in NOT_SHIPPED:
             inputs |= set(direct_inputs(store, store.need(stage.name, partition)))
-    assert inputs - ON_REQUEST == set(stage.reads)
+    assert inputs - hidden_inputs(stage.name) == set(stage.reads)
 
 
 def test_the_shipped_specifications_read_the_representations_that_the_graph_draws(tmp_path):
@@ -108,7 +117,7 @@ def test_no_asset_seems_to_need_what_is_made_on_request_only(stage):
     """For such an input the UI asks "Are you sure? Materializing these assets may fail because the
     upstream assets listed below have not been materialized yet".
     """
-    assert not set(stage.reads) & ON_REQUEST
+    assert not set(stage.reads) & hidden_inputs(stage.name)
 
 
 @each_stage
