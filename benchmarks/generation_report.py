@@ -64,7 +64,26 @@ def main() -> None:
         if recipe["sets"]:
             print("\nDistance to real recordings of the target:\n")
             print_table(set_rows(recipe))
+    print_nearest(store)
     print_generative_models(store)
+
+
+def print_nearest(store: ArtifactStore) -> None:
+    """How near each composition is to a training crop, beside the real recording next to it."""
+    for sounds in Sounds.of_all_generators(store):
+        pairs = [
+            (row["nearest_training_crop"]["distance"], row["nearest_of_real"])
+            for row in sounds.rows
+            if "nearest_training_crop" in row
+        ]
+        if pairs:
+            new, real = (np.array(side) for side in zip(*pairs, strict=True))
+            print(
+                f"\n{sounds.name}: distance to the nearest training crop, in deviations: median "
+                f"{np.median(new):.2f} (least {new.min():.2f}) of {len(new)} compositions, median "
+                f"{np.median(real):.2f} (least {real.min():.2f}) of the held-out recordings beside "
+                f"them; {int((new < real).sum())} compositions are nearer than their recording."
+            )
 
 
 def print_generative_models(store: ArtifactStore) -> None:

@@ -216,7 +216,7 @@ def progress_sentences(model: GenerativeModel, rows: Mapping[str, Any]) -> list[
             )
     for row in rows["advances"]:
         if row["change"] is not None:
-            verb = _direction(row, "are nearer", "are farther", "are not shown to be nearer")
+            verb = _direction(row, "is nearer", "is farther", "is not shown to be nearer")
             sentences.append(
                 f"What the last epoch makes {verb} to held-out recordings of {row['genre']} than "
                 f"its unchanged sources: {_change(row)}."

@@ -35,7 +35,7 @@ def test_references_are_of_the_genres_and_at_most_60_of_each():
 def test_a_recording_is_embedded_as_its_crops_are(made_home, embedder):
     snapshot = GenerativeModel.current(made_home.store, "tiny-flow").snapshot
     table = snapshot.table().filter(pl.col("split").is_in(HELD_OUT)).head(2)
-    embeddings = embedder.of_recordings(table, 1.0)
+    embeddings = [segments for _, segments in embedder.of_recordings(table, 1.0)]
     for path, segments in zip(table["path"], embeddings, strict=True):
         samples, rate = soundfile.read(made_home.library / path, dtype="float32", always_2d=True)
         mono = samples.mean(axis=1)
@@ -55,7 +55,7 @@ def test_a_recording_shorter_than_a_crop_is_one_crop(made_home, embedder, monkey
 
     monkeypatch.setattr(embedder, "segments", segments)
     table = GenerativeModel.current(made_home.store, "tiny-flow").snapshot.table().head(1)
-    (embeddings,) = embedder.of_recordings(table, 10.0)
+    ((_, embeddings),) = embedder.of_recordings(table, 10.0)
     assert embeddings.shape == (2, 3)
     assert lengths == [pytest.approx(table["duration_s"][0], abs=0.01)]
 

@@ -16,7 +16,13 @@ from melgraph.ml.plots import generative as plots
 from melgraph.storage.artifacts import Work
 from melgraph.storage.tables import read_table
 
-LOSSES = {"validation_loss_first": 2.0, "validation_loss_last": 1.0, "validation_loss_lowest": 1.0}
+FACTS = {
+    "epochs": 2,
+    "validation_loss_first": 2.0,
+    "validation_loss_last": 1.0,
+    "validation_loss_lowest": 1.0,
+    "recordings": [{"genre": "dark", "learned": 9, "validation": 3}],
+}
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -28,6 +34,7 @@ def by_genre(rows):
 
 GENRES = ("dark", "light")  # the embeddings of their recordings lie around 0 and around 4
 PER_GENRE = 25
+MISSING = "003"  # a recording of the first genre whose file is gone
 CENTRES = {"dark": 0.0, "light": 4.0}
 
 
@@ -41,9 +48,10 @@ class FakeEmbedder:
     def of_sounds(self, sounds: Any) -> list[np.ndarray]:
         return [self._around(float(mono[0])) for mono, _ in sounds]
 
-    def of_recordings(self, table: pl.DataFrame, crop_s: float) -> list[np.ndarray]:
+    def of_recordings(self, table: pl.DataFrame, crop_s: float) -> list[Any]:
         self.crop_s.append(crop_s)
-        return [self._around(CENTRES[label]) for label in table["label"]]
+        present = (row for row in table.to_dicts() if row["track_id"] != MISSING)
+        return [(row, self._around(CENTRES[row["label"]])) for row in present]
 
     def _around(self, centre: float) -> np.ndarray:
         song = centre + self.rng.normal(size=4)
@@ -63,7 +71,8 @@ def cyclegan(to_dark, to_light):
     of_originals = ["light"] * 8 + ["dark"] * 8
     names = [f"song {number}" for number in range(16)]
     return SimpleNamespace(
-        model=SimpleNamespace(genres=list(GENRES), facts={"epochs": 2}, kind="cyclegan"),
+        model=SimpleNamespace(genres=list(GENRES), facts=FACTS, kind="cyclegan"),
+        edits_recordings=True,
         genres=genres,
         songs=names,
         genres_of_originals=of_originals,
@@ -87,18 +96,26 @@ def test_a_distance_that_falls_has_a_change_below_zero_and_one_that_rises_above(
     changes = by_genre(result["changes"])
     assert changes["dark"]["high"] < 0
     assert changes["light"]["low"] > 0
-    assert changes["dark"]["n_reference"] == PER_GENRE
+    assert list(changes) == ["dark", "light"]  # what a CycleGAN makes is not pooled
+    assert changes["dark"]["n_reference"] == PER_GENRE - 1
+    assert changes["light"]["n_reference"] == PER_GENRE
     assert changes["dark"]["n"] == 8
-    assert changes[ALL]["n_reference"] == 2 * PER_GENRE
-    assert changes[ALL]["n"] == 16
+    advances = by_genre(result["advances"])
+    assert advances["dark"]["high"] < 0
+    assert advances["light"]["low"] <= 0 <= advances["light"]["high"]
     for genre, change in changes.items():
         assert change["low"] <= change["change"] <= change["high"]
         first, last = (row["kad"] for row in result["epochs"] if row["genre"] == genre)
         assert change["change"] == pytest.approx(last - first, abs=2e-4)  # of rounded figures
-    _, _, dark, light = progress_sentences(LOSSES, result["changes"])
+    loss, dark, light, nearer, unknown, gone = progress_sentences(cast(Any, renderer.model), result)
+    assert "lowest: 1; 3 recordings, one training" in loss
+    assert "does not say that the genre changes" in loss
     assert "of dark fell from the first epoch to the last" in dark
-    assert "8 samples, 25 recordings" in dark
+    assert "over 8 songs and 24 recordings" in dark
     assert "of light rose from the first epoch to the last" in light
+    assert "is nearer to held-out recordings of dark than" in nearer
+    assert "is not shown to be nearer to held-out recordings of light" in unknown
+    assert gone.startswith("1 held-out recordings were left out")
 
 
 def test_real_crops_of_the_genre_are_near_and_unchanged_sources_are_far():
@@ -110,9 +127,10 @@ def test_real_crops_of_the_genre_are_near_and_unchanged_sources_are_far():
         assert floor[genre]["kad"] > 50
         assert by_genre(result["changes"])[genre]["low"] < 0
         assert by_genre(result["changes"])[genre]["high"] > 0
-    assert ceiling[ALL] == floor[ALL]  # of both genres together, they are the same sounds
-    renderer.model.kind = "recreation"
-    assert distances(cast(Any, renderer), cast(Any, FakeEmbedder()), held_out())["floor"] == []
+    renderer.model.kind, renderer.edits_recordings = "recreation", False
+    result = distances(cast(Any, renderer), cast(Any, FakeEmbedder()), held_out())
+    assert result["floor"] == result["advances"] == []
+    assert [row["genre"] for row in result["changes"]] == [ALL, *GENRES]
 
 
 # -- a trained model and a tagger ------------------------------------------------------------------
@@ -167,12 +185,13 @@ def test_the_distances_of_a_flow_are_in_the_table_in_the_sentences_and_in_the_pi
     for genre, text in zip(genres, sentences, strict=True):
         assert f"held-out recordings of {genre} " in text
         assert f"{changes[genre]['change']:+.2f}" in text
-        assert f"{n_samples[genre]} samples, {n_reference[genre]} recordings" in text
+        assert f"over {n_samples[genre]} songs and {n_reference[genre]} recordings" in text
 
     ((curves, panels),) = [one for one in calls if one[1]]
-    assert [
-        panel.title.removeprefix("Distance to held-out recordings of ") for panel in panels
-    ] == [*genres]
+    assert [panel.title for panel in panels] == [
+        f"Distance to held-out {genre} ({n_samples[genre]} songs, {n_reference[genre]} recordings)"
+        for genre in genres
+    ]
     real = by_genre(work.facts["ceiling"])
     for epoch, row in enumerate(curves, start=1):
         for genre, panel in zip(genres, panels, strict=True):

@@ -161,16 +161,20 @@ class TestLeaderboard:
         assert row["low"] <= row["accuracy"] <= row["high"]
         assert row["seconds"] > 0
         assert row["peak_memory_bytes"] > 0
-        assert row["looks"] == {"clusters": 4, "evaluation": 1, "study": 4}
-        assert row["extra_looks"] == 8
+        assert row["looks"] == {
+            "clusters": 4, "evaluation": 1, "generative model": 3, "study": 4,
+        }  # fmt: skip
+        assert row["extra_looks"] == 11
         assert leaderboard.looks_sentence(row) == (
-            "4 clusters, 1 evaluation, 4 study; 8 of them not by evaluations"
+            "4 clusters, 1 evaluation, 3 generative model, 4 study; 11 of them not by evaluations"
         )
         assert leaderboard.against_first(row) == "first"
 
     def test_every_reader_of_the_test_split_notes_its_look(self, made_home):
         kinds = pl.Series([read.kind for read in list_test_reads(made_home.home)]).value_counts()
-        assert dict(kinds.iter_rows()) == {"evaluation": 1, "clusters": 4, "study": 4}
+        assert dict(kinds.iter_rows()) == {
+            "evaluation": 1, "clusters": 4, "generative model": 3, "study": 4,
+        }  # fmt: skip
 
     def test_another_look_makes_another_version(self, home_copy):
         home = home_copy()
