@@ -2,10 +2,12 @@
 
     python benchmarks/generation_report.py HOME
     python benchmarks/generation_report.py HOME --song PATH --picture FILE.png
+    python benchmarks/generation_report.py HOME --curves FILE.png MODEL MODEL ...
 
 Make it first: `melgraph run`, or the job `judging`. Every figure is that of the asset
 `generation_report`; this program computes none. With `--song`, it draws a song and all sounds that
-were generated from it, as log-mel spectrograms on one colour scale.
+were generated from it, as log-mel spectrograms on one colour scale. With `--curves`, it draws the
+losses of generative models side by side.
 """
 
 import argparse
@@ -40,10 +42,19 @@ def main() -> None:
     parser.add_argument("home", type=Path, help="a home with a generation report")
     parser.add_argument("--song", help="path of a song in the library, to draw its sounds")
     parser.add_argument("--picture", type=Path, help="the PNG file to write")
+    parser.add_argument(
+        "--curves", nargs="+", metavar=("FILE", "MODEL"), help="the PNG file, and generative models"
+    )
     options = parser.parse_args()
     if (options.song is None) != (options.picture is None):
         parser.error("--song and --picture belong together")
     store = ArtifactStore(open_home(options.home))
+    if options.curves:
+        file, *names = options.curves
+        models = [GenerativeModel.current(store, name) for name in names]
+        curves = {model.name: model.curves.to_dicts() for model in models}
+        Path(file).write_bytes(plots.loss_curves_side_by_side(curves))
+        return
     if options.song:
         options.picture.write_bytes(picture(store, options.song))
         return

@@ -8,8 +8,8 @@ reverse. With `lstm`, an LSTM (Hochreiter & Schmidhuber 1997) reads the frames i
 between the dense layers of the encoder and the bottleneck.
 
 The dense layers begin with the weights of He et al. 2015 ("Delving deep into rectifiers", section
-2.2). With the smaller weights that torch gives by default, the learning rate of the source is too
-low to leave the first plateau within its 20 epochs.
+2.2). The smaller weights that torch gives by default learn more slowly at the learning rate of
+the source.
 """
 
 from collections.abc import Sequence
