@@ -6,7 +6,8 @@ from typing import Any
 from melgraph.assets.generation.report.figures import FIGURES
 from melgraph.assets.generation.report.measurements import NOISE, SOUND
 
-_PROBES = ("probe-musicnn", "probe-mn04")  # the shipped experiments that are judges
+_PROBES = {"probe-musicnn": "musicnn-jamendo", "probe-mn04": "mn04-audioset"}
+"""The shipped experiments that are judges -> the tagger that each takes."""
 _OVERVIEW = ("chroma_correlation", "onset_correlation", "log_spectral_distance_db",
              "loudness_difference_lu")  # fmt: skip
 
@@ -27,7 +28,8 @@ def judge_rows(facts: Mapping[str, Any]) -> list[dict[str, str]]:
 def absent_judges(facts: Mapping[str, Any]) -> list[str]:
     """A sentence on each kind of judge that does not exist."""
     names = {judge["name"] for judge in facts["judges"]}
-    absent = [name for name in _PROBES if name not in names]
+    taggers = {judge.get("tagger") for judge in facts["judges"]}
+    absent = [name for name, tagger in _PROBES.items() if not {name, tagger} & (names | taggers)]
     sentences = []
     if absent:
         commands = " ".join(f"--experiment {name}" for name in absent)
