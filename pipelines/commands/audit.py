@@ -238,11 +238,13 @@ def _print_link(link: Link) -> None:
 
 def _source_name(artifact: Artifact) -> str:
     """What the recordings of an artifact are: a composition has none that it was made from."""
+    if not _is_sound(artifact):
+        return "source recordings"
     from melgraph.assets.generation.sound_files import COMPOSITION
 
-    sounds = artifact.facts.get("sounds", []) if _is_sound(artifact) else []
+    rows = artifact.facts["sounds"]
     return (
-        "recordings beside it" if any(COMPOSITION in row for row in sounds) else "source recordings"
+        "recordings beside it" if any(COMPOSITION in row for row in rows) else "source recordings"
     )
 
 
