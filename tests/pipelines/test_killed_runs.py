@@ -14,6 +14,7 @@ from melgraph.pipelines.plan import Planner
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.home import Home, open_home
+from tests.conftest import GENERATIVE_MODELS
 from tests.pipelines.kill_campaign import (
     KILLED,
     Campaign,
@@ -173,7 +174,8 @@ def test_killed_before_a_version_is_the_current_one(home_copy):
         kept = {pointer: pointer.read_bytes() for pointer in pointers}
         for pointer in pointers:
             pointer.unlink()
-        planner = Planner(home.context, ["small-cnn"], representations=on_demand, studies=["tiny"])
+        names = ["small-cnn", *GENERATIVE_MODELS]
+        planner = Planner(home.context, names, representations=on_demand, studies=["tiny"])
         # Planned as in a run: what comes later is planned when this is done.
         steps = (step for _, plan in planner.parts() for step in plan())
         assert any(step.job == stage.job and step.why_not is None for step in steps), stage.name

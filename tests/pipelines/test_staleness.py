@@ -3,7 +3,7 @@
 from dagster import AssetKey
 
 from melgraph.assets.resources import HomeResource
-from melgraph.assets.stages import MFCC, assets
+from melgraph.assets.stages import WAVEFORMS_32K, assets
 from melgraph.assets.staleness import CHECK, stale_artifacts
 from melgraph.pipelines.deployment import build_definitions
 from melgraph.pipelines.instance import open_instance
@@ -16,16 +16,18 @@ BATCH = "batch-000001"
 
 def test_a_representation_on_demand_makes_nothing_stale_that_does_not_read_it(home_copy):
     home = home_copy()
-    before = home.store.need(MFCC.name, BATCH).reference
-    (home.root / "specs" / "representations.toml").write_text("[mfcc]\nn_mfcc = 13\n")
+    before = home.store.need(WAVEFORMS_32K.name, BATCH).reference
+    (home.root / "specs" / "representations.toml").write_text(
+        "[waveforms_32k]\nsample_rate = 24000\n"
+    )
     assert [str(one.reference) for one in stale_artifacts(home.context)] == [str(before)]
     definitions = build_definitions(home.context.specs, HomeResource(root=str(home.root)))
-    step = Step("representing", {"track_batch": BATCH}, assets=(MFCC.name,))
+    step = Step("representing", {"track_batch": BATCH}, assets=(WAVEFORMS_32K.name,))
     with open_instance(home.home) as instance:
         assert stale_in_dagster(instance, definitions) == {}
         assert _execute(definitions, instance, home.home, step) is None
-        assert home.store.need(MFCC.name, BATCH).reference != before
-        assert stale_in_dagster(instance, definitions) == {}  # nothing here reads MFCC
+        assert home.store.need(WAVEFORMS_32K.name, BATCH).reference != before
+        assert stale_in_dagster(instance, definitions) == {}  # nothing here reads WAVEFORMS_32K
         checks = definitions.resolve_job_def("checking").execute_in_process(instance=instance)
     evaluations = checks.get_asset_check_evaluations()
     assert {(e.asset_key, e.check_name) for e in evaluations} == {

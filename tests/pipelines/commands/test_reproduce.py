@@ -46,7 +46,7 @@ def test_older_code_is_named_as_the_reason(home_copy, capsys, monkeypatch):
     _, sound = dream_of(home)
     newer = replace(stages.DREAMS, number=stages.DREAMS.number + 1)
     monkeypatch.setitem(stages.STAGES, stages.DREAMS.name, newer)
-    monkeypatch.setattr(stages, "remake", lambda *_: [sound.name])
+    monkeypatch.setattr("melgraph.assets.remaking.remake", lambda *_: [sound.name])
     assert main(["reproduce", str(sound)]) == 1
     output = capsys.readouterr().out
     assert f"made by stage {newer.number - 1} of dreams, and this is stage {newer.number}" in output
