@@ -1,6 +1,6 @@
 """The reader of a committed generative model: network, recordings, curves and samples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from melgraph.assets.dataset.snapshot import Snapshot
+from melgraph.assets.generation.sources import Source
 from melgraph.assets.models.trained_model import device
 from melgraph.assets.readers import Reader
 from melgraph.assets.stage import Stage
@@ -103,7 +104,8 @@ class GenerativeModel(Reader):
     @property
     def sheets(self) -> list[str]:
         """The names of the PNG files with the samples of each epoch, in order."""
-        return sorted(name for name in self.artifact.record.files if name.startswith("epoch-"))
+        names = [name for name in self.artifact.record.files if name.startswith("epoch-")]
+        return sorted(names, key=lambda name: (len(name), name))  # 1000 comes after 999
 
     @property
     def mlflow_run(self) -> str | None:
@@ -121,9 +123,26 @@ class GenerativeModel(Reader):
             return {name: arrays[name] for name in arrays.files}
 
 
-def genre_words(label: str | None) -> str:
-    """The genre of a recording in an error message."""
-    return "no genre" if label is None else f"the genre {label!r}"
+def genre_of(config: Mapping[str, Any], genres: Sequence[str], source: Source) -> str:
+    """The genre of a sound: the one that a recipe names, or that of the recording.
+
+    Args:
+        config: of the recipe.
+        genres: that the network knows.
+        source: the recording.
+
+    Raises:
+        UserError: the network does not know the genre of the recording, or the recording has none.
+    """
+    genre = config["genre"] or source.label
+    if genre in genres:
+        return str(genre)
+    words = "no genre" if source.label is None else f"the genre {source.label!r}"
+    raise UserError(
+        f"the recording has {words}, and the model knows {', '.join(genres)}",
+        where=str(source.track["path"]),
+        remedy="set genre in the recipe to one of these",
+    )
 
 
 def tracks_of_models(several: list[GenerativeModel]) -> frozenset[str]:

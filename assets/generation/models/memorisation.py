@@ -79,6 +79,13 @@ def memorisation(
     from melgraph.ml.generative.flow.memorisation import evenly_spaced_crops, summarise
     from melgraph.ml.generative.flow.sampling import compose
 
+    of_genres = held_out.filter(pl.col("label").is_in(model.genres)).sort("track_id")
+    if of_genres.is_empty():
+        sentence = (
+            "Memorisation was not measured: no recording of these genres is held out, so there is "
+            "nothing to compare with. Raise `test` of the dataset."
+        )
+        return {}, [sentence]
     described = spec_of(model.spec)
     stage = REPRESENTATIONS[described.input.representation]
     inputs = TrackInputs(inputs_of(store, work.spec, stage), described.input)
@@ -90,7 +97,6 @@ def memorisation(
         for seed in range(SAMPLES_PER_GENRE)
     ]
     distances, paths = training.nearest(np.stack(samples))
-    of_genres = held_out.filter(pl.col("label").is_in(model.genres)).sort("track_id")
     others = inputs.tracks(of_genres["batch"].to_list(), of_genres["track_id"].to_list())
     crops = evenly_spaced_crops(others, frames=described.frames, per_track=CROPS_PER_RECORDING)
     summary = summarise(distances, training.nearest(crops)[0])

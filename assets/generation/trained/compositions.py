@@ -8,7 +8,7 @@ import numpy as np
 from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.context import Context
-from melgraph.assets.generation.models.generative_model import GenerativeModel, genre_words
+from melgraph.assets.generation.models.generative_model import GenerativeModel, genre_of
 from melgraph.assets.generation.models.memorisation import TrainingCrops
 from melgraph.assets.generation.presentation import Presentation
 from melgraph.assets.generation.selection import SOURCE_LABELS
@@ -22,7 +22,6 @@ from melgraph.assets.settings import use_numba_cache
 from melgraph.assets.stage import Metadata, Stage
 from melgraph.assets.stages import COMPOSITIONS
 from melgraph.assets.ui import markdown_table, picture
-from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.records import Spec
 
@@ -96,7 +95,7 @@ class _Composer:
         from melgraph.ml.representations.registry import from_attributes
 
         real.check_length()
-        genre = self._genre_of(real)
+        genre = genre_of(self.config, self.network.genres, real)
         number = self.numbers[genre] = self.numbers.get(genre, 0) + 1
         transform = from_attributes(
             self.meta["input"]["representation"], self.meta["input"]["transform"]
@@ -144,17 +143,6 @@ class _Composer:
         """The seed of a composition: other seeds of a recipe give other noise in each."""
         parts = [self.seed, list(self.network.genres).index(genre), number]
         return int(np.random.SeedSequence(parts).generate_state(1)[0])
-
-    def _genre_of(self, real: Source) -> str:
-        genre = self.config["genre"] or real.label
-        if genre in self.network.genres:
-            return str(genre)
-        raise UserError(
-            f"the recording has {genre_words(real.label)}, and the model composes "
-            f"{', '.join(self.network.genres)}",
-            where=str(real.track["path"]),
-            remedy="set genre in the recipe",
-        )
 
 
 def figures(sound: Mapping[str, Any]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.context import Context
-from melgraph.assets.generation.models.generative_model import GenerativeModel, genre_words
+from melgraph.assets.generation.models.generative_model import GenerativeModel, genre_of
 from melgraph.assets.generation.presentation import Presentation
 from melgraph.assets.generation.selection import SOURCE_LABELS
 from melgraph.assets.generation.sound_files import Generated, finite
@@ -21,7 +21,6 @@ from melgraph.assets.settings import use_numba_cache
 from melgraph.assets.stage import Metadata, Stage
 from melgraph.assets.stages import RECREATIONS
 from melgraph.assets.ui import markdown_table, picture
-from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.records import Spec
 
@@ -77,7 +76,7 @@ def _recreate(
     from melgraph.ml.spectral import log_mel, mfcc_from_log_mel, stft
 
     source.check_length()
-    genre = _genre_of(config, network.genres, source)
+    genre = genre_of(config, network.genres, source)
     transform = from_attributes(meta["input"]["representation"], meta["input"]["transform"])
     mono = resample(to_mono(source.samples), source.sample_rate, transform.sample_rate)
     spectrum = stft(mono, n_fft=transform.n_fft, hop=transform.hop)
@@ -108,18 +107,6 @@ def _recreate(
             "own_network_before": own["before"],
             "own_network_after": own["after"],
         },
-    )
-
-
-def _genre_of(config: Mapping[str, Any], genres: tuple[str, ...], source: Source) -> str:
-    genre = config["genre"] or source.label
-    if genre in genres:
-        return str(genre)
-    raise UserError(
-        f"the recording has {genre_words(source.label)}, and the networks are of "
-        f"{', '.join(genres)}",
-        where=str(source.track["path"]),
-        remedy="set genre in the recipe to the one whose network recreates all recordings",
     )
 
 

@@ -260,18 +260,28 @@ def test_an_evaluation_is_a_look_at_the_test_split(made_home):
 def test_without_the_weights_of_the_tagger_there_are_no_distances(home_copy, tmp_path):
     from melgraph.assets.generation.models import generative_evaluations
     from melgraph.assets.generation.models.generative_evaluations import GenerativeEvaluation
-    from melgraph.storage.artifacts import Artifact
 
     home = home_copy()
     (home.home.root / "weights" / "tiny.pth").unlink()
     spec = generative_evaluations.plan_generative_evaluation(home.context, "tiny-gan")
-    made = home.store.produce(
+    artifact, _ = home.store.produce(
         spec, lambda work: generative_evaluations.write_generative_evaluation(home.store, work)
     )
-    artifact: Artifact = made[0]
     evaluation = GenerativeEvaluation(home.store, artifact)
     first, absent = evaluation.sentences
     assert first.startswith("The validation loss")
     assert "not computed, because the weights of the tagger tiny are not on this machine" in absent
     assert evaluation.distances().is_empty()
     assert "changes of the distance" not in generative_evaluations.show(artifact)
+
+
+def test_without_held_out_recordings_memorisation_is_not_measured(made_home):
+    from melgraph.assets.generation.models.memorisation import memorisation
+
+    model = GenerativeModel.current(made_home.store, "tiny-flow")
+    spec = made_home.store.need("generative_evaluations", "tiny-flow").record.spec
+    nothing = model.snapshot.table().clear()
+    work = Work(spec, made_home.root)  # nothing is written
+    facts, sentences = memorisation(made_home.store, work, model, nothing)
+    assert facts == {}
+    assert "no recording of these genres is held out" in sentences[0]

@@ -97,7 +97,7 @@ def test_a_song_of_a_user_is_moved_and_a_song_without_genre_is_not_recreated(hom
     artifact, is_new = Request(home.context, "tiny-transfer", outside).produce()
     assert is_new
     assert artifact.facts["sounds"][0]["target"] == "classical"
-    with pytest.raises(UserError, match="has no genre, and the networks are of"):
+    with pytest.raises(UserError, match="has no genre, and the model knows"):
         Request(home.context, "tiny-recreation", outside).produce()
 
 

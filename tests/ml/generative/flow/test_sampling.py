@@ -20,11 +20,11 @@ def network():
 
 @pytest.mark.parametrize("frames", [1, 31, 32, 33, 48, 49, 130])
 def test_any_length_within_the_levels_of_the_training(network, frames):
-    made = compose(network, "bass", frames, **DRAW)
-    assert made.shape == (frames, 16)
-    assert made.dtype == np.float32
-    assert made.min() >= network.limits[0]
-    assert made.max() <= network.limits[1]
+    composition = compose(network, "bass", frames, **DRAW)
+    assert composition.shape == (frames, 16)
+    assert composition.dtype == np.float32
+    assert composition.min() >= network.limits[0]
+    assert composition.max() <= network.limits[1]
 
 
 def test_a_longer_composition_begins_as_a_shorter_one(network):
@@ -76,8 +76,8 @@ def test_the_seam_is_not_larger_than_other_changes():
     """With a velocity of zero every frame is noise, and no seam may stand out."""
     network = toy_network()
     network.set_statistics(toy_tracks().arrays)
-    made = compose(network, "bass", 32 + 16 * 40, steps=2, guidance=1.0, seed=0)
-    changes = np.sqrt(np.square(np.diff(made, axis=0)).mean(axis=1))
+    composition = compose(network, "bass", 32 + 16 * 40, steps=2, guidance=1.0, seed=0)
+    changes = np.sqrt(np.square(np.diff(composition, axis=0)).mean(axis=1))
     seams = np.zeros(len(changes), bool)
     seams[31::16] = True
     assert changes[seams].mean() < 1.1 * changes[~seams].mean()
@@ -85,19 +85,19 @@ def test_the_seam_is_not_larger_than_other_changes():
 
 def test_a_prompt_decides_the_first_half_crop_only(network):
     prompt = toy(0, 60, 1).astype(np.float32)
-    made = compose(network, "bass", 40, prompt=prompt, **DRAW)
-    assert made.shape == (40, 16)
-    assert np.array_equal(compose(network, "bass", 40, prompt=prompt[-16:], **DRAW), made)
-    assert not np.array_equal(compose(network, "bass", 40, **DRAW), made)
+    composition = compose(network, "bass", 40, prompt=prompt, **DRAW)
+    assert composition.shape == (40, 16)
+    assert np.array_equal(compose(network, "bass", 40, prompt=prompt[-16:], **DRAW), composition)
+    assert not np.array_equal(compose(network, "bass", 40, **DRAW), composition)
     louder = compose(network, "bass", 40, prompt=prompt + 10, **DRAW)
-    assert not np.array_equal(louder, made)
+    assert not np.array_equal(louder, composition)
 
 
 @pytest.mark.parametrize("length", [1, 7])
 def test_a_short_prompt_is_continued_too(network, length):
-    made = compose(network, "bass", 50, prompt=toy(0, length, 1), **DRAW)
-    assert made.shape == (50, 16)
-    assert np.isfinite(made).all()
+    composition = compose(network, "bass", 50, prompt=toy(0, length, 1), **DRAW)
+    assert composition.shape == (50, 16)
+    assert np.isfinite(composition).all()
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,13 @@ class StoppedTrainer(FlowTrainer):
 
     def __init__(self, network, setup, stop_after=None, steps=None):
         super().__init__(network, setup)
-        self.left = stop_after  # `done` is an attribute of the trainer itself
+        self.remaining = stop_after  # `done` is an attribute of the trainer itself
         self.steps = [] if steps is None else steps
 
     def step(self, number):
-        if self.left == 0:
+        if self.remaining == 0:
             raise KeyboardInterrupt
-        self.left = None if self.left is None else self.left - 1
+        self.remaining = None if self.remaining is None else self.remaining - 1
         self.steps.append(number)
         return super().step(number)
 
@@ -130,8 +130,10 @@ def test_it_learns_the_genres(learned):
     means = [np.mean([toy(g, 200, [9, g, i]) for i in range(8)], axis=(0, 1)) for g in range(2)]
     for number, genre in enumerate(GENRES):
         for seed in range(3):
-            made = compose(network, genre, 32, steps=24, guidance=1.0, seed=seed).mean(axis=0)
-            distances = [np.square(made - mean).mean() for mean in means]
+            composition = compose(network, genre, 32, steps=24, guidance=1.0, seed=seed).mean(
+                axis=0
+            )
+            distances = [np.square(composition - mean).mean() for mean in means]
             assert np.argmin(distances) == number
 
 
@@ -139,8 +141,8 @@ def test_guidance_moves_samples_further_apart(learned):
     network, _ = learned
 
     def contrast(guidance):
-        made = [compose(network, g, 32, steps=12, guidance=guidance, seed=1) for g in GENRES]
-        return np.square(made[0].mean(axis=0) - made[1].mean(axis=0)).mean()
+        both = [compose(network, g, 32, steps=12, guidance=guidance, seed=1) for g in GENRES]
+        return np.square(both[0].mean(axis=0) - both[1].mean(axis=0)).mean()
 
     assert contrast(0) == 0
     assert contrast(0) < contrast(0.5) < contrast(1)
