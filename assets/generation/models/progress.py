@@ -233,8 +233,8 @@ def progress_sentences(model: GenerativeModel, rows: Mapping[str, Any]) -> list[
         )
     if rows.get("missing"):
         sentences.append(
-            f"{rows['missing']} held-out recordings were left out, because their audio files are "
-            "missing or have another sound."
+            "The number of held-out recordings that were left out, because their audio files are "
+            f"missing or have another sound, is {rows['missing']}."
         )
     return sentences
 
