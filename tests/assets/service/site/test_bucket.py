@@ -5,10 +5,10 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from melgraph.assets.pages.links import LIBRARY, artifact_link, quote_path
-from melgraph.assets.pages.serving import recordings
+from melgraph.assets.service.site import recordings
 from melgraph.assets.pages.site import PAGES
 from melgraph.storage.bucket import Bucket
-from tests.assets.pages.served import serving
+from tests.assets.service.served import serving
 from tests.assets.pages.small_home import ODD_PATHS, SmallHome
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from melgraph.assets.pages.serving.server import build_app
+from melgraph.assets.service.site.pages import build_app
 from melgraph.storage.home import Home
 
 

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from melgraph.assets.pages.serving.recordings import Recordings
+from melgraph.assets.service.site.recordings import Recordings
 from melgraph.assets.stage import ONE
 from melgraph.assets.stages import PAGES
 from melgraph.storage.artifacts import ArtifactStore
@@ -138,6 +138,6 @@ def _no_answer(request: Request, error: Exception) -> Response:
 def _error_page(text: str, status: int) -> Response:
     from jinja2 import Environment, FileSystemLoader
 
-    templates = FileSystemLoader(Path(__file__).parents[1] / "templates")
+    templates = FileSystemLoader(Path(__file__).parents[2] / "pages" / "templates")
     template = Environment(loader=templates, autoescape=True).get_template("missing.html")
     return HTMLResponse(template.render(text=text), status_code=status)

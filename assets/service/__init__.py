@@ -1,0 +1,1 @@
+"""The service wing: the read-only server of a home, its pages and its queries, over HTTP."""

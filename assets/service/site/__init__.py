@@ -1,0 +1,1 @@
+"""The part of the service that a browser shows: pages, artifacts, recordings."""
