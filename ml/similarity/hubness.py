@@ -2,11 +2,12 @@
 
 In a space of many dimensions, a few tracks (the hubs) are near to very many others, and many tracks
 are in no neighbour list at all (Radovanovic, Nanopoulos and Ivanovic 2010, "Hubs in space", section
-3). Nobody is ever recommended the latter. A rescaled similarity divides the distance of two tracks
-by the distance that is usual around each of them (Schnitzer, Flexer, Schedl and Widmer 2012, "Local
-and global scaling reduce hubs in space", section 3).
+3), so that they are never recommended. Local scaling divides the distance of two tracks by the
+distances that are usual around each of them (Zelnik-Manor and Perona 2004, "Self-tuning spectral
+clustering", section 2; against hubs: Schnitzer, Flexer, Schedl and Widmer 2012, "Local and global
+scaling reduce hubs in space", section 3.1).
 
-`docs/results/hubness.md` compares the methods on real collections.
+Local scaling was chosen among four methods by measurement: `docs/results/hubness.md`.
 """
 
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-NEIGHBOURHOOD = 10  # the number of nearest tracks whose mean distance is the scale of a track
+# The scale of a track is its distance to this neighbour.
+NEIGHBOUR = 20
 # Cosines are computed in float32: smaller distances are rounding errors. The floor also keeps the
-# scale of a track whose neighbours are all duplicates of it above 0.
+# scale of a track above 0 if all its neighbours are duplicates of it.
 SMALLEST_DISTANCE = 1e-6
 
 
@@ -77,24 +79,30 @@ def hubness(neighbours: NDArray[np.integer], n_tracks: int) -> HubnessFigures:
 
 
 def scales(similarities: NDArray[np.floating]) -> NDArray[np.float32]:
-    """The usual distance around each track: the mean over its nearest tracks.
+    """The scale of each track: its cosine distance to the 20th of its candidates.
+
+    If a track has fewer than 40 candidates, the one in the middle of the list is used: in a small
+    catalogue, the 20th is far away and says nothing about the surroundings of the track.
 
     A scale depends on nothing but the candidates of its own track, so that the scales of older
-    tracks stay valid when new tracks arrive.
+    tracks remain usable when new tracks arrive. They become too large as the catalogue grows, which
+    makes hubs of the older tracks: compute all scales again before the catalogue has doubled.
 
     Args:
         similarities: float [n, c], cosines of each track with its candidates, nearest first,
-            without the track itself; NaN where a track has fewer than c candidates.
+            without the track itself; NaN at the end of a row that has fewer than c candidates. Give
+            40 candidates or more where the catalogue has them.
 
     Returns:
         float32 [n], above 0. NaN for a track without candidates; `rescaled` accepts it.
     """
-    nearest = np.asarray(similarities, dtype=np.float64)[:, :NEIGHBOURHOOD]
-    exists = ~np.isnan(nearest)
-    number = exists.sum(axis=1)
-    total = np.where(exists, 1.0 - nearest, 0.0).sum(axis=1)
-    mean = np.divide(total, number, out=np.full(len(nearest), np.nan), where=number > 0)
-    return np.maximum(mean, SMALLEST_DISTANCE).astype(np.float32)  # NaN stays NaN
+    cosines = np.asarray(similarities, dtype=np.float64)
+    number = (~np.isnan(cosines)).sum(axis=1)
+    rank = np.minimum(NEIGHBOUR, (number + 1) // 2)
+    scale = np.full(len(cosines), np.nan)
+    rows = np.flatnonzero(rank)
+    scale[rows] = np.maximum(1.0 - cosines[rows, rank[rows] - 1], SMALLEST_DISTANCE)
+    return scale.astype(np.float32)
 
 
 def rescaled(
@@ -102,9 +110,10 @@ def rescaled(
 ) -> NDArray[np.float64]:
     """The rescaled similarity of a query with tracks: a larger score means a nearer track.
 
-    This is NICDM of Schnitzer et al. (2012, section 3.2) with a negative sign: the cosine distance
-    divided by the geometric mean of both scales. The arguments are broadcast against each other, so
-    one call can also serve many queries. A missing scale (NaN) is replaced with the other one.
+    The score is minus the cosine distance, divided by the geometric mean of both scales. Its square
+    is the exponent of local scaling, so both give the same order. The arguments are broadcast
+    against each other, so that one call can serve many queries. A missing scale (NaN) is replaced
+    with the scale of the other track; if both are missing, the score is minus the distance.
 
     Args:
         similarity: float [t], cosines of the query with tracks.
@@ -112,15 +121,14 @@ def rescaled(
         track_scales: float [t], the scales of the tracks.
 
     Returns:
-        float64 [t], at most 0 up to rounding. NaN where the similarity is NaN.
+        float64 [t], at most 0; 0 for a copy of the query. NaN where the similarity is NaN.
+
+    >>> rescaled([0.9, 0.9], 0.1, [0.1, 0.4]).round(3)
+    array([-1. , -0.5])
     """
-    distance = 1.0 - np.asarray(similarity, dtype=np.float64)
+    distance = np.maximum(1.0 - np.asarray(similarity, dtype=np.float64), 0.0)
     query, tracks = np.broadcast_arrays(
-        np.asarray(query_scale, np.float64), np.asarray(track_scales, np.float64)
+        np.asarray(query_scale, dtype=np.float64), np.asarray(track_scales, dtype=np.float64)
     )
-    query, tracks = (
-        np.where(np.isnan(query), tracks, query),
-        np.where(np.isnan(tracks), query, tracks),
-    )
-    usual = np.where(np.isnan(query), 1.0, np.sqrt(query * tracks))
-    return np.asarray(-distance / usual, dtype=np.float64)
+    product = np.where(np.isnan(query), tracks, query) * np.where(np.isnan(tracks), query, tracks)
+    return np.asarray(-distance / np.sqrt(np.where(np.isnan(product), 1.0, product)))

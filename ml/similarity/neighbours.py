@@ -7,7 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melgraph.ml.errors import UserError
-from melgraph.ml.evaluation.paired import estimate
+from melgraph.ml.similarity.quality import (
+    Relevance,
+    expected_precision,
+    mean_figure,
+    precision_at,
+)
 
 
 def normalise(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -87,31 +92,16 @@ def label_agreement(
     >>> agreement.precision, agreement.n_queries
     (0.75, 2)
     """
-    shares, chances, queries = [], [], []
-    by_labels: dict[frozenset[str], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
-    sets = [frozenset(one) for one in labels]
-    sizes = np.bincount(groups, minlength=1)
-    for query, rows in neighbours.items():
-        group, others = groups[query], [row for row in rows if groups[row] != groups[query]]
-        n_others = len(groups) - sizes[group]
-        if not others or not n_others:
-            continue
-        if sets[query] not in by_labels:
-            matches = np.array([not sets[query].isdisjoint(one) for one in sets], np.float64)
-            by_labels[sets[query]] = matches, np.bincount(groups, matches).astype(np.float64)
-        matches, of_group = by_labels[sets[query]]
-        shares.append(float(matches[others].mean()))
-        chances.append(float((matches.sum() - of_group[group]) / n_others))
-        queries.append(query)
-    if not queries:
-        nan = float("nan")
-        return LabelAgreement(nan, nan, nan, nan, 0, 0)
-    interval = estimate(np.array([shares]), groups[queries], n_bootstrap=1000)
+    queries = np.array(list(neighbours), np.int64)
+    ranking = np.full((len(queries), max(map(len, neighbours.values()), default=0)), -1, np.int64)
+    for row, tracks in zip(ranking, neighbours.values(), strict=True):
+        row[: len(tracks)] = tracks
+    relevance = Relevance(labels, groups)
+    figure = mean_figure(
+        precision_at(ranking.shape[1], relevance, queries, ranking),
+        expected_precision(relevance, queries),
+        relevance.groups[queries],
+    )
     return LabelAgreement(
-        interval.accuracy,
-        interval.low,
-        interval.high,
-        float(np.mean(chances)),
-        interval.n,
-        interval.n_groups,
+        figure.mean, figure.low, figure.high, figure.chance, figure.n_queries, figure.n_groups
     )
