@@ -250,6 +250,24 @@ class Catalogue:
             )
             return [path for (path,) in rows]
 
+    def batch_sizes(self) -> dict[str, int]:
+        """The number of files of each batch."""
+        with self._open() as connection:
+            return dict(connection.execute("SELECT batch, files FROM batches ORDER BY batch"))
+
+    def absent_tracks(self) -> list[tuple[str, str]]:
+        """The tracks of which no file is in the library any more, and the batch of each.
+
+        A file is absent if it is missing, or if another sound is at its path now.
+        """
+        query = """
+            SELECT DISTINCT track_id, batch FROM events
+            WHERE event = 'identified' AND track_id IS NOT NULL AND track_id NOT IN
+                (SELECT track_id FROM files WHERE state = 'here' AND track_id IS NOT NULL)
+            ORDER BY batch, track_id"""
+        with self._open() as connection:
+            return [(track_id, batch) for track_id, batch in connection.execute(query)]
+
     def moved_paths(self) -> dict[str, list[str]]:
         """Path of each file that was registered at another path -> `[batch, registered path]`."""
         with self._open() as connection:

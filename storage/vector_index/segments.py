@@ -51,7 +51,8 @@ def unit(vectors: NDArray[np.floating[Any]]) -> Floats:
     largest = np.abs(wide).max(axis=1, keepdims=True, initial=0.0)
     scaled = np.divide(wide, largest, out=np.zeros_like(wide), where=largest > 0)
     length = np.sqrt((scaled * scaled).sum(axis=1, keepdims=True))
-    return np.divide(scaled, length, out=scaled, where=length > 0).astype(np.float32)
+    units: Floats = np.divide(scaled, length, out=scaled, where=length > 0).astype(np.float32)
+    return units
 
 
 def write_segment(
@@ -86,7 +87,8 @@ def write_segment(
         largest = float(np.abs(units).max())
         codes = np.rint(units * (LARGEST_CODE / largest if largest else 1.0)).astype(np.int8)
         np.save(folder / _CODES, codes)
-        np.savez(folder / _GRAPH, **_graph_arrays(_build_graph(codes, progress)))
+        arrays: Any = _graph_arrays(_build_graph(codes, progress))
+        np.savez(folder / _GRAPH, **arrays)
 
 
 def _empty_graph(dimension: int) -> Any:
