@@ -7,12 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melgraph.ml.errors import UserError
-from melgraph.ml.similarity.quality import (
-    Relevance,
-    expected_precision,
-    mean_figure,
-    precision_at,
-)
 
 
 def normalise(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -92,6 +86,14 @@ def label_agreement(
     >>> agreement.precision, agreement.n_queries
     (0.75, 2)
     """
+    # Imported here: intervals import scikit-learn, and `normalise` is used without them.
+    from melgraph.ml.similarity.quality import (
+        Relevance,
+        expected_precision,
+        mean_figure,
+        precision_at,
+    )
+
     queries = np.array(list(neighbours), np.int64)
     ranking = np.full((len(queries), max(map(len, neighbours.values()), default=0)), -1, np.int64)
     for row, tracks in zip(ranking, neighbours.values(), strict=True):
