@@ -21,7 +21,7 @@ from melgraph.assets.stage import (
 
 TRACKS = Stage(
     "tracks",
-    5,
+    6,
     "library.representations",
     "tracks",
     definition="ingest_batch",
@@ -207,31 +207,31 @@ LEADERBOARD = Stage(
 )
 INDEX_SEGMENTS = Stage(
     "index_segments",
-    1,
+    2,
     "recommendations.indexes",
     "index_segment",
     has_show=False,
-    files=("track_id.npy", "vectors.usearch"),
+    files=("track_id.npy", "vectors.npy", "codes.npy", "graph.npz"),
 )
 RECOMMENDATION_INDEXES = Stage(
     "recommendation_indexes",
-    1,
+    2,
     "recommendations.indexes",
     "index",
     has_show=False,
-    files=("manifest.json",),
+    files=("manifest.json", "hidden.npy"),
     partitioned_by=(ENCODER,),
     reads=("embeddings",),
     job="recommending",
 )
 RECOMMENDATIONS = Stage(
     "recommendations",
-    2,
+    3,
     "recommendations.recommendations",
     "recommendations",
-    files=("recommendations.parquet",),
+    files=("recommendations.parquet", "scales.parquet"),
     partitioned_by=(ENCODER,),
-    reads=("recommendation_indexes", "embeddings", "tracks", "duplicates", "datasets"),
+    reads=("recommendation_indexes", "tracks", "duplicates", "datasets"),
     job="recommending",
     kinds=("polars",),
     on_pages=True,

@@ -214,7 +214,10 @@ def _execute(
             partition_key=_partition_key(step.partition),
             asset_selection=[AssetKey(name) for name in step.assets] or None,
             raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config={
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                "ops": {op: {"config": dict(config)} for op, config in step.config.items()},
+            },
         )
         if not result.success and was_interrupted():
             raise KeyboardInterrupt  # Ctrl-C and SIGTERM end the run, not only this step

@@ -1,12 +1,16 @@
-"""`recommendation_indexes`: a vector index per encoder, with one segment per track batch."""
+"""`recommendation_indexes`: a vector index per encoder, with one segment for several batches."""
 
 import json
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
+import numpy as np
+import polars as pl
 from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.context import Context
-from melgraph.assets.embeddings.embeddings import BatchEmbeddings
+from melgraph.assets.embeddings.batch_embeddings import BatchEmbeddings
+from melgraph.assets.embeddings.encoder import Encoder
 from melgraph.assets.materialize import (
     current_references,
     inputs_of,
@@ -14,16 +18,20 @@ from melgraph.assets.materialize import (
     plain_failures,
     stage_asset,
 )
-from melgraph.assets.partitions import partition_of
+from melgraph.assets.partitions import encoder_and_batch, partition_of
 from melgraph.assets.readers import Reader
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Stage
 from melgraph.assets.stages import EMBEDDINGS, INDEX_SEGMENTS, RECOMMENDATION_INDEXES
-from melgraph.storage.artifacts import ArtifactStore, Work
-from melgraph.storage.records import Spec
-from melgraph.storage.vector_index import VectorIndex, write_segment
+from melgraph.assets.ui import progress_bar
+from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
+from melgraph.storage.records import Reference, Spec
+from melgraph.storage.vector_index import VectorIndex, segments_of_batches, write_segment
 
-MANIFEST = "manifest.json"
+MANIFEST, HIDDEN = "manifest.json", "hidden.npy"
+TOMBSTONES = "tombstones"  # key of the config of an index: the tracks without a file
+WITHOUT = "without"  # key of the config of a segment: tombstones that it does not hold
+_SHARE_TO_REMOVE = 0.25  # of the vectors of a segment; with fewer tombstones, it stays as it is
 
 
 class RecommendationIndex(Reader):
@@ -33,32 +41,122 @@ class RecommendationIndex(Reader):
 
     def open(self) -> VectorIndex:
         """The index, opened for searching."""
-        segments = inputs_of(self.store, self.spec, INDEX_SEGMENTS)
-        return VectorIndex([segment.folder for segment in segments])
+        return VectorIndex([segment.folder for segment in self.segments()])
+
+    @property
+    def encoder(self) -> Encoder:
+        """The version of the encoder that computed all vectors of the index."""
+        return Encoder.input_of(self.store, self.spec)
+
+    def segments(self) -> list[Artifact]:
+        """The segments, in the order of their track batches."""
+        return inputs_of(self.store, self.spec, INDEX_SEGMENTS)
+
+    def embeddings(self) -> set[Reference]:
+        """The embeddings of all track batches in the index."""
+        inputs = (reference for s in self.segments() for reference in s.record.spec.inputs)
+        return {reference for reference in inputs if EMBEDDINGS.owns(reference)}
+
+    def live(self, index: VectorIndex) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """bool `[row]`: whether a row of the opened index is a track of the library.
+
+        Rows of tracks without a file are not, and neither are repeated rows of a track.
+        """
+        mask = np.ones(len(index), bool)
+        mask[np.load(self.artifact.folder / HIDDEN, allow_pickle=False)] = False
+        return mask
+
+    @property
+    def n_tracks(self) -> int:
+        """How many tracks of the library are in the index."""
+        return int(self.facts["tracks"])
 
 
 def segment_specs(context: Context, encoder: str) -> list[Spec]:
-    """The specs of the index segments of all track batches that an encoder has embedded."""
-    vectors = current_references(context.store, EMBEDDINGS, f"{encoder}+")
-    return [INDEX_SEGMENTS.spec(v.partition, (v,)) for v in vectors]
+    """The specs of the segments that hold all track batches that an encoder has embedded.
+
+    Which batches share a segment follows from their sizes. A segment is made from embeddings, and
+    not from smaller segments, so that a new home writes each vector once. Embeddings by an earlier
+    version of the encoder are left out, because they cannot be compared with newer ones.
+    """
+    version = Encoder.current(context.store, encoder).reference
+    embeddings = [
+        reference
+        for reference in current_references(context.store, EMBEDDINGS, f"{encoder}+")
+        if version in context.store.get(reference).record.spec.inputs
+    ]
+    batches = [encoder_and_batch(reference.partition)[1] for reference in embeddings]
+    sizes = context.catalogue.batch_sizes()
+    absent: dict[str, list[str]] = {}
+    for track_id, batch in context.catalogue.absent_tracks():
+        absent.setdefault(batch, []).append(track_id)
+    specs = []
+    for part in segments_of_batches([sizes.get(batch, 0) for batch in batches]):
+        name = segment_partition(encoder, batches[part])
+        dead = sorted(track_id for batch in batches[part] for track_id in absent.get(batch, []))
+        size = sum(sizes.get(batch, 0) for batch in batches[part])
+        without = _removed(context.store, name, dead, size)
+        config = {WITHOUT: without} if without else {}
+        specs.append(INDEX_SEGMENTS.spec(name, tuple(embeddings[part]), config))
+    return specs
+
+
+def segment_partition(encoder: str, batches: Sequence[str]) -> str:
+    """The name of the segment of some consecutive track batches."""
+    last = "" if len(batches) == 1 else f"-to-{batches[-1]}"
+    return f"{encoder}+{batches[0]}{last}"
+
+
+def _removed(store: ArtifactStore, partition: str, dead: Sequence[str], size: int) -> list[str]:
+    """The tombstones that a segment does not hold.
+
+    A segment is written again without its tombstones when these are a quarter of its vectors.
+    """
+    segment = store.current(INDEX_SEGMENTS.name, partition) if dead else None
+    removed = list(segment.record.spec.config.get(WITHOUT, [])) if segment is not None else []
+    if not set(removed) <= set(dead):
+        removed = []  # some of them are back
+    n_held, n_dead = size - len(removed), len(dead) - len(removed)
+    return list(dead) if n_dead > _SHARE_TO_REMOVE * max(n_held, 1) else removed
 
 
 def plan_index_segment(context: Context, partition: str) -> Spec:
-    """The index segment of one embedded track batch."""
-    embeddings = BatchEmbeddings.current(context.store, partition)
-    return INDEX_SEGMENTS.spec(partition, (embeddings.reference,))
+    """One segment of the index of an encoder.
+
+    Raises:
+        StorageError: no segment has this name now.
+    """
+    encoder, _ = encoder_and_batch(partition)
+    specs = {spec.partition: spec for spec in segment_specs(context, encoder)}
+    if partition not in specs:
+        context.store.need(INDEX_SEGMENTS.name, partition)
+        return context.store.need(INDEX_SEGMENTS.name, partition).record.spec
+    return specs[partition]
 
 
 def plan_index(context: Context, encoder: str) -> Spec:
     """The index of an encoder, over the segments of all embedded track batches."""
+    version = Encoder.current(context.store, encoder).reference
     segments = segment_specs(context, encoder)
-    return RECOMMENDATION_INDEXES.spec(encoder, tuple(s.reference for s in segments))
+    tombstones = sorted({track_id for track_id, _ in context.catalogue.absent_tracks()})
+    config = {TOMBSTONES: tombstones} if tombstones else {}
+    return RECOMMENDATION_INDEXES.spec(
+        encoder, (version, *(segment.reference for segment in segments)), config
+    )
 
 
 def write_index_segment(store: ArtifactStore, work: Work) -> None:
-    """Write the vectors of one track batch as an immutable index segment."""
-    table = BatchEmbeddings.input_of(store, work.spec).track_vectors()
-    write_segment(work.folder, table["track_id"].to_list(), table["vector"].to_numpy())
+    """Write the vectors of some track batches as an immutable index segment."""
+    tables = [one.track_vectors() for one in BatchEmbeddings.inputs_of(store, work.spec)]
+    tables = [table for table in tables if table.height] or tables[:1]
+    table = pl.concat(tables).filter(~pl.col("track_id").is_in(work.spec.config.get(WITHOUT, [])))
+    with progress_bar(table.height, "vectors", f"indexing {work.spec.partition}") as bar:
+        write_segment(
+            work.folder,
+            table["track_id"].to_list(),
+            table["vector"].to_numpy(),
+            progress=lambda done, _: bar.update(done - bar.n),
+        )
     work.facts.update(tracks=table.height)
 
 
@@ -67,7 +165,15 @@ def write_index(store: ArtifactStore, work: Work) -> None:
     segments = inputs_of(store, work.spec, INDEX_SEGMENTS)
     manifest = [{"segment": str(s.reference), "tracks": s.facts["tracks"]} for s in segments]
     (work.folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
-    work.facts.update(segments=len(segments), tracks=sum(s.facts["tracks"] for s in segments))
+    ids = pl.Series(VectorIndex([s.folder for s in segments]).track_ids, dtype=pl.String)
+    is_tombstone = ids.is_in(work.spec.config.get(TOMBSTONES, []))
+    hidden = np.flatnonzero((is_tombstone | ~ids.is_first_distinct()).to_numpy())
+    np.save(work.folder / HIDDEN, hidden)
+    work.facts.update(
+        segments=len(segments),
+        tracks=len(ids) - len(hidden),
+        tombstones=int(is_tombstone.sum()),
+    )
 
 
 @stage_asset(RECOMMENDATION_INDEXES)
@@ -76,9 +182,10 @@ def recommendation_indexes(
 ) -> MaterializeResult[None]:
     """A vector index over all embeddings of an encoder, for finding similar tracks.
 
-    The index has one immutable usearch segment per track batch; `manifest.json` lists them. A new
-    track batch adds one segment, and no other segment is built again. The similarity is the cosine.
-    The search is exact below 100,000 tracks and uses HNSW above.
+    The index has a few immutable segments, which `manifest.json` lists. A new track batch adds one
+    segment; four segments of about the same size are merged into one, so that the cost of an
+    addition follows what is new. A deleted track is a tombstone in `hidden.npy`. The similarity is
+    the cosine. The search is exact below 50,000 tracks and uses graphs (HNSW) above.
     """
     with plain_failures():
         opened = home.context()

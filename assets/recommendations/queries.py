@@ -1,0 +1,389 @@
+"""Queries: the tracks that are most similar to others, with the reasons.
+
+from melgraph.assets.context import Context
+from melgraph.assets.recommendations.queries import Query, Recommender
+from melgraph.storage.home import Home
+
+recommender = Recommender.open(Context.open(Home.open("FOLDER")))
+answer = recommender.similar(Query(like=("rock/song.mp3",), unlike=("pop/other.mp3",), k=5))
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from melgraph.assets.context import Context
+from melgraph.assets.partitions import encoder_and_batch
+from melgraph.assets.recommendations.agreement import best_first
+from melgraph.assets.recommendations.file_copies import copies_of_file
+from melgraph.assets.recommendations.indexes import RecommendationIndex
+from melgraph.assets.recommendations.lists import RecommendationLists
+from melgraph.assets.recommendations.query import Answer as Answer
+from melgraph.assets.recommendations.query import Filters as Filters
+from melgraph.assets.recommendations.query import Moment as Moment
+from melgraph.assets.recommendations.query import Query as Query
+from melgraph.assets.recommendations.query import Recommendation as Recommendation
+from melgraph.assets.recommendations.query import Seed as Seed
+from melgraph.assets.recommendations.query import SharedTag as SharedTag
+from melgraph.assets.recommendations.reasons import Reasons, shared_tags, tagging_encoder
+from melgraph.assets.recommendations.searched_tracks import COLUMNS, SearchedTracks
+from melgraph.assets.recommendations.seed_sounds import SeedSound, SeedSounds
+from melgraph.assets.recommendations.sounds import FileVectors
+from melgraph.assets.stages import RECOMMENDATION_INDEXES, RECOMMENDATIONS
+from melgraph.ml.errors import UserError
+from melgraph.ml.similarity.hubness import rescaled, scales
+from melgraph.ml.similarity.paths import path as path_between
+from melgraph.ml.similarity.seeds import UNLIKE_WEIGHT, unlike_scores
+from melgraph.ml.similarity.selection import Selection, select
+from melgraph.storage.vector_index import VectorIndex
+
+CANDIDATES = 200  # nearest tracks that local scaling, limits and diversity choose from, at least
+MOST_COPIES = 50  # nearest tracks that are compared with a file, to find copies of its recording
+
+Mask = NDArray[np.bool_]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Rows that an answer may consist of, with their scores; the best first."""
+
+    rows: Rows
+    scores: NDArray[np.float64]
+
+
+class Recommender:
+    """Answers queries from the index of one encoder. Many threads may ask at once.
+
+    It holds the library as it was when it was opened; `is_current` says whether it still is.
+
+    Attributes:
+        encoder: the encoder whose embeddings are in the index.
+        index: the index.
+    """
+
+    def __init__(self, context: Context, index: RecommendationIndex) -> None:
+        self._context, self._of_index = context, index
+        self._encoder = index.encoder
+        self.encoder, self.index = self._encoder.reference, index.reference
+        self._vectors: VectorIndex = index.open()
+        dataset = context.specs.encoders[index.name].dataset
+        live = index.live(self._vectors)
+        self._tracks = SearchedTracks.of(context, self._vectors.track_ids, live, dataset)
+        self._lists = context.store.current(RECOMMENDATIONS.name, index.name)
+        embeddings = {encoder_and_batch(r.partition)[1]: r for r in index.embeddings()}
+        tagger = tagging_encoder(context, self._encoder)
+        self._reasons = Reasons(context, embeddings, tagger, self._encoder.crop_s)
+        self._sounds = SeedSounds(context, self._encoder, tagger)
+
+    @classmethod
+    def open(cls, context: Context, encoder: str | None = None) -> "Recommender":
+        """Open the index of an encoder.
+
+        Args:
+            context: of the home.
+            encoder: the encoder; None for the one in service whose recommendations agree best with
+                the labels.
+
+        Raises:
+            UserError: the encoder is not in service, or there is no index.
+            StorageError: the index cannot be used.
+        """
+        from melgraph.ml.specs import choose
+
+        in_service = context.specs.in_service
+        if encoder is not None:
+            choose(dict.fromkeys(in_service), [encoder], kind="encoder in service", where="encoder")
+        names = [encoder] if encoder is not None else in_service
+        store, asset = context.store, RECOMMENDATION_INDEXES.name
+        existing = [name for name in names if store.current_reference(asset, name) is not None]
+        if not existing:
+            raise UserError(
+                f"there is no index of {encoder or 'any encoder in service'}",
+                where=f"{store.location}/{asset}",
+                remedy="run `melgraph run`, which makes it; then ask again",
+            )
+        of_lists = {name: store.current(RECOMMENDATIONS.name, name) for name in existing}
+        facts = {name: {} if a is None else a.facts for name, a in of_lists.items()}
+        best = min(existing, key=lambda name: (*best_first(facts[name]), name))
+        return cls(context, RecommendationIndex.current(store, best))
+
+    @property
+    def tracks(self) -> pl.DataFrame:
+        """The tracks of the library that can be recommended: `COLUMNS`."""
+        return self._tracks.table.filter(pl.Series(self._tracks.live)).select(COLUMNS)
+
+    @property
+    def tag_names(self) -> list[str]:
+        """The tags that can be filtered by, and that explain a similarity."""
+        return self._reasons.tag_names
+
+    def is_current(self) -> bool:
+        """Whether the index and the recommendations are still the current ones."""
+        store = self._context.store
+        index = store.current_reference(RECOMMENDATION_INDEXES.name, self.index.partition)
+        lists = store.current_reference(RECOMMENDATIONS.name, self.index.partition)
+        opened = self._lists.reference if self._lists is not None else None
+        return (index, lists) == (self.index, opened)
+
+    def tags_of(self, track: str) -> list[tuple[str, float]]:
+        """The tags of a track with their probabilities, the most probable first.
+
+        Args:
+            track: a track id or a library path.
+
+        Raises:
+            UserError: there is no such track.
+        """
+        tags = self._reasons.tags(*self._place(self._row(track)))
+        return sorted(tags.items(), key=lambda item: (-item[1], item[0]))
+
+    def similar(self, query: Query) -> Answer:
+        """The tracks that answer a query.
+
+        Raises:
+            UserError: a seed, a genre, an artist or a tag does not exist, or a file cannot be used.
+        """
+        like = [self._seed(name) for name in query.like]
+        unlike = [self._seed(name) for name in query.unlike]
+        allowed = self._allowed(query.filters)
+        n_allowed = int(np.count_nonzero(allowed))
+        n_candidates = max(CANDIDATES, 4 * query.k)
+        while True:
+            candidates = self._candidates(like, unlike, n_candidates, allowed)
+            selection = self._select(query, like, candidates)
+            if len(selection.rows) == query.k or n_candidates >= n_allowed:
+                break
+            n_candidates *= 4
+        answer = self._answer(like, [self._explained(like, row) for row in selection.rows.tolist()])
+        return replace(answer, shortfall=self._shortfall(query, selection, n_allowed))
+
+    def path(
+        self, start: str, goal: str, length: int | None = None, filters: Filters | None = None
+    ) -> Answer:
+        """Tracks that lead from one track to another, each similar to the one before it.
+
+        Args:
+            start: track id, or path below the library.
+            goal: the same.
+            length: number of tracks between both; None for as many as it takes.
+            filters: which tracks may be between both.
+
+        Raises:
+            UserError: there is no such track, or the length is out of range.
+        """
+        ends = [self._row(start), self._row(goal)]
+        allowed = self._allowed(filters or Filters()) & self._first_of_recording
+        allowed[np.isin(self._tracks.recordings, self._tracks.recordings[ends])] = False
+        allowed[ends] = True
+
+        def neighbours_of(rows: list[int], k: int) -> list[tuple[list[int], list[float]]]:
+            vectors = self._vectors.vectors(np.array(rows, np.int64))
+            near, similarities = self._vectors.search(vectors, k + 1, allowed)
+            lists = []
+            for row, others, cosines in zip(rows, near, similarities, strict=True):
+                keep = (others >= 0) & (others != row)
+                lists.append((others[keep][:k].tolist(), cosines[keep][:k].tolist()))
+            return lists
+
+        first, last = self._vectors.vectors(np.array(ends))
+
+        def between(share: float) -> list[int]:
+            near, _ = self._vectors.search(((1 - share) * first + share * last)[None], 20, allowed)
+            return [row for row in near[0].tolist() if row >= 0]
+
+        result = path_between(*ends, neighbours_of, length, between=between)
+        tracks = []
+        for number, row in enumerate(result.rows):
+            before = self._library_seed(result.rows[max(number - 1, 0)])
+            tracks.append(replace(self._explained([before], row), like=0))
+        seeds = [self._library_seed(row) for row in ends]
+        return replace(self._answer(seeds, tracks), shortfall=result.reason)
+
+    # --- from names to rows and vectors
+
+    def _row(self, name: str) -> int:
+        row = self._sounds.row(name, self._tracks)
+        if row is None:
+            raise self._sounds.unknown(name, self._tracks)
+        return row
+
+    def _seed(self, name: str) -> SeedSound:
+        row = self._sounds.row(name, self._tracks)
+        if row is not None:
+            return replace(self._library_seed(row), seed=replace(self._named(row), name=name))
+        sound = self._sounds.of_file(name, self._tracks)
+        return replace(sound, recordings=self._recordings_of_file(Path(name), sound.vector))
+
+    def _recordings_of_file(self, path: Path, vector: NDArray[np.float32]) -> frozenset[int]:
+        """The recordings of the library that a file holds, among the nearest tracks."""
+        near, _ = self._vectors.search(vector[None], MOST_COPIES, self._tracks.live)
+        candidates: dict[str, list[str]] = {}
+        rows = {}
+        for row in near[near >= 0].tolist():
+            track_id, batch = self._place(row)
+            candidates.setdefault(batch, []).append(track_id)
+            rows[track_id] = row
+        copies = copies_of_file(self._context.store, path.expanduser(), candidates)
+        return frozenset(int(self._tracks.recordings[rows[track_id]]) for track_id in copies)
+
+    def _library_seed(self, row: int) -> SeedSound:
+        vector = self._vectors.vectors(np.array([row]))[0]
+        recordings = frozenset([int(self._tracks.recordings[row])])
+        return SeedSound(self._named(row), vector, row, recordings)
+
+    def _named(self, row: int) -> Seed:
+        track = self._tracks.table.row(row, named=True)
+        names = {name: track[name] for name in ("track_id", "path", "artist", "title")}
+        return Seed(name=track["path"], **names)
+
+    # --- candidates
+
+    def _allowed(self, filters: Filters) -> Mask:
+        allowed = self._tracks.allowed(filters)
+        for tag, least in filters.tags.items():
+            if tag not in self._tag_scores.columns:
+                raise UserError(
+                    f"no track has the tag {tag!r}",
+                    where="the filter by tag",
+                    remedy="use one of: " + (", ".join(self.tag_names) or "there are no tags"),
+                )
+            allowed &= (self._tag_scores[tag] >= least).fill_null(False).to_numpy()
+        return allowed
+
+    @cached_property
+    def _tag_scores(self) -> pl.DataFrame:
+        """A column per tag, in the order of the rows."""
+        ids, batches = self._tracks.table["track_id"], self._tracks.table["batch"]
+        table = self._reasons.tag_table(batches.drop_nulls().unique().sort().to_list())
+        joined = ids.to_frame().join(table, on="track_id", how="left", maintain_order="left")
+        return joined.drop("track_id")
+
+    @cached_property
+    def _first_of_recording(self) -> Mask:
+        """The live rows, one for each recording."""
+        recordings = pl.Series(self._tracks.recordings).set(pl.Series(~self._tracks.live), -1)
+        mask: Mask = self._tracks.live & recordings.is_first_distinct().to_numpy()
+        return mask
+
+    @cached_property
+    def _scales(self) -> NDArray[np.float32]:
+        """float32 `[row]`, the scale of each track; NaN where it has none."""
+        if self._lists is None:
+            return np.full(len(self._vectors), np.nan, np.float32)
+        lists = RecommendationLists(self._context.store, self._lists)
+        table = lists.scales().select("track_id", "scale")
+        ids = self._tracks.table.select("track_id")
+        joined = ids.join(table, on="track_id", how="left", maintain_order="left")
+        return joined["scale"].fill_null(float("nan")).to_numpy()
+
+    def _candidates(
+        self, like: Sequence[SeedSound], unlike: Sequence[SeedSound], n: int, allowed: Mask
+    ) -> _Candidates:
+        """The nearest rows to the seeds, scored by local scaling.
+
+        The score of several seeds is linear in the vector of a track as long as the track resembles
+        what it should not be like, so the search takes the difference of both means; where it does
+        not, the mean of the seeds alone decides.
+        """
+        liked = np.stack([seed.vector for seed in like])
+        disliked = np.stack([seed.vector for seed in unlike]) if unlike else liked[:0]
+        directions = [liked.mean(axis=0)]
+        if unlike:
+            directions.append(directions[0] - UNLIKE_WEIGHT * disliked.mean(axis=0))
+        near, _ = self._vectors.search(np.stack(directions), n, allowed)
+        rows = np.unique(near[near >= 0])
+        vectors = self._vectors.vectors(rows).astype(np.float64)
+        similarities = unlike_scores(liked @ vectors.T, disliked @ vectors.T)
+        in_order = np.sort(similarities)[::-1]
+        scale = float(scales(in_order[None])[0]) if len(rows) else float("nan")
+        scores = rescaled(similarities, scale, self._scales[rows])
+        positive = similarities > 0
+        order = np.lexsort((rows, -scores))
+        order = order[positive[order]]
+        return _Candidates(rows[order], scores[order])
+
+    def _select(
+        self, query: Query, like: Sequence[SeedSound], candidates: _Candidates
+    ) -> Selection:
+        own = np.array([seed.row for seed in like if seed.row is not None], np.int64)
+        songs = None
+        if query.one_version:
+            songs = self._tracks.songs(np.union1d(candidates.rows, own))
+        return select(
+            candidates.rows,
+            candidates.scores,
+            query.k,
+            recordings=self._tracks.recordings,
+            exclude_recordings=frozenset().union(*(seed.recordings for seed in like)),
+            songs=songs,
+            exclude_songs=set() if songs is None else set(songs[own].tolist()) - {-1},
+            artists=self._tracks.artist_numbers if query.per_artist is not None else None,
+            per_artist=query.per_artist,
+            diversity=query.diversity,
+            vectors=self._vectors.vectors(candidates.rows) if query.diversity else None,
+        )
+
+    # --- answers
+
+    def _explained(self, like: Sequence[SeedSound], row: int) -> Recommendation:
+        """A row as a recommendation, with the reasons why it is similar to the nearest seed."""
+        track = self._tracks.table.row(row, named=True)
+        vector = self._vectors.vectors(np.array([row]))[0].astype(np.float64)
+        similarities = [float(seed.vector.astype(np.float64) @ vector) for seed in like]
+        nearest = int(np.argmax(similarities))
+        seed = like[nearest]
+        place = track["track_id"], track["batch"]
+        return Recommendation(
+            **{name: track[name] for name in COLUMNS},
+            similarity=round(similarities[nearest], 6),
+            like=nearest,
+            tags=shared_tags(self._tags_of_seed(seed), self._reasons.tags(*place)),
+            moments=self._reasons.moments(
+                self._segments_of_seed(seed), self._reasons.segments(*place)
+            ),
+        )
+
+    def _tags_of_seed(self, seed: SeedSound) -> Mapping[str, float]:
+        if seed.row is None:
+            return seed.tags
+        return self._reasons.tags(*self._place(seed.row))
+
+    def _segments_of_seed(self, seed: SeedSound) -> FileVectors | None:
+        return seed.segments if seed.row is None else self._reasons.segments(*self._place(seed.row))
+
+    def _place(self, row: int) -> tuple[str, str]:
+        track_id, batch = self._tracks.table.select("track_id", "batch").row(row)
+        return track_id, batch
+
+    def _answer(self, like: Sequence[SeedSound], tracks: list[Recommendation]) -> Answer:
+        seeds = [seed.seed for seed in like]
+        return Answer(str(self.encoder), str(self.index), seeds, tracks)
+
+    def _shortfall(self, query: Query, selection: Selection, n_allowed: int) -> str | None:
+        """Why there are fewer tracks than were asked for."""
+        n = len(selection.rows)
+        if n == query.k:
+            return None
+        n_live = int(np.count_nonzero(self._tracks.live))
+        reasons = [f"the library has {_count(n_live, 'track')} in this index"]
+        if n_allowed < n_live:
+            reasons = [f"the filters allow {n_allowed:,} of {_count(n_live, 'track')}"]
+        reasons += [
+            f"{number:,} passed over: {reason}"
+            for reason, number in selection.dropped.items()
+            if number
+        ]
+        n_left = n_allowed - n - sum(selection.dropped.values())
+        if n_left > 0:
+            reasons.append(f"{n_left:,} with no positive similarity")
+        return f"{n:,} of {_count(query.k, 'track')}: {'; '.join(reasons)}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

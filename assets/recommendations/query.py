@@ -1,0 +1,165 @@
+"""What can be asked of the recommendations, and what is answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from melgraph.ml.errors import UserError
+
+MOST_TRACKS = 10_000  # of one answer
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which tracks may be in an answer. What is not given does not filter.
+
+    Attributes:
+        genres: a track has one of these genres, in its file metadata or as its label. Case does not
+            matter.
+        artists: a track is by one of these artists. Case does not matter.
+        year_from: the first year. Tracks without a year are left out if a year is given.
+        year_to: the last year.
+        duration_from_s: the smallest duration in seconds.
+        duration_to_s: the largest duration in seconds.
+        tags: predicted tag -> its least probability. All of them have to hold.
+    """
+
+    genres: tuple[str, ...] = ()
+    artists: tuple[str, ...] = ()
+    year_from: int | None = None
+    year_to: int | None = None
+    duration_from_s: float | None = None
+    duration_to_s: float | None = None
+    tags: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A question for similar tracks.
+
+    Attributes:
+        like: track ids, library paths or paths of audio files: the seeds; at least one.
+        unlike: the same, for what the answer must not sound like.
+        k: number of tracks.
+        filters: which tracks may be in the answer.
+        per_artist: the largest number of tracks by one artist; None for no limit.
+        one_version: whether of several versions of a song (studio, live, remix) only one is
+            returned, and none of the songs in `like`.
+        diversity: from 0 (the most similar tracks) to 1 (tracks that differ from each other).
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+
+    like: tuple[str, ...]
+    unlike: tuple[str, ...] = ()
+    k: int = 10
+    filters: Filters = field(default_factory=Filters)
+    per_artist: int | None = None
+    one_version: bool = False
+    diversity: float = 0.0
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not self.like:
+            problems.append("no track to compare with")
+        if not 1 <= self.k <= MOST_TRACKS:
+            problems.append(f"{self.k} tracks; the number must be from 1 to {MOST_TRACKS:,}")
+        if self.per_artist is not None and self.per_artist < 1:
+            problems.append(f"{self.per_artist} tracks per artist; the number must be 1 or more")
+        if not 0 <= self.diversity <= 1:
+            problems.append(f"a diversity of {self.diversity}; it must be from 0 to 1")
+        if problems:
+            raise UserError("; ".join(problems), where="the query", remedy="correct these values")
+
+
+@dataclass(frozen=True)
+class Seed:
+    """What was asked with.
+
+    Attributes:
+        name: as it was given.
+        track_id: of the track in the library; None for another file.
+        path: of the track below the library, or of the file.
+        artist: from its file metadata.
+        title: from its file metadata.
+        caution: what limits the answer for this file, for example that it is short; else None.
+    """
+
+    name: str
+    track_id: str | None
+    path: str
+    artist: str | None = None
+    title: str | None = None
+    caution: str | None = None
+
+
+@dataclass(frozen=True)
+class SharedTag:
+    """A tag that is predicted for a seed and for a track, with both probabilities."""
+
+    tag: str
+    seed: float
+    track: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Two segments that sound alike: where each of them starts, in seconds."""
+
+    seed_start_s: float
+    track_start_s: float
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One track of an answer, and why it is in it.
+
+    Attributes:
+        track_id: of the track.
+        path: below the library.
+        artist: from the file metadata, like album, title, genre and year.
+        album: of the file metadata.
+        title: of the file metadata.
+        genre: of the file metadata, or the label of the track.
+        year: of the file metadata.
+        duration_s: in seconds.
+        similarity: cosine similarity to the seed that is nearest; on a path, to the track before.
+        like: number of this seed in `Answer.like`; on a path 0.
+        tags: the tags that seed and track share, the most probable first.
+        moments: the segments of seed and track that sound most alike.
+    """
+
+    track_id: str
+    path: str
+    artist: str | None
+    album: str | None
+    title: str | None
+    genre: str | None
+    year: int | None
+    duration_s: float | None
+    similarity: float
+    like: int = 0
+    tags: tuple[SharedTag, ...] = ()
+    moments: tuple[Moment, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a query.
+
+    Attributes:
+        encoder: reference of the encoder whose embeddings were compared.
+        index: reference of the index that was searched; `melgraph audit` says what it was made
+            from.
+        like: what was asked with.
+        tracks: the best track first; on a path, from start to goal.
+        shortfall: why there are fewer tracks than were asked for, or in what a path differs from
+            what was asked for; None if there is nothing to say.
+    """
+
+    encoder: str
+    index: str
+    like: list[Seed]
+    tracks: list[Recommendation]
+    shortfall: str | None = None

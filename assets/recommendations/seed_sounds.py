@@ -1,0 +1,103 @@
+"""What a query names: a track of the library, or an audio file elsewhere."""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from melgraph.assets.context import Context
+from melgraph.assets.embeddings.encoder import Encoder
+from melgraph.assets.recommendations.query import Seed
+from melgraph.assets.recommendations.searched_tracks import SearchedTracks
+from melgraph.assets.recommendations.sounds import FileVectors, embed_file, file_tags
+from melgraph.ml.errors import UserError
+from melgraph.storage.location import is_bucket
+
+_TRACK_ID = re.compile(r"[0-9a-f]{32}")
+_SUGGESTIONS = 3
+
+
+@dataclass(frozen=True)
+class SeedSound:
+    """A seed, with what it is compared by.
+
+    Attributes:
+        seed: what the answer says of it.
+        vector: float32 `[dimension]`, of length 1.
+        row: of the track in the index; None for a file.
+        recordings: the numbers of its recordings in the library.
+        segments: the segment vectors of a file; those of a track are read when they are needed.
+        tags: the tags of a file, with their probabilities.
+    """
+
+    seed: Seed
+    vector: NDArray[np.float32]
+    row: int | None = None
+    recordings: frozenset[int] = frozenset()
+    segments: FileVectors | None = None
+    tags: Mapping[str, float] = field(default_factory=dict)
+
+
+class SeedSounds:
+    """Finds tracks by their names, and embeds files.
+
+    Args:
+        context: of the home.
+        encoder: the encoder of the index.
+        tagger: the encoder whose tags explain a similarity; None for no tags.
+    """
+
+    def __init__(self, context: Context, encoder: Encoder, tagger: Encoder | None) -> None:
+        self._library = context.home.library
+        self._encoder, self._tagger = encoder, tagger
+
+    def row(self, name: str, tracks: SearchedTracks) -> int | None:
+        """The row of a track by its id, its path in the library, or its path on this machine."""
+        if _TRACK_ID.fullmatch(name) and name in tracks.row_of_id:
+            return tracks.row_of_id[name]
+        if name in tracks.row_of_path:
+            return tracks.row_of_path[name]
+        if is_bucket(self._library):
+            return None
+        inside = os.path.relpath(Path(name).expanduser().absolute(), self._library)
+        return tracks.row_of_path.get(Path(inside).as_posix())
+
+    def of_file(self, name: str, tracks: SearchedTracks) -> SeedSound:
+        """The sound of an audio file.
+
+        Raises:
+            UserError: there is no such file, or it cannot be used.
+        """
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise self.unknown(name, tracks)
+        vectors = embed_file(self._encoder, path)
+        tags: dict[str, float] = {}
+        if self._tagger is not None:
+            same = self._tagger.reference == self._encoder.reference
+            of_tagger = vectors if same else embed_file(self._tagger, path)
+            scores = file_tags(self._tagger, of_tagger).tolist()
+            tags = dict(zip(self._tagger.classes, scores, strict=True))
+        length = float(np.linalg.norm(vectors.vector.astype(np.float64)))
+        unit = (vectors.vector / (length or 1.0)).astype(np.float32)
+        seed = Seed(name, None, str(path), caution=vectors.caution)
+        return SeedSound(seed, unit, segments=vectors, tags=tags)
+
+    def unknown(self, name: str, tracks: SearchedTracks) -> UserError:
+        """The error for a name that is neither a track nor a file."""
+        paths = list(tracks.row_of_path)
+        near = difflib.get_close_matches(name, paths, n=_SUGGESTIONS, cutoff=0.5)
+        by_file_name = [path for path in paths if Path(path).name == Path(name).name]
+        listed = ", ".join(dict.fromkeys([*by_file_name, *near][:_SUGGESTIONS]))
+        return UserError(
+            f"{name!r} is neither a track of the library nor an audio file",
+            where=f"the library {self._library}",
+            remedy=f"did you mean {listed}?"
+            if listed
+            else "give a path below the library, a track id, or the path of an audio file",
+        )
