@@ -29,7 +29,7 @@ from melgraph.assets.dataset.splits import (
     assign_splits,
 )
 from melgraph.assets.library.live import STATE, library_state, state_of
-from melgraph.assets.library.tracks import Tracks
+from melgraph.assets.library.tracks import METADATA, Tracks
 from melgraph.assets.materialize import (
     current_references,
     materialize,
@@ -135,7 +135,11 @@ def write_dataset(store: ArtifactStore, work: Work) -> None:
 def _snapshot_table(
     table: pl.DataFrame, grouping: Any, assignment: SplitAssignment, *, multi_label: bool
 ) -> pl.DataFrame:
-    """The rows as they are stored. A track without a split keeps the labels of the collection."""
+    """The rows as they are stored. A track without a split keeps the labels of the collection.
+
+    They have no year: it decides nothing, and another column would mean another stage integer, with
+    which all datasets are split anew.
+    """
     labels = [
         usable if split else tuple(original)
         for usable, split, original in zip(
@@ -144,7 +148,7 @@ def _snapshot_table(
     ]
     single = [one[0] if one and not multi_label else None for one in labels]
     return table.select(
-        pl.exclude("labels", "code"),
+        pl.exclude("labels", "code", "year"),
         label=pl.Series(single, dtype=pl.String),
         labels=pl.Series([list(one) for one in labels], dtype=pl.List(pl.String)),
         group=pl.Series(grouping.groups, dtype=pl.Int64),
@@ -185,8 +189,7 @@ def _candidates(store: ArtifactStore, spec: Spec) -> tuple[pl.DataFrame, pl.Data
         )
     good, others = candidates(batches, spec.config)
     inside = pl.col("path").str.starts_with(spec.config["collection"])
-    fields = ("artist", "artists", "album", "title", "genre", "genres")
-    columns = ("track_id", "path", *fields, "code", "duration_s")
+    columns = ("track_id", "path", *METADATA, "code", "duration_s")
     return good.filter(inside).select(*columns, "batch"), others.filter(inside)
 
 

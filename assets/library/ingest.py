@@ -3,25 +3,37 @@
 All that are written together share one pass over the files (`assets.library.ingest_pass`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import polars as pl
 
 from melgraph.assets.context import Context
 from melgraph.assets.library.features import FEATURES_TABLE
-from melgraph.assets.library.ingest_pass import Examination, examine_all
+from melgraph.assets.library.ingest_pass import (
+    Examination,
+    MetadataJob,
+    examine_all,
+    read_metadata_again,
+)
 from melgraph.assets.library.spectrograms import STORE
-from melgraph.assets.library.tracks import FIRST_OF_ITS_TRACK, SCHEMA, TABLE, Tracks
+from melgraph.assets.library.tracks import (
+    FIRST_OF_ITS_TRACK,
+    OLDEST_WITH_THESE_SOUNDS,
+    SCHEMA,
+    TABLE,
+    Tracks,
+)
 from melgraph.assets.stage import Stage
 from melgraph.assets.stages import AUDIO_FEATURES, TRACKS
-from melgraph.storage.artifacts import ArtifactStore, Work
+from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.catalogue import Catalogue
 from melgraph.storage.records import Recording, Reference, Spec
 from melgraph.storage.tables import write_table
 
 CHANGED = "its sound is no longer that in tracks"  # stored in the facts
+SOUNDS_OF = "sounds_of"  # the fact that names the version of `tracks` with the same good tracks
 
 
 def plan_tracks(context: Context, batch: str) -> Spec:
@@ -47,7 +59,8 @@ def representation_spec(stage: Stage, context: Context, tracks: Reference) -> Sp
     """A representation of these `tracks`, with the settings of the home's `representations.toml`.
 
     The spec contains only the settings of this representation. If another one changes, this one
-    does not become stale.
+    does not become stale. Nor does it if these `tracks` have only other file metadata than those
+    that it was made from: it then keeps its spec, which names these.
 
     Raises:
         UserError: the file cannot be used.
@@ -57,7 +70,41 @@ def representation_spec(stage: Stage, context: Context, tracks: Reference) -> Sp
         config: dict[str, Any] = {"options": asdict(settings)}
     else:
         config = {"transform": settings.attributes(), "codec": "none"}
-    return stage.spec(tracks.partition, (tracks,), config)
+    spec = stage.spec(tracks.partition, (tracks,), config)
+    current = context.store.current_reference(stage.name, tracks.partition)
+    if current in (None, spec.reference):
+        return spec
+    same_sounds = (replace(spec, inputs=(r,)) for r in _earlier_tracks(context.store, tracks))
+    return next((one for one in same_sounds if one.reference == current), spec)
+
+
+def _earlier_tracks(store: ArtifactStore, tracks: Reference) -> Iterator[Reference]:
+    """The earlier versions of `tracks` that list the same good tracks, the newest first."""
+    earlier = _completed_by(store, tracks)
+    while earlier is not None:
+        yield earlier
+        earlier = _completed_by(store, earlier)
+
+
+def _completed_by(store: ArtifactStore, tracks: Reference) -> Reference | None:
+    """The version of `tracks` to which these add only file metadata; None if there is none."""
+    artifact = store.find(tracks)
+    if artifact is None:  # it is planned only
+        earlier = _tracks_to_complete(store, tracks)
+        return earlier.reference if earlier is not None else None
+    version = artifact.facts.get(SOUNDS_OF)
+    return replace(tracks, version=version) if version is not None else None
+
+
+def _tracks_to_complete(store: ArtifactStore, tracks: Reference) -> Artifact | None:
+    """The current `tracks` of a batch, if the planned ones add only file metadata to them."""
+    current = store.current(TRACKS.name, tracks.partition)
+    if current is None or current.record.spec.stage < OLDEST_WITH_THESE_SOUNDS:
+        return None
+    spec = current.record.spec
+    is_older = spec.stage < TRACKS.number
+    same_files = replace(spec, stage=TRACKS.number).reference == tracks
+    return current if is_older and same_files else None
 
 
 def write_one(store: ArtifactStore, work: Work) -> None:
@@ -70,14 +117,28 @@ def write_batch(store: ArtifactStore, works: Mapping[str, Work]) -> None:
 
     A file that cannot be used becomes a quarantined row of `tracks`, with a code and a reason. If
     `tracks` exists already, a file with another sound than `tracks` has recorded is left out of the
-    representations, and listed in their facts. Its metadata may be another.
+    representations, and listed in their facts. Its metadata may be another. If the current `tracks`
+    lack nothing but file metadata, these are read again, and nothing is decoded for them.
 
     Args:
         store: the store that receives the artifacts.
         works: name of the asset -> its work.
     """
+    files = None
+    if TRACKS.name in works and (
+        earlier := _tracks_to_complete(store, works[TRACKS.name].spec.reference)
+    ):
+        files = _complete_tracks(store, works[TRACKS.name], Tracks(store, earlier))
+        works = {name: work for name, work in works.items() if name != TRACKS.name}
+    if works:
+        files = _batch_files(store, works) if files is None else files
+        _write_in_one_pass(store, works, files)
+
+
+def _write_in_one_pass(
+    store: ArtifactStore, works: Mapping[str, Work], files: Sequence["_File"]
+) -> None:
     any_work = next(iter(works.values()))
-    files = _batch_files(store, works)
     settings = {
         name: _settings_of(work.spec) for name, work in works.items() if name != TRACKS.name
     }
@@ -115,9 +176,33 @@ def _batch_files(store: ArtifactStore, works: Mapping[str, Work]) -> list[_File]
     """All registered files if `tracks` is being written, else one good file of each track."""
     if TRACKS.name in works:
         return [_File(path, size) for path, size in works[TRACKS.name].spec.config["files"]]
-    tracks = Tracks.input_of(store, next(iter(works.values())).spec)
+    return _good_files(Tracks.input_of(store, next(iter(works.values())).spec).table())
+
+
+def _good_files(table: pl.DataFrame) -> list[_File]:
+    """One good file of each track in a table of `tracks`."""
     columns = ["path", "bytes", "track_id"]
-    return [_File(*row) for row in tracks.table().filter(FIRST_OF_ITS_TRACK)[columns].rows()]
+    return [_File(*row) for row in table.filter(FIRST_OF_ITS_TRACK)[columns].rows()]
+
+
+def _complete_tracks(store: ArtifactStore, work: Work, earlier: Tracks) -> list[_File]:
+    """Write `tracks` from earlier ones, and from the metadata in their files as they are now.
+
+    Returns:
+        One good file of each track, for the representations.
+    """
+    rows = earlier.table().to_dicts()
+    library, locations = store.home.open_library(), _present_locations(store, earlier.name)
+    good = [
+        MetadataJob(library, locations.get(row["path"], row["path"]), row)
+        for row in rows
+        if row["status"] == "ok"
+    ]
+    completed = {row["path"]: row for row in read_metadata_again(good)}
+    rows = [completed.get(row["path"], row) for row in rows]
+    _finish_tracks(work, rows)
+    work.facts[SOUNDS_OF] = earlier.reference.version
+    return _good_files(pl.DataFrame(rows, schema=SCHEMA))
 
 
 def _settings_of(spec: Spec) -> Any:

@@ -16,7 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from melgraph.assets.library.identity import identity_of, identity_of_bytes, reading_limit_s
+from melgraph.assets.library.identity import (
+    Identity,
+    identity_of,
+    identity_of_bytes,
+    reading_limit_s,
+)
 from melgraph.assets.settings import block_seconds, worker_count
 from melgraph.assets.ui import progress_bar
 from melgraph.storage.errors import StorageError
@@ -29,6 +34,7 @@ PRELOAD = (
     "melgraph.ml.representations.registry",
     "melgraph.assets.library.ingest_pass",
 )
+METADATA_PRELOAD = ("melgraph.ml.audio.payload", "melgraph.assets.library.ingest_pass")
 _MIN_MAPPED_BYTES = 1 << 24  # a smaller file is read faster than it is mapped
 
 
@@ -171,7 +177,66 @@ def examine_all(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def time_limit(job: Job) -> float:
+@dataclass(frozen=True)
+class MetadataJob:
+    """The task of a worker that reads the metadata of one file again.
+
+    Attributes:
+        library: the library of the file.
+        path: the path of the file, relative to the library.
+        row: the row of the file in an earlier `tracks`.
+    """
+
+    library: Library
+    path: str
+    row: Mapping[str, Any]
+
+    @property
+    def bytes(self) -> int:
+        """The size of the file when it was ingested."""
+        return int(self.row["bytes"])
+
+
+def read_metadata_again(jobs: Sequence[MetadataJob]) -> Iterator[dict[str, Any]]:
+    """The rows with the present size, SHA-256 and metadata of their files. Decodes nothing.
+
+    If a file is gone, cannot be read, or has another sound now, its row stays as it is, without the
+    metadata that it lacks. The catalogue says what has happened to the file.
+
+    Args:
+        jobs: of the good files of a batch.
+    """
+    from melgraph.ml.workers import isolated_map
+
+    workers = max(1, min(worker_count(), len(jobs)))
+    with progress_bar(len(jobs), "files", "reading metadata") as bar:
+        for outcome in isolated_map(
+            _read_metadata, jobs, workers=workers, time_limit=time_limit, preload=METADATA_PRELOAD
+        ):
+            yield {**outcome.item.row, **(outcome.value or {})}
+            bar.update()
+
+
+def _read_metadata(job: MetadataJob) -> dict[str, Any] | None:
+    """What a row must say of its file now; None if it is not a file with the sound of the row."""
+    from melgraph.ml.audio import read_file_metadata
+
+    try:
+        with job.library.local(job.path) as path:
+            sha256 = file_sha256(path)
+            if sha256 != job.row["sha256"] and identity_of(path, sha256) != _identity_in(job.row):
+                return None
+            size = path.stat().st_size
+            return {"bytes": size, "sha256": sha256, **read_file_metadata(path)}
+    except OSError:
+        return None
+
+
+def _identity_in(row: Mapping[str, Any]) -> Identity:
+    return Identity(row["track_id"], row["identified_by"])
+
+
+def time_limit(job: Job | MetadataJob) -> float:
     """The seconds after which a file counts as hung."""
     return reading_limit_s(job.bytes)
 

@@ -34,9 +34,13 @@ SCHEMA: dict[str, Any] = {
     "genre": pl.String,
     "artists": pl.List(pl.String),  # all values of the field; `artist` is the first of them
     "genres": pl.List(pl.String),
+    "year": pl.Int32,  # null if the file names none
     "cue_tracks": pl.Int32,  # tracks in a cue sheet of the file, at least 2; null without a sheet
 }
-METADATA = ("artist", "artists", "album", "title", "genre", "genres")  # the file metadata
+METADATA = ("artist", "artists", "album", "title", "genre", "genres", "year")  # file metadata
+# Tables of this stage integer and of later ones list the same good tracks of the same files. Later
+# tables have more file metadata.
+OLDEST_WITH_THESE_SOUNDS = 5
 GOOD = pl.col("status") == "ok"
 FIRST_OF_ITS_TRACK = GOOD & pl.col("duplicate_of").is_null()
 

@@ -1,5 +1,6 @@
-"""Read the metadata inside an audio file: artists, title, album and genres."""
+"""Read the metadata inside an audio file: artists, title, album, genres and year."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,19 @@ _KEYS = {
     "album": ("album", "TALB", "WM/AlbumTitle"),
     "genre": ("genre", "TCON", "WM/Genre"),
 }
+# Keys of the date of a release or of a recording, then keys of the first release of older music.
+# mutagen reads TYER and TDAT of ID3v2.3 as TDRC, and TORY as TDOR. APEv2 writes `Year`.
+_DATE_KEYS = ("date", "TDRC", "year", "WM/Year", "date_released", "date_recorded")
+_ORIGINAL_DATE_KEYS = (
+    "originaldate",
+    "originalyear",
+    "TDOR",
+    "WM/OriginalReleaseYear",
+    "WM/OriginalReleaseTime",
+)
+# Four digits that are no part of a longer number, except of a date such as 19870412.
+_YEAR = re.compile(r"(?<!\d)\d{4}(?=(?:(?:0\d|1[0-2])[0-3]\d)?(?!\d))")
+FIRST_YEAR, LAST_YEAR = 1000, 2999  # another number of four digits is no year
 _MATROSKA = b"\x1a\x45\xdf\xa3"  # first bytes of webm and mka, which mutagen does not read
 # mutagen reads everything that these can hold. Of WAV and AIFF it reads an ID3 chunk only.
 _READ_BY_MUTAGEN = (FLAC, OggFileType, EasyMP4, ASF, APEv2File, EasyMP3)
@@ -32,24 +46,41 @@ _Layer = Any  # a mapping: key -> one value or a list of values
 
 
 def read_file_metadata(path: Path) -> dict[str, Any]:
-    """Artist, title, album and genre of a file, and all of its artists and genres.
+    """Artist, title, album, genre and year of a file, and all of its artists and genres.
 
     A field of Vorbis comments, ID3v2.4, MP4 or APEv2 may have several values. `artist` and `genre`
     are the first value, `artists` and `genres` are lists of all values in order, each once. The
     artist of the album stands in for a missing artist. A file can hold tags of several kinds, for
     example ID3v2, APEv2 and ID3v1 in an mp3: each field is taken from the most trusted kind that
-    has it. Metadata is optional, so unreadable metadata
-    counts as none and no error is raised.
+    has it. The year is the first one in a date of the file; the date of the original release is
+    used only if no other date has a year. Metadata is optional, so unreadable metadata counts as
+    none and no error is raised.
 
     Returns:
         `artist`, `title`, `album`, `genre`: the first value, None if there is none; `artists`,
-        `genres`: lists of text, empty if there is none.
+        `genres`: lists of text, empty if there is none; `year`: an integer, None if there is none.
     """
     layers = list(_layers(path))
     texts = {field: _texts(layers, keys) for field, keys in _KEYS.items()}
     texts["artist"] = texts["artist"] or texts["album_artist"]
     first = {field: next(iter(texts[field]), None) for field in FIELDS}
-    return {**first, "artists": texts["artist"], "genres": texts["genre"]}
+    years = (_first_year(layers, keys) for keys in (_DATE_KEYS, _ORIGINAL_DATE_KEYS))
+    return {
+        **first,
+        "artists": texts["artist"],
+        "genres": texts["genre"],
+        "year": next((year for year in years if year is not None), None),
+    }
+
+
+def year_of(text: str) -> int | None:
+    """The first year in a date: `1987`, `1987-04-12`, `12.04.1987`, `19870412`, `c. 1987`.
+
+    Returns:
+        From `FIRST_YEAR` to `LAST_YEAR`; None if the text names no such year, as `0000` or `87`.
+    """
+    years = map(int, _YEAR.findall(text))  # digits of any script
+    return next((year for year in years if FIRST_YEAR <= year <= LAST_YEAR), None)
 
 
 def _layers(path: Path) -> Iterator[_Layer]:
@@ -119,6 +150,12 @@ def _texts(layers: Sequence[_Layer], keys: tuple[str, ...]) -> list[str]:
     """All values of the first of some keys in the first layer that has a value."""
     texts = (_texts_of(layer, key) for layer in layers for key in keys)
     return next((values for values in texts if values), [])
+
+
+def _first_year(layers: Sequence[_Layer], keys: tuple[str, ...]) -> int | None:
+    """The year of the first value, of these keys in these layers, that has one."""
+    texts = (text for layer in layers for key in keys for text in _texts_of(layer, key))
+    return next((year for text in texts if (year := year_of(text)) is not None), None)
 
 
 def _texts_of(layer: _Layer, key: str) -> list[str]:

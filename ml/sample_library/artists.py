@@ -11,7 +11,9 @@ from melgraph.ml.sample_library.names import album_title, artist_name
 from melgraph.ml.sample_library.styles import STYLES
 from melgraph.ml.sample_library.synthesis import Instrument, vary_instrument
 
-_ARTIST, _TRACK = 1, 2  # separate the random streams of artists and of tracks
+# These numbers separate the random streams of artists, of tracks and of years. Names have 3.
+_ARTIST, _TRACK, _YEAR = 1, 2, 4
+_YEARS = (1960, 2025)  # of albums; the second is excluded
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Artist:
     number: int  # 0, 1, ... within the style
     name: str
     album: str
+    year: int  # of the album
     influence: str  # a neighbouring style that some of its tracks take parts from
     tempo: float  # mean tempo of its tracks, beats per minute
     swing: float
@@ -64,6 +67,9 @@ def draw_artist(style: str, number: int, *, seed: int) -> Artist:
         number=number,
         name=artist_name(style, number, rng=np.random.default_rng([3, seed, style_number(style)])),
         album=album_title(number, rng=rng),
+        year=int(
+            np.random.default_rng([_YEAR, seed, style_number(style), number]).integers(*_YEARS)
+        ),
         influence=influence,
         tempo=_draw_within(grammar.tempo, rng),
         swing=_draw_within(grammar.swing, rng),

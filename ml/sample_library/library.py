@@ -26,7 +26,7 @@ from melgraph.ml.sample_library.styles import STYLES
 from melgraph.ml.workers import default_workers
 
 MARKER = ".melgraph-sample.json"
-FORMAT = 2  # raise it when a byte changes, so that older libraries on disk are recognised
+FORMAT = 3  # raise it when a byte changes, so that older libraries on disk are recognised
 SAMPLE_RATE = 22050  # Hz
 HIGH_RATE = 44100  # Hz, of the first track
 _SHORTEST_S = 1.0  # half of a shorter file would not be recognised as truncated
@@ -276,6 +276,7 @@ def _write_track(folder: Path, job: _Job) -> None:
         "album": artist.album,
         "title": path.stem.split(" ", 1)[1],
         "genre": job.style,
+        "date": str(artist.year),
     }
     _write_metadata(path, metadata)
 
@@ -288,7 +289,13 @@ def _write_metadata(path: Path, metadata: dict[str, str]) -> None:
         return
     wave = WAVE(path)
     wave.add_tags()  # an ID3 chunk in the WAV file; plain ID3 tags would be before its header
-    frames = {"artist": id3.TPE1, "album": id3.TALB, "title": id3.TIT2, "genre": id3.TCON}
+    frames = {
+        "artist": id3.TPE1,
+        "album": id3.TALB,
+        "title": id3.TIT2,
+        "genre": id3.TCON,
+        "date": id3.TDRC,
+    }
     for name, value in metadata.items():
         wave.tags.add(frames[name](encoding=3, text=[value]))  # type: ignore[attr-defined]
     wave.save()

@@ -28,6 +28,7 @@ import soundfile
 from tests.ml.audio_files import encode
 
 RATE = 22050
+_Edit = Callable[[Path, str, int, int | None], None]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -80,12 +81,14 @@ def remux(source: Path, path: Path, container: str, tags: dict[str, str]) -> Non
                 new.mux(packet)
 
 
-def _id3(kind: Any) -> Callable[[Path, str, int], None]:
-    def edit(path: Path, artist: str, picture: int) -> None:
+def _id3(kind: Any) -> _Edit:
+    def edit(path: Path, artist: str, picture: int, year: int | None) -> None:
         file = kind(path)
         if file.tags is None:
             file.add_tags()
         file.tags.add(mutagen.id3.TPE1(encoding=3, text=[artist]))
+        if year is not None:
+            file.tags.add(mutagen.id3.TDRC(encoding=3, text=[str(year)]))
         file.tags.delall("APIC")
         if picture:
             image = PNG + bytes(picture)
@@ -95,18 +98,22 @@ def _id3(kind: Any) -> Callable[[Path, str, int], None]:
     return edit
 
 
-def _id3_before(path: Path, artist: str, picture: int) -> None:
+def _id3_before(path: Path, artist: str, picture: int, year: int | None) -> None:
     """ADTS has no tags of its own: an ID3v2 tag stands before it."""
     tags = mutagen.id3.ID3()
     tags.add(mutagen.id3.TPE1(encoding=3, text=[artist]))
+    if year is not None:
+        tags.add(mutagen.id3.TDRC(encoding=3, text=[str(year)]))
     if picture:
         tags.add(mutagen.id3.APIC(3, "image/png", 3, "cover", PNG + bytes(picture)))
     tags.save(path)
 
 
-def _flac(path: Path, artist: str, picture: int) -> None:
+def _flac(path: Path, artist: str, picture: int, year: int | None) -> None:
     file = mutagen.flac.FLAC(path)
     file["artist"] = artist
+    if year is not None:
+        file["date"] = f"{year}-04-12"
     file.clear_pictures()
     if picture:
         file.add_picture(_flac_picture(picture))
@@ -119,10 +126,12 @@ def _flac_picture(size: int) -> mutagen.flac.Picture:
     return image
 
 
-def _ogg(kind: Any) -> Callable[[Path, str, int], None]:
-    def edit(path: Path, artist: str, picture: int) -> None:
+def _ogg(kind: Any) -> _Edit:
+    def edit(path: Path, artist: str, picture: int, year: int | None) -> None:
         file = kind(path)
         file["artist"] = artist
+        if year is not None:
+            file["year"] = str(year)
         file.pop("metadata_block_picture", None)
         if picture:
             block = base64.b64encode(_flac_picture(picture).write()).decode()
@@ -132,39 +141,46 @@ def _ogg(kind: Any) -> Callable[[Path, str, int], None]:
     return edit
 
 
-def _mp4(path: Path, artist: str, picture: int) -> None:
+def _mp4(path: Path, artist: str, picture: int, year: int | None) -> None:
     file = mutagen.mp4.MP4(path)
     file["\xa9ART"] = [artist]
+    if year is not None:
+        file["\xa9day"] = [f"{year}-04-12T07:00:00Z"]
     cover = mutagen.mp4.MP4Cover(PNG + bytes(picture), mutagen.mp4.MP4Cover.FORMAT_PNG)
     file["covr"] = [cover] if picture else []
     file.save(padding=lambda info: 777)
 
 
-def _wavpack(path: Path, artist: str, picture: int) -> None:
+def _wavpack(path: Path, artist: str, picture: int, year: int | None) -> None:
     file = mutagen.wavpack.WavPack(path)
     file["Artist"] = artist
+    if year is not None:
+        file["Year"] = str(year)
     cover = mutagen.apev2.APEValue(b"cover.png\0" + PNG + bytes(picture), mutagen.apev2.BINARY)
     file["Cover Art (Front)"] = cover
     file.save()
 
 
-def _asf(path: Path, artist: str, picture: int) -> None:
+def _asf(path: Path, artist: str, picture: int, year: int | None) -> None:
     file = mutagen.asf.ASF(path)
     file["Author"] = artist
+    if year is not None:
+        file["WM/Year"] = str(year)
     head = struct.pack("<BI", 3, picture) + "image/png\0cover\0".encode("utf-16-le")
     file["WM/Picture"] = [mutagen.asf.ASFByteArrayAttribute(head + bytes(picture))]
     file.save(padding=lambda info: 777)
 
 
-def _matroska(path: Path, artist: str, picture: int) -> None:
+def _matroska(path: Path, artist: str, picture: int, year: int | None) -> None:
     """No tag editor in Python writes Matroska, but FFmpeg copies the packets."""
     aside = path.with_suffix(".aside")
     container = "webm" if path.suffix == ".webm" else "matroska"
-    remux(path, aside, container, {"ARTIST": artist, "comment": "x" * picture})
+    date = {} if year is None else {"DATE_RELEASED": f"{year}-04"}
+    remux(path, aside, container, {"ARTIST": artist, "comment": "x" * picture} | date)
     aside.replace(path)
 
 
-EDITS: dict[str, Callable[[Path, str, int], None]] = {
+EDITS: dict[str, _Edit] = {
     "mp3": _id3(mutagen.mp3.MP3),
     "flac": _flac,
     "ogg": _ogg(mutagen.oggvorbis.OggVorbis),
@@ -186,10 +202,10 @@ def suffix_of(path: Path) -> str:
     return path.name.partition(".")[2]
 
 
-def retag(path: Path, artist: str, *, picture: int = 0) -> None:
-    """Write another artist, and a picture of so many bytes. The file gets a new date."""
+def retag(path: Path, artist: str, *, picture: int = 0, year: int | None = None) -> None:
+    """Write another artist, a picture of so many bytes, and a year. The file gets a new date."""
     before = path.stat()
-    EDITS[suffix_of(path)](path, artist, picture)
+    EDITS[suffix_of(path)](path, artist, picture, year)
     seconds = before.st_mtime + 1.0
     os.utime(path, (seconds, seconds))
 

@@ -160,7 +160,7 @@ def test_bytes_of_chance_are_audio_or_a_finding_and_nothing_else(tmp_path: Path)
             except BadAudio as bad:
                 outcomes.add(bad.code)
             assert set(read_file_metadata(path)) == {
-                "artist", "artists", "title", "album", "genre", "genres"
+                "artist", "artists", "title", "album", "genre", "genres", "year"
             }  # fmt: skip
     assert {"ok", "undecodable"} < outcomes
     assert "unreadable" not in outcomes  # the disk was fine

@@ -251,7 +251,10 @@ def test_every_good_track_decodes_and_carries_its_tags(small_library: Path) -> N
         title = file.removesuffix(path.suffix)[3:]
         assert name == artist.name
         tags = {"artist": artist.name, "title": title, "album": artist.album, "genre": style}
-        assert read_file_metadata(path) == tags | {"artists": [artist.name], "genres": [style]}
+        assert 1960 <= artist.year < 2025
+        assert read_file_metadata(path) == tags | {
+            "artists": [artist.name], "genres": [style], "year": artist.year
+        }  # fmt: skip
 
 
 def test_one_track_has_another_rate_than_the_rest(small_library: Path) -> None:
