@@ -1,14 +1,15 @@
 """The specifications of an encoder and of a published tagger. Imports no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from melgraph.ml.specs.base import LicenceSpec, TomlSpec, later_key
 
 FILE = "encoders.toml"  # in a folder of specifications: the encoders in service
+FUSION = "fusion"  # the kind of an encoder that joins the vectors of others
 
 
 class TaggerSpec(TomlSpec):
@@ -73,9 +74,9 @@ class TaggerSpec(TomlSpec):
 class EncoderSpec(TomlSpec):
     """An encoder: how a track becomes a vector."""
 
-    kind: Literal["experiment", "tagger", "mel_statistics", "audio_features"] = Field(
+    kind: Literal["experiment", "tagger", "mel_statistics", "audio_features", "fusion"] = Field(
         description="a trained experiment; a published tagger; mean and standard deviation of each "
-        "mel band; or the tabular features"
+        "mel band; the tabular features; or a fusion, which joins the vectors of other encoders"
     )
     experiment: str | None = Field(None, description="name of an experiment")
     tagger: str | None = Field(None, description="name of a tagger")
@@ -89,6 +90,17 @@ class EncoderSpec(TomlSpec):
     )
     dataset: str = Field("genres", description="dataset whose labels its reports use")
     by_default: bool = Field(True, description=f"whether it is in service where there is no {FILE}")
+    parts: tuple[str, ...] = later_key(
+        (),
+        since="0.2",
+        description="the encoders that a fusion joins, in the order of their vectors",
+    )
+    weights: tuple[Annotated[float, Field(gt=0)], ...] = later_key(
+        (),
+        since="0.2",
+        description="of the parts of a fusion: their shares in the similarity of two tracks, of "
+        "any sum; empty: equal shares",
+    )
 
     @model_validator(mode="after")
     def _layer_of_a_network(self) -> Self:
@@ -96,11 +108,63 @@ class EncoderSpec(TomlSpec):
             raise ValueError(f"layer: an encoder of kind {self.kind!r} has no layers")
         return self
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The share of each part of a fusion in the similarity of two tracks; their sum is 1."""
+        weights = self.weights or (1.0,) * len(self.parts)
+        return tuple(weight / sum(weights) for weight in weights)
+
+
+def fusion_problems(
+    name: str,
+    table: Mapping[str, Any],
+    encoders: Mapping[str, EncoderSpec],
+    all_names: Collection[str],
+) -> Iterator[str]:
+    """The keys of an encoder's TOML file that make no fusion, one line for each problem.
+
+    Args:
+        name: of the encoder.
+        table: the file, with what it extends. Values of a wrong type are skipped, because the
+            validation of `EncoderSpec` reports them.
+        encoders: the valid encoders by name.
+        all_names: the names of all encoders, valid or not.
+    """
+    parts, weights = table.get("parts"), table.get("weights")
+    if table.get("kind") != FUSION:
+        needless = [key for key in ("parts", "weights") if key in table]
+        yield from (f"{key}: only an encoder of the kind {FUSION!r} has {key}" for key in needless)
+        return
+    needless = [key for key in ("experiment", "tagger") if key in table]
+    yield from (f"{key}: a fusion names {key}s by their encoders, in parts" for key in needless)
+    if parts is None:
+        yield "parts: a fusion must name the encoders that it joins"
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        return
+    if len(parts) < 2:
+        yield f"parts: a fusion joins at least two encoders (got {parts!r})"
+    repeated = sorted({part for part in parts if parts.count(part) > 1})
+    if repeated:
+        yield f"parts: named twice: {', '.join(repeated)}"
+    if isinstance(weights, list) and weights and len(weights) != len(parts):
+        yield f"weights: {len(weights)} weight(s) for {len(parts)} part(s)"
+    choices = ", ".join(sorted(n for n, spec in encoders.items() if spec.kind != FUSION))
+    for part in dict.fromkeys(parts):
+        if part == name:
+            yield f"parts: {part!r} is this fusion itself; choose from: {choices}"
+        elif part not in all_names:
+            yield f"parts: {part!r} is not one of the encoders: {choices}"
+        elif part in encoders and encoders[part].kind == FUSION:
+            of_part = ", ".join(encoders[part].parts)
+            yield f"parts: {part!r} is a fusion too; name its parts instead: {of_part}"
+
 
 def in_service(
     table: Mapping[str, Any] | None, encoders: Mapping[str, EncoderSpec]
 ) -> tuple[list[str], list[str]]:
     """The encoders in service, and the problems of the file that lists them.
+
+    The parts of a fusion in service are in service too, because its vectors are made from theirs.
 
     Args:
         table: content of `encoders.toml`; None where there is no such file.
@@ -110,7 +174,7 @@ def in_service(
         The sorted names, and one line for each problem.
     """
     if table is None:
-        return sorted(name for name, spec in encoders.items() if spec.by_default), []
+        return _with_parts((n for n, spec in encoders.items() if spec.by_default), encoders), []
     problems = [
         f"{key}: unknown key; the file has one key, in_service"
         for key in table
@@ -125,4 +189,11 @@ def in_service(
         for name in names
         if name not in encoders
     ]
-    return sorted(set(names) & set(encoders)), problems
+    return _with_parts(names, encoders), problems
+
+
+def _with_parts(names: Iterable[str], encoders: Mapping[str, EncoderSpec]) -> list[str]:
+    """The encoders of these names and their parts, sorted. Unknown names are left out."""
+    named = set(names) & set(encoders)
+    parts = {part for name in named for part in encoders[name].parts}
+    return sorted(named | parts & set(encoders))

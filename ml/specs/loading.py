@@ -18,7 +18,13 @@ from melgraph.ml.errors import UserError
 from melgraph.ml.specs import study as study_spec
 from melgraph.ml.specs.base import merge_tables, problems_of
 from melgraph.ml.specs.dataset import DatasetSpec, contradictions
-from melgraph.ml.specs.encoder import FILE, EncoderSpec, TaggerSpec, in_service
+from melgraph.ml.specs.encoder import (
+    FILE,
+    EncoderSpec,
+    TaggerSpec,
+    fusion_problems,
+    in_service,
+)
 from melgraph.ml.specs.experiment import ExperimentSpec as ExperimentSpec
 from melgraph.ml.specs.generative_model import GenerativeModelSpec, GenerativeSpec
 from melgraph.ml.specs.model_input import FEATURE_SETS, VECTORS
@@ -246,6 +252,9 @@ def _check_contradictions(
         if name in tables["experiments"]
     ]
     problems += _wrong_models(tables, specs)
+    for name, (path, table) in tables["encoders"].items():
+        of_fusion = fusion_problems(name, table, specs["encoders"], tables["encoders"])
+        problems += [f"{path}: {problem}" for problem in of_fusion]
     for path, table in tables["datasets"].values():
         problems += [f"{path}: {problem}" for problem in contradictions(table)]
     for path, table in tables["studies"].values():
