@@ -164,8 +164,9 @@ def spec_differences(old: Spec, new: Spec) -> Iterator[str]:
         yield f"the stage integer of its code was {old.stage} and is {new.stage}"
     if old.seed != new.seed and "seed" not in old.config:  # else it is one of the settings below
         yield f"the seed was {old.seed} and is {new.seed}"
-    others = [[r for r in spec.inputs if r.asset != spec.asset] for spec in (old, new)]
-    yield from _input_differences(*others)  # without the parent of a snapshot
+    itself = (new.asset, new.partition)  # the parent of a snapshot is no reason
+    others = [[r for r in spec.inputs if (r.asset, r.partition) != itself] for spec in (old, new)]
+    yield from _input_differences(*others)
     yield from _library_differences(old.config, new.config)
     before, now = (
         dict(_flat({key: value for key, value in spec.config.items() if key not in STATE}))

@@ -4,15 +4,17 @@ A step is planned after the steps before it have run, from the artifacts that ex
 not run if its artifacts are current, or if an input is missing; it then says why.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from melgraph.assets.context import Context
 from melgraph.assets.embeddings.cost import cost_sentence
 from melgraph.assets.embeddings.encoder import Encoder
-from melgraph.assets.embeddings.encoders import in_service, representation_of
+from melgraph.assets.embeddings.encoders import encoder_representations, in_service
 from melgraph.assets.materialize import all_current
 from melgraph.assets.models.studies.reports import arm_trials, representations_of
+from melgraph.assets.recommendations.recommendations import plan_recommendations
 from melgraph.assets.stage import (
     DATASET,
     ENCODER,
@@ -33,11 +35,13 @@ from melgraph.assets.stages import (
     LEADERBOARD,
     MEL_SPECTROGRAMS,
     ON_DEMAND,
+    RECOMMENDATIONS,
     STAGES,
     TRACKS,
     stages_of,
 )
 from melgraph.ml.errors import UserError
+from melgraph.ml.specs.encoder import FUSION
 from melgraph.storage.errors import StorageError
 from melgraph.storage.records import partition_name
 
@@ -53,6 +57,7 @@ class Step:
         needless: whether it is not run because its artifacts exist already.
         assets: the assets of the job to materialize; empty for all of them.
         announcement: a message to print before the run, such as its cost; None for no message.
+        config: op -> its Dagster config, for ops with settings other than the default ones.
     """
 
     job: str
@@ -61,7 +66,11 @@ class Step:
     needless: bool = False
     assets: tuple[str, ...] = ()
     announcement: str | None = None
+    config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+
+# Recommendations that are not made from the lists before them.
+REFRESH = {RECOMMENDATIONS.name: {"refresh": True}}
 
 Part = tuple[str, Callable[[], Iterator[Step]]]
 """The title of a part of a run, and its plan."""
@@ -89,6 +98,12 @@ class Planner:
 
     def parts(self) -> list[Part]:
         """Title and plan of each part, in order. Call a plan after the part before it has run."""
+        specs = self.context.specs
+        has_fusions = any(specs.encoders[name].kind == FUSION for name in specs.in_service)
+        fusions: list[Part] = [
+            ("fused encoders", self.fused_encoders),
+            ("embeddings by fused encoders", self.fused_embeddings),
+        ]
         return [
             ("tracks, mel spectrograms, features and fingerprints", self.ingest),
             ("further representations", self.on_demand),
@@ -100,6 +115,7 @@ class Planner:
             ("generative models", self.generative_training),
             ("encoders", self.encoders),
             ("embeddings", self.embeddings),
+            *(fusions if has_fusions else ()),
             ("cluster reports", self.clustering),
             ("leaderboard", self.ranking),
             ("recommendations", self.recommending),
@@ -124,7 +140,8 @@ class Planner:
         needed: set[str] = set(self.representations)
         for name in self.experiments:
             needed |= set(specs.trainings[name].input.representations(specs.taggers))
-        needed |= {representation_of(specs, name) for name in self._encoders_to_serve()}
+        for name in self._encoders_to_serve():
+            needed |= encoder_representations(specs, name)
         for name in self.studies:
             needed |= representations_of(specs, specs.studies[name])
         stages = [stage for stage in ON_DEMAND if stage.name in needed]
@@ -174,19 +191,42 @@ class Planner:
             yield Step("studying", {STUDY: name})
 
     def encoders(self) -> Iterator[Step]:
-        """Encoders that are not in service yet, or whose model or dataset has a new version."""
+        """Encoders that are not in service yet, or whose model or dataset has a new version.
+
+        Fused encoders come after the embeddings, because they are frozen to those of their parts.
+        """
         for name in self._encoders_to_serve():
-            yield self._step("encoding", {ENCODER: name})
+            if not self._is_fusion(name):
+                yield self._step("encoding", {ENCODER: name})
 
     def embeddings(self) -> Iterator[Step]:
         """Track batches without embeddings by an encoder in service. The cost is announced once."""
         for name in in_service(self.context):
-            cost: str | None = cost_sentence(Encoder.current(self.context.store, name))
-            for batch in self.context.store.partitions(MEL_SPECTROGRAMS.name):
-                step = self._step("embedding", {ENCODER: name, TRACK_BATCH: batch})
-                if step.why_not is None:
-                    step, cost = replace(step, announcement=cost), None
-                yield step
+            if not self._is_fusion(name):
+                yield from self._embeddings_by(name)
+
+    def fused_encoders(self) -> Iterator[Step]:
+        """Fusions that are not in service yet, or of which a part or its dataset has changed."""
+        for name in self._encoders_to_serve():
+            if self._is_fusion(name):
+                yield self._step("encoding", {ENCODER: name})
+
+    def fused_embeddings(self) -> Iterator[Step]:
+        """Track batches without embeddings by a fusion in service."""
+        for name in in_service(self.context):
+            if self._is_fusion(name):
+                yield from self._embeddings_by(name)
+
+    def _embeddings_by(self, name: str) -> Iterator[Step]:
+        cost: str | None = cost_sentence(Encoder.current(self.context.store, name))
+        for batch in self.context.store.partitions(MEL_SPECTROGRAMS.name):
+            step = self._step("embedding", {ENCODER: name, TRACK_BATCH: batch})
+            if step.why_not is None:
+                step, cost = replace(step, announcement=cost), None
+            yield step
+
+    def _is_fusion(self, name: str) -> bool:
+        return self.context.specs.encoders[name].kind == FUSION
 
     def clustering(self) -> Iterator[Step]:
         """Encoders without a cluster report for their current version and dataset.
@@ -212,9 +252,21 @@ class Planner:
             yield self._step("ranking", {})
 
     def recommending(self) -> Iterator[Step]:
-        """Encoders whose index lacks new embeddings, or recommends tracks that are gone."""
+        """Encoders whose index lacks new embeddings, or recommends tracks that are gone.
+
+        With `refresh`, all lists and their scales are built anew.
+        """
         for name in in_service(self.context):
-            yield self._step("recommending", {ENCODER: name})
+            step = self._step("recommending", {ENCODER: name})
+            if self.refresh and (step.needless or step.why_not is None):
+                anew = (
+                    plan_recommendations(self.context, name, refresh=True)
+                    if step.needless
+                    else None
+                )
+                if anew is None or not all_current(self.context.store, [anew]):
+                    step = Step("recommending", {ENCODER: name}, config=REFRESH)
+            yield step
 
     def generation(self) -> Iterator[Step]:
         """Recipes by default whose network has a new version, or that have no sounds yet."""
@@ -254,12 +306,19 @@ class Planner:
         return sorted(names | {specs.encoders[name].dataset for name in specs.in_service})
 
     def _encoders_to_serve(self) -> list[str]:
-        """Encoders in service, except for those of experiments that are not part of this run."""
+        """Encoders in service, except for those of experiments that are not part of this run.
+
+        A fusion with such a part is an exception too.
+        """
         specs = self.context.specs
-        experiments = {name: specs.encoders[name].experiment for name in specs.in_service}
-        return [
-            n for n, experiment in experiments.items() if experiment in (None, *self.experiments)
-        ]
+
+        def is_served(name: str) -> bool:
+            encoder = specs.encoders[name]
+            return encoder.experiment in (None, *self.experiments) and all(
+                map(is_served, encoder.parts)
+            )
+
+        return [name for name in specs.in_service if is_served(name)]
 
     def _step(
         self, job: str, partition: dict[str, str], stages: Sequence[Stage] | None = None

@@ -1,11 +1,12 @@
 """Sensors: they start runs for new files, and follow-up runs when a run succeeds.
 
 New files become a track batch. The batch is ingested, compared with all tracks to find duplicates,
-and embedded by every encoder in service; then the recommendations are updated. No sensor makes a
-dataset, a model or a report; a user starts these.
+and embedded by every encoder in service, by fusions after their parts; then the recommendations are
+updated. No sensor makes a dataset, a model or a report; a user starts these.
 """
 
 import hashlib
+from collections.abc import Iterator
 
 from dagster import (
     AssetKey,
@@ -180,7 +181,8 @@ def batch_ingested(context: RunStatusSensorContext, home: HomeResource):
     """Request an embedding run for each encoder in service.
 
     If an encoder reads a representation that an ingest does not compute, request this
-    representation instead. `batch_represented` then requests the embedding.
+    representation instead. `batch_represented` then requests the embedding. A fusion waits for the
+    embeddings of its parts, after which `batch_embedded` requests its own.
     """
     batch, opened = context.dagster_run.tags[PARTITION], home.context()
     serving = [Encoder.current(opened.store, name) for name in _serving(context, opened)]
@@ -188,7 +190,7 @@ def batch_ingested(context: RunStatusSensorContext, home: HomeResource):
         yield SkipReason(
             f"{batch} was not embedded: no encoder is in service in the loaded definitions"
         )
-    reads = {encoder.name: encoder.input.representation for encoder in serving}
+    reads = {e.name: e.input.representation for e in serving if not e.is_fusion}
     by_default = {stage.name for stage in BY_DEFAULT}
     for encoder, representation in reads.items():
         if representation in by_default:
@@ -215,7 +217,10 @@ def batch_represented(context: RunStatusSensorContext, home: HomeResource):
     selected = {key.to_user_string() for key in context.dagster_run.asset_selection or ()}
     waiting = False
     for name in _serving(context, opened):
-        representation = Encoder.current(opened.store, name).input.representation
+        encoder = Encoder.current(opened.store, name)
+        if encoder.is_fusion:
+            continue
+        representation = encoder.input.representation
         if representation not in (selected or {representation}):
             continue
         if opened.store.current_reference(representation, batch) is None:
@@ -268,15 +273,46 @@ def batch_to_compare(context: RunStatusSensorContext):
 @run_status_sensor(
     run_status=DagsterRunStatus.SUCCESS,
     monitored_jobs=[JOBS["embedding"]],
-    request_job=JOBS["recommending"],
+    request_jobs=[JOBS["recommending"], JOBS["embedding"]],
     default_status=DefaultSensorStatus.RUNNING,
-    description="Adds newly embedded tracks to the index and the recommendations of their encoder.",
+    description="Adds newly embedded tracks to the index and the recommendations of their encoder. "
+    "Embeds them with each fusion of which this encoder was the last part to embed them.",
 )
-def batch_embedded(context: RunStatusSensorContext):
-    """Request a run of the index and the recommendations of the encoder."""
+def batch_embedded(context: RunStatusSensorContext, home: HomeResource):
+    """Request a run of the index and the recommendations of the encoder, and of its fusions."""
     encoder = context.dagster_run.tags[f"{PARTITION}/{ENCODER}"]
+    batch = context.dagster_run.tags[f"{PARTITION}/{TRACK_BATCH}"]
     run_key = f"recommend {encoder} after {context.dagster_run.run_id}"
-    yield RunRequest(run_key=run_key, partition_key=encoder)
+    yield RunRequest(run_key=run_key, job_name="recommending", partition_key=encoder)
+    try:  # a TOML file of the home that is wrong must not keep the recommendations from following
+        opened = home.context()
+        for name in _serving(context, opened):
+            fusion = Encoder.current(opened.store, name)
+            if encoder in [part.name for part in fusion.parts]:
+                yield from _fused_embedding(context, opened, fusion, batch)
+    except (StorageError, UserError) as error:
+        context.log.warning(f"{batch} was not embedded with fusions of {encoder}: {error}")
+
+
+def _fused_embedding(
+    context: RunStatusSensorContext, opened: Context, fusion: Encoder, batch: str
+) -> Iterator[RunRequest]:
+    """The request of an embedding by a fusion, if all of its parts have embedded the batch.
+
+    Two parts may finish at once, and each of them is then the last one. The key of the request
+    names the embeddings of all parts, so that Dagster starts one run.
+    """
+    partition = partition_name({ENCODER: fusion.name, TRACK_BATCH: batch})
+    try:
+        spec = EMBEDDINGS.plan(opened, partition)
+        inputs = [opened.store.get(reference).record for reference in sorted(spec.inputs)]
+    except (StorageError, UserError) as error:
+        context.log.info(f"{batch} waits to be embedded with {fusion.name}: {error.what}")
+        return
+    if not all_current(opened.store, [spec]):
+        state = [[str(one.spec.reference), one.finished_at] for one in inputs]
+        after = hashlib.sha256(canonical_json(state)).hexdigest()[:16]
+        yield _embedding(fusion.name, batch, after)
 
 
 @run_status_sensor(

@@ -21,11 +21,19 @@ def hours_to_embed(encoder: Encoder) -> tuple[int, float]:
 def cost_sentence(encoder: Encoder) -> str:
     """How many tracks have to be embedded, and about how long this takes.
 
-    The time is an estimate from the speed on the machine that froze the encoder.
+    The time is an estimate from the speed on the machine that froze the encoder. The sentence on a
+    fusion names the parts that have to embed tracks before.
     """
     tracks, hours = hours_to_embed(encoder)
     if not tracks:
         return "nothing to do: all tracks are embedded"
+    if encoder.is_fusion:
+        parts = [part for part in encoder.parts if hours_to_embed(part)[0]]
+        before = "".join(f"; before that {part.name}: {cost_sentence(part)}" for part in parts)
+        return (
+            f"{tracks} tracks: a few seconds per thousand tracks, to join the vectors of its parts"
+            f"{before}"
+        )
     amount = f"{tracks} tracks, {hours * 60:.0f} minutes of music"
     seconds = encoder.seconds_per_audio_minute
     if seconds is None:

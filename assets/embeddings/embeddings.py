@@ -1,7 +1,5 @@
 """`embeddings`: one vector per track and one per segment, for a track batch and an encoder."""
 
-from typing import ClassVar
-
 import numpy as np
 import polars as pl
 from dagster import (
@@ -13,9 +11,12 @@ from dagster import (
 )
 
 from melgraph.assets.context import Context
+from melgraph.assets.embeddings.batch_embeddings import SEGMENT_VECTORS, TRACK_VECTORS
+from melgraph.assets.embeddings.batch_embeddings import BatchEmbeddings as BatchEmbeddings
 from melgraph.assets.embeddings.encoder import Encoder
 from melgraph.assets.embeddings.encoders import check_transform, in_service
 from melgraph.assets.embeddings.encoding import encode
+from melgraph.assets.embeddings.fusion import fused_vectors, plan_fused_embeddings
 from melgraph.assets.library.inputs import TrackInputs
 from melgraph.assets.materialize import (
     current_references,
@@ -24,53 +25,27 @@ from melgraph.assets.materialize import (
     stage_asset,
 )
 from melgraph.assets.partitions import encoder_and_batch
-from melgraph.assets.readers import Reader
 from melgraph.assets.resources import HomeResource
-from melgraph.assets.stage import Stage
-from melgraph.assets.stages import EMBEDDINGS, ENCODERS, REPRESENTATIONS
+from melgraph.assets.stages import EMBEDDINGS, REPRESENTATIONS
+from melgraph.ml.embeddings.fusion import TrackVectors
 from melgraph.ml.errors import UserError
 from melgraph.storage.artifacts import ArtifactStore, Work
 from melgraph.storage.errors import StorageError
-from melgraph.storage.records import Reference, Spec
-from melgraph.storage.tables import read_table, write_table
-
-TRACK_VECTORS, SEGMENT_VECTORS = "tracks.parquet", "segments.parquet"
-
-
-class BatchEmbeddings(Reader):
-    """A committed `embeddings`: the vectors of one track batch by one encoder."""
-
-    stage: ClassVar[Stage] = EMBEDDINGS
-
-    @property
-    def encoder_reference(self) -> Reference:
-        """The version of the encoder that computed the vectors."""
-        (reference,) = filter(ENCODERS.owns, self.spec.inputs)
-        return reference
-
-    @property
-    def batch(self) -> str:
-        """The track batch."""
-        return encoder_and_batch(self.name)[1]
-
-    @property
-    def n_tracks(self) -> int:
-        """How many tracks have a vector."""
-        return int(self.facts["tracks"])
-
-    def track_vectors(self) -> pl.DataFrame:
-        """A row per track: `track_id` and `vector` (float32)."""
-        return read_table(self.artifact.folder / TRACK_VECTORS)
-
-    def segment_vectors(self) -> pl.DataFrame:
-        """A row per segment: `track_id`, `start_s` (seconds) and `vector` (float32)."""
-        return read_table(self.artifact.folder / SEGMENT_VECTORS)
+from melgraph.storage.records import Spec
+from melgraph.storage.tables import write_table
 
 
 def plan_embeddings(context: Context, partition: str) -> Spec:
-    """The embeddings of a track batch by the current version of an encoder."""
+    """The embeddings of a track batch by the current version of an encoder.
+
+    Raises:
+        UserError: the encoder is a fusion, and the embeddings by one of its parts are of another
+            version than it is frozen to.
+    """
     name, batch = encoder_and_batch(partition)
     encoder = Encoder.current(context.store, name)
+    if encoder.is_fusion:
+        return plan_fused_embeddings(context, encoder, batch)
     representation = context.store.need(encoder.input.representation, batch)
     return EMBEDDINGS.spec(partition, (encoder.reference, representation.reference))
 
@@ -83,17 +58,9 @@ def write_embeddings(store: ArtifactStore, work: Work) -> None:
         UserError: the representation was computed with other settings than the encoder expects.
     """
     encoder = Encoder.input_of(store, work.spec)
-    representation = input_of(store, work.spec, REPRESENTATIONS[encoder.input.representation])
-    inputs, batch = TrackInputs([representation], encoder.input), representation.reference.partition
-    ids, dimension = inputs.track_ids(batch), encoder.dimension
-    if ids:
-        check_transform(encoder, inputs)
-        embedded = encode(encoder, inputs.tracks([batch] * len(ids), ids))
-        vectors, segments = embedded.vectors, embedded.segment_vectors
-        offsets, starts = embedded.segment_offsets, embedded.segment_starts
-    else:
-        vectors = segments = np.zeros((0, dimension), np.float32)
-        offsets, starts = np.zeros(1, np.int64), np.zeros(0, np.int64)
+    compute = fused_vectors if encoder.is_fusion else _encoded_vectors
+    ids, embedded = compute(store, work)
+    vectors, dimension = embedded.vectors, encoder.dimension
     if not np.isfinite(vectors).all():
         row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
         raise StorageError(
@@ -107,19 +74,39 @@ def write_embeddings(store: ArtifactStore, work: Work) -> None:
         pl.DataFrame({"track_id": ids, "vector": _vector_column(vectors, dimension)}),
         work.folder / TRACK_VECTORS,
     )
-    counts = np.diff(offsets)
+    counts = np.diff(embedded.segment_offsets)
     write_table(
         pl.DataFrame(
             {
                 "track_id": np.repeat(np.asarray(ids, dtype=object), counts).tolist(),
-                "start_s": starts / (inputs.frames_per_second or 1.0),
-                "vector": _vector_column(segments, dimension),
+                "start_s": embedded.segment_starts,
+                "vector": _vector_column(embedded.segment_vectors, dimension),
             },
             schema_overrides={"track_id": pl.String},
         ),
         work.folder / SEGMENT_VECTORS,
     )
-    work.facts.update(tracks=len(ids), segments=len(starts), dimension=dimension)
+    n_segments = len(embedded.segment_starts)
+    work.facts.update(tracks=len(ids), segments=n_segments, dimension=dimension)
+
+
+def _encoded_vectors(store: ArtifactStore, work: Work) -> tuple[list[str], TrackVectors]:
+    """Track ids and vectors, from the representation that the encoder reads."""
+    encoder = Encoder.input_of(store, work.spec)
+    representation = input_of(store, work.spec, REPRESENTATIONS[encoder.input.representation])
+    inputs, batch = TrackInputs([representation], encoder.input), representation.reference.partition
+    ids = inputs.track_ids(batch)
+    if not ids:
+        none = np.zeros((0, encoder.dimension), np.float32)
+        return ids, TrackVectors(none, none, np.zeros(1, np.int64), np.zeros(0))
+    check_transform(encoder, inputs)
+    embedded = encode(encoder, inputs.tracks([batch] * len(ids), ids))
+    return ids, TrackVectors(
+        embedded.vectors,
+        embedded.segment_vectors,
+        embedded.segment_offsets,
+        embedded.segment_starts / (inputs.frames_per_second or 1.0),
+    )
 
 
 def _vector_column(vectors: np.ndarray, dimension: int) -> pl.Series:
@@ -153,7 +140,9 @@ def embeddings(context: AssetExecutionContext, home: HomeResource) -> Materializ
 
     `tracks.parquet` has one float32 vector per track (the mean over its segments).
     `segments.parquet` has one float32 vector per segment, with its start in seconds. New track
-    batches are embedded alone; the vectors of earlier batches are not computed again.
+    batches are embedded alone; the vectors of earlier batches are not computed again. The vectors
+    of a fusion are joined from the embeddings of the batch by its parts, which must exist. Dagster
+    cannot draw edges from an asset to itself: the metadata `made from` list these inputs.
     """
     return materialize(context, home, EMBEDDINGS)
 

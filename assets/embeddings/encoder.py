@@ -8,6 +8,7 @@ from melgraph.assets.models.trained_model import TrainedModel, device
 from melgraph.assets.readers import Reader
 from melgraph.assets.stage import Stage
 from melgraph.assets.stages import ENCODERS
+from melgraph.ml.specs.encoder import FUSION
 from melgraph.ml.specs.model_input import InputSpec
 
 DESCRIPTION, CHECKPOINT, STATISTICS = "encoder.json", "checkpoint", "statistics.npz"
@@ -20,13 +21,39 @@ class Encoder(Reader):
 
     @property
     def kind(self) -> str:
-        """`experiment`, `tagger`, `mel_statistics` or `audio_features`."""
+        """`experiment`, `tagger`, `mel_statistics`, `audio_features` or `fusion`."""
         kind: str = self.spec.config["kind"]
         return kind
 
     @property
+    def is_fusion(self) -> bool:
+        """Whether it joins the vectors of other encoders, and so reads no representation itself."""
+        return self.kind == FUSION
+
+    @property
+    def parts(self) -> list["Encoder"]:
+        """The encoders that a fusion joins, in the versions that it is frozen to; else none."""
+        if not self.is_fusion:
+            return []
+        versions = {part.name: part for part in Encoder.inputs_of(self.store, self.spec)}
+        return [versions[name] for name in self.spec.config["parts"]]
+
+    @property
+    def representations(self) -> set[str]:
+        """The representations that its vectors are computed from, in a fusion by its parts."""
+        if self.is_fusion:
+            return {name for part in self.parts for name in part.representations}
+        return {self.input.representation}
+
+    @property
     def input(self) -> InputSpec:
-        """What it reads of each track: the representation, channels, columns, crop length."""
+        """What it reads of each track: the representation, channels, columns, crop length.
+
+        Raises:
+            ValueError: it is a fusion; its `parts` have inputs.
+        """
+        if self.is_fusion:
+            raise ValueError(f"{self.name} is a fusion: ask each of its parts for the input")
         return InputSpec.of_description(self.facts["input"])
 
     @property
@@ -37,12 +64,17 @@ class Encoder(Reader):
 
     @property
     def crop_s(self) -> float:
-        """Length of a segment in seconds; 0 if the encoder defines none."""
+        """Length of a segment in seconds; 0 if the encoder defines none.
+
+        The segments of a fusion are those of one of its parts.
+        """
+        if self.is_fusion:
+            return float(self.facts["crop_s"])
         return float(self.facts["input"]["crop_s"])
 
     @property
     def segment_frames(self) -> int:
-        """Length of a segment in frames."""
+        """Length of a segment in frames; a fusion has no frames."""
         return int(self.facts["segment_frames"])
 
     @property

@@ -12,6 +12,7 @@ from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.embeddings.cost import cost_sentence
 from melgraph.assets.embeddings.encoder import CHECKPOINT, DESCRIPTION, STATISTICS, Encoder
 from melgraph.assets.embeddings.encoding import embed, segment_frames
+from melgraph.assets.embeddings.fusion import plan_fusion, show_parts, write_fusion
 from melgraph.assets.library.inputs import TrackInputs, input_references
 from melgraph.assets.materialize import (
     inputs_of,
@@ -28,10 +29,17 @@ from melgraph.assets.models.vectors.published_weights import (
 from melgraph.assets.partitions import partition_of
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata, Stage
-from melgraph.assets.stages import AUDIO_FEATURES, DATASETS, ENCODERS, MEL_SPECTROGRAMS
+from melgraph.assets.stages import (
+    AUDIO_FEATURES,
+    DATASETS,
+    EMBEDDINGS,
+    ENCODERS,
+    MEL_SPECTROGRAMS,
+)
 from melgraph.ml.errors import UserError
 from melgraph.ml.features.mel_statistics import mel_statistics
 from melgraph.ml.specs import Specs
+from melgraph.ml.specs.encoder import FUSION
 from melgraph.ml.specs.model_input import InputSpec
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.files import write_json
@@ -44,9 +52,12 @@ def plan_encoder(context: Context, name: str) -> Spec:
     """An encoder frozen to the current version of a model, of published weights or of a dataset.
 
     Raises:
-        UserError: published weights are missing, or their SHA-256 is not the expected one.
+        UserError: published weights are missing, or their SHA-256 is not the expected one; or the
+            embeddings of a part of a fusion are of an older version of this part.
     """
     store, encoder = context.store, context.specs.encoders[name]
+    if encoder.kind == FUSION:
+        return plan_fusion(context, name)
     config = encoder.dump_for_version(mode="json", exclude={"by_default"})
     if encoder.kind == "experiment":
         assert encoder.experiment is not None
@@ -62,14 +73,16 @@ def plan_encoder(context: Context, name: str) -> Spec:
     return ENCODERS.spec(name, (snapshot.reference, *inputs), config)
 
 
-def representation_of(specs: Specs, name: str) -> str:
-    """The representation that an encoder reads."""
+def encoder_representations(specs: Specs, name: str) -> set[str]:
+    """The representations that the vectors of an encoder are computed from."""
     encoder = specs.encoders[name]
+    if encoder.kind == FUSION:
+        return {r for part in encoder.parts for r in encoder_representations(specs, part)}
     if encoder.tagger is not None:
-        return specs.taggers[encoder.tagger].representation
+        return {specs.taggers[encoder.tagger].representation}
     if encoder.experiment is not None:
-        return specs.experiments[encoder.experiment].input.representation
-    return _representation_stage(encoder.kind).name
+        return {specs.experiments[encoder.experiment].input.representation}
+    return {_representation_stage(encoder.kind).name}
 
 
 def _representation_stage(kind: str) -> Stage:
@@ -80,7 +93,7 @@ def write_encoder(store: ArtifactStore, work: Work) -> None:
     """Write the description of an encoder and measure its speed.
 
     A published tagger is also written as a checkpoint, and statistics of a dataset as `.npz`. A
-    trained experiment stays where it is: the encoder refers to it.
+    trained experiment and the parts of a fusion stay where they are: the encoder refers to them.
     """
     config = work.spec.config
     work.licences += weight_licences(config)
@@ -92,8 +105,8 @@ def write_encoder(store: ArtifactStore, work: Work) -> None:
         model, meta = _write_tagger(store, work)
         facts |= _network_facts(model, meta)
     else:
-        model = None
-        facts |= _write_statistics(store, work)
+        model, write = None, write_fusion if config["kind"] == FUSION else _write_statistics
+        facts |= write(store, work)
     if model is not None:
         facts |= _vector_facts(model, config)
     work.facts.update(facts)
@@ -210,6 +223,10 @@ def encoders(context: AssetExecutionContext, home: HomeResource) -> MaterializeR
 
     This is a trained experiment, a published tagger (its weights are copied into `checkpoint/`), or
     the mean and standard deviation of a dataset (`statistics.npz`). `encoder.json` describes it.
+    A fusion joins the vectors of other encoders, its parts. It is frozen to their versions, and to
+    the mean and standard deviation of their embeddings of a dataset. Embed the dataset with the
+    parts first: Dagster cannot draw edges from an asset to itself, nor from `embeddings` back to
+    `encoders`. The metadata `made from` list these inputs.
     New tracks are embedded with the frozen version until the encoder is materialized again, so
     vectors computed at different times can be compared. A line of `specs/encoders.toml` lists the
     encoders in service. The metadata shows the cost of embedding the library before that work
@@ -222,7 +239,10 @@ def encoders(context: AssetExecutionContext, home: HomeResource) -> MaterializeR
 
 def show(artifact: Artifact) -> Metadata:
     """The settings of the encoder, and the versions that it is frozen to."""
-    versions = [str(reference) for reference in artifact.record.spec.inputs]
+    # Many embeddings are inputs of a fusion, and `made from` counts them.
+    references = [r for r in artifact.record.spec.inputs if not EMBEDDINGS.owns(r)]
+    versions = [str(reference) for reference in references]
     names = ("title", "kind", "dimension", "segment_frames", "layer", "pooling")
     settings = {n: artifact.facts[n] for n in names if n in artifact.facts}
+    settings |= show_parts(artifact.facts)
     return {**settings, "frozen to": ", ".join(versions) or artifact.record.spec.config["tagger"]}

@@ -16,6 +16,7 @@ from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata
 from melgraph.assets.stages import TAGS
 from melgraph.assets.ui import markdown_table
+from melgraph.ml.specs.model_input import EMBEDDING
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.records import Spec
 from melgraph.storage.tables import write_table
@@ -37,15 +38,15 @@ def write_tags(store: ArtifactStore, work: Work) -> None:
     An encoder without tags writes a table without tag columns, and the reason into the facts.
     """
     from melgraph.ml.inference.tagging import probabilities
-    from melgraph.ml.inference.tracks import EMBEDDING, EmbeddedTracks
+    from melgraph.ml.inference.tracks import EmbeddedTracks
 
     encoder = Encoder.input_of(store, work.spec)
     tags = encoder.classes
-    segments = BatchEmbeddings.input_of(store, work.spec).segment_vectors()
     if not tags or encoder.layer != EMBEDDING:
         work.facts.update(tracks=0, tags=[], why=_why_not(encoder))
         write_table(pl.DataFrame(schema={"track_id": pl.String}), work.folder / TABLE)
         return
+    segments = BatchEmbeddings.input_of(store, work.spec).segment_vectors()
     ids = segments["track_id"].unique(maintain_order=True).to_list()
     counts = segments["track_id"].rle().struct.field("len").to_numpy()
     vectors = segments["vector"].to_numpy()
@@ -66,6 +67,10 @@ def write_tags(store: ArtifactStore, work: Work) -> None:
 def _why_not(encoder: Encoder) -> str:
     """Why an encoder predicts no tags; the text is stored as a fact."""
     name = encoder.name
+    if encoder.is_fusion:
+        tagging = [part.name for part in encoder.parts if part.classes and part.layer == EMBEDDING]
+        reason = f"{name} joins the vectors of other encoders, which no tags follow"
+        return f"{reason}; ask its part {' or '.join(tagging)} for tags" if tagging else reason
     if encoder.classes:
         return f"{name} gives vectors of the layer {encoder.layer!r}, which no tags follow"
     if encoder.kind == "experiment":

@@ -25,7 +25,7 @@ def test_differences_of_two_specs():
         reference("tracks", "batch-1"),
         reference("duplicates", "all"),
     )
-    old = Spec("datasets", "x", 1, inputs, {"a": {"b": 1, "c": [1]}, "gone": "y"}, 0)
+    old = Spec("datasets", "genres", 1, inputs, {"a": {"b": 1, "c": [1]}, "gone": "y"}, 0)
     new = replace(
         old,
         stage=2,

@@ -24,7 +24,7 @@ from dagster import (
 from melgraph.assets.partitions import Partitions, track_batches
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import ONE, Stage
-from melgraph.assets.stages import DUPLICATES, EMBEDDINGS, PAGES, RECOMMENDATIONS
+from melgraph.assets.stages import DUPLICATES, EMBEDDINGS, ENCODERS, PAGES, RECOMMENDATIONS
 from melgraph.pipelines import sensors
 from melgraph.pipelines.deployment import build_definitions
 from melgraph.pipelines.intake import cut_batches, one_scanner, scan_library
@@ -312,12 +312,106 @@ def test_a_batch_is_searched_for_duplicates(instance):
     assert answer.partition_key is None  # all that is new by then, in one run
 
 
-def test_an_embedded_batch_joins_its_encoders_index(instance):
-    key = MultiPartitionKey({"encoder": "small-cnn", "track_batch": "batch-000002"})
-    tags = {f"dagster/partition/{name}": value for name, value in key.keys_by_dimension.items()}
-    (answer,) = after(sensors.batch_embedded, instance, "embedding", tags)
+def write_fusion(copied: MadeHome) -> list[str]:
+    """Add the fusion `joined`. Returns its parts."""
+    parts = ["audio-features", "mel-statistics"]
+    path = copied.root / "specs" / "encoders" / "joined.toml"
+    path.write_text(f'title = "x"\nkind = "fusion"\nparts = {parts}\n')
+    return parts
+
+
+def tags_of_embedding(encoder: str, batch: str) -> dict[str, str]:
+    key = MultiPartitionKey({"encoder": encoder, "track_batch": batch})
+    return {f"dagster/partition/{name}": value for name, value in key.keys_by_dimension.items()}
+
+
+def test_an_embedded_batch_joins_its_encoders_index(home_copy, instance, monkeypatch):
+    monkeypatch.setenv("MELGRAPH_HOME", str(home_copy().root))
+    tags = tags_of_embedding("small-cnn", "batch-000002")
+    (answer,) = after(sensors.batch_embedded, instance, "embedding", tags, home=HomeResource())
     assert isinstance(answer, RunRequest)
+    assert (answer.job_name, answer.partition_key) == ("recommending", "small-cnn")
+
+
+def test_a_broken_toml_file_does_not_keep_the_index_from_following(home, instance):
+    home.create()
+    (home.specs / "experiments").mkdir(parents=True)
+    (home.specs / "experiments" / "mine.toml").write_text("titel = 1")
+    tags = tags_of_embedding("small-cnn", "batch-000002")
+    (answer,) = after(sensors.batch_embedded, instance, "embedding", tags, home=HomeResource())
     assert answer.partition_key == "small-cnn"
+
+
+def test_a_batch_is_embedded_with_a_fusion_after_its_parts(home_copy, instance, monkeypatch):
+    """Whatever part is the last, also if several finish at once, and never twice."""
+    copied, batch = home_copy(), "batch-000001"
+    parts = write_fusion(copied)
+    put_in_service(copied, "joined", "small-cnn")
+    monkeypatch.setenv("MELGRAPH_HOME", str(copied.root))
+    context = copied.context
+    store = context.store
+
+    def materialize(stage: Stage, partition: str) -> None:
+        store.produce(stage.plan(context, partition), partial(stage.write, store))
+
+    def embedded(encoder: str) -> list[tuple[str | None, str | None]]:
+        """The requests after an embedding: partition and key of each but the recommendations."""
+        tags = tags_of_embedding(encoder, batch)
+        first, *others = after(
+            sensors.batch_embedded, instance, "embedding", tags, home=HomeResource()
+        )
+        assert (first.job_name, first.partition_key) == ("recommending", encoder)
+        assert all(request.job_name == "embedding" for request in others)
+        return [(request.partition_key, request.run_key) for request in others]
+
+    materialize(ENCODERS, "joined")
+    ingested = after(
+        sensors.batch_ingested,
+        instance,
+        "ingest",
+        {"dagster/partition": batch},
+        home=HomeResource(),
+    )
+    assert [request.partition_key for request in ingested] == [
+        f"{name}|{batch}" for name in (*parts, "small-cnn")
+    ]
+    represented = after(
+        sensors.batch_represented, instance, "representing", {"dagster/partition": batch},
+        home=HomeResource(),
+    )  # fmt: skip
+    assert isinstance(represented[0], SkipReason)
+    pointer = copied.root / "artifacts" / "embeddings" / f"audio-features+{batch}" / "current"
+    version = pointer.read_text()
+    pointer.unlink()
+    assert embedded("mel-statistics") == []  # audio-features has not embedded the batch yet
+    pointer.write_text(version)
+    (request,) = embedded("audio-features")
+    assert request[0] == f"joined|{batch}"
+    assert embedded("mel-statistics") == [request]  # both were the last: one key, so one run
+    assert embedded("small-cnn") == []  # it is no part
+    materialize(EMBEDDINGS, f"joined+{batch}")
+    assert embedded("mel-statistics") == []
+    assert embedded("joined") == []
+
+
+def test_a_fusion_that_is_frozen_to_an_older_part_is_not_requested(
+    home_copy, instance, monkeypatch
+):
+    copied, batch = home_copy(), "batch-000001"
+    write_fusion(copied)
+    put_in_service(copied, "joined")
+    monkeypatch.setenv("MELGRAPH_HOME", str(copied.root))
+    context = copied.context
+    store = context.store
+    store.produce(ENCODERS.plan(context, "joined"), partial(ENCODERS.write, store))
+    other = copied.root / "specs" / "encoders" / "mel-statistics.toml"
+    other.write_text('title = "Another title"\nkind = "mel_statistics"\n')
+    newer = copied.context
+    for stage, name in ((ENCODERS, "mel-statistics"), (EMBEDDINGS, f"mel-statistics+{batch}")):
+        store.produce(stage.plan(newer, name), partial(stage.write, store))
+    tags = tags_of_embedding("mel-statistics", batch)
+    (answer,) = after(sensors.batch_embedded, instance, "embedding", tags, home=HomeResource())
+    assert answer.job_name == "recommending"
 
 
 @pytest.mark.parametrize("job", ["training", "clustering", "recommending", "dreaming"])
