@@ -184,7 +184,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def _serving_pages(home: Home, port: int) -> Iterator[None]:
     import uvicorn
 
-    from melgraph.assets.service.site.pages import build_app
+    from melgraph.assets.service.app import build_app
 
     config = uvicorn.Config(build_app(home), host=LOOPBACK, port=port, log_level="warning")
     server = uvicorn.Server(config)

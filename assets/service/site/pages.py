@@ -1,30 +1,22 @@
-"""Serves the pages, the artifacts and the tracks of a home, read-only, on loopback.
+"""The addresses that a browser asks for: the pages, and the files that they link to.
 
 Paths are those of the home, so that the relative links of the pages work. Nothing else of the home
 (databases, catalogue, locks) and of the library is served.
 """
 
 import mimetypes
-import os
-from pathlib import Path
-from urllib.parse import urlsplit
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
 
+from melgraph.assets.service.problems import Refusal
+from melgraph.assets.service.site.artifacts import ShownArtifacts
 from melgraph.assets.service.site.recordings import Recordings
 from melgraph.assets.stage import ONE
 from melgraph.assets.stages import PAGES
 from melgraph.storage.artifacts import ArtifactStore
-from melgraph.storage.errors import StorageError, UnusableKey
-from melgraph.storage.home import Home
-from melgraph.storage.records import RECORD_NAME, Reference
 
 # Types that Python or the system may not know. A browser plays a file only if its type is audio.
 _AUDIO_TYPES = {
@@ -47,97 +39,45 @@ _AUDIO_TYPES = {
     ".webm": "audio/webm",
     ".wv": "audio/x-wavpack",
 }
-
-
-class Folder(StaticFiles):
-    """A folder that may not exist yet. Until then, it serves nothing."""
-
-    async def check_config(self) -> None:
-        """Skip the check that the folder exists."""
-
-
-class FetchedArtifacts(Folder):
-    """Artifacts in a bucket. Each is fetched into the cache of the home on its first request."""
-
-    def __init__(self, store: ArtifactStore) -> None:
-        super().__init__(directory=store.root, check_dir=False)
-        self.store = store
-
-    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """The cached file at a path; empty if it is not served. Runs in a thread."""
-        asset, partition, version, *parts = [*path.split("/"), "", "", ""]
-        name = "/".join(part for part in parts if part)
-        if not name or not asset or asset.startswith("."):
-            return "", None
-        artifact = self.store.find(Reference(asset, partition, version))
-        if artifact is None or name not in (*artifact.record.files, RECORD_NAME):
-            return "", None
-        file = artifact.folder / name
-        return str(file), file.stat()
-
-
-def build_app(home: Home) -> Starlette:
-    """The server of a home's pages.
-
-    It answers only requests to a loopback name or to the host of `MELGRAPH_PAGES_URL`. Otherwise a
-    foreign web page could read the library, if its own host name pointed to this machine.
-    """
-    from melgraph.assets.settings import pages_url
-
-    for suffix, media_type in _AUDIO_TYPES.items():
-        mimetypes.add_type(media_type, suffix)
-    store = ArtifactStore(home)
-
-    def open_page(request: Request) -> Response:
-        name = request.path_params.get("name", "index")
-        current = store.current(PAGES.name, ONE)
-        if current is None:
-            raise HTTPException(404, _NO_PAGES)
-        if f"{name}.html" not in current.record.files:
-            raise HTTPException(
-                404, f"There is no page called {name!r}. The overview links to all pages."
-            )
-        return RedirectResponse(
-            f"/artifacts/{current.reference}/{name}.html", headers={"Cache-Control": "no-store"}
-        )
-
-    artifacts: Folder = Folder(directory=home.artifacts, check_dir=False)
-    if store.bucket is not None:
-        artifacts = FetchedArtifacts(store)
-    hosts = {"127.0.0.1", "localhost", "[::1]", "::1", urlsplit(pages_url()).hostname or ""}
-    return Starlette(
-        routes=[
-            Route("/", open_page),
-            Route("/pages/", open_page),
-            Route("/pages/{name}.html", open_page),
-            Mount("/artifacts", artifacts),
-            Mount("/library", Recordings(store)),
-        ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts))],
-        exception_handlers={404: _not_found, UnusableKey: _not_found, StorageError: _no_answer},
-    )
-
-
+ROUTE = "/pages/{name}.html"
 _NO_PAGES = (
     "There are no pages yet. Run the command “melgraph run”, or materialize the asset “pages” in "
     "the Dagster UI. Then reload this page."
 )
 
 
-def _not_found(request: Request, error: Exception) -> Response:
-    detail = getattr(error, "detail", "")
-    return _error_page(
-        "There is no page or file at this address." if detail in ("", "Not Found") else detail, 404
-    )
+def page_routes(store: ArtifactStore, recordings: Recordings) -> list[BaseRoute]:
+    """The routes of the pages.
+
+    Args:
+        store: the artifacts of the home.
+        recordings: the tracks of its library.
+    """
+    for suffix, media_type in _AUDIO_TYPES.items():
+        mimetypes.add_type(media_type, suffix)
+
+    def open_page(request: Request) -> Response:
+        name = request.path_params.get("name", "index")
+        request.scope["melgraph_route"] = ROUTE
+        current = store.current(PAGES.name, ONE)
+        if current is None:
+            raise _no_page(_NO_PAGES, request)
+        if f"{name}.html" not in current.record.files:
+            raise _no_page(
+                f"There is no page called {name!r}. The overview links to all pages.", request
+            )
+        return RedirectResponse(
+            f"/artifacts/{current.reference}/{name}.html", headers={"Cache-Control": "no-store"}
+        )
+
+    return [
+        Route("/", open_page),
+        Route("/pages/", open_page),
+        Route("/pages/{name}.html", open_page),
+        Mount("/artifacts", ShownArtifacts(store)),
+        Mount("/library", recordings),
+    ]
 
 
-def _no_answer(request: Request, error: Exception) -> Response:
-    return _error_page(str(error), 503)
-
-
-def _error_page(text: str, status: int) -> Response:
-    from jinja2 import Environment, FileSystemLoader
-
-    templates = FileSystemLoader(Path(__file__).parents[2] / "pages" / "templates")
-    template = Environment(loader=templates, autoescape=True).get_template("missing.html")
-    return HTMLResponse(template.render(text=text), status_code=status)
+def _no_page(what: str, request: Request) -> HTTPException:
+    return Refusal(404, "no-page", what, where=request.url.path, remedy="open / instead")

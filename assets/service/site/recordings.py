@@ -10,14 +10,14 @@ from collections import OrderedDict
 from contextlib import ExitStack
 from pathlib import Path
 
-import polars as pl
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
-from melgraph.assets.library.tracks import GOOD, Tracks
-from melgraph.assets.stages import TRACKS
-from melgraph.storage.artifacts import ArtifactStore
-from melgraph.storage.catalogue import Catalogue
+from melgraph.assets.service.tracks import NamedTracks
+from melgraph.storage.home import Home
 from melgraph.storage.location import is_bucket
+
+ROUTE = "/library/{path}"
 
 CACHED_RECORDINGS = 32  # temporary files that the server keeps of a library in a bucket
 CHECKED_FILES = 10_000  # files whose content the server remembers to be audio or not
@@ -31,11 +31,10 @@ class Recordings(StaticFiles):
     files are kept while the server runs.
     """
 
-    def __init__(self, store: ArtifactStore) -> None:
+    def __init__(self, home: Home, tracks: NamedTracks) -> None:
         super().__init__(check_dir=False)
-        self.store, self.library = store, store.home.open_library()
-        self.catalogue = Catalogue(store.home.catalogue)
-        self.in_bucket = is_bucket(store.home.library)
+        self.tracks, self.library = tracks, home.open_library()
+        self.in_bucket = is_bucket(home.library)
         self.fetched: OrderedDict[str, tuple[Path, ExitStack]] = OrderedDict()
         self.checked: OrderedDict[tuple[object, ...], bool] = OrderedDict()
         self.lock = threading.Lock()
@@ -43,9 +42,14 @@ class Recordings(StaticFiles):
     async def check_config(self) -> None:
         """Skip the check that a folder exists."""
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. The metrics count it by the template of its address."""
+        scope["melgraph_route"] = ROUTE
+        await super().__call__(scope, receive, send)
+
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """The file of a track; empty if it is not served. Runs in a thread."""
-        if not self._is_good_track(path):
+        if not self.tracks.is_good(path):
             return "", None
         try:
             file = self._fetch(path) if self.in_bucket else Path(self.library.where(path))
@@ -53,18 +57,6 @@ class Recordings(StaticFiles):
         except OSError:
             return "", None
         return (str(file), status) if self._is_audio(file, status) else ("", None)
-
-    def _is_good_track(self, path: str) -> bool:
-        if not self.catalogue.path.is_file():  # opening it would create an empty one
-            return False
-        state = self.catalogue.live_file(path)
-        if state is None:
-            return False
-        tracks = self.store.current(TRACKS.name, state.batch)
-        if tracks is None:  # registered, but not ingested yet
-            return False
-        of_file = GOOD & (pl.col("path") == state.origin)
-        return Tracks(self.store, tracks).part(["path"], of_file).height > 0
 
     def _is_audio(self, file: Path, status: os.stat_result) -> bool:
         """Whether the first samples of a file can be decoded; remembered until it changes."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from melgraph.assets.service.site.pages import build_app
+from melgraph.assets.service.app import build_app
 from melgraph.storage.home import Home
 
 
@@ -43,7 +43,7 @@ class Client:
 @contextmanager
 def serving(home: Home) -> Iterator[Client]:
     """The server of a home, on a free port."""
-    config = uvicorn.Config(build_app(home), port=0, log_level="error", lifespan="off")
+    config = uvicorn.Config(build_app(home), port=0, log_level="error", lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

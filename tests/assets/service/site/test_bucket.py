@@ -5,11 +5,11 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from melgraph.assets.pages.links import LIBRARY, artifact_link, quote_path
-from melgraph.assets.service.site import recordings
 from melgraph.assets.pages.site import PAGES
+from melgraph.assets.service.site import recordings
 from melgraph.storage.bucket import Bucket
-from tests.assets.service.served import serving
 from tests.assets.pages.small_home import ODD_PATHS, SmallHome
+from tests.assets.service.served import serving
 
 
 def build(home: SmallHome) -> SmallHome:

@@ -5,13 +5,13 @@ import pytest
 
 from melgraph.assets.context import Context
 from melgraph.assets.pages.links import LIBRARY, quote_path
-from melgraph.assets.service.site.recordings import _decodes
 from melgraph.assets.pages.site import PAGES
+from melgraph.assets.service.site.recordings import _decodes
 from melgraph.assets.stages import TRACKS
 from melgraph.ml.audio import AUDIO_SUFFIXES
 from melgraph.pipelines.intake import cut_batches, scan_library
-from tests.assets.service.served import serving
 from tests.assets.pages.small_home import ODD_PATHS, SmallHome
+from tests.assets.service.served import serving
 
 
 @pytest.fixture(scope="module")
