@@ -140,9 +140,3 @@ def partition_of(context: AssetExecutionContext) -> str:
         return ONE
     key = context.partition_key
     return partition_name(key.keys_by_dimension if isinstance(key, MultiPartitionKey) else key)
-
-
-def encoder_and_batch(partition: str) -> tuple[str, str]:
-    """Split the name of a partition by encoder and track batch into its two keys."""
-    encoder, _, batch = partition.partition("+")
-    return encoder, batch

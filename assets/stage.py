@@ -198,3 +198,9 @@ def generator_stage(
         pool="gpu" if kind == "pytorch" else None,
         on_pages=True,
     )
+
+
+def encoder_and_batch(partition: str) -> tuple[str, str]:
+    """Split the name of a partition by encoder and track batch into its two keys."""
+    encoder, _, batch = partition.partition("+")
+    return encoder, batch

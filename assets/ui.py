@@ -10,7 +10,6 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TextIO
 
-from dagster import MetadataValue
 from tqdm import tqdm
 
 from melgraph.assets.settings import mlflow_url, pages_url
@@ -50,6 +49,13 @@ def progress_on_terminal() -> Iterator[None]:
             _TERMINAL.reset(token)
 
 
+def _metadata_value() -> Any:
+    """Dagster's class, imported at first use: readers that show nothing there start sooner."""
+    from dagster import MetadataValue
+
+    return MetadataValue
+
+
 def picture(path: Path) -> Any:
     """A PNG file as Dagster metadata. The UI removes `<img>` but renders `data:` images."""
     return png(path.read_bytes(), path.stem)
@@ -57,17 +63,19 @@ def picture(path: Path) -> Any:
 
 def png(data: bytes, name: str) -> Any:
     """PNG data as Dagster metadata."""
-    return MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(data).decode()})")
+    return _metadata_value().md(
+        f"![{name}](data:image/png;base64,{base64.b64encode(data).decode()})"
+    )
 
 
 def markdown_table(rows: Sequence[Mapping[str, object]]) -> Any:
     """A table as Dagster metadata. The keys of the first row are the header."""
     if not rows:
-        return MetadataValue.md("(none)")
+        return _metadata_value().md("(none)")
     names = list(rows[0])
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
     lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
-    return MetadataValue.md("\n".join(lines))
+    return _metadata_value().md("\n".join(lines))
 
 
 def rounded(value: Any) -> Any:
@@ -80,12 +88,12 @@ def mlflow_link(run: Mapping[str, str | None]) -> Any:
     experiment = run.get("mlflow_experiment")
     if experiment is None:
         return None
-    return MetadataValue.url(f"{mlflow_url()}/#/experiments/{experiment}/runs/{run['mlflow']}")
+    return _metadata_value().url(f"{mlflow_url()}/#/experiments/{experiment}/runs/{run['mlflow']}")
 
 
 def page_link(page: str) -> Any:
     """A link to one of the pages that `melgraph ui` serves."""
-    return MetadataValue.url(f"{pages_url()}/pages/{page}")
+    return _metadata_value().url(f"{pages_url()}/pages/{page}")
 
 
 def _cell(value: object) -> str:

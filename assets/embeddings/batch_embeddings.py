@@ -5,9 +5,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from melgraph.assets.partitions import encoder_and_batch
 from melgraph.assets.readers import Reader
-from melgraph.assets.stage import Stage
+from melgraph.assets.stage import Stage, encoder_and_batch
 from melgraph.assets.stages import EMBEDDINGS, ENCODERS
 from melgraph.ml.embeddings.fusion import TrackVectors
 from melgraph.storage.records import Reference

@@ -24,8 +24,8 @@ from melgraph.assets.materialize import (
     materialize,
     stage_asset,
 )
-from melgraph.assets.partitions import encoder_and_batch
 from melgraph.assets.resources import HomeResource
+from melgraph.assets.stage import encoder_and_batch
 from melgraph.assets.stages import EMBEDDINGS, REPRESENTATIONS
 from melgraph.ml.embeddings.fusion import TrackVectors
 from melgraph.ml.errors import UserError

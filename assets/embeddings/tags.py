@@ -5,7 +5,8 @@ import polars as pl
 from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.context import Context
-from melgraph.assets.embeddings.embeddings import BatchEmbeddings
+from melgraph.assets.embeddings.batch_embeddings import BatchEmbeddings
+from melgraph.assets.embeddings.batch_tags import TABLE as TABLE
 from melgraph.assets.embeddings.encoder import Encoder
 from melgraph.assets.materialize import (
     materialize,
@@ -21,7 +22,6 @@ from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.records import Spec
 from melgraph.storage.tables import write_table
 
-TABLE = "tags.parquet"
 SHOWN = 10  # tags in the Dagster UI
 
 

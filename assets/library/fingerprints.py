@@ -1,57 +1,29 @@
 """`audio_fingerprints`: 32 bits per frame of every track of a batch, for finding duplicates."""
 
-from typing import ClassVar
-
 import numpy as np
 import polars as pl
 from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.context import Context
+from melgraph.assets.library.audio_fingerprints import SCHEMA, TABLE
+from melgraph.assets.library.audio_fingerprints import AudioFingerprints as AudioFingerprints
 from melgraph.assets.library.inputs import input_references
 from melgraph.assets.library.spectrograms import MelSpectrograms
 from melgraph.assets.materialize import (
     materialize,
     stage_asset,
 )
-from melgraph.assets.readers import Reader
 from melgraph.assets.resources import HomeResource
-from melgraph.assets.stage import Metadata, Stage
+from melgraph.assets.stage import Metadata
 from melgraph.assets.stages import AUDIO_FINGERPRINTS
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
 from melgraph.storage.records import Spec
-from melgraph.storage.tables import read_part, read_table, write_table
+from melgraph.storage.tables import write_table
 
-TABLE = "audio_fingerprints.parquet"
 UNFIT = (  # stored in the facts
     "mel_spectrograms are made with other settings than the shipped ones, for which fingerprints "
     "are defined: none are made, and only exact duplicates are found"
 )
-SCHEMA = pl.Schema({"track_id": pl.String(), "codes": pl.List(pl.UInt32())})
-
-
-class AudioFingerprints(Reader):
-    """A committed `audio_fingerprints`."""
-
-    stage: ClassVar[Stage] = AUDIO_FINGERPRINTS
-
-    def table(self) -> pl.DataFrame:
-        """One row per good track of the batch, as in `SCHEMA`."""
-        return read_table(self.artifact.folder / TABLE)
-
-    def track_ids(self) -> list[str]:
-        """The tracks of the batch. The fingerprints are not read."""
-        return read_part(self.artifact.folder / TABLE, ["track_id"])["track_id"].to_list()
-
-    @property
-    def frames(self) -> int:
-        """The number of frames of all tracks together."""
-        return int(self.facts["frames"])
-
-    @property
-    def caution(self) -> str | None:
-        """Why the batch has no fingerprints; None if it has them."""
-        caution: str | None = self.facts["unfit"]
-        return caution
 
 
 def plan_fingerprints(context: Context, batch: str) -> Spec:

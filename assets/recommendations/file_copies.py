@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from melgraph.assets.library.fingerprints import TABLE
+from melgraph.assets.library.audio_fingerprints import TABLE
 from melgraph.assets.stages import AUDIO_FINGERPRINTS
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.tables import read_part

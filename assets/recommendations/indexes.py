@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -18,58 +17,19 @@ from melgraph.assets.materialize import (
     plain_failures,
     stage_asset,
 )
-from melgraph.assets.partitions import encoder_and_batch, partition_of
-from melgraph.assets.readers import Reader
+from melgraph.assets.partitions import partition_of
+from melgraph.assets.recommendations.recommendation_index import HIDDEN, MANIFEST
 from melgraph.assets.resources import HomeResource
-from melgraph.assets.stage import Stage
+from melgraph.assets.stage import encoder_and_batch
 from melgraph.assets.stages import EMBEDDINGS, INDEX_SEGMENTS, RECOMMENDATION_INDEXES
 from melgraph.assets.ui import progress_bar
-from melgraph.storage.artifacts import Artifact, ArtifactStore, Work
-from melgraph.storage.records import Reference, Spec
+from melgraph.storage.artifacts import ArtifactStore, Work
+from melgraph.storage.records import Spec
 from melgraph.storage.vector_index import VectorIndex, segments_of_batches, write_segment
 
-MANIFEST, HIDDEN = "manifest.json", "hidden.npy"
 TOMBSTONES = "tombstones"  # key of the config of an index: the tracks without a file
 WITHOUT = "without"  # key of the config of a segment: tombstones that it does not hold
 _SHARE_TO_REMOVE = 0.25  # of the vectors of a segment; with fewer tombstones, it stays as it is
-
-
-class RecommendationIndex(Reader):
-    """A committed `recommendation_indexes`."""
-
-    stage: ClassVar[Stage] = RECOMMENDATION_INDEXES
-
-    def open(self) -> VectorIndex:
-        """The index, opened for searching."""
-        return VectorIndex([segment.folder for segment in self.segments()])
-
-    @property
-    def encoder(self) -> Encoder:
-        """The version of the encoder that computed all vectors of the index."""
-        return Encoder.input_of(self.store, self.spec)
-
-    def segments(self) -> list[Artifact]:
-        """The segments, in the order of their track batches."""
-        return inputs_of(self.store, self.spec, INDEX_SEGMENTS)
-
-    def embeddings(self) -> set[Reference]:
-        """The embeddings of all track batches in the index."""
-        inputs = (reference for s in self.segments() for reference in s.record.spec.inputs)
-        return {reference for reference in inputs if EMBEDDINGS.owns(reference)}
-
-    def live(self, index: VectorIndex) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """bool `[row]`: whether a row of the opened index is a track of the library.
-
-        Rows of tracks without a file are not, and neither are repeated rows of a track.
-        """
-        mask = np.ones(len(index), bool)
-        mask[np.load(self.artifact.folder / HIDDEN, allow_pickle=False)] = False
-        return mask
-
-    @property
-    def n_tracks(self) -> int:
-        """How many tracks of the library are in the index."""
-        return int(self.facts["tracks"])
 
 
 def segment_specs(context: Context, encoder: str) -> list[Spec]:

@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from melgraph.assets.readers import Reader
-from melgraph.assets.recommendations.indexes import RecommendationIndex
+from melgraph.assets.recommendations.recommendation_index import RecommendationIndex
 from melgraph.assets.stage import Stage
 from melgraph.assets.stages import RECOMMENDATIONS
 from melgraph.ml.similarity.lists import NeighbourLists

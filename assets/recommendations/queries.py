@@ -8,6 +8,7 @@ recommender = Recommender.open(Context.open(Home.open("FOLDER")))
 answer = recommender.similar(Query(like=("rock/song.mp3",), unlike=("pop/other.mp3",), k=5))
 """
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,11 +19,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from melgraph.assets.context import Context
-from melgraph.assets.partitions import encoder_and_batch
 from melgraph.assets.recommendations.agreement import best_first
 from melgraph.assets.recommendations.file_copies import copies_of_file
-from melgraph.assets.recommendations.indexes import RecommendationIndex
 from melgraph.assets.recommendations.lists import RecommendationLists
+from melgraph.assets.recommendations.query import MOST_TRACKS as MOST_TRACKS
 from melgraph.assets.recommendations.query import Answer as Answer
 from melgraph.assets.recommendations.query import Filters as Filters
 from melgraph.assets.recommendations.query import Moment as Moment
@@ -31,13 +31,14 @@ from melgraph.assets.recommendations.query import Recommendation as Recommendati
 from melgraph.assets.recommendations.query import Seed as Seed
 from melgraph.assets.recommendations.query import SharedTag as SharedTag
 from melgraph.assets.recommendations.reasons import Reasons, shared_tags, tagging_encoder
+from melgraph.assets.recommendations.recommendation_index import RecommendationIndex
 from melgraph.assets.recommendations.searched_tracks import COLUMNS, SearchedTracks
 from melgraph.assets.recommendations.seed_sounds import SeedSound, SeedSounds
 from melgraph.assets.recommendations.sounds import FileVectors
+from melgraph.assets.stage import encoder_and_batch
 from melgraph.assets.stages import RECOMMENDATION_INDEXES, RECOMMENDATIONS
 from melgraph.ml.errors import UserError
 from melgraph.ml.similarity.hubness import rescaled, scales
-from melgraph.ml.similarity.paths import path as path_between
 from melgraph.ml.similarity.seeds import UNLIKE_WEIGHT, unlike_scores
 from melgraph.ml.similarity.selection import Selection, select
 from melgraph.storage.vector_index import VectorIndex
@@ -123,6 +124,28 @@ class Recommender:
         """The tags that can be filtered by, and that explain a similarity."""
         return self._reasons.tag_names
 
+    def tag_named(self, name: str) -> str:
+        """The tag of a name. The part of a tag after its category is enough, if it is unique.
+
+        Raises:
+            UserError: there is no such tag, or there are several.
+        """
+        tags = self._reasons.tag_names
+        matches = [tag for tag in tags if name in (tag, tag.rpartition("---")[2])]
+        exact = [tag for tag in matches if tag == name]
+        if len(exact or matches) == 1:
+            return (exact or matches)[0]
+        near = matches or difflib.get_close_matches(name, tags) or tags
+        raise UserError(
+            f"{len(matches) or 'no'} tags are called {name!r}",
+            where=f"the tags of {self._reasons.tagger.name}"
+            if self._reasons.tagger
+            else "the tags",
+            remedy=f"use one of: {', '.join(near)}"
+            if tags
+            else "put an encoder with tags into service, for example a published tagger",
+        )
+
     def is_current(self) -> bool:
         """Whether the index and the recommendations are still the current ones."""
         store = self._context.store
@@ -177,6 +200,8 @@ class Recommender:
         Raises:
             UserError: there is no such track, or the length is out of range.
         """
+        from melgraph.ml.similarity.paths import path as path_between
+
         ends = [self._row(start), self._row(goal)]
         allowed = self._allowed(filters or Filters()) & self._first_of_recording
         allowed[np.isin(self._tracks.recordings, self._tracks.recordings[ends])] = False
@@ -197,11 +222,10 @@ class Recommender:
             near, _ = self._vectors.search(((1 - share) * first + share * last)[None], 20, allowed)
             return [row for row in near[0].tolist() if row >= 0]
 
-        result = path_between(*ends, neighbours_of, length, between=between)
-        tracks = []
-        for number, row in enumerate(result.rows):
-            before = self._library_seed(result.rows[max(number - 1, 0)])
-            tracks.append(replace(self._explained([before], row), like=0))
+        result = path_between(ends[0], ends[1], neighbours_of, length, between=between)
+        pairs = zip(result.rows, result.rows[1:], strict=False)
+        tracks = [self._recommendation(result.rows[0], 1.0)]
+        tracks += [self._explained([self._library_seed(before)], row) for before, row in pairs]
         seeds = [self._library_seed(row) for row in ends]
         return replace(self._answer(seeds, tracks), shortfall=result.reason)
 
@@ -246,13 +270,8 @@ class Recommender:
 
     def _allowed(self, filters: Filters) -> Mask:
         allowed = self._tracks.allowed(filters)
-        for tag, least in filters.tags.items():
-            if tag not in self._tag_scores.columns:
-                raise UserError(
-                    f"no track has the tag {tag!r}",
-                    where="the filter by tag",
-                    remedy="use one of: " + (", ".join(self.tag_names) or "there are no tags"),
-                )
+        for name, least in filters.tags.items():
+            tag = self.tag_named(name)
             allowed &= (self._tag_scores[tag] >= least).fill_null(False).to_numpy()
         return allowed
 
@@ -333,21 +352,23 @@ class Recommender:
 
     def _explained(self, like: Sequence[SeedSound], row: int) -> Recommendation:
         """A row as a recommendation, with the reasons why it is similar to the nearest seed."""
-        track = self._tracks.table.row(row, named=True)
         vector = self._vectors.vectors(np.array([row]))[0].astype(np.float64)
         similarities = [float(seed.vector.astype(np.float64) @ vector) for seed in like]
         nearest = int(np.argmax(similarities))
-        seed = like[nearest]
-        place = track["track_id"], track["batch"]
-        return Recommendation(
-            **{name: track[name] for name in COLUMNS},
-            similarity=round(similarities[nearest], 6),
+        seed, place = like[nearest], self._place(row)
+        return replace(
+            self._recommendation(row, similarities[nearest]),
             like=nearest,
             tags=shared_tags(self._tags_of_seed(seed), self._reasons.tags(*place)),
             moments=self._reasons.moments(
                 self._segments_of_seed(seed), self._reasons.segments(*place)
             ),
         )
+
+    def _recommendation(self, row: int, similarity: float) -> Recommendation:
+        track = self._tracks.table.row(row, named=True)
+        names = {name: track[name] for name in COLUMNS}
+        return Recommendation(**names, similarity=round(similarity, 6))
 
     def _tags_of_seed(self, seed: SeedSound) -> Mapping[str, float]:
         if seed.row is None:

@@ -12,18 +12,16 @@ from numpy.typing import NDArray
 
 from melgraph.assets.context import Context
 from melgraph.assets.embeddings.batch_embeddings import BatchEmbeddings
+from melgraph.assets.embeddings.batch_tags import BatchTags
 from melgraph.assets.embeddings.encoder import Encoder
-from melgraph.assets.embeddings.encoders import in_service
-from melgraph.assets.embeddings.tags import TABLE as TAGS_TABLE
 from melgraph.assets.recommendations.query import Moment, SharedTag
 from melgraph.assets.recommendations.sounds import FileVectors
 from melgraph.assets.stage import TRACK_BATCH
-from melgraph.assets.stages import TAGS
+from melgraph.assets.stages import ENCODERS, TAGS
 from melgraph.ml.similarity.moments import closest_moments
+from melgraph.ml.specs.model_input import EMBEDDING
 from melgraph.storage.records import Reference, partition_name
-from melgraph.storage.tables import read_table
 
-EMBEDDING = "embedding"  # the layer that the last layer of a network, which predicts tags, reads
 MOST_TAGS = 3
 LEAST_PROBABILITY = 0.1  # of a tag, for both tracks
 _BATCHES = 16  # track batches whose segments and tags are kept in memory
@@ -60,8 +58,10 @@ def tagging_encoder(context: Context, encoder: Encoder) -> Encoder | None:
     It is the encoder itself, or a part of it if it is a fusion, or the first one in service that
     predicts tags. None if no encoder does.
     """
-    others = (Encoder.current(context.store, name) for name in in_service(context))
-    with_tags = {name.partition("+")[0] for name in context.store.partitions(TAGS.name)}
+    store = context.store
+    frozen = set(store.partitions(ENCODERS.name))
+    others = (Encoder.current(store, n) for n in context.specs.in_service if n in frozen)
+    with_tags = {name.partition("+")[0] for name in store.partitions(TAGS.name)}
     for candidate in (encoder, *encoder.parts, *others):
         if candidate.classes and candidate.layer == EMBEDDING and candidate.name in with_tags:
             return candidate
@@ -146,7 +146,7 @@ class Reasons:
         artifact = self._store.current(TAGS.name, partition)
         if artifact is None or self.tagger.reference not in artifact.record.spec.inputs:
             return None
-        return read_table(artifact.folder / TAGS_TABLE)
+        return BatchTags(self._store, artifact).table()
 
     def _tags_of(self, batch: str) -> tuple[dict[str, int], list[str], NDArray[np.float32]]:
         table = self._tag_table(batch)

@@ -17,7 +17,6 @@ from melgraph.assets.materialize import (
 )
 from melgraph.assets.partitions import partition_of
 from melgraph.assets.recommendations.agreement import agreement_sentence, held_out_agreement
-from melgraph.assets.recommendations.indexes import RecommendationIndex
 from melgraph.assets.recommendations.lists import (
     SCALES,
     TABLE,
@@ -26,6 +25,7 @@ from melgraph.assets.recommendations.lists import (
     recording_numbers,
     scale_table,
 )
+from melgraph.assets.recommendations.recommendation_index import RecommendationIndex
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.stage import Metadata
 from melgraph.assets.stages import DATASETS, RECOMMENDATIONS, TRACKS

@@ -27,10 +27,9 @@ from melgraph.assets.materialize import (
     materialize,
     stage_asset,
 )
-from melgraph.assets.partitions import encoder_and_batch
 from melgraph.assets.resources import HomeResource
 from melgraph.assets.settings import use_numba_cache
-from melgraph.assets.stage import Metadata
+from melgraph.assets.stage import Metadata, encoder_and_batch
 from melgraph.assets.stages import CLUSTER_REPORTS, EMBEDDINGS
 from melgraph.assets.ui import markdown_table, picture
 from melgraph.storage.artifacts import Artifact, ArtifactStore, Work

@@ -1,0 +1,289 @@
+"""`melgraph similar TRACK|FILE...`: the most similar tracks of the library, with the reasons."""
+
+from __future__ import annotations
+
+import json
+import os
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from melgraph.pipelines.terminal import exact_output, printable
+
+if TYPE_CHECKING:
+    from melgraph.assets.recommendations.queries import (
+        Answer,
+        Filters,
+        Query,
+        Recommendation,
+        Recommender,
+        Seed,
+    )
+    from melgraph.storage.home import Home
+
+SUMMARY = "Find the tracks of the library that sound like others."
+DESCRIPTION = """\
+Print the tracks of the library that are most similar to some tracks or files,
+and why: the tags that they share, and which seconds sound most alike.
+
+A track is a path below the library, or a track id. A file that is not in the
+library is decoded and embedded on the spot. Copies of the same recording are
+never in the answer."""
+EXAMPLES = """\
+examples:
+  melgraph similar rock/song.flac
+  melgraph similar ~/Downloads/song.mp3 --tracks 5 --per-artist 1
+  melgraph similar rock/a.flac rock/b.flac --unlike pop/c.flac
+  melgraph similar rock/a.flac --genre jazz --year 1960-1979 --tag piano:0.3
+  melgraph similar rock/a.flac --minutes 60 --m3u evening.m3u8
+  melgraph similar rock/a.flac --to jazz/b.flac --m3u path.m3u8
+  melgraph similar rock/a.flac --json"""
+
+DEFAULT_TRACKS = 10
+DEFAULT_PROBABILITY = 0.5
+_TRACKS_PER_MINUTE = 2  # a first guess for --minutes; more are asked for if they do not suffice
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What to compare with, which tracks to return, and the form of the answer."""
+    parser.add_argument("like", nargs="+", metavar="TRACK_OR_FILE", help="what to be similar to")
+    parser.add_argument(
+        "--unlike", action="append", default=[], metavar="TRACK_OR_FILE",
+        help="what not to be similar to (repeatable)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--to", metavar="TRACK", help="a path of similar tracks from the one track to this one"
+    )
+    parser.add_argument(
+        "--tracks", type=int, metavar="N",
+        help=f"number of tracks (default: {DEFAULT_TRACKS}); with --to, of tracks between both",
+    )  # fmt: skip
+    parser.add_argument(
+        "--minutes", type=float, metavar="M", help="a playlist of this length, instead of --tracks"
+    )
+    parser.add_argument(
+        "--encoder", metavar="NAME",
+        help="whose embeddings are compared (default: the one that agrees best with the labels)",
+    )  # fmt: skip
+    filters = parser.add_argument_group("which tracks may be in the answer")
+    for name in ("genre", "artist"):
+        filters.add_argument(
+            f"--{name}", action="append", default=[], help=f"only this {name} (repeatable)"
+        )
+    filters.add_argument(
+        "--year", type=_whole_range, default=(None, None), metavar="FROM-TO",
+        help="only these years, for example 1990-1999, 1990- or 1990",
+    )  # fmt: skip
+    filters.add_argument(
+        "--duration", type=_range, default=(None, None), metavar="FROM-TO",
+        help="only tracks of so many seconds, for example 120-300",
+    )  # fmt: skip
+    filters.add_argument(
+        "--tag", type=_tag, action="append", default=[], metavar="NAME[:PROBABILITY]",
+        help="only tracks for which this tag is predicted with at least this probability "
+        f"(default: {DEFAULT_PROBABILITY}; repeatable)",
+    )  # fmt: skip
+    filters.add_argument(
+        "--per-artist", type=int, metavar="N", help="at most N tracks by one artist"
+    )
+    filters.add_argument(
+        "--one-version", action="store_true",
+        help="only one of several versions of a song (studio, live, remix)",
+    )  # fmt: skip
+    filters.add_argument(
+        "--diversity", type=float, default=0.0, metavar="D",
+        help="from 0, the most similar tracks, to 1, tracks that differ from each other "
+        "(default: 0)",
+    )  # fmt: skip
+    form = parser.add_argument_group("the form of the answer")
+    form.add_argument("--json", action="store_true", help="print JSON, for programs")
+    form.add_argument("--m3u", metavar="FILE", help="also write a playlist that players can read")
+
+
+def _range(text: str) -> tuple[float | None, float | None]:
+    """`FROM-TO`, of which one end may be missing, or a single number."""
+    low, dash, high = text.strip().partition("-")
+    try:
+        ends = float(low) if low else None, float(high) if high else None
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not FROM-TO, such as 120-300") from None
+    if ends == (None, None):
+        raise ArgumentTypeError(f"{text!r} is not FROM-TO, such as 120-300")
+    return ends if dash else (ends[0], ends[0])
+
+
+def _whole_range(text: str) -> tuple[int | None, int | None]:
+    low, high = _range(text)
+    return None if low is None else int(low), None if high is None else int(high)
+
+
+def _tag(text: str) -> tuple[str, float]:
+    """`NAME` or `NAME:PROBABILITY`."""
+    name, colon, probability = text.rpartition(":")
+    if not colon:
+        return text, DEFAULT_PROBABILITY
+    try:
+        return name, float(probability)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not NAME:PROBABILITY, such as piano:0.3") from None
+
+
+def run(options: Namespace) -> int:
+    """Print the answer, and write the playlist.
+
+    Raises:
+        UserError: an argument names something that does not exist, or contradicts another one.
+        StorageError: there is no home, or its index cannot be used.
+    """
+    from melgraph.assets.context import Context
+    from melgraph.assets.recommendations.queries import Recommender
+    from melgraph.assets.settings import use_numba_cache
+    from melgraph.pipelines.commands.audit import existing_home
+
+    _check(options)
+    home = existing_home()
+    use_numba_cache(home)
+    recommender = Recommender.open(Context.open(home), options.encoder)
+    if options.to is not None:
+        filters = _filters(options)
+        answer = recommender.path(options.like[0], options.to, options.tracks, filters)
+    elif options.minutes is not None:
+        answer = _playlist(recommender, _query(options), options.minutes)
+    else:
+        answer = recommender.similar(_query(options))
+    if options.m3u is not None:
+        _write_playlist(home, answer, Path(options.m3u).expanduser())
+    if options.json:
+        print(json.dumps(asdict(answer), indent=1, ensure_ascii=False), file=exact_output())
+    else:
+        _print(answer, is_path=options.to is not None)
+        if options.m3u is not None:
+            print(f"\nplaylist: {printable(options.m3u)}")
+    return 0
+
+
+def _check(options: Namespace) -> None:
+    from melgraph.ml.errors import UserError
+
+    problems = []
+    if options.to is not None:
+        if len(options.like) > 1 or options.unlike:
+            problems.append("--to leads from one track to another: name one track and no --unlike")
+        ignored = ("per_artist", "one_version", "diversity", "minutes")
+        problems += [
+            f"--to and --{name.replace('_', '-')} exclude each other"
+            for name in ignored
+            if getattr(options, name)
+        ]
+    if options.tracks is not None and options.minutes is not None:
+        problems.append("--tracks and --minutes exclude each other")
+    if options.minutes is not None and not 0 < options.minutes < 100_000:
+        problems.append(f"a playlist of {options.minutes} minutes")
+    if problems:
+        raise UserError("; ".join(problems), where="the arguments", remedy="correct the arguments")
+
+
+def _filters(options: Namespace) -> Filters:
+    from melgraph.assets.recommendations.queries import Filters
+
+    return Filters(
+        genres=tuple(options.genre),
+        artists=tuple(options.artist),
+        year_from=options.year[0],
+        year_to=options.year[1],
+        duration_from_s=options.duration[0],
+        duration_to_s=options.duration[1],
+        tags=dict(options.tag),
+    )
+
+
+def _query(options: Namespace) -> Query:
+    from melgraph.assets.recommendations.queries import Query
+
+    return Query(
+        like=tuple(options.like),
+        unlike=tuple(options.unlike),
+        k=DEFAULT_TRACKS if options.tracks is None else options.tracks,
+        filters=_filters(options),
+        per_artist=options.per_artist,
+        one_version=options.one_version,
+        diversity=options.diversity,
+    )
+
+
+def _playlist(recommender: Recommender, query: Query, minutes: float) -> Answer:
+    """The best tracks that together last about so many minutes."""
+    from melgraph.assets.recommendations.queries import MOST_TRACKS
+    from melgraph.ml.similarity.playlists import fill_duration
+
+    k = min(max(DEFAULT_TRACKS, int(_TRACKS_PER_MINUTE * minutes)), MOST_TRACKS)
+    answer = recommender.similar(replace(query, k=k))
+    durations = [track.duration_s for track in answer.tracks]
+    n = fill_duration(durations, 60 * minutes)
+    total = sum(duration or 0 for duration in durations[:n]) / 60
+    whole = n == len(durations) and total < minutes
+    short = f"{total:.0f} of {minutes:g} minutes: no more tracks answer the query"
+    return replace(answer, tracks=answer.tracks[:n], shortfall=short if whole else None)
+
+
+def _write_playlist(home: Home, answer: Answer, file: Path) -> None:
+    """Write an M3U file aside, and rename it."""
+    from melgraph.ml.similarity.playlists import PlaylistEntry, m3u8
+
+    entries = [
+        PlaylistEntry(f"{home.library}/{track.path}", track.duration_s, track.artist, track.title)
+        for track in answer.tracks
+    ]
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        aside.write_text(m3u8(entries), encoding="utf-8", newline="")
+        aside.replace(file)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _print(answer: Answer, *, is_path: bool) -> None:
+    encoder = answer.encoder.split("/")[1]
+    seeds = ", ".join(_seed(seed) for seed in answer.like)
+    what = "A path between" if is_path else "Similar to"
+    print(f"{what} {printable(seeds)}\nby the embeddings of {encoder}\n")
+    for seed in answer.like:
+        if seed.caution:
+            print(f"  caution: {printable(seed.path)}: {seed.caution}")
+    for number, track in enumerate(answer.tracks, start=1):
+        name = " - ".join(filter(None, [track.artist, track.title]))
+        print(f"{number:>4}  {track.similarity:.3f}  {printable(name or track.path)}")
+        if name:
+            print(f"             {printable(track.path)}")
+        if reason := _reason(answer, track, is_path=is_path):
+            print(f"             {reason}")
+    if answer.shortfall:
+        print(f"\n{answer.shortfall}")
+    print(f"\nThe index behind this answer: melgraph audit {answer.index}")
+
+
+def _seed(seed: Seed) -> str:
+    name = " - ".join(filter(None, [seed.artist, seed.title]))
+    return f"{seed.path} ({name})" if name else seed.path
+
+
+def _reason(answer: Answer, track: Recommendation, *, is_path: bool) -> str:
+    """Shared tags with the probabilities of both tracks, and the seconds that sound alike."""
+    parts = []
+    if track.tags:
+        names = (tag.tag.rpartition("---")[2] for tag in track.tags)
+        shares = (f"({tag.seed:.2f}, {tag.track:.2f})" for tag in track.tags)
+        listed = (f"{printable(n)} {share}" for n, share in zip(names, shares, strict=True))
+        parts.append(f"both: {', '.join(listed)}")
+    for moment in track.moments:
+        seed = f" of {printable(answer.like[track.like].path)}" if len(answer.like) > 1 else ""
+        seed = " of the track before" if is_path else seed
+        parts.append(
+            f"{_clock(moment.track_start_s)} sounds like {_clock(moment.seed_start_s)}{seed}"
+        )
+    return "; ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
