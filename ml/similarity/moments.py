@@ -89,7 +89,8 @@ def _most_similar(query: NDArray[np.float32], track: NDArray[np.float32]) -> tup
     """Row, column and value of the highest similarity; of equal ones, the first."""
     best = (0, 0, -np.inf)
     for at in range(0, len(query), _BLOCK):
-        similarities = query[at : at + _BLOCK] @ track.T
+        # Rounded, so that equal pairs have equal similarities whatever the order of the additions.
+        similarities = np.round(query[at : at + _BLOCK] @ track.T, 6)
         place = int(np.argmax(similarities))
         row, column = divmod(place, len(track))
         if similarities[row, column] > best[2]:

@@ -13,7 +13,7 @@ part that was read.
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 
@@ -134,22 +134,29 @@ class _Graph:
         connected = DisjointSet(sources)
         heap = [(0.0, source) for source in sorted(costs)]
         longest = 0.0  # cost of the longest path that connected two sources
-        while heap and len(self._is_read) < MOST_READ:
+        ends_meet = False
+        while heap:
+            cost, row = heapq.heappop(heap)
             # A better connection than each of these would have been read by now.
-            ends_meet = connected.connected(sources[0], sources[-1])
-            if ends_meet and 2 * heap[0][0] >= longest:
+            if ends_meet and 2 * cost >= longest:
                 break
-            batch = list(_pop(heap, costs, _BATCH))
-            self._read([row for _, row in batch])
-            for cost, row in batch:
-                for other, square in self._steps.get(row, {}).items():
-                    through = cost + square
-                    if other in nearest and connected.merge(nearest[row], nearest[other]):
+            if cost > costs[row]:
+                continue  # it was read at a lower cost
+            if row not in self._is_read:
+                if len(self._is_read) >= MOST_READ:
+                    break
+                # Searches are faster together, and rows near the top of the heap are likely next.
+                self._read([row, *(one for _, one in heap[: _BATCH - 1])])
+            for other, square in self._steps.get(row, {}).items():
+                through = cost + square
+                if not ends_meet and nearest.get(other, nearest[row]) != nearest[row]:
+                    if connected.merge(nearest[row], nearest[other]):
                         longest = max(longest, through + costs[other])
-                    if through < costs.get(other, inf):
-                        costs[other], nearest[other] = through, nearest[row]
-                        heapq.heappush(heap, (through, other))
-        return bool(connected.connected(sources[0], sources[-1]))
+                    ends_meet = bool(connected.connected(sources[0], sources[-1]))
+                if through < costs.get(other, inf):
+                    costs[other], nearest[other] = through, nearest[row]
+                    heapq.heappush(heap, (through, other))
+        return ends_meet
 
     def shortest(self, start: int, goal: int) -> list[int]:
         """The path of the smallest cost; start and goal are connected."""
@@ -229,17 +236,6 @@ class _Graph:
         ]
         sources, targets, squares = zip(*edges, strict=True)
         return rows, np.array(sources), np.array(targets), np.array(squares)
-
-
-def _pop(
-    heap: list[tuple[float, int]], costs: dict[int, float], n: int
-) -> Iterator[tuple[float, int]]:
-    """The next n rows whose cost was not lowered since they were pushed."""
-    while heap and n:
-        cost, row = heapq.heappop(heap)
-        if cost <= costs[row]:
-            n -= 1
-            yield cost, row
 
 
 def _sources(start: int, goal: int, between: Between | None) -> list[int]:

@@ -110,8 +110,9 @@ def _seconds(duration_s: float | None) -> int:
 
 def _name(entry: PlaylistEntry) -> str:
     """`Artist - Title`. Players separate them at the first ` - `, so the artist has none."""
+    file = PurePosixPath(entry.path)
     artist = _line(entry.artist or "").replace(" - ", " – ")
-    title = _line(entry.title or "") or _line(PurePosixPath(entry.path).stem)
+    title = next(filter(None, map(_line, (entry.title or "", file.stem, file.name))), "?")
     return f"{artist} - {title}" if artist else title
 
 

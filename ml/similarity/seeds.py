@@ -45,10 +45,13 @@ def unlike_scores(
     Raises:
         ValueError: there is no seed, or the arrays do not fit together.
     """
+    if not (np.isfinite(weight) and weight >= 0):
+        raise ValueError(f"the weight of unwanted tracks is {weight}, and not a positive number")
     scores = seed_scores(liked)
     if not len(disliked):
         return scores
     against = seed_scores(disliked)
     if against.shape != scores.shape:
-        raise ValueError(f"{len(scores)} liked and {len(against)} disliked candidates")
+        raise ValueError(f"{len(scores)} candidates have similarities to the seeds, and "
+                         f"{len(against)} to unwanted tracks")  # fmt: skip
     return scores - weight * np.maximum(against, 0.0)

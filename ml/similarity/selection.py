@@ -58,8 +58,9 @@ def select(
 
     Both are scaled first, so that a diversity means the same in every space: scores to 0 .. 1 over
     the candidates, and similarities by the range that those between the candidates have. In the
-    space of a tagger, for example, all cosines may lie between .9 and 1. Of equal candidates, the
-    one that comes first in `candidates` is selected.
+    space of a tagger, for example, all cosines may lie between .9 and 1. How far the least similar
+    candidate is decides how far a large diversity leads, so give a few times k of them. Of equal
+    candidates, the one that comes first in `candidates` is selected.
 
     Args:
         candidates: [n] rows of the catalogue, the nearest first.

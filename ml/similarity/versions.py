@@ -96,16 +96,17 @@ def song_of(artist: str | None, title: str | None) -> str | None:
     return f"{first[0]}\t{name}" if name else None
 
 
-def _title_key(title: str, artist: str) -> str | None:
+def _title_key(field: str, artist: str) -> str | None:
     """The words of a title without its version; None for a placeholder."""
-    text = " ".join(title.split())
+    text = " ".join(field.split())
     outside = _without_brackets(text, lambda content: not _PIECE.search(content))
     if not _words(outside) or _is_placeholder(_words(outside)):
         # Everything stands in brackets, or what says which piece it is does: `(Intro) [Live]`.
         outside = _without_brackets(text, _is_version)
-    name = _words(_without_suffixes(outside, artist)) or _words(text)
+    title = _without_suffixes(outside, artist) or text  # `(Live)` can be a title, too
+    name = _words(title)
     if not name:
-        return "".join(text.split()) or None  # symbols alone, such as `???`
+        return "".join(title.split()) or None  # symbols alone, such as `???`
     return None if _is_placeholder(name) else name
 
 

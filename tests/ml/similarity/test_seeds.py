@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from melgraph.ml.similarity.neighbours import normalise
+from melgraph.ml.similarity.seeds import UNLIKE_WEIGHT, seed_scores, unlike_scores
+
+
+def similarities(min_seeds=1):
+    shape = st.tuples(st.integers(min_seeds, 5), st.just(6))
+    return shape.flatmap(lambda size: arrays(np.float32, size, elements=st.floats(-1, 1, width=32)))
+
+
+class TestSeedScores:
+    def test_one_seed_is_its_similarities(self):
+        np.testing.assert_array_equal(
+            seed_scores(np.array([[0.5, -0.25]], np.float32)), [0.5, -0.25]
+        )
+
+    def test_the_order_is_that_of_the_mean_vector(self):
+        rng = np.random.default_rng(0)
+        seeds, candidates = (normalise(rng.normal(size=(n, 16))) for n in (4, 200))
+        by_vector = candidates @ seeds.mean(axis=0)
+        scores = seed_scores(seeds @ candidates.T)
+        np.testing.assert_array_equal(np.argsort(-scores)[:50], np.argsort(-by_vector)[:50])
+
+    @given(similarities(), st.data())
+    def test_the_order_of_the_seeds_does_not_matter(self, values, data):
+        order = data.draw(st.permutations(range(len(values))))
+        np.testing.assert_allclose(seed_scores(values[order]), seed_scores(values), atol=1e-12)
+
+    @given(similarities())
+    def test_it_stays_between_the_similarities(self, values):
+        scores = seed_scores(values)
+        assert scores.dtype == np.float64
+        assert (scores >= values.min(axis=0) - 1e-9).all()
+        assert (scores <= values.max(axis=0) + 1e-9).all()
+
+    @pytest.mark.parametrize("shape", [(0, 3), (3,), (2, 2, 2)])
+    def test_mistakes(self, shape):
+        with pytest.raises(ValueError, match="not \\[seed, candidate\\]"):
+            seed_scores(np.ones(shape))
+
+
+class TestUnlikeScores:
+    LIKED = np.array([[0.9, 0.8, 0.1]], np.float32)
+
+    def test_what_is_like_both_comes_later(self):
+        disliked = np.array([[0.8, 0.1, 0.0]])
+        scores = unlike_scores(self.LIKED, disliked, weight=0.5)
+        np.testing.assert_allclose(scores, [0.5, 0.75, 0.1], atol=1e-6)
+
+    def test_the_default_weight(self):
+        scores = unlike_scores(self.LIKED, np.ones((1, 3)))
+        np.testing.assert_allclose(scores, self.LIKED[0] - UNLIKE_WEIGHT, atol=1e-6)
+
+    @given(similarities(), similarities(min_seeds=0))
+    def test_unwanted_tracks_never_raise_a_score(self, liked, disliked):
+        scores = unlike_scores(liked, disliked)
+        assert (scores <= seed_scores(liked) + 1e-9).all()
+
+    @given(similarities(), similarities())
+    def test_the_opposite_of_the_unwanted_gains_nothing(self, liked, disliked):
+        scores = unlike_scores(liked, -np.abs(disliked))
+        np.testing.assert_array_equal(scores, seed_scores(liked))
+
+    @pytest.mark.parametrize("nothing", [np.zeros((0, 3)), np.zeros((0, 0))])
+    def test_without_unwanted_tracks(self, nothing):
+        np.testing.assert_array_equal(unlike_scores(self.LIKED, nothing), seed_scores(self.LIKED))
+
+    @pytest.mark.parametrize("weight", [-0.1, float("nan"), float("inf")])
+    def test_mistake_of_the_weight(self, weight):
+        with pytest.raises(ValueError, match="weight"):
+            unlike_scores(self.LIKED, self.LIKED, weight=weight)
+
+    def test_mistake_of_the_shapes(self):
+        with pytest.raises(ValueError, match="3 candidates"):
+            unlike_scores(self.LIKED, np.ones((1, 2)))
