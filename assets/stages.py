@@ -365,7 +365,7 @@ ON_REQUEST = {
 SHOWN_STAGES = {stage.name: stage for stage in _BEFORE_PAGES if stage.on_pages}
 PAGES = Stage(
     "pages",
-    3,
+    4,
     "pages.asset",
     "pages",
     files=("*.html", "*.js", "*.css", "*.svg"),

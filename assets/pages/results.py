@@ -104,6 +104,7 @@ def track_rows(library: Library) -> dict[str, Any]:
             row["path"],
             library.source(row["track_id"]) if row["status"] in ("ok", "duplicate") else None,
             row["label"] or "",
+            str(row["year"] or ""),  # text, which the filter of the page searches
             finite(row["duration_s"], 1),
             row["codec"] or "",
             row["status"],

@@ -2,12 +2,13 @@
 "use strict";
 
 const PAGE = 100;
-const [NAME, ARTIST, PATH, SOURCE, LABEL, SECONDS, CODEC, STATUS, REASON, SPLITS] = Array(10).keys();
+const [NAME, ARTIST, PATH, SOURCE, LABEL, YEAR, SECONDS, CODEC, STATUS, REASON, SPLITS] = Array(11).keys();
 
 const { rows, splits } = melgraph.data();
 const columns = [
   { title: "track", at: NAME },
   { title: "label", at: LABEL },
+  { title: "year", at: YEAR },
   { title: "length", at: SECONDS, number: true },
   { title: "codec", at: CODEC },
   ...splits.map((name, i) => ({ title: `split in ${name}`, at: SPLITS + i })),

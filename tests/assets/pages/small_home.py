@@ -137,6 +137,7 @@ class SmallHome:
         title = {0: EVIL, 1: None}.get(number, f"{TITLES[number % 7]} {number}")
         artist = f"{ARTISTS[number % 6]} {number // 6}"
         row.update(artist=artist, artists=[artist], genres=[row["genre"]], title=title)
+        row.update(year=1980 + number if number % 2 else None)
         return row
 
     def add_dataset(self, *, labels: str = "folder") -> "SmallHome":

@@ -165,11 +165,16 @@ class TestContents:
         assert len(by_path) == 26
         broken, copy = by_path["rock/broken.mp3"], by_path["rock/the same again.flac"]
         assert broken[3] is None
-        assert broken[7:9] == ["quarantined", "no known format <i>"]
-        assert copy[7:9] == ["duplicate", f"the same sound as {home.paths[3]}"]
+        assert broken[8:10] == ["quarantined", "no known format <i>"]
+        assert copy[8:10] == ["duplicate", f"the same sound as {home.paths[3]}"]
         known = dict(home.snapshot.select("path", "split").iter_rows())
         for path, split in known.items():
-            assert by_path[path][9] == split or by_path[path][9].startswith("left out: ")
+            assert by_path[path][10] == split or by_path[path][10].startswith("left out: ")
+        years = {path: by_path[path][5] for path in home.paths}
+        assert years == {
+            path: str(1980 + number) if number % 2 else ""
+            for number, path in enumerate(home.paths)
+        }
 
     def test_models_page_lists_exactly_the_wrong_answers(self, home, pages):
         evaluation = home.store.need("evaluations", "small-cnn")
@@ -334,7 +339,7 @@ class TestNotEverythingIsThere:
         pages = pages_of(home.add_pages())
         row = {r[2]: r for r in json.loads(pages["tracks"].data)["rows"]}[gone]
         assert row[3] is None
-        assert row[7] == "gone"
+        assert row[8] == "gone"
         for name in ("clusters", "recommendations"):
             found = recordings_in(name, json.loads(pages[name].data))
             assert found.count(None) == 1
