@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "melgraph", "mlflow", "numba", "numpy", "opentsne", "pillow", "polars", "pyarrow",
+    "faiss-cpu", "melgraph", "mlflow", "numba", "numpy", "opentsne", "pillow", "polars", "pyarrow",
     "scikit-learn", "scipy", "soundfile", "soxr", "timm", "torch", "torchaudio", "torchvision",
-    "umap-learn", "usearch", "zarr",
+    "umap-learn", "zarr",
 )  # fmt: skip
 
 

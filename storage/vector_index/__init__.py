@@ -5,7 +5,7 @@ of the tracks, and, in a large segment, an 8-bit copy of the vectors and a graph
 Malkov & Yashunin 2018). Files are mapped into memory. A search in few vectors is exact. In many
 vectors, the graph proposes candidates, and their exact similarities decide.
 
-`docs/decisions/0013-the-vector-index.md` says why, with measurements.
+`docs/decisions/0014-the-vector-index.md` says why, with measurements.
 """
 
 from melgraph.storage.vector_index.compaction import segments_of_batches

@@ -128,7 +128,6 @@ class FaultPoints:
 
     def _writers(self) -> None:
         import numpy as np
-        import usearch.index
 
         from melgraph.assets.library import ingest_pass
         from melgraph.storage import home, local_artifacts, tables
@@ -148,7 +147,6 @@ class FaultPoints:
         self._torn_file(tables, "write_table", 1)
         for module, name in ((np, "save"), (np, "savez"), (Path, "write_text")):
             self._torn_file(module, name, 0)
-        self._torn_file(usearch.index.Index, "save", 1)
         self._around(
             RaggedWriter, "_write_shard", lambda w: w.array.store_path.store.root, "a shard"
         )

@@ -253,7 +253,6 @@ def prepare() -> None:
     torch.set_num_threads(1)
     import mutagen
     import sklearn.neighbors  # noqa: F401
-    import usearch.index  # noqa: F401
 
     for stage in STAGES.values():
         if stage.job in JOBS or stage is INDEX_SEGMENTS:

@@ -10,74 +10,14 @@ from melgraph.assets.library.tracks import Tracks
 from melgraph.assets.recommendations import agreement
 from melgraph.assets.recommendations.agreement import agreement_sentence, best_first
 from melgraph.assets.recommendations.indexes import segment_specs, write_index_segment
-from melgraph.assets.recommendations.recommendations import TABLE, _neighbours, show
+from melgraph.assets.recommendations.lists import TABLE
+from melgraph.assets.recommendations.recommendations import show
 from melgraph.assets.stages import EMBEDDINGS, ENCODERS, RECOMMENDATION_INDEXES, RECOMMENDATIONS
-from melgraph.ml.similarity.neighbours import normalise
 from melgraph.storage.tables import read_table
 from tests.assets.models.trainings import make, make_dataset, write_labels
 from tests.conftest import MadeHome, copy_home
 
 ENCODER = "mel-coins"
-
-
-class ExactIndex:
-    """Searches as `VectorIndex` does, by names instead of hexadecimal track ids."""
-
-    def __init__(self, vectors: dict[str, list[float]]) -> None:
-        self.ids, self.unit = list(vectors), normalise(np.array(list(vectors.values())))
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def search(self, queries: np.ndarray, k: int) -> list[list[tuple[str, float]]]:
-        similarity = normalise(queries) @ self.unit.T
-        order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
-        return [[(self.ids[i], float(row[i])) for i in of_row]
-                for of_row, row in zip(order, similarity, strict=True)]  # fmt: skip
-
-
-def recommended(vectors, *, k=10, recordings=None, gone=()) -> dict[str, list[str]]:
-    ids = [track_id for track_id in vectors if track_id not in gone]
-    array = np.array([vectors[i] for i in ids], np.float32)
-    index = ExactIndex(vectors)
-    table = _neighbours(index, ids, array, dict.fromkeys(ids), recordings or {}, k)
-    assert (table["similarity"] > 0).all()
-    for _, rows in table.group_by("track_id"):
-        assert rows["rank"].to_list() == list(range(1, rows.height + 1))
-    by_track = table.group_by("track_id", maintain_order=True).agg("recommended_id")
-    return dict(by_track.iter_rows())
-
-
-ANGLES = {"a": 0, "a-copy": 1, "b": 20, "b-copy": 25, "c": 40, "opposite": 200, "across": 95}
-VECTORS = {name: [np.cos(np.radians(x)), np.sin(np.radians(x))] for name, x in ANGLES.items()}
-COPIES = {"a": "1", "a-copy": "1", "b": "2", "b-copy": "2"}
-
-
-def test_each_recording_is_recommended_once_and_never_for_its_own_copy():
-    rows = recommended(VECTORS, recordings=COPIES)
-    assert rows["a"] == rows["a-copy"] == ["b", "c"]
-    assert rows["c"] == ["b-copy", "a-copy", "across"]  # each recording by its nearest copy
-    assert recommended(VECTORS)["a"] == ["a-copy", "b", "b-copy", "c"]
-
-
-def test_a_track_is_not_recommended_if_its_similarity_is_not_positive():
-    rows = recommended(VECTORS, recordings=COPIES)
-    assert "opposite" not in {name for near in rows.values() for name in near}
-    assert "across" not in rows["a"]
-    assert rows.get("opposite") is None
-
-
-def test_copies_and_missing_tracks_do_not_shorten_the_list():
-    rng = np.random.default_rng(0)
-    vectors = {f"t{i}": [1.0, *rng.normal(0, 0.1, 3)] for i in range(40)}
-    copies = {f"t{i}": str(i % 3) for i in range(30)}
-    rows = recommended(vectors, k=10, recordings=copies, gone=("t38", "t39"))
-    assert {len(near) for near in rows.values()} == {10}
-    for track_id, near in rows.items():
-        seen = [copies.get(i, i) for i in near]
-        assert len(set(seen)) == 10
-        assert copies.get(track_id, track_id) not in seen
-        assert not {"t38", "t39"} & set(near)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,104 @@
+"""A library that grows and shrinks: what is computed again, and what the records name."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from melgraph.assets.recommendations.lists import RecommendationLists
+from melgraph.assets.recommendations.queries import Query, Recommender
+from melgraph.assets.recommendations.recommendation_index import RecommendationIndex
+from melgraph.assets.recommendations.recommendations import plan_recommendations
+from melgraph.assets.stages import INDEX_SEGMENTS, RECOMMENDATIONS
+from melgraph.ml.errors import UserError
+from tests.conftest import MadeHome, copy_home, write_song
+
+ENCODER = "mel-statistics"
+
+
+def lists_of(home: MadeHome) -> RecommendationLists:
+    return RecommendationLists.current(home.store, ENCODER)
+
+
+def run(home: MadeHome, *options: str) -> None:
+    ran = home.melgraph("run", "--experiment", "small-cnn", *options)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.fixture(scope="module")
+def grown(made_home: MadeHome, tmp_path_factory: pytest.TempPathFactory) -> MadeHome:
+    """A copy of the home, in whose library three songs arrived."""
+    home = copy_home(made_home, tmp_path_factory.mktemp("grown"), library=True)
+    for number in range(3):
+        path = home.library / "new" / f"song {number}.wav"
+        path.parent.mkdir(exist_ok=True)
+        write_song(path, seconds=4.0 + number)
+    run(home)
+    return home
+
+
+def test_only_what_is_new_is_indexed_and_recommended(made_home, grown):
+    before, after = lists_of(made_home), lists_of(grown)
+    assert before.reference in after.spec.inputs
+    assert after.facts["tracks"] == before.facts["tracks"] + 3
+    assert after.tracks_of_scales == before.facts["tracks"]
+    joined = before.scales().join(after.scales(), on="track_id")
+    assert joined.height == before.facts["tracks"]
+    assert (joined["scale"] == joined["scale_right"]).all()
+    older, newer = (RecommendationIndex.input_of(x.store, x.spec) for x in (before, after))
+    assert [s.reference for s in newer.segments()][:1] == [s.reference for s in older.segments()]
+    assert len(newer.segments()) == 2
+    first = grown.store.get(newer.segments()[0].reference).record
+    assert first.finished_at == made_home.store.get(first.spec.reference).record.finished_at
+
+
+def test_the_updated_lists_are_those_of_the_index(grown):
+    """Counted again from the vectors and the scales."""
+    lists = lists_of(grown)
+    index = lists.index.open()
+    scale = dict(lists.scales().select("track_id", "scale").iter_rows())
+    ids = [i for i in index.track_ids if i in scale]
+    vectors = index.vectors(np.array([index.track_ids.index(i) for i in ids])).astype(np.float64)
+    similarity = vectors @ vectors.T
+    for row, track_id in enumerate(ids):
+        near = lists.table().filter(pl.col("track_id") == track_id).sort("rank")
+        numbers = [ids.index(i) for i in near["recommended_id"]]
+        expected = -(1 - similarity[row, numbers]) / np.sqrt(
+            [scale[track_id] * scale[ids[n]] for n in numbers]
+        )
+        np.testing.assert_allclose(near["score"], expected, rtol=1e-3)
+        assert (np.diff(near["score"]) <= 0).all()
+        np.testing.assert_allclose(near["similarity"], similarity[row, numbers], atol=1e-6)
+
+
+def test_a_plan_without_changes_names_the_current_recommendations(grown):
+    lists = lists_of(grown)
+    assert plan_recommendations(grown.context, ENCODER) == lists.spec
+    anew = plan_recommendations(grown.context, ENCODER, refresh=True)
+    assert not any(map(RECOMMENDATIONS.owns, anew.inputs))
+    assert anew.version != lists.spec.version
+
+
+def test_a_deleted_track_is_a_tombstone_until_a_refresh_and_after_it(
+    grown, tmp_path_factory, made_home
+):
+    home = copy_home(grown, tmp_path_factory.mktemp("shrunk"), library=True)
+    recommender = Recommender.open(home.context, ENCODER)
+    song = "new/song 1.wav"
+    track_id = recommender.tracks.row(by_predicate=pl.col("path") == song, named=True)["track_id"]
+    segments = home.store.partitions(INDEX_SEGMENTS.name)
+    (home.library / song).unlink()
+    run(home)
+    assert not recommender.is_current()
+    lists = lists_of(home)
+    assert lists_of(grown).reference in lists.spec.inputs
+    assert lists.index.facts["tombstones"] == 1
+    assert home.store.partitions(INDEX_SEGMENTS.name) == segments
+    table = lists.table()
+    assert track_id not in {*table["track_id"], *table["recommended_id"]}
+    with pytest.raises(UserError, match="neither a track of the library"):
+        Recommender.open(home.context, ENCODER).similar(Query((song,)))
+    run(home, "--refresh")
+    refreshed = lists_of(home)
+    assert not any(map(RECOMMENDATIONS.owns, refreshed.spec.inputs))
+    assert refreshed.tracks_of_scales == lists.facts["tracks"]
+    assert track_id not in {*refreshed.table()["recommended_id"]}

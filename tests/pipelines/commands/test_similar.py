@@ -1,0 +1,106 @@
+"""`melgraph similar`: what a person reads, what a program reads, and mistakes in one message."""
+
+import json
+
+import pytest
+
+from melgraph.pipelines.commands.similar import _range, _tag, _whole_range
+from tests.conftest import MadeHome
+
+
+@pytest.fixture(scope="module")
+def paths(made_home: MadeHome) -> list[str]:
+    names = (p.relative_to(made_home.library).as_posix() for p in made_home.library.rglob("*.flac"))
+    answer = []
+    for name in sorted(names):
+        ran = made_home.melgraph("similar", name, "--tracks", "1", "--json") if not answer else None
+        if ran is None or ran.returncode == 0:
+            answer.append(name)
+    return answer
+
+
+def similar(home: MadeHome, *arguments: str):
+    return home.melgraph("similar", *arguments)
+
+
+def test_a_person_reads_names_similarities_and_reasons(made_home, paths):
+    ran = similar(made_home, paths[0], "--tracks", "3", "--encoder", "tiny-tagger")
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert lines[0].startswith(f"Similar to {paths[0]}")
+    assert [line.split()[0] for line in lines if line[:4].strip().isdigit()] == ["1", "2", "3"]
+    assert "sounds like" in ran.stdout
+    assert "melgraph audit recommendation_indexes/tiny-tagger/" in lines[-1]
+    assert ran.stderr == ""
+
+
+def test_the_command_of_the_last_line_works(made_home, paths):
+    ran = similar(made_home, paths[0], "--tracks", "1")
+    reference = ran.stdout.splitlines()[-1].split()[-1]
+    assert made_home.melgraph("audit", reference).returncode == 0
+
+
+def test_a_program_reads_json(made_home, paths):
+    ran = similar(made_home, paths[0], paths[3], "--tracks", "2", "--json", "--per-artist", "1")
+    answer = json.loads(ran.stdout)
+    assert [seed["path"] for seed in answer["like"]] == [paths[0], paths[3]]
+    assert len(answer["tracks"]) == 2
+    assert {"track_id", "path", "similarity", "tags", "moments"} <= set(answer["tracks"][0])
+
+
+def test_a_playlist_of_a_length(made_home, paths, tmp_path):
+    file = tmp_path / "Evening? 100 %.m3u8"
+    ran = similar(made_home, paths[0], "--minutes", "0.3", "--m3u", str(file))
+    assert ran.returncode == 0, ran.stderr
+    lines = file.read_text("utf-8").splitlines()
+    assert lines[0] == "#EXTM3U"
+    songs = [line for line in lines if not line.startswith("#")]
+    assert 0 < len(songs) < 10
+    assert all((made_home.library / song).is_file() for song in songs)
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]  # nothing is left aside
+
+
+def test_a_playlist_that_is_longer_than_the_library_says_so(made_home, paths):
+    ran = similar(made_home, paths[0], "--minutes", "600")
+    assert "of 600 minutes: no more tracks answer the query" in ran.stdout
+
+
+def test_a_path_between_two_tracks(made_home, paths):
+    ran = similar(made_home, paths[0], "--to", paths[-1], "--tracks", "1", "--json")
+    tracks = [track["path"] for track in json.loads(ran.stdout)["tracks"]]
+    assert (tracks[0], tracks[-1]) == (paths[0], paths[-1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["TRACK", "--to", "TRACK", "--unlike", "TRACK"], "name one track and no --unlike"),
+        (["TRACK", "--to", "TRACK", "--diversity", "0.5"], "--to and --diversity exclude"),
+        (["TRACK", "--tracks", "3", "--minutes", "5"], "--tracks and --minutes exclude"),
+        (["TRACK", "--minutes", "-1"], "a playlist of -1.0 minutes"),
+        (["TRACK", "--tracks", "0"], "0 tracks"),
+        (["TRACK", "--encoder", "nobody"], "nobody"),
+        (["TRACK", "--genre", "polka"], "no track of the library has the genre 'polka'"),
+        (["no/such.flac"], "neither a track of the library nor an audio file"),
+        (["TRACK", "--m3u", "/no/such/folder/x.m3u8"], "No such file or directory"),
+    ],
+)
+def test_a_mistake_is_one_message(made_home, paths, arguments, problem):
+    named = [paths[0] if argument == "TRACK" else argument for argument in arguments]
+    ran = similar(made_home, *named)
+    assert ran.returncode == 2
+    assert problem in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "remedy:" in ran.stderr
+
+
+def test_ranges_and_tags_are_read_as_people_write_them():
+    assert _range("120-300") == (120, 300)
+    assert _range("120-") == (120, None)
+    assert _range("-300") == (None, 300)
+    assert _whole_range("1990") == (1990, 1990)
+    assert _tag("piano") == ("piano", 0.5)
+    assert _tag("genre: x:0.3") == ("genre: x", 0.3)
+    for wrong in ("-", "", "a-b"):
+        with pytest.raises(Exception, match="FROM-TO"):
+            _range(wrong)
