@@ -16,6 +16,7 @@ from melgraph.ml.plots.generative import (
     pca_scatter,
     sample_sheet,
 )
+from melgraph.ml.plots.occurrences import occurrence_chart
 from melgraph.ml.plots.spectrograms import (
     mel_spectrogram,
     sound_comparison,
@@ -48,6 +49,7 @@ __all__ = [
     "loss_curves_side_by_side",
     "mel_spectrogram",
     "mfcc_pair",
+    "occurrence_chart",
     "pca_scatter",
     "reliability_diagram",
     "sample_sheet",
