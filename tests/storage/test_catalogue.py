@@ -206,6 +206,35 @@ def test_the_locations_of_a_track_are_newest_first(catalogue):
     assert catalogue.locations("bb" * 16) == [B.path]
 
 
+def test_a_track_is_absent_when_none_of_its_files_is_left(catalogue):
+    first = catalogue.register_batch([A, B])
+    catalogue.identify(first, recordings({A.path: "aa" * 16, B.path: "bb" * 16}))
+    second = catalogue.register_batch([C])
+    catalogue.identify(second, recordings({C.path: "aa" * 16}))
+    assert catalogue.batch_sizes() == {first: 2, second: 1}
+    assert catalogue.absent_tracks() == []
+    catalogue.note_missing([A.path])  # the same sound is at another path
+    assert catalogue.absent_tracks() == []
+    catalogue.note_missing([B.path, C.path])
+    assert catalogue.absent_tracks() == [
+        ("aa" * 16, first),
+        ("bb" * 16, first),
+        ("aa" * 16, second),
+    ]
+    moved = LibraryFile("new/b.mp3", B.bytes, B.mtime_ns)
+    catalogue.note(moved=[Move(moved, catalogue.path_states()[B.path])], returned=[A])
+    assert catalogue.absent_tracks() == []
+
+
+def test_a_track_is_absent_when_another_sound_is_at_its_path(catalogue):
+    first = catalogue.register_batch([A])
+    catalogue.identify(first, recordings({A.path: "aa" * 16}))
+    second = catalogue.register_batch([LibraryFile(A.path, 5, 5)])
+    assert catalogue.absent_tracks() == [("aa" * 16, first)]
+    catalogue.identify(second, recordings({A.path: "cc" * 16}))
+    assert catalogue.absent_tracks() == [("aa" * 16, first)]
+
+
 def test_an_empty_batch_is_refused(catalogue):
     with pytest.raises(ValueError, match="at least one"):
         catalogue.register_batch([])
