@@ -53,12 +53,13 @@ def embed(
     )
 
 
-def encode(encoder: Encoder, arrays: list[np.ndarray]) -> Any:
+def encode(encoder: Encoder, arrays: list[np.ndarray], network: Any = None) -> Any:
     """Vectors of tracks and of their segments.
 
     Args:
         encoder: a committed encoder.
         arrays: per track, of the representation and channels of `encoder.input`.
+        network: of the encoder, if it is loaded already.
 
     Returns:
         `melgraph.ml.inference.tracks.EmbeddedTracks`.
@@ -66,7 +67,7 @@ def encode(encoder: Encoder, arrays: list[np.ndarray]) -> Any:
     Raises:
         UserError: the checkpoint of the encoder is missing or was altered.
     """
-    model = encoder.network()
+    model = encoder.network() if network is None else network
     if model is None:
         return _statistics(encoder, arrays)
     with progress_bar(1, "segments", f"embedding with {encoder.name}") as bar:

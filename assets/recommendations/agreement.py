@@ -7,6 +7,7 @@ import polars as pl
 
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.models.seen_tracks import seen_rows
+from melgraph.assets.recommendations.recommendation_index import RecommendationIndex
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.records import Spec
 
@@ -40,7 +41,8 @@ def held_out_agreement(
     test = table.filter(pl.col("split") == HELD_OUT)
     if len(snapshot.classes) < 2 or not test.height:
         return {"no_agreement": f"the dataset {snapshot.name} has no test tracks with labels"}
-    queries = test.filter(~seen_rows(store, spec.inputs, snapshot, test, own_split=True))
+    encoder = RecommendationIndex.input_of(store, spec).encoder.reference
+    queries = test.filter(~seen_rows(store, [encoder], snapshot, test, own_split=True))
     return _figures(queries, table, neighbours) or {
         "no_agreement": "the library has no held-out track with recommended tracks of other artists"
         if queries.height

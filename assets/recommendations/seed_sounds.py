@@ -14,7 +14,7 @@ from melgraph.assets.context import Context
 from melgraph.assets.embeddings.encoder import Encoder
 from melgraph.assets.recommendations.query import Seed
 from melgraph.assets.recommendations.searched_tracks import SearchedTracks
-from melgraph.assets.recommendations.sounds import FileVectors, embed_file, file_tags
+from melgraph.assets.recommendations.sounds import FileEmbedder, FileVectors
 from melgraph.ml.errors import UserError
 from melgraph.storage.location import is_bucket
 
@@ -55,6 +55,7 @@ class SeedSounds:
     def __init__(self, context: Context, encoder: Encoder, tagger: Encoder | None) -> None:
         self._library = context.home.library
         self._encoder, self._tagger = encoder, tagger
+        self._embedder = FileEmbedder()
 
     def row(self, name: str, tracks: SearchedTracks) -> int | None:
         """The row of a track by its id, its path in the library, or its path on this machine."""
@@ -76,12 +77,12 @@ class SeedSounds:
         path = Path(name).expanduser()
         if not path.is_file():
             raise self.unknown(name, tracks)
-        vectors = embed_file(self._encoder, path)
+        vectors = self._embedder.embed(self._encoder, path)
         tags: dict[str, float] = {}
         if self._tagger is not None:
             same = self._tagger.reference == self._encoder.reference
-            of_tagger = vectors if same else embed_file(self._tagger, path)
-            scores = file_tags(self._tagger, of_tagger).tolist()
+            of_tagger = vectors if same else self._embedder.embed(self._tagger, path)
+            scores = self._embedder.tags(self._tagger, of_tagger).tolist()
             tags = dict(zip(self._tagger.classes, scores, strict=True))
         length = float(np.linalg.norm(vectors.vector.astype(np.float64)))
         unit = (vectors.vector / (length or 1.0)).astype(np.float32)

@@ -1,5 +1,6 @@
 """Vectors and tags of an audio file that need not be in the library."""
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from melgraph.assets.embeddings.fusion import join
 from melgraph.ml.audio import BadAudio
 from melgraph.ml.embeddings.fusion import TrackVectors
 from melgraph.ml.errors import UserError
+from melgraph.storage.records import Reference
 
 
 @dataclass(frozen=True)
@@ -32,82 +34,99 @@ class FileVectors:
     caution: str | None = None
 
 
-def embed_file(encoder: Encoder, path: Path) -> FileVectors:
-    """Decode a file and embed it, as its track would be if it were in the library.
+class FileEmbedder:
+    """Embeds audio files, and predicts their tags. Many threads may use it at once.
 
-    Args:
-        encoder: a committed encoder.
-        path: of the audio file.
-
-    Raises:
-        UserError: the file cannot be used; the message holds the error code and the reason.
+    The networks stay loaded, so that the next file is embedded sooner.
     """
-    try:
-        vectors, caution = _vectors(encoder, path)
-    except BadAudio as error:
-        raise UserError(
-            f"this file cannot be used ({error.code}: {error.reason})",
-            where=str(path),
-            remedy="docs/error-codes.md explains the code; ask with another file",
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"this file cannot be read ({error.strerror or error})",
-            where=str(path),
-            remedy="check its path and its permissions",
-        ) from None
-    return FileVectors(vectors.vectors[0], vectors.segment_vectors, vectors.segment_starts, caution)
 
+    def __init__(self) -> None:
+        self._networks: dict[Reference, Any] = {}
+        self._lock = threading.Lock()
 
-def _vectors(encoder: Encoder, path: Path) -> tuple[TrackVectors, str | None]:
-    from melgraph.ml.inference.short_clips import caution_of
+    def embed(self, encoder: Encoder, path: Path) -> FileVectors:
+        """Decode a file and embed it, as its track would be if it were in the library.
 
-    if encoder.is_fusion:
-        parts = [_vectors(part, path) for part in encoder.parts]
-        cautions = [caution for _, caution in parts if caution is not None]
-        return join(encoder, [vectors for vectors, _ in parts]), next(iter(cautions), None)
-    from melgraph.ml.inference.model_input import input_of_file
+        Args:
+            encoder: a committed encoder.
+            path: of the audio file.
 
-    array = input_of_file(path, encoder.facts["input"])
-    caution = None
-    if encoder.crop_s:  # encoders without a network take a file of any length
-        caution = caution_of(len(array), encoder.segment_frames, encoder.crop_s)
-    embedded = encode(encoder, [array])
-    per_second = encoder.segment_frames / encoder.crop_s if encoder.crop_s else _frame_rate(encoder)
-    vectors = TrackVectors(
-        vectors=np.asarray(embedded.vectors, np.float32),
-        segment_vectors=np.asarray(embedded.segment_vectors, np.float32),
-        segment_offsets=embedded.segment_offsets,
-        segment_starts=embedded.segment_starts / (per_second or 1.0),
-    )
-    return vectors, caution
+        Raises:
+            UserError: the file cannot be used; the message holds the error code and the reason.
+        """
+        try:
+            vectors, caution = self._vectors(encoder, path)
+        except BadAudio as error:
+            raise UserError(
+                f"this file cannot be used ({error.code}: {error.reason})",
+                where=str(path),
+                remedy="docs/error-codes.md explains the code; ask with another file",
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"this file cannot be read ({error.strerror or error})",
+                where=str(path),
+                remedy="check its path and its permissions",
+            ) from None
+        return FileVectors(
+            vectors.vectors[0], vectors.segment_vectors, vectors.segment_starts, caution
+        )
+
+    def tags(self, encoder: Encoder, vectors: FileVectors) -> NDArray[np.float32]:
+        """Probabilities of the tags of an encoder, float32 `[tag]`.
+
+        Args:
+            encoder: a committed encoder with tags.
+            vectors: of the file, by this encoder.
+        """
+        from melgraph.assets.models.trained_model import device
+        from melgraph.ml.inference.tagging import probabilities
+        from melgraph.ml.inference.tracks import EmbeddedTracks
+
+        n_segments = len(vectors.segments)
+        embedded = EmbeddedTracks(
+            vectors=vectors.vector[None, :0],
+            segment_vectors=np.array(vectors.segments, np.float32),
+            segment_offsets=np.array([0, n_segments], np.int64),
+            segment_starts=np.zeros(n_segments, np.int64),
+        )
+        network = self._network(encoder)
+        scores: NDArray[np.float32] = probabilities(network, embedded, device=device())[0]
+        return scores
+
+    def _network(self, encoder: Encoder) -> Any:
+        with self._lock:
+            if encoder.reference not in self._networks:
+                self._networks[encoder.reference] = encoder.network()
+            return self._networks[encoder.reference]
+
+    def _vectors(self, encoder: Encoder, path: Path) -> tuple[TrackVectors, str | None]:
+        from melgraph.ml.inference.model_input import input_of_file
+        from melgraph.ml.inference.short_clips import caution_of
+
+        if encoder.is_fusion:
+            parts = [self._vectors(part, path) for part in encoder.parts]
+            cautions = [caution for _, caution in parts if caution is not None]
+            return join(encoder, [vectors for vectors, _ in parts]), next(iter(cautions), None)
+        array = input_of_file(path, encoder.facts["input"])
+        caution = None
+        per_second = _frame_rate(encoder)
+        if encoder.crop_s:  # encoders without a network take a file of any length
+            caution = caution_of(len(array), encoder.segment_frames, encoder.crop_s)
+            per_second = encoder.segment_frames / encoder.crop_s
+        embedded = encode(encoder, [array], self._network(encoder))
+        vectors = TrackVectors(
+            vectors=np.asarray(embedded.vectors, np.float32),
+            segment_vectors=np.asarray(embedded.segment_vectors, np.float32),
+            segment_offsets=embedded.segment_offsets,
+            segment_starts=embedded.segment_starts / (per_second or 1.0),
+        )
+        return vectors, caution
 
 
 def _frame_rate(encoder: Encoder) -> float:
-    """Frames per second of the representation of an encoder without a network; 0 for features."""
+    """Frames per second of the representation of an encoder; 0 for tabular features."""
     from melgraph.ml.representations.registry import frames_per_second, from_attributes
 
     representation = encoder.input.representation
     return frames_per_second(representation, from_attributes(representation, encoder.transform))
-
-
-def file_tags(encoder: Encoder, vectors: FileVectors) -> NDArray[np.float32]:
-    """Probabilities of the tags of an encoder, float32 `[tag]`.
-
-    Args:
-        encoder: a committed encoder with tags.
-        vectors: of the file, by this encoder.
-    """
-    from melgraph.assets.models.trained_model import device
-    from melgraph.ml.inference.tagging import probabilities
-    from melgraph.ml.inference.tracks import EmbeddedTracks
-
-    n_segments = len(vectors.segments)
-    embedded: Any = EmbeddedTracks(
-        vectors=vectors.vector[None, :0],
-        segment_vectors=np.array(vectors.segments, np.float32),
-        segment_offsets=np.array([0, n_segments], np.int64),
-        segment_starts=np.zeros(n_segments, np.int64),
-    )
-    scores: NDArray[np.float32] = probabilities(encoder.network(), embedded, device=device())[0]
-    return scores
