@@ -1,5 +1,6 @@
 import os
 import pickle
+from collections import Counter
 from pathlib import Path
 
 import av
@@ -242,7 +243,28 @@ def test_tags_of_real_files(real_data: Path) -> None:
         "genre": "Reggae",
         "artists": ["mtg"],
         "genres": ["Reggae"],
+        "year": 2009,
     }
+
+
+def test_years_of_real_files(real_data: Path) -> None:
+    """ID3v2 in the mp3 files of Emotify; `DATE`, `YEAR` or no year in the Ogg files of `open`."""
+    years = {
+        name: Counter(
+            read_file_metadata(path)["year"]
+            for path in (real_data / "library" / name).rglob(f"*{suffix}")
+        )
+        for name, suffix in (("emotify", ".mp3"), ("open", ".ogg"))
+    }
+    assert years == {
+        "emotify": {1988: 1, 2003: 30, 2004: 22, 2005: 23, 2006: 26, 2008: 14, 2009: 2, 2010: 7,
+                    2011: 4, 2012: 2},
+        "open": {None: 31, 2004: 3, 2008: 7, 2011: 3, 2012: 3, 2017: 2, 2018: 1, 2020: 1},
+    }  # fmt: skip
+
+
+def test_metadata_of_a_file_that_mutagen_refuses(real_data: Path) -> None:
+    root = real_data / "edge_cases"
     broken = read_file_metadata(root / "essentia/metadata/test-unicode.flac")
     title = (
         "test flac &n\"jef';:/?.>,<-_=+)(*&^%$#@!~`"  # mutagen refuses the file, FFmpeg does not
