@@ -182,4 +182,8 @@ def show_parts(facts: Metadata) -> Metadata:
     """What the Dagster UI shows of the parts of a fusion; nothing for other encoders."""
     if "parts" not in facts:
         return {}
-    return {"parts": markdown_table(facts["parts"]), "segments of": facts["segments_of"]}
+    rows = [
+        {"part": p["encoder"], "dimension": p["dimension"], "share": f"{p['share']:.0%}"}
+        for p in facts["parts"]
+    ]
+    return {"parts": markdown_table(rows), "segments of": facts["segments_of"]}

@@ -3,6 +3,7 @@
 import io
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -188,38 +189,61 @@ def test_a_lost_database_of_dagster(fused_copy):
         assert stale_in_dagster(instance, definitions) == {}
 
 
-def test_a_part_that_was_frozen_again(fused_copy):
-    """First it is refused with a remedy. Then one run brings everything up to date, in order."""
-    home = fused_copy
+def freeze_tagger_again(home: MadeHome) -> Context:
+    """Put a new version of a part into service. Returns the context after that."""
     spec = home.root / "specs" / "encoders" / "tiny-tagger.toml"
     spec.write_text(spec.read_text().replace("What the tiny", "What a tiny"))
-    context, store = home.context, home.store
-    before = Encoder.current(store, "joined")
+    context = home.context
+    store = context.store
     store.produce(ENCODERS.plan(context, "tiny-tagger"), lambda work: ENCODERS.write(store, work))
+    return context
+
+
+def test_a_part_that_was_frozen_again(fused_copy):
+    """One run brings everything up to date, in order. Until then the old versions fit together."""
+    home = fused_copy
+    before = Encoder.current(home.store, "joined")
+    context = freeze_tagger_again(home)
     with pytest.raises(UserError) as caught:
         ENCODERS.plan(context, "joined")
     assert caught.value.what == (
         f"the embeddings of {BATCH} by tiny-tagger are not by the current version of this encoder"
     )
     assert "materialize `embeddings` of the encoder 'tiny-tagger'" in caught.value.remedy
+    current = context.store.need(EMBEDDINGS.name, f"joined+{BATCH}").reference
+    assert EMBEDDINGS.plan(context, f"joined+{BATCH}").reference == current
+    assert done(run(home, "small-cnn"))[:3] == [
+        f"tiny-tagger {BATCH}",
+        "joined",
+        f"joined {BATCH}",
+    ]
+    assert Encoder.current(home.store, "joined").reference != before.reference
+    assert stale_artifacts(home.context) == []
+
+
+def test_a_fusion_that_is_frozen_to_an_older_part_is_refused(fused_copy):
+    """Vectors of a part by another version must not be joined: they are in another space."""
+    context = freeze_tagger_again(fused_copy)
+    store = context.store
+    spec = EMBEDDINGS.plan(context, f"tiny-tagger+{BATCH}")
+    store.produce(spec, lambda work: EMBEDDINGS.write(store, work))
     with pytest.raises(UserError) as caught:
         EMBEDDINGS.plan(context, f"joined+{BATCH}")
     assert caught.value.what == (
         "tiny-tagger has a new version, and joined is frozen to an older one"
     )
     assert "materialize the encoder 'joined' again" in caught.value.remedy
-    reasons = {str(one.reference.partition): one.reasons for one in stale_artifacts(context)
-               if one.reference.asset in (ENCODERS.name, EMBEDDINGS.name)}  # fmt: skip
-    assert (
-        "it could not be made now: tiny-tagger has a new version" in reasons[f"joined+{BATCH}"][0]
+    reasons = {
+        f"{one.reference.asset}/{one.reference.partition}": one.reasons
+        for one in stale_artifacts(context)
+    }
+    assert reasons["encoders/joined"] == (
+        "it was made from another version of embeddings tiny-tagger+batch-000001",
+        "it was made from another version of encoders tiny-tagger",
     )
-    assert done(run(home, "small-cnn"))[:3] == [
-        f"tiny-tagger {BATCH}",
-        "joined",
-        f"joined {BATCH}",
-    ]
-    assert Encoder.current(store, "joined").reference != before.reference
-    assert stale_artifacts(home.context) == []
+    assert reasons[f"embeddings/joined+{BATCH}"][0] == (
+        f"it could not be made now: {caught.value.what}"
+    )
 
 
 def test_embeddings_of_a_part_that_were_made_again(fused_copy):
@@ -303,7 +327,9 @@ def test_a_second_run_does_nothing_and_a_new_batch_costs_only_the_new(new_home):
     home, _ = new_home
     assert done(run(home)) == []
     before = records(home)
-    write_song(home.library / "blues" / "Someone New" / "one.wav", seconds=5)
+    path = Path(home.library) / "blues" / "Someone New" / "one.wav"
+    path.parent.mkdir()
+    write_song(path, seconds=5)
     report = run(home)
     batch = "batch-000002"
     assert [title for title in done(report) if "a-fusion" in title] == [
