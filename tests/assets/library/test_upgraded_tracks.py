@@ -14,6 +14,7 @@ from melgraph.assets.materialize import all_current
 from melgraph.assets.remaking import remake
 from melgraph.assets.stages import AUDIO_FEATURES, BY_DEFAULT, MEL_SPECTROGRAMS, MFCC, TRACKS
 from melgraph.assets.staleness import stale_artifacts
+from melgraph.ml import workers
 from melgraph.pipelines.intake import scan_library
 from melgraph.storage.artifacts import Production
 from melgraph.storage.catalogue import LibraryFile, Retag
@@ -169,3 +170,21 @@ def test_tracks_that_may_list_other_sounds_are_decoded_again(
     monkeypatch.setattr(ingest, "OLDEST_WITH_THESE_SOUNDS", WITHOUT_YEAR + 1)
     assert all(ingest_again(old).values())
     assert years(old)[FIRST] == 1990
+
+
+def test_a_file_that_crashes_its_reader_keeps_its_row(
+    old: Music, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = old.batches()[0].table()
+
+    def crash_at_the_second(function, jobs, **_: object):
+        for job in jobs:
+            is_second = job.path == SECOND
+            yield workers.Outcome(job, None if is_second else function(job), "SIGABRT")
+
+    monkeypatch.setattr(workers, "isolated_map", crash_at_the_second)
+    ingest_again(old)
+    assert years(old)[FIRST] == 1990
+    assert years(old)[SECOND] is None
+    after = old.batches()[0].table()
+    assert after.drop("year").equals(before)
