@@ -52,9 +52,10 @@ def similar(
     """
     recommender = service.indexes.current(question.encoder)
     like = _ids(service, recommender, names, "track")
-    files = [] if upload is None else [str(upload.path)]
+    if upload is not None:
+        like.append(_seed_of_file(upload, recommender))
     query = Query(
-        like=(*like, *files),
+        like=tuple(like),
         unlike=tuple(_ids(service, recommender, question.unlike, "unlike")),
         k=question.k,
         filters=_filters(recommender, question),
@@ -68,6 +69,13 @@ def similar(
         raise _refusal(error) from error
     cautions = [upload.caution] if upload is not None and upload.caution else []
     return _answer(answer, cautions, file_name)
+
+
+def _seed_of_file(upload: DecodedUpload, recommender: Recommender) -> str:
+    """What a query is given for a query file: the track if it is one, or the path of the file."""
+    if upload.track_id is not None and (recommender.tracks["track_id"] == upload.track_id).any():
+        return upload.track_id
+    return str(upload.path)
 
 
 def _refusal(error: UserError) -> Refusal:

@@ -122,7 +122,9 @@ async def tags_of_track(
     return await _computed(request, lambda service: answers.tags_of(service, track, question))
 
 
-_SOUND = {"schema": {"type": "string", "format": "binary"}}
+_ANY = "application/octet-stream"  # a sound whose type the suffix of its name does not tell
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_SOUND = {"audio/*": _BINARY, _ANY: _BINARY}
 
 
 @open_to_all.get(
@@ -130,8 +132,8 @@ _SOUND = {"schema": {"type": "string", "format": "binary"}}
     tags=[LIBRARY],
     response_class=Response,
     responses={
-        200: {"content": {"audio/*": _SOUND}, "description": "the file, as it is in the library"},
-        206: {"content": {"audio/*": _SOUND}, "description": "the part that `Range` asks for"},
+        200: {"content": _SOUND, "description": "the file, as it is in the library"},
+        206: {"content": _SOUND, "description": "the part that `Range` asks for"},
         416: {"description": "the file has no such part"},
         **documented(404, 422),
     },
@@ -152,6 +154,8 @@ async def audio_of_track(request: Request, track: TrackId) -> Response:
             where="track",
             remedy="run `melgraph run`, which looks at the library again",
         ) from None
+    if not response.headers["content-type"].startswith("audio/"):
+        response.headers["content-type"] = _ANY
     return response
 
 

@@ -21,6 +21,7 @@ from melgraph.ml.inference.query_files import QueryFile, QuerySound, write_query
 from melgraph.ml.workers import Outcome, isolated_calls
 
 _PRELOAD = ("melgraph.ml.inference.query_files",)
+_DIGITS = 32  # of a track id, which is the beginning of a digest
 Decode = Callable[[QueryFile], QuerySound]
 
 
@@ -31,10 +32,12 @@ class DecodedUpload:
     Attributes:
         path: of a WAV file, which exists as long as the request.
         caution: what the answer should say about the file; None if there is nothing.
+        track_id: that a track with exactly this sound has; None if the sound has no digest.
     """
 
     path: Path
     caution: str | None
+    track_id: str | None = None
 
 
 class _Decoder:
@@ -117,7 +120,8 @@ class Uploads:
             except BadAudio as error:
                 raise refusal_of_audio(error) from None
             source.unlink()
-            yield DecodedUpload(target, _caution(sound, self.most_s))
+            track_id = None if sound.payload is None else sound.payload[:_DIGITS]
+            yield DecodedUpload(target, _caution(sound, self.most_s), track_id)
 
     def _decode(self, file: QueryFile) -> QuerySound:
         decoder = self._free.get()

@@ -12,6 +12,7 @@ import soundfile
 
 from melgraph.ml.audio import Levels, Resampler, open_audio, to_mono
 from melgraph.ml.audio.decoding import check_levels
+from melgraph.ml.audio.payload import payload_digest
 
 MOST_RATE = 48_000  # Hz; the representations take at most this, and it bounds the size of the file
 
@@ -39,11 +40,13 @@ class QuerySound:
         used_s: length of the WAV file in seconds.
         length_s: length of the source in seconds, as its header states it; None if it states none.
         warning: what a person may want to know about the file; None if there is nothing.
+        payload: digest of the sound in the file, see `ml.audio.payload`; None if it has none.
     """
 
     used_s: float
     length_s: float | None
     warning: str | None
+    payload: str | None = None
 
 
 def write_query_sound(file: QueryFile) -> QuerySound:
@@ -73,4 +76,5 @@ def write_query_sound(file: QueryFile) -> QuerySound:
                 target.write(resampler.push(to_mono(block)))
             target.write(resampler.push(np.zeros(0, np.float32), last=True))
     check_levels(levels, audio.sample_rate)
-    return QuerySound(levels.samples / audio.sample_rate, audio.promised_s, audio.warning)
+    used_s = levels.samples / audio.sample_rate
+    return QuerySound(used_s, audio.promised_s, audio.warning, payload_digest(file.source))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from melgraph.pipelines.commands import add_library_argument
@@ -65,6 +65,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help="a file that holds the token that clients have to send (default: MELGRAPH_TOKEN)",
     )
+    # `--token SECRET` would be taken for an abbreviation of `--token-file SECRET`.
+    parser.add_argument("--token", dest="token_on_command_line", help=SUPPRESS)
     limits = parser.add_argument_group("limits")
     for option, default, meaning in (
         ("--max-upload-mb", 50.0, "size of a file that is sent, in MB"),
@@ -163,6 +165,13 @@ def settings_of(options: Namespace) -> ServiceSettings:
                 where=option,
                 remedy=f"give a number of at least {least:g}",
             )
+    if options.token_on_command_line is not None:
+        raise UserError(
+            "every user of this machine can read a token on the command line",
+            where="--token",
+            remedy=f"write it into a file and name that: --token-file FILE, or set {TOKEN}; "
+            "and choose another token",
+        )
     token = read_token(options.token_file)
     if token is None and not is_loopback(options.host):
         raise UserError(

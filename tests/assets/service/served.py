@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from melgraph.assets.service.app import build_app
+from melgraph.assets.service.state import ServiceSettings
 from melgraph.storage.home import Home
 
 
@@ -41,9 +42,9 @@ class Client:
 
 
 @contextmanager
-def serving(home: Home) -> Iterator[Client]:
+def serving(home: Home, settings: ServiceSettings | None = None) -> Iterator[Client]:
     """The server of a home, on a free port."""
-    config = uvicorn.Config(build_app(home), port=0, log_level="error", lifespan="on")
+    config = uvicorn.Config(build_app(home, settings), port=0, log_level="error", lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
