@@ -28,10 +28,19 @@ def plan_fusion(context: Context, name: str) -> Spec:
     """A fusion frozen to the current versions of its parts and of their embeddings of a dataset.
 
     Raises:
-        ArtifactMissing: a part is not frozen, or has not embedded the dataset.
-        UserError: the embeddings of a batch are not by the current version of a part.
+        ArtifactMissing: a part has not embedded the dataset.
+        UserError: a part is not in service yet, or the embeddings of a batch are not by its current
+            version.
     """
     store, encoder = context.store, context.specs.encoders[name]
+    missing = [part for part in encoder.parts if not store.current_reference(ENCODERS.name, part)]
+    if missing:
+        raise UserError(
+            f"parts of this fusion are not in service yet: {', '.join(missing)}",
+            where=f"{ENCODERS.name}/{name}",
+            remedy="materialize these encoders first, and embed the dataset with them; or run "
+            "`melgraph run`, which does this in the right order",
+        )
     snapshot = Snapshot.current(store, encoder.dataset)
     parts = [Encoder.current(store, part) for part in encoder.parts]
     batches = sorted(snapshot.table()["batch"].unique())

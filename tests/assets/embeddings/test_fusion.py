@@ -364,6 +364,14 @@ def test_a_fusion_of_an_experiment_waits_for_it(home_copy):
     assert not [outcome for outcome in report.outcomes if "joined" in outcome.title]
 
 
+def test_a_part_that_is_not_in_service_yet(fused_copy):
+    home = fused_copy
+    shutil.rmtree(home.home.artifacts / "encoders" / "tiny-tagger")
+    with pytest.raises(UserError, match="not in service yet: tiny-tagger") as caught:
+        ENCODERS.plan(home.context, "joined")
+    assert caught.value.where == "encoders/joined"
+
+
 def test_vectors_of_a_fusion_have_one_scale_for_clusters(fused):
     """All have the length 1, so the scaling by length changes nothing."""
     _, vectors = BatchEmbeddings.current(fused.store, f"joined+{BATCH}").arrays()
