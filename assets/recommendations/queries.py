@@ -44,6 +44,8 @@ from melgraph.ml.similarity.selection import Selection, select
 from melgraph.storage.vector_index import VectorIndex
 
 CANDIDATES = 200  # nearest tracks that local scaling, limits and diversity choose from, at least
+# A file with this similarity to a track is a copy of it, also if it is too short for fingerprints.
+SAME_SOUND = 0.9999
 MOST_COPIES = 50  # nearest tracks that are compared with a file, to find copies of its recording
 
 Mask = NDArray[np.bool_]
@@ -246,15 +248,17 @@ class Recommender:
 
     def _recordings_of_file(self, path: Path, vector: NDArray[np.float32]) -> frozenset[int]:
         """The recordings of the library that a file holds, among the nearest tracks."""
-        near, _ = self._vectors.search(vector[None], MOST_COPIES, self._tracks.live)
+        near, similarities = self._vectors.search(vector[None], MOST_COPIES, self._tracks.live)
         candidates: dict[str, list[str]] = {}
         rows = {}
+        same = near[similarities >= SAME_SOUND]
         for row in near[near >= 0].tolist():
             track_id, batch = self._place(row)
             candidates.setdefault(batch, []).append(track_id)
             rows[track_id] = row
         copies = copies_of_file(self._context.store, path.expanduser(), candidates)
-        return frozenset(int(self._tracks.recordings[rows[track_id]]) for track_id in copies)
+        same = np.append(same, [rows[track_id] for track_id in copies]).astype(np.int64)
+        return frozenset(self._tracks.recordings[same].tolist())
 
     def _library_seed(self, row: int) -> SeedSound:
         vector = self._vectors.vectors(np.array([row]))[0]

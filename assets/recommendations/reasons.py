@@ -126,8 +126,8 @@ class Reasons:
         return FileVectors(vectors.mean(axis=0), vectors, of_batch.starts_s[rows])
 
     def moments(self, seed: FileVectors | None, track: FileVectors | None) -> tuple[Moment, ...]:
-        """The segments that sound most alike; none if one of the two has a single segment."""
-        if seed is None or track is None or min(len(seed.segments), len(track.segments)) < 2:
+        """The segments that sound most alike; none if both have a single segment."""
+        if seed is None or track is None or max(len(seed.segments), len(track.segments)) < 2:
             return ()
         moments = closest_moments(
             seed.segments,

@@ -65,8 +65,15 @@ class SeedSounds:
             return tracks.row_of_path[name]
         if is_bucket(self._library):
             return None
-        inside = os.path.relpath(Path(name).expanduser().absolute(), self._library)
-        return tracks.row_of_path.get(Path(inside).as_posix())
+        file = Path(name).expanduser()
+        for path, library in (
+            (file.absolute(), Path(self._library)),
+            (file.resolve(), Path(self._library).resolve()),  # through links
+        ):
+            inside = Path(os.path.relpath(path, library)).as_posix()
+            if inside in tracks.row_of_path:
+                return tracks.row_of_path[inside]
+        return None
 
     def of_file(self, name: str, tracks: SearchedTracks) -> SeedSound:
         """The sound of an audio file.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -229,6 +230,7 @@ def _playlist(recommender: Recommender, query: Query, minutes: float) -> Answer:
 
 def _write_playlist(home: Home, answer: Answer, file: Path) -> None:
     """Write an M3U file aside, and rename it."""
+    from melgraph.ml.errors import UserError
     from melgraph.ml.similarity.playlists import PlaylistEntry, m3u8
 
     entries = [
@@ -239,8 +241,15 @@ def _write_playlist(home: Home, answer: Answer, file: Path) -> None:
     try:
         aside.write_text(m3u8(entries), encoding="utf-8", newline="")
         aside.replace(file)
+    except OSError as error:
+        raise UserError(
+            f"the playlist cannot be written ({error.strerror or error})",
+            where=str(file),
+            remedy="give a file in an existing folder that you may write to",
+        ) from None
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def _print(answer: Answer, *, is_path: bool) -> None:
