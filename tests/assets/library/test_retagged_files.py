@@ -10,6 +10,7 @@ from argparse import Namespace
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -20,7 +21,8 @@ from melgraph.assets.library.identity import FILE_METHOD, LibraryPath, read_soun
 from melgraph.assets.library.ingest import representation_spec
 from melgraph.assets.library.live import library_files, library_state, live_tracks
 from melgraph.assets.library.tracks import Tracks
-from melgraph.assets.recommendations import recommendations
+from melgraph.assets.recommendations.query import Filters
+from melgraph.assets.recommendations.searched_tracks import SearchedTracks
 from melgraph.assets.stages import DATASETS, MEL_SPECTROGRAMS, TRACKS
 from melgraph.ml import workers
 from melgraph.ml.audio.payload import PAYLOAD_METHOD
@@ -192,17 +194,22 @@ def test_a_copy_with_other_metadata_is_the_same_track(songs: Music) -> None:
     assert "copy.flac" not in live["path"].to_list()
 
 
-def test_recommendations_have_the_new_names(songs: Music) -> None:
-    retag(songs.library / path_of("flac"), "Somebody")
-    songs.date(path_of("flac"))
+def test_queries_have_the_new_artist_and_year(songs: Music) -> None:
+    ids = sorted({row["track_id"] for row in files_of(songs).values()})
+
+    def answer(**filters: object) -> list[str]:
+        """The paths of the tracks that filters of a query allow."""
+        live = np.ones(len(ids), dtype=np.bool_)
+        tracks = SearchedTracks.of(songs.context, ids, live, "genres")
+        return sorted(tracks.table["path"].filter(tracks.allowed(Filters(**filters))))
+
+    assert answer(year_from=1000) == []  # no track has a year
+    for suffix, year in (("flac", 1987), ("mp3", 1995), ("m4a", 2004)):
+        retag(songs.library / path_of(suffix), "Somebody", year=year)
+        songs.date(path_of(suffix))
     songs.run()
-    tracks = tuple(batch.reference for batch in songs.batches())
-    state = library_state(songs.catalogue)
-    spec = recommendations.RECOMMENDATIONS.spec("x", tracks, state)
-    names = recommendations._names(songs.store, spec)
-    assert {row["artist"] for row in names.values() if row["path"] == path_of("flac")} == {
-        "Somebody"
-    }
+    assert answer(year_from=1987, year_to=1995) == sorted([path_of("flac"), path_of("mp3")])
+    assert answer(artists=("somebody",), year_from=1996) == [path_of("m4a")]
 
 
 def test_a_file_that_cannot_be_demuxed_is_identified_by_its_bytes(songs: Music) -> None:
