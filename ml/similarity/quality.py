@@ -8,6 +8,7 @@ are recordings, so that a copy of the query does not count.
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,21 +88,34 @@ class Relevance:
             Two int64 arrays [q]; 0 for a query without labels.
         """
         has_label = self._has_label[queries]
-        labelled = np.bincount(self._groups, self._has_label).astype(np.int64)
+        labelled = self._labelled_of_group
         n_judged = np.where(has_label, labelled.sum() - labelled[self._groups[queries]], 0)
-        rows_of: dict[int, list[int]] = {}
-        for row, codes in enumerate(self._sets):
-            for code in codes:
-                rows_of.setdefault(code, []).append(row)
         queries_of: dict[tuple[int, ...], list[int]] = {}
         for i, query in enumerate(queries.tolist()):
             queries_of.setdefault(self._sets[query], []).append(i)
         n_right = np.zeros(len(queries), np.int64)
         for codes, positions in queries_of.items():
-            rows = np.array(sorted(set().union(*(rows_of[code] for code in codes))), np.int64)
-            own = np.bincount(self._groups[rows], minlength=len(labelled))
-            n_right[positions] = len(rows) - own[self._groups[queries[positions]]]
+            parts = [self._rows_of_code[code] for code in codes]
+            rows = np.unique(np.concatenate([np.empty(0, np.int64), *parts]))
+            groups, of_queries = np.sort(self._groups[rows]), self._groups[queries[positions]]
+            first, after = (np.searchsorted(groups, of_queries, side) for side in ("left", "right"))
+            n_right[positions] = len(rows) - (after - first)
         return n_judged, n_right
+
+    @cached_property
+    def _labelled_of_group(self) -> NDArray[np.int64]:
+        """int64 [group], the number of tracks with a label."""
+        return np.bincount(self._groups, self._has_label).astype(np.int64)
+
+    @cached_property
+    def _rows_of_code(self) -> dict[int, NDArray[np.int64]]:
+        """Number of a label -> the rows of its tracks."""
+        rows, places = np.nonzero(self._codes != NO_LABEL)
+        codes = self._codes[rows, places]
+        order = np.argsort(codes, kind="stable")
+        values, starts = np.unique(codes[order], return_index=True)
+        parts = np.split(rows[order], starts[1:])
+        return dict(zip(values.tolist(), parts, strict=True))
 
 
 def precision_at(
