@@ -8,13 +8,13 @@ import polars as pl
 from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.context import Context
-from melgraph.assets.library.fingerprints import AudioFingerprints
 from melgraph.assets.library.live import library_files, places
 from melgraph.assets.library.recording_clusters import (
     LINKS,
     LINKS_SCHEMA,
     MEMBERS,
     MEMBERS_SCHEMA,
+    AudioFingerprints,
     RecordingClusters,
 )
 from melgraph.assets.library.tracks import Tracks

@@ -5,9 +5,8 @@ import polars as pl
 from dagster import AssetExecutionContext, MaterializeResult
 
 from melgraph.assets.context import Context
-from melgraph.assets.library.audio_fingerprints import SCHEMA, TABLE
-from melgraph.assets.library.audio_fingerprints import AudioFingerprints as AudioFingerprints
 from melgraph.assets.library.inputs import input_references
+from melgraph.assets.library.recording_clusters import FINGERPRINTS, FINGERPRINTS_SCHEMA
 from melgraph.assets.library.spectrograms import MelSpectrograms
 from melgraph.assets.materialize import (
     materialize,
@@ -46,7 +45,9 @@ def write_fingerprints(store: ArtifactStore, work: Work) -> None:
         for track_id in spectrograms.track_ids
     ]
     rows = list(zip(spectrograms.track_ids, codes, strict=True))
-    write_table(pl.DataFrame(rows, schema=SCHEMA, orient="row"), work.folder / TABLE)
+    write_table(
+        pl.DataFrame(rows, schema=FINGERPRINTS_SCHEMA, orient="row"), work.folder / FINGERPRINTS
+    )
     informative_frames = [int((track != SILENT).sum()) for track in codes]
     work.facts.update(
         tracks=len(codes),

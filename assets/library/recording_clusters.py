@@ -1,4 +1,4 @@
-"""The reader of `duplicates`: which files contain the same recording."""
+"""The readers of `audio_fingerprints` and of `duplicates`: which files contain one recording."""
 
 from typing import ClassVar
 
@@ -10,6 +10,8 @@ from melgraph.assets.stages import AUDIO_FINGERPRINTS, DUPLICATES, TRACKS
 from melgraph.storage.records import Reference
 from melgraph.storage.tables import read_part, read_table
 
+FINGERPRINTS = "audio_fingerprints.parquet"
+FINGERPRINTS_SCHEMA = pl.Schema({"track_id": pl.String(), "codes": pl.List(pl.UInt32())})
 MEMBERS, LINKS = "duplicates.parquet", "links.parquet"
 
 LINKS_SCHEMA = {
@@ -31,6 +33,31 @@ MEMBERS_SCHEMA = {
     "chained": pl.Boolean,
     "duration_s": pl.Float64,
 }
+
+
+class AudioFingerprints(Reader):
+    """A committed `audio_fingerprints`."""
+
+    stage: ClassVar[Stage] = AUDIO_FINGERPRINTS
+
+    def table(self) -> pl.DataFrame:
+        """One row per good track of the batch, as in `FINGERPRINTS_SCHEMA`."""
+        return read_table(self.artifact.folder / FINGERPRINTS)
+
+    def track_ids(self) -> list[str]:
+        """The tracks of the batch. The fingerprints are not read."""
+        return read_part(self.artifact.folder / FINGERPRINTS, ["track_id"])["track_id"].to_list()
+
+    @property
+    def frames(self) -> int:
+        """The number of frames of all tracks together."""
+        return int(self.facts["frames"])
+
+    @property
+    def caution(self) -> str | None:
+        """Why the batch has no fingerprints; None if it has them."""
+        caution: str | None = self.facts["unfit"]
+        return caution
 
 
 class RecordingClusters(Reader):

@@ -21,8 +21,8 @@ from melgraph.assets.library.identity import FILE_METHOD, LibraryPath, read_soun
 from melgraph.assets.library.ingest import representation_spec
 from melgraph.assets.library.live import library_files, library_state, live_tracks
 from melgraph.assets.library.tracks import Tracks
-from melgraph.assets.recommendations.query import Filters
-from melgraph.assets.recommendations.searched_tracks import SearchedTracks
+from melgraph.assets.recommendations.queries.query import Filters
+from melgraph.assets.recommendations.queries.searched_tracks import SearchedTracks
 from melgraph.assets.stages import DATASETS, MEL_SPECTROGRAMS, TRACKS
 from melgraph.ml import workers
 from melgraph.ml.audio.payload import PAYLOAD_METHOD

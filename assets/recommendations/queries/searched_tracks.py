@@ -16,7 +16,7 @@ from melgraph.assets.library.live import library_state, live_tracks
 from melgraph.assets.library.recording_clusters import RecordingClusters
 from melgraph.assets.library.tracks import Tracks
 from melgraph.assets.recommendations.lists import recording_numbers
-from melgraph.assets.recommendations.query import Filters
+from melgraph.assets.recommendations.queries.query import Filters
 from melgraph.assets.stages import DATASETS
 from melgraph.ml.errors import UserError
 from melgraph.ml.similarity.versions import song_of

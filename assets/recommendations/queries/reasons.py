@@ -14,8 +14,8 @@ from melgraph.assets.context import Context
 from melgraph.assets.embeddings.batch_embeddings import BatchEmbeddings
 from melgraph.assets.embeddings.batch_tags import BatchTags
 from melgraph.assets.embeddings.encoder import Encoder
-from melgraph.assets.recommendations.query import Moment, SharedTag
-from melgraph.assets.recommendations.sounds import FileVectors
+from melgraph.assets.recommendations.queries.query import Moment, SharedTag
+from melgraph.assets.recommendations.queries.sounds import FileVectors
 from melgraph.assets.stage import TRACK_BATCH
 from melgraph.assets.stages import ENCODERS, TAGS
 from melgraph.ml.similarity.moments import closest_moments

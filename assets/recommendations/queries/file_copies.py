@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from melgraph.assets.library.audio_fingerprints import TABLE
+from melgraph.assets.library.recording_clusters import FINGERPRINTS
 from melgraph.assets.stages import AUDIO_FINGERPRINTS
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.tables import read_part
@@ -33,7 +33,7 @@ def copies_of_file(
         if artifact is None:
             continue
         wanted = pl.col("track_id").is_in(list(track_ids))
-        rows = read_part(artifact.folder / TABLE, ["track_id", "codes"], wanted)
+        rows = read_part(artifact.folder / FINGERPRINTS, ["track_id", "codes"], wanted)
         ids += rows["track_id"].to_list()
         codes += [one.to_numpy() for one in rows["codes"]]
     if not ids:

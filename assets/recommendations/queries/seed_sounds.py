@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from melgraph.assets.context import Context
 from melgraph.assets.embeddings.encoder import Encoder
-from melgraph.assets.recommendations.query import Seed
-from melgraph.assets.recommendations.searched_tracks import SearchedTracks
-from melgraph.assets.recommendations.sounds import FileEmbedder, FileVectors
+from melgraph.assets.recommendations.queries.query import Seed
+from melgraph.assets.recommendations.queries.searched_tracks import SearchedTracks
+from melgraph.assets.recommendations.queries.sounds import FileEmbedder, FileVectors
 from melgraph.ml.errors import UserError
 from melgraph.storage.location import is_bucket
 

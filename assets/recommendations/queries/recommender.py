@@ -1,12 +1,4 @@
-"""Queries: the tracks that are most similar to others, with the reasons.
-
-from melgraph.assets.context import Context
-from melgraph.assets.recommendations.queries import Query, Recommender
-from melgraph.storage.home import Home
-
-recommender = Recommender.open(Context.open(Home.open("FOLDER")))
-answer = recommender.similar(Query(like=("rock/song.mp3",), unlike=("pop/other.mp3",), k=5))
-"""
+"""The answers to queries, from the index of one encoder."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -20,21 +12,21 @@ from numpy.typing import NDArray
 
 from melgraph.assets.context import Context
 from melgraph.assets.recommendations.agreement import best_first
-from melgraph.assets.recommendations.file_copies import copies_of_file
 from melgraph.assets.recommendations.lists import RecommendationLists
-from melgraph.assets.recommendations.query import MOST_TRACKS as MOST_TRACKS
-from melgraph.assets.recommendations.query import Answer as Answer
-from melgraph.assets.recommendations.query import Filters as Filters
-from melgraph.assets.recommendations.query import Moment as Moment
-from melgraph.assets.recommendations.query import Query as Query
-from melgraph.assets.recommendations.query import Recommendation as Recommendation
-from melgraph.assets.recommendations.query import Seed as Seed
-from melgraph.assets.recommendations.query import SharedTag as SharedTag
-from melgraph.assets.recommendations.reasons import Reasons, shared_tags, tagging_encoder
+from melgraph.assets.recommendations.queries.file_copies import copies_of_file
+from melgraph.assets.recommendations.queries.path_rows import path_rows
+from melgraph.assets.recommendations.queries.query import (
+    Answer,
+    Filters,
+    Query,
+    Recommendation,
+    Seed,
+)
+from melgraph.assets.recommendations.queries.reasons import Reasons, shared_tags, tagging_encoder
+from melgraph.assets.recommendations.queries.searched_tracks import COLUMNS, SearchedTracks
+from melgraph.assets.recommendations.queries.seed_sounds import SeedSound, SeedSounds
+from melgraph.assets.recommendations.queries.sounds import FileVectors
 from melgraph.assets.recommendations.recommendation_index import RecommendationIndex
-from melgraph.assets.recommendations.searched_tracks import COLUMNS, SearchedTracks
-from melgraph.assets.recommendations.seed_sounds import SeedSound, SeedSounds
-from melgraph.assets.recommendations.sounds import FileVectors
 from melgraph.assets.stage import encoder_and_batch
 from melgraph.assets.stages import RECOMMENDATION_INDEXES, RECOMMENDATIONS
 from melgraph.ml.errors import UserError
@@ -202,29 +194,12 @@ class Recommender:
         Raises:
             UserError: there is no such track, or the length is out of range.
         """
-        from melgraph.ml.similarity.paths import path as path_between
-
         ends = [self._row(start), self._row(goal)]
         allowed = self._allowed(filters or Filters()) & self._first_of_recording
         allowed[np.isin(self._tracks.recordings, self._tracks.recordings[ends])] = False
         allowed[ends] = True
 
-        def neighbours_of(rows: list[int], k: int) -> list[tuple[list[int], list[float]]]:
-            vectors = self._vectors.vectors(np.array(rows, np.int64))
-            near, similarities = self._vectors.search(vectors, k + 1, allowed)
-            lists = []
-            for row, others, cosines in zip(rows, near, similarities, strict=True):
-                keep = (others >= 0) & (others != row)
-                lists.append((others[keep][:k].tolist(), cosines[keep][:k].tolist()))
-            return lists
-
-        first, last = self._vectors.vectors(np.array(ends))
-
-        def between(share: float) -> list[int]:
-            near, _ = self._vectors.search(((1 - share) * first + share * last)[None], 20, allowed)
-            return [row for row in near[0].tolist() if row >= 0]
-
-        result = path_between(ends[0], ends[1], neighbours_of, length, between=between)
+        result = path_rows(self._vectors, allowed, ends[0], ends[1], length)
         pairs = zip(result.rows, result.rows[1:], strict=False)
         tracks = [self._recommendation(result.rows[0], 1.0)]
         tracks += [self._explained([self._library_seed(before)], row) for before, row in pairs]
