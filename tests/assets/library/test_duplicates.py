@@ -7,7 +7,7 @@ import pytest
 from melgraph.assets.context import Context
 from melgraph.assets.dataset import datasets
 from melgraph.assets.dataset import one_recording as recordings
-from melgraph.assets.library import duplicates, fingerprints
+from melgraph.assets.library import duplicates, recording_clusters
 from melgraph.assets.library.tracks import SCHEMA as TRACKS_SCHEMA
 from melgraph.assets.library.tracks import TABLE as TRACKS_TABLE
 from melgraph.assets.resources import HomeResource
@@ -50,8 +50,9 @@ class Library:
 
         def write_prints(work):
             once = {row["track_id"]: songs[row["path"]][1] for row in reversed(rows)}
-            table = pl.DataFrame(list(once.items()), fingerprints.SCHEMA, orient="row")
-            write_table(table, work.folder / fingerprints.TABLE)
+            schema = recording_clusters.FINGERPRINTS_SCHEMA
+            table = pl.DataFrame(list(once.items()), schema, orient="row")
+            write_table(table, work.folder / recording_clusters.FINGERPRINTS)
             work.facts.update(frames=sum(map(len, once.values())), unfit=None)
 
         self.store.produce(TRACKS.plan(Context.open(self.home), batch), write_tracks)
