@@ -27,12 +27,13 @@ from melgraph.assets.recommendations.queries.searched_tracks import COLUMNS, Sea
 from melgraph.assets.recommendations.queries.seed_sounds import SeedSound, SeedSounds
 from melgraph.assets.recommendations.queries.sounds import FileVectors
 from melgraph.assets.recommendations.recommendation_index import RecommendationIndex
-from melgraph.assets.stage import encoder_and_batch
+from melgraph.assets.stage import Stage, encoder_and_batch
 from melgraph.assets.stages import RECOMMENDATION_INDEXES, RECOMMENDATIONS
 from melgraph.ml.errors import UserError
 from melgraph.ml.similarity.hubness import rescaled, scales
 from melgraph.ml.similarity.seeds import UNLIKE_WEIGHT, unlike_scores
 from melgraph.ml.similarity.selection import Selection, select
+from melgraph.storage.artifacts import Artifact, ArtifactStore
 from melgraph.storage.vector_index import VectorIndex
 
 CANDIDATES = 200  # nearest tracks that local scaling, limits and diversity choose from, at least
@@ -70,7 +71,7 @@ class Recommender:
         dataset = context.specs.encoders[index.name].dataset
         live = index.live(self._vectors)
         self._tracks = SearchedTracks.of(context, self._vectors.track_ids, live, dataset)
-        self._lists = context.store.current(RECOMMENDATIONS.name, index.name)
+        self._lists = _readable(context.store, RECOMMENDATIONS, index.name)
         embeddings = {encoder_and_batch(r.partition)[1]: r for r in index.embeddings()}
         tagger = tagging_encoder(context, self._encoder)
         self._reasons = Reasons(context, embeddings, tagger, self._encoder.crop_s)
@@ -95,18 +96,20 @@ class Recommender:
         if encoder is not None:
             choose(dict.fromkeys(in_service), [encoder], kind="encoder in service", where="encoder")
         names = [encoder] if encoder is not None else in_service
-        store, asset = context.store, RECOMMENDATION_INDEXES.name
-        existing = [name for name in names if store.current_reference(asset, name) is not None]
+        store = context.store
+        indexes = {name: _readable(store, RECOMMENDATION_INDEXES, name) for name in names}
+        existing = {name: index for name, index in indexes.items() if index is not None}
         if not existing:
             raise UserError(
-                f"there is no index of {encoder or 'any encoder in service'}",
-                where=f"{store.location}/{asset}",
+                f"there is no index of {encoder or 'any encoder in service'} that this version of "
+                "melgraph can read",
+                where=f"{store.location}/{RECOMMENDATION_INDEXES.name}",
                 remedy="run `melgraph run`, which makes it; then ask again",
             )
-        of_lists = {name: store.current(RECOMMENDATIONS.name, name) for name in existing}
+        of_lists = {name: _readable(store, RECOMMENDATIONS, name) for name in existing}
         facts = {name: {} if a is None else a.facts for name, a in of_lists.items()}
         best = min(existing, key=lambda name: (*best_first(facts[name]), name))
-        return cls(context, RecommendationIndex.current(store, best))
+        return cls(context, RecommendationIndex(store, existing[best]))
 
     @property
     def tracks(self) -> pl.DataFrame:
@@ -383,6 +386,12 @@ class Recommender:
         if n_left > 0:
             reasons.append(f"{n_left:,} with no positive similarity")
         return f"{n:,} of {_count(query.k, 'track')}: {'; '.join(reasons)}"
+
+
+def _readable(store: ArtifactStore, stage: Stage, name: str) -> Artifact | None:
+    """The current artifact of an encoder; None if there is none, or an older melgraph wrote it."""
+    artifact = store.current(stage.name, name)
+    return artifact if artifact and artifact.record.spec.stage == stage.number else None
 
 
 def _count(number: int, noun: str) -> str:

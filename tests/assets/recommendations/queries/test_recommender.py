@@ -1,6 +1,7 @@
 """What queries answer, on the home of the tests, and what they say of bad input."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import soundfile
 
 from melgraph.assets.recommendations.lists import RecommendationLists
 from melgraph.assets.recommendations.queries import Answer, Filters, Query, Recommender
+from melgraph.assets.recommendations.queries import recommender as module
+from melgraph.assets.stages import RECOMMENDATION_INDEXES, RECOMMENDATIONS
 from melgraph.ml.errors import UserError
 from melgraph.storage.records import parse_record
 from tests.conftest import MadeHome, write_song
@@ -341,6 +344,20 @@ def test_without_an_index_the_remedy_is_a_run(home_copy):
     with pytest.raises(UserError, match="there is no index") as caught:
         Recommender.open(home.context)
     assert "melgraph run" in caught.value.remedy
+
+
+def test_an_index_of_an_older_version_is_made_again_before_it_is_asked(made_home, monkeypatch):
+    newer = replace(RECOMMENDATION_INDEXES, number=RECOMMENDATION_INDEXES.number + 1)
+    monkeypatch.setattr(module, "RECOMMENDATION_INDEXES", newer)
+    with pytest.raises(UserError, match="that this version of melgraph can read"):
+        Recommender.open(made_home.context, ENCODER)
+
+
+def test_lists_of_an_older_version_are_not_read(made_home, monkeypatch, paths):
+    newer = replace(RECOMMENDATIONS, number=RECOMMENDATIONS.number + 1)
+    monkeypatch.setattr(module, "RECOMMENDATIONS", newer)
+    recommender = Recommender.open(made_home.context, ENCODER)
+    assert len(recommender.similar(Query((paths[0],), k=3)).tracks) == 3
 
 
 def test_the_encoder_by_default_agrees_best_with_the_labels(made_home):
