@@ -19,12 +19,22 @@ class TestSeedScores:
             seed_scores(np.array([[0.5, -0.25]], np.float32)), [0.5, -0.25]
         )
 
-    def test_the_order_is_that_of_the_mean_vector(self):
+    def test_mean_and_nearest_in_equal_parts(self):
         rng = np.random.default_rng(0)
         seeds, candidates = (normalise(rng.normal(size=(n, 16))) for n in (4, 200))
-        by_vector = candidates @ seeds.mean(axis=0)
+        mean = seeds.mean(axis=0)
+        to_mean = candidates @ mean  # the cosine with the mean vector, times its length
+        to_nearest = np.array([max(seed @ one for seed in seeds) for one in candidates])
         scores = seed_scores(seeds @ candidates.T)
-        np.testing.assert_array_equal(np.argsort(-scores)[:50], np.argsort(-by_vector)[:50])
+        np.testing.assert_allclose(scores, (to_mean + to_nearest) / 2, atol=1e-6)
+
+    def test_seeds_of_two_kinds_are_both_answered(self):
+        """What resembles one of two different seeds comes before what lies between both."""
+        seeds = normalise(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
+        candidates = normalise(np.array([[1.0, 0.1, 0.0], [0.1, 1.0, 0.0], [0.5, 0.5, 1.0]]))
+        scores = seed_scores(seeds @ candidates.T)
+        assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+        assert scores[0] > scores[2]
 
     @given(similarities(), st.data())
     def test_the_order_of_the_seeds_does_not_matter(self, values, data):
