@@ -221,7 +221,7 @@ RECOMMENDATION_INDEXES = Stage(
     has_show=False,
     files=("manifest.json", "hidden.npy"),
     partitioned_by=(ENCODER,),
-    reads=("embeddings",),
+    reads=("embeddings", "encoders"),
     job="recommending",
 )
 RECOMMENDATIONS = Stage(
@@ -233,6 +233,17 @@ RECOMMENDATIONS = Stage(
     partitioned_by=(ENCODER,),
     reads=("recommendation_indexes", "tracks", "duplicates", "datasets"),
     job="recommending",
+    kinds=("polars",),
+    on_pages=True,
+)
+RECOMMENDATION_REPORT = Stage(
+    "recommendation_report",
+    1,
+    "recommendations.report.reports",
+    "recommendation_report",
+    files=("queries.parquet", "recordings.parquet", "report.json", "occurrences.png"),
+    reads=("audio_features", "recommendations"),
+    job="measuring",
     kinds=("polars",),
     on_pages=True,
 )
@@ -343,6 +354,7 @@ _BEFORE_PAGES = (
     INDEX_SEGMENTS,
     RECOMMENDATION_INDEXES,
     RECOMMENDATIONS,
+    RECOMMENDATION_REPORT,
     GENERATIVE_MODELS,
     GENERATIVE_EVALUATIONS,
     *_GENERATORS,

@@ -21,6 +21,7 @@ DESCRIPTIONS = {
     "embedding": "Embed a track batch with an encoder, and predict its tags if the encoder can.",
     "clustering": "Map the embeddings of an encoder, and compare their clusters with the labels.",
     "recommending": "Add new embeddings to the index of an encoder, and recommend similar tracks.",
+    "measuring": "Measure the recommendations of all encoders in service, and compare them.",
     "generative_training": "Train a generative model, and measure what it makes over the training.",
     "dreaming": "Generate the sounds of a recipe, and compare them with the originals.",
     "transferring": "Move the style of tracks towards that of other tracks, and measure both.",
@@ -33,7 +34,7 @@ DESCRIPTIONS = {
 }
 
 # Jobs of which only one run may be active: each makes one artifact from everything that is current.
-EXCLUSIVE = ("deduplication", "ranking", "judging", "publishing")
+EXCLUSIVE = ("deduplication", "ranking", "measuring", "judging", "publishing")
 
 
 def _tags(job: str) -> dict[str, Any]:

@@ -119,6 +119,7 @@ class Planner:
             ("cluster reports", self.clustering),
             ("leaderboard", self.ranking),
             ("recommendations", self.recommending),
+            ("recommendation report", self.measuring),
             ("generated sounds", self.generation),
             ("generation report", self.judging),
             ("pages", self.publishing),
@@ -267,6 +268,11 @@ class Planner:
                 if anew is None or not all_current(self.context.store, [anew]):
                     step = Step("recommending", {ENCODER: name}, config=REFRESH)
             yield step
+
+    def measuring(self) -> Iterator[Step]:
+        """The report on the recommendations, if there are any, and some are new."""
+        if self.context.store.partitions(RECOMMENDATIONS.name):
+            yield self._step("measuring", {})
 
     def generation(self) -> Iterator[Step]:
         """Recipes by default whose network has a new version, or that have no sounds yet."""

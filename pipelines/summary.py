@@ -14,6 +14,8 @@ from melgraph.assets.materialize import readable_references
 from melgraph.assets.models.evaluation import Evaluation
 from melgraph.assets.models.evaluations import fold_sentence, sentence
 from melgraph.assets.recommendations.agreement import agreement_sentence, best_first
+from melgraph.assets.recommendations.report.reports import RecommendationReport
+from melgraph.assets.recommendations.report.tables import headlines
 from melgraph.assets.settings import is_sample_library
 from melgraph.assets.stage import ONE
 from melgraph.assets.stages import (
@@ -108,6 +110,9 @@ def _recommendation_lines(store: ArtifactStore) -> Iterator[str]:
     for name in sorted(facts, key=lambda name: best_first(facts[name])):
         if "held_out_tracks" in facts[name]:
             yield f"recommendations of {name}: {agreement_sentence(facts[name])}"
+    for report in RecommendationReport.all_current(store):
+        for section in report.sections:
+            yield from (f"recommendation report: {text}" for text in headlines(section))
 
 
 def _location_lines(home: Home) -> Iterator[str]:

@@ -12,7 +12,12 @@ from melgraph.assets.pages.evaluations import shown_evaluation
 from melgraph.assets.pages.library import Library, Names
 from melgraph.assets.pages.links import artifact_link, audit_command
 from melgraph.assets.recommendations.agreement import agreement_sentence, best_first
-from melgraph.assets.recommendations.recommendations import TABLE as NEIGHBOURS_TABLE
+from melgraph.assets.recommendations.lists import TABLE as NEIGHBOURS_TABLE
+from melgraph.assets.recommendations.report.reports import (
+    PICTURE,
+    RecommendationReport,
+    shown_section,
+)
 from melgraph.assets.stages import RECOMMENDATIONS
 from melgraph.assets.ui import licence_sentences
 from melgraph.storage.artifacts import ArtifactStore
@@ -93,6 +98,18 @@ def recommendations(
             }
         )
     return summaries, {"tracks": names.tracks, "encoders": encoders}
+
+
+def recommendation_reports(store: ArtifactStore, spec: Spec) -> list[dict[str, Any]]:
+    """The report on recommendations as the page shows it; empty if there is none."""
+    return [
+        {
+            "sections": [shown_section(section) for section in report.sections],
+            "picture": artifact_link(report.reference, PICTURE),
+            "audit": audit_command(report.reference),
+        }
+        for report in RecommendationReport.inputs_of(store, spec)
+    ]
 
 
 def track_rows(library: Library) -> dict[str, Any]:

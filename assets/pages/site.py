@@ -99,6 +99,7 @@ def page_contents(store: ArtifactStore, spec: Spec) -> dict[str, Any]:
         "maps": maps,
         "compared": comparison(clusters),
         "sound_reports": sound_reports(store, spec),
+        "recommendation_reports": results.recommendation_reports(store, spec),
         "neighbours": neighbours,
         "audits": _audits(spec),
     }

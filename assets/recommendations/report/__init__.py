@@ -1,0 +1,1 @@
+"""`recommendation_report`: how good the recommendations of all encoders are, compared."""
