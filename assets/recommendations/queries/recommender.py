@@ -288,16 +288,17 @@ class Recommender:
     ) -> _Candidates:
         """The nearest rows to the seeds, scored by local scaling.
 
-        The score of several seeds is linear in the vector of a track as long as the track resembles
-        what it should not be like, so the search takes the difference of both means; where it does
-        not, the mean of the seeds alone decides.
+        The score of a track whose nearest seed is known is linear in its vector, so that a search
+        towards the middle of this seed and the mean of all finds the best such tracks. That it
+        should not be like others is linear only as long as it is; so both directions are searched.
         """
         liked = np.stack([seed.vector for seed in like])
         disliked = np.stack([seed.vector for seed in unlike]) if unlike else liked[:0]
-        directions = [liked.mean(axis=0)]
+        directions = (liked.mean(axis=0) + liked) / 2
         if unlike:
-            directions.append(directions[0] - UNLIKE_WEIGHT * disliked.mean(axis=0))
-        near, _ = self._vectors.search(np.stack(directions), n, allowed)
+            away = UNLIKE_WEIGHT * disliked.mean(axis=0)
+            directions = np.concatenate([directions, directions - away])
+        near, _ = self._vectors.search(directions, n, allowed)
         rows = np.unique(near[near >= 0])
         vectors = self._vectors.vectors(rows).astype(np.float64)
         similarities = unlike_scores(liked @ vectors.T, disliked @ vectors.T)
