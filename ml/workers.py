@@ -11,10 +11,12 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from queue import LifoQueue
 from typing import Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -180,6 +182,70 @@ def isolated_calls(
         yield call
     finally:
         for pool in pools:
+            pool.stop()
+            pool.join()
+
+
+class NoWorker(Exception):
+    """No worker process could be started: a fault of the machine, and not of an item."""
+
+
+class IsolatedFunction(Generic[Item, Value]):
+    """A function that many threads call; each call runs in one of several worker processes.
+
+    A process starts when it is needed, and the one that was used last is used next, so that few of
+    them start. After `close`, the function can be called again.
+
+    Args:
+        function: importable by name; its return value must be picklable.
+        workers: number of processes. Further calls wait.
+        time_limit_s: seconds after which an item counts as hung and its process is stopped.
+        preload: modules imported before the processes fork.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Item], Value],
+        *,
+        workers: int,
+        time_limit_s: float,
+        preload: tuple[str, ...] = (),
+    ) -> None:
+        self._function, self._time_limit_s, self._preload = function, time_limit_s, preload
+        self._pools: dict[int, ProcessPool] = {}
+        self._free: LifoQueue[int] = LifoQueue()
+        for number in range(workers):
+            self._free.put(number)
+
+    def __call__(self, item: Item) -> Outcome[Item, Value]:
+        """Call the function. An item is not tried again.
+
+        Raises:
+            Exception: whatever the function raises.
+            NoWorker: no process could be started; the next call tries again.
+        """
+        number = self._free.get()
+        try:
+            pool = self._pools.get(number)
+            if pool is None:
+                pool = self._pools[number] = _start_pool(1, self._preload)
+            limit_s = self._time_limit_s
+            future = pool.schedule(_guarded, args=[self._function, item], timeout=limit_s)
+            return _outcome(item, future, limit_s)
+        except BrokenProcessPool as error:
+            self._stop(number)
+            raise NoWorker(str(error)) from error
+        finally:
+            self._free.put(number)
+
+    def close(self) -> None:
+        """End the processes."""
+        for number in list(self._pools):
+            self._stop(number)
+
+    def _stop(self, number: int) -> None:
+        pool = self._pools.pop(number, None)
+        if pool is not None:
             pool.stop()
             pool.join()
 

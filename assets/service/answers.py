@@ -19,6 +19,7 @@ from melgraph.assets.recommendations.queries import (
     Seed,
 )
 from melgraph.assets.service import schema
+from melgraph.assets.service.indexes import OpenedIndex
 from melgraph.assets.service.problems import Refusal, refusal_of_audio
 from melgraph.assets.service.state import Service
 from melgraph.assets.service.tracks import not_in_index
@@ -50,13 +51,15 @@ def similar(
     Raises:
         Refusal: a parameter names something that does not exist.
     """
-    recommender = service.indexes.current(question.encoder)
-    like = _ids(service, recommender, names, "track")
+    opened = service.indexes.current(question.encoder)
+    recommender = opened.recommender
+    like = _ids(service, opened, names, "track")
     if upload is not None:
-        like.append(_seed_of_file(upload, recommender))
+        is_track = upload.track_id is not None and opened.holds(upload.track_id)
+        like.append(str(upload.track_id if is_track else upload.path))
     query = Query(
         like=tuple(like),
-        unlike=tuple(_ids(service, recommender, question.unlike, "unlike")),
+        unlike=tuple(_ids(service, opened, question.unlike, "unlike")),
         k=question.k,
         filters=_filters(recommender, question),
         per_artist=question.per_artist,
@@ -71,13 +74,6 @@ def similar(
     return _answer(answer, cautions, file_name)
 
 
-def _seed_of_file(upload: DecodedUpload, recommender: Recommender) -> str:
-    """What a query is given for a query file: the track if it is one, or the path of the file."""
-    if upload.track_id is not None and (recommender.tracks["track_id"] == upload.track_id).any():
-        return upload.track_id
-    return str(upload.path)
-
-
 def _refusal(error: UserError) -> Refusal:
     """The refusal of a query: of its file, or of a genre or an artist that no track has."""
     if isinstance(error.__context__, BadAudio):
@@ -87,10 +83,10 @@ def _refusal(error: UserError) -> Refusal:
 
 def path(service: Service, question: schema.PathQuestion) -> schema.SimilarTracks:
     """Tracks that lead from one track to another, each similar to the one before."""
-    recommender = service.indexes.current(question.encoder)
-    (start,) = _ids(service, recommender, [question.start], "start")
-    (goal,) = _ids(service, recommender, [question.goal], "goal")
-    return _answer(recommender.path(start, goal, question.length))
+    opened = service.indexes.current(question.encoder)
+    (start,) = _ids(service, opened, [question.start], "start")
+    (goal,) = _ids(service, opened, [question.goal], "goal")
+    return _answer(opened.recommender.path(start, goal, question.length))
 
 
 def tracks(service: Service, question: schema.TracksQuestion) -> schema.TrackList:
@@ -105,7 +101,7 @@ def tracks(service: Service, question: schema.TracksQuestion) -> schema.TrackLis
             for name in _SEARCHED
         ]
         table = table.filter(pl.any_horizontal(columns))
-    page = table.sort("path").slice(question.offset, question.limit)
+    page = table.slice(question.offset, question.limit)
     return schema.TrackList(
         total=table.height,
         offset=question.offset,
@@ -115,15 +111,16 @@ def tracks(service: Service, question: schema.TracksQuestion) -> schema.TrackLis
 
 def tags(service: Service, question: schema.EncoderChoice) -> schema.TagList:
     """The tags that an encoder predicts."""
-    recommender = service.indexes.current(question.encoder)
+    recommender = service.indexes.current(question.encoder).recommender
     return schema.TagList(encoder=str(recommender.encoder), tags=recommender.tag_names)
 
 
 def tags_of(service: Service, track_id: str, question: schema.EncoderChoice) -> schema.TrackTags:
     """The tags of one track, the most probable first."""
-    recommender = service.indexes.current(question.encoder)
-    (track_id,) = _ids(service, recommender, [track_id], "track")
-    row = recommender.tracks.row(by_predicate=pl.col("track_id") == track_id, named=True)
+    opened = service.indexes.current(question.encoder)
+    recommender = opened.recommender
+    (track_id,) = _ids(service, opened, [track_id], "track")
+    row = opened.tracks.row(by_predicate=pl.col("track_id") == track_id, named=True)
     probabilities = [
         schema.TagProbability(tag=tag, probability=probability)
         for tag, probability in recommender.tags_of(track_id)
@@ -133,12 +130,11 @@ def tags_of(service: Service, track_id: str, question: schema.EncoderChoice) -> 
     )
 
 
-def _ids(service: Service, recommender: Recommender, names: list[str], where: str) -> list[str]:
+def _ids(service: Service, opened: OpenedIndex, names: list[str], where: str) -> list[str]:
     """The ids of tracks that the library has now and the index holds."""
     ids = [service.tracks.track_id(name, where) for name in names]
-    known = set(recommender.tracks.filter(pl.col("track_id").is_in(ids))["track_id"])
     for name, track_id in zip(names, ids, strict=True):
-        if track_id not in known:
+        if not opened.holds(track_id):
             raise not_in_index(name, where)
     return ids
 

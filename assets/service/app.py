@@ -49,6 +49,7 @@ def build_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         service.close()
+        recordings.close()
 
     app = FastAPI(
         title="melgraph",

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, UploadFile
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,7 +19,6 @@ from melgraph.assets.service.metrics import CONTENT_TYPE
 from melgraph.assets.service.problems import Refusal, documented
 from melgraph.assets.service.state import Service
 
-Value = TypeVar("Value")
 QUERIES, LIBRARY, OPERATION = "queries", "library", "operation"
 TAGS = [
     {"name": QUERIES, "description": "Similar tracks, and why they are similar."},
@@ -49,34 +49,45 @@ def _service(request: Request) -> Service:
     return service
 
 
-async def _computed(request: Request, function: Callable[[Service], Value]) -> Value:
-    """What a function answers, computed in a thread behind the gate."""
+async def _computed(request: Request, function: Callable[[Service], BaseModel]) -> Response:
+    """What a function answers, computed and written as JSON in a thread behind the gate."""
     service = _service(request)
-    value: Value = await request.state.place.run(lambda: function(service))
-    return value
+    json = await request.state.place.run(lambda: function(service).model_dump_json())
+    return Response(json, media_type="application/json")
 
 
-@gated.get("/similar", tags=[QUERIES], responses=documented(*_OF_QUERIES))
+@gated.get(
+    "/similar",
+    tags=[QUERIES],
+    response_model=schema.SimilarTracks,
+    responses=documented(*_OF_QUERIES),
+)
 async def similar_tracks(
     request: Request, question: Annotated[schema.SimilarQuestion, Query()]
-) -> schema.SimilarTracks:
-    """Tracks like one or several tracks of the library, most similar first, with reasons.
+) -> Response:
+    """Tracks like one or several tracks of the library, the best first, with reasons.
 
-    An answer has `k` tracks, or says in `shortfall` why there are fewer. The tracks that were asked
-    about, and copies of their recordings, are never part of it.
+    The order can differ from that of `similarity`: tracks that are near to very many others are
+    held back. An answer has `k` tracks, or says in `shortfall` why there are fewer. The tracks that
+    were asked about, and copies of their recordings, are never part of it.
     """
     return await _computed(
         request, lambda service: answers.similar(service, question, question.track)
     )
 
 
-@gated.post("/similar", tags=[QUERIES], responses=documented(403, 408, 413, 415, *_OF_QUERIES))
+@gated.post(
+    "/similar",
+    tags=[QUERIES],
+    response_model=schema.SimilarTracks,
+    responses=documented(403, 408, 413, 415, *_OF_QUERIES),
+)
 async def similar_to_file(
     request: Request,
     file: UploadFile,
     question: Annotated[schema.SimilarToFile, Query()],
-) -> schema.SimilarTracks:
-    """Tracks like an audio file that is sent, most similar first, with reasons.
+) -> Response:
+    """Tracks like an audio file that is sent, the best first, with reasons.
 
     The file is not stored. Of a long file, the first minutes are used, and `cautions` says so. A
     file that cannot be used is refused with its code of docs/error-codes.md.
@@ -90,34 +101,54 @@ async def similar_to_file(
     return await _computed(request, answer)
 
 
-@gated.get("/path", tags=[QUERIES], responses=documented(*_OF_QUERIES))
+@gated.get(
+    "/path",
+    tags=[QUERIES],
+    response_model=schema.SimilarTracks,
+    responses=documented(*_OF_QUERIES),
+)
 async def path_between_tracks(
     request: Request, question: Annotated[schema.PathQuestion, Query()]
-) -> schema.SimilarTracks:
+) -> Response:
     """Tracks that lead from one track to another, each similar to the one before it."""
     return await _computed(request, lambda service: answers.path(service, question))
 
 
-@gated.get("/tracks", tags=[LIBRARY], responses=documented(*_OF_QUERIES))
+@gated.get(
+    "/tracks",
+    tags=[LIBRARY],
+    response_model=schema.TrackList,
+    responses=documented(*_OF_QUERIES),
+)
 async def list_tracks(
     request: Request, question: Annotated[schema.TracksQuestion, Query()]
-) -> schema.TrackList:
+) -> Response:
     """The tracks that can be asked about, sorted by path."""
     return await _computed(request, lambda service: answers.tracks(service, question))
 
 
-@gated.get("/tags", tags=[LIBRARY], responses=documented(*_OF_QUERIES))
+@gated.get(
+    "/tags",
+    tags=[LIBRARY],
+    response_model=schema.TagList,
+    responses=documented(*_OF_QUERIES),
+)
 async def list_tags(
     request: Request, question: Annotated[schema.EncoderChoice, Query()]
-) -> schema.TagList:
+) -> Response:
     """The names of the tags that explain similarities and that can be filtered by."""
     return await _computed(request, lambda service: answers.tags(service, question))
 
 
-@gated.get("/tags/{track}", tags=[LIBRARY], responses=documented(*_OF_QUERIES))
+@gated.get(
+    "/tags/{track}",
+    tags=[LIBRARY],
+    response_model=schema.TrackTags,
+    responses=documented(*_OF_QUERIES),
+)
 async def tags_of_track(
     request: Request, track: TrackId, question: Annotated[schema.EncoderChoice, Query()]
-) -> schema.TrackTags:
+) -> Response:
     """The tags of one track, the most probable first."""
     return await _computed(request, lambda service: answers.tags_of(service, track, question))
 

@@ -5,7 +5,9 @@ error at once, and its thread keeps its place until it ends: the number of threa
 """
 
 import asyncio
+import math
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +21,8 @@ from starlette.types import Message
 from melgraph.assets.service.problems import Refusal, busy
 
 Value = TypeVar("Value")
+MOST_WAIT_S = 60  # that a client is asked to wait
+_NEWEST = 0.2  # weight of the newest computation in the mean
 _FORM_BYTES = 1 << 16  # what a form may hold besides the file
 
 
@@ -30,9 +34,14 @@ class Place:
         self._work: Future[Any] | None = None
 
     @property
-    def has_begun(self) -> bool:
-        """Whether the request has arrived and its computation was asked for."""
+    def has_arrived(self) -> bool:
+        """Whether the whole request was read, so that its computation could be asked for."""
         return self._work is not None
+
+    @property
+    def has_only_waited(self) -> bool:
+        """Whether the computation was given up before it began."""
+        return self._work is not None and self._work.cancelled()
 
     async def run(self, function: Callable[[], Value]) -> Value:
         """Compute in a thread, after the requests that came before."""
@@ -60,6 +69,7 @@ class Gate:
         self._computed_at_once = computed_at_once
         self._threads: ThreadPoolExecutor | None = None
         self._places = computed_at_once + waiting
+        self._mean_s = 0.0  # of the last computations
         self._n_taken = 0
         self._lock = threading.Lock()
 
@@ -73,11 +83,13 @@ class Gate:
         """A place for one request.
 
         Raises:
-            Refusal: all places are taken (503).
+            Refusal: all places are taken, or the request would wait for longer than it may (503).
         """
         with self._lock:
-            if self._n_taken >= self._places:
-                raise busy(f"{self._places} queries are computed or wait already")
+            n_before = max(0, self._n_taken + 1 - self._computed_at_once)
+            wait_s = self._mean_s * n_before / self._computed_at_once
+            if self._n_taken >= self._places or wait_s > self.time_limit_s:
+                raise self.busy(f"{self._n_taken} queries are computed or wait already")
             self._n_taken += 1
         place = Place(self)
         try:
@@ -92,7 +104,19 @@ class Gate:
                 self._threads = ThreadPoolExecutor(
                     self._computed_at_once, thread_name_prefix="query"
                 )
-            return self._threads.submit(function)
+            return self._threads.submit(lambda: self._measured(function))
+
+    def _measured(self, function: Callable[[], Value]) -> Value:
+        began_s = time.monotonic()
+        try:
+            return function()
+        finally:
+            self._mean_s += _NEWEST * (time.monotonic() - began_s - self._mean_s)
+
+    def busy(self, what: str) -> Refusal:
+        """The refusal of a query for which there is no place, with the time until there is one."""
+        wait_s = self._mean_s * self._places / self._computed_at_once
+        return busy(what, retry_after_s=max(1, min(math.ceil(wait_s), MOST_WAIT_S)))
 
     def release(self) -> None:
         """Count one place as free."""
@@ -156,25 +180,28 @@ class GatedRoute(APIRoute):
                     async with asyncio.timeout(gate.time_limit_s):
                         return await answer(request)
                 except TimeoutError:
-                    raise _too_slow(place, gate.time_limit_s) from None
+                    raise _too_slow(place, gate) from None
 
         return handle
 
 
-def _too_slow(place: Place, limit_s: float) -> Refusal:
-    if not place.has_begun:
+def _too_slow(place: Place, gate: Gate) -> Refusal:
+    limit = f"within {gate.time_limit_s:g} s"
+    if not place.has_arrived:
         return Refusal(
             408,
             "upload-too-slow",
-            f"the request did not arrive within {limit_s:g} s",
+            f"the request did not arrive {limit}",
             where="body",
             remedy="send a smaller file, or use a faster connection",
             headers={"Connection": "close"},
         )
+    if place.has_only_waited:
+        return gate.busy(f"the queries that came before were not finished {limit}")
     return Refusal(
         504,
         "took-too-long",
-        f"the answer was not ready within {limit_s:g} s",
+        f"the answer was not ready {limit}",
         where="the service",
         remedy="try again when the service has less to do, or ask for less (a smaller k)",
     )

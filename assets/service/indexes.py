@@ -9,8 +9,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from melgraph.assets.context import Context
 from melgraph.assets.library.live import library_state
@@ -24,12 +27,13 @@ from melgraph.storage.errors import StorageError
 _LOG = logging.getLogger("melgraph.service")
 BUCKET_LOOK_S = 5.0  # a look at a bucket is a request: one in so many seconds is enough
 Opener = Callable[[Context, str | None], Recommender]
+NO_INDEX_S = 10  # after which a client may look whether there is an index
 RETRY_S = 10.0  # after a new index could not be opened
 _Stamp = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True)
-class _Opened:
+class OpenedIndex:
     """An opened index, and the state of the home at that time.
 
     Attributes:
@@ -41,6 +45,25 @@ class _Opened:
     recommender: Recommender
     context: Context
     library: dict[str, Any]
+
+    @cached_property
+    def tracks(self) -> pl.DataFrame:
+        """The tracks that can be recommended, sorted by path."""
+        return self.recommender.tracks.sort("path")
+
+    @cached_property
+    def _ids(self) -> pl.Series:
+        return self.recommender.tracks["track_id"].sort()
+
+    @property
+    def n_tracks(self) -> int:
+        """The number of tracks that can be recommended."""
+        return len(self._ids)
+
+    def holds(self, track_id: str) -> bool:
+        """Whether a track is in the index."""
+        row = self._ids.search_sorted(track_id)
+        return row < len(self._ids) and self._ids[row] == track_id
 
 
 @dataclass
@@ -55,7 +78,7 @@ class _Slot:
         opening: held by the thread that opens an index.
     """
 
-    opened: _Opened | None = None
+    opened: OpenedIndex | None = None
     looked_at_s: float = 0.0
     catalogue: _Stamp = ()
     retry_at_s: float = 0.0
@@ -78,12 +101,11 @@ class Indexes:
         self._context: Context | None = None
         self._stamp: _Stamp = ()
 
-    def opened(self) -> list[Recommender]:
+    def opened(self) -> list[OpenedIndex]:
         """The indexes that are open now, each once."""
         with self._lock:
-            slots = list(self._slots.values())
-        opened = [slot.opened.recommender for slot in slots if slot.opened is not None]
-        return list({str(recommender.index): recommender for recommender in opened}.values())
+            opened = [slot.opened for slot in self._slots.values() if slot.opened is not None]
+        return list({str(one.recommender.index): one for one in opened}.values())
 
     def exist(self) -> bool:
         """Whether there is an index to answer from."""
@@ -92,7 +114,7 @@ class Indexes:
         except Refusal:
             return False
 
-    def current(self, encoder: str | None = None) -> Recommender:
+    def current(self, encoder: str | None = None) -> OpenedIndex:
         """The current index of an encoder.
 
         Args:
@@ -108,19 +130,19 @@ class Indexes:
             slot = self._slots.setdefault(encoder, _Slot())
         opened = slot.opened
         if opened is not None and self._is_current(slot, opened, context):
-            return opened.recommender
+            return opened
         if opened is not None and time.monotonic() < slot.retry_at_s:
-            return opened.recommender
+            return opened
         # The first request has to wait; later ones use the old index while one thread opens.
         if not slot.opening.acquire(blocking=opened is None):
             assert opened is not None
-            return opened.recommender
+            return opened
         try:
             return self._replace(slot, encoder, context)
         finally:
             slot.opening.release()
 
-    def _is_current(self, slot: _Slot, opened: _Opened, context: Context) -> bool:
+    def _is_current(self, slot: _Slot, opened: OpenedIndex, context: Context) -> bool:
         if opened.context is not context:
             return False
         now_s = time.monotonic()
@@ -134,10 +156,10 @@ class Indexes:
         slot.looked_at_s, slot.catalogue = now_s, stamp
         return True
 
-    def _replace(self, slot: _Slot, encoder: str | None, context: Context) -> Recommender:
+    def _replace(self, slot: _Slot, encoder: str | None, context: Context) -> OpenedIndex:
         old = slot.opened
         if old is not None and self._is_current(slot, old, context):  # another thread was faster
-            return old.recommender
+            return old
         stamp = _stamp_of(self._store.home.catalogue)
         try:
             library = library_state(context.catalogue) if stamp else {}
@@ -150,18 +172,16 @@ class Indexes:
                 raise _unusable(error) from error
             _LOG.warning("the new index cannot be opened, the old one answers: %s", error)
             slot.retry_at_s = time.monotonic() + RETRY_S
-            return old.recommender
+            return old
         if old is not None:
             _LOG.info("index %s replaces %s", new.index, old.recommender.index)
-        slot.opened = self._once(_Opened(new, context, library))
+        slot.opened = self._once(OpenedIndex(new, context, library))
         slot.looked_at_s, slot.catalogue = time.monotonic(), stamp
-        return slot.opened.recommender
+        return slot.opened
 
-    def _once(self, new: _Opened) -> _Opened:
+    def _once(self, new: OpenedIndex) -> OpenedIndex:
         """The same index of another slot: the default encoder can be asked for by its name, too."""
-        with self._lock:
-            others = [slot.opened for slot in self._slots.values() if slot.opened is not None]
-        for other in others:
+        for other in self.opened():
             same_library = other.context is new.context and other.library == new.library
             if same_library and other.recommender.index == new.recommender.index:
                 return other
@@ -242,4 +262,5 @@ def _no_index(encoder: str | None) -> Refusal:
         f"there is no index{of_encoder} yet; `melgraph run` makes it",
         code="no-index",
         where="the home",
+        retry_after_s=NO_INDEX_S,
     )

@@ -81,10 +81,10 @@ class IndexFigures(Collector):
             "Seconds since the index in use was made.",
             labels=["encoder"],
         )
-        for recommender in self._indexes.opened():
-            name = recommender.encoder.partition
-            tracks.add_metric([name], recommender.tracks.height)
-            artifact = self._store.find(recommender.index)
+        for opened in self._indexes.opened():
+            name = opened.recommender.encoder.partition
+            tracks.add_metric([name], opened.n_tracks)
+            artifact = self._store.find(opened.recommender.index)
             if artifact is not None:
                 made_at = datetime.fromisoformat(artifact.record.finished_at)
                 age.add_metric([name], (datetime.now(UTC) - made_at).total_seconds())

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from melgraph.storage.home import Home
 
 _LOG = logging.getLogger("melgraph.service")
-RETRY_AFTER_S = 1  # what a client is asked to wait if the service is busy
+RETRY_AFTER_S = 1  # what a client is asked to wait, if nothing else is known
 PAGE_ADDRESSES = ("/pages", "/artifacts", "/library")
 # Codes of `BadAudio` that say that the content is no sound that can be decoded.
 _NOT_AUDIO = ("undecodable", "no-audio", "bitstream", "encrypted")
@@ -82,15 +82,21 @@ class Refusal(HTTPException):
         self.problem = Problem(code=code, what=what, where=where, remedy=remedy)
 
 
-def busy(what: str, *, code: str = "busy", where: str = "the service") -> Refusal:
+def busy(
+    what: str,
+    *,
+    code: str = "busy",
+    where: str = "the service",
+    retry_after_s: int = RETRY_AFTER_S,
+) -> Refusal:
     """The refusal of a request that may succeed a little later."""
     return Refusal(
         503,
         code,
         what,
         where=where,
-        remedy=f"try again after {RETRY_AFTER_S} s, as the header Retry-After says",
-        headers={"Retry-After": str(RETRY_AFTER_S)},
+        remedy=f"try again after {retry_after_s} s, as the header Retry-After says",
+        headers={"Retry-After": str(retry_after_s)},
     )
 
 

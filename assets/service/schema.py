@@ -204,7 +204,7 @@ class Seed(BaseModel):
 
 
 class SimilarTracks(BaseModel):
-    """The answer: tracks, most similar first, and where it comes from."""
+    """The answer: tracks, the best first, and where it comes from."""
 
     model_config = _examples(
         {

@@ -1,10 +1,12 @@
 """The settings of a service, and what its endpoints work with."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from melgraph.assets.service.gate import Gate
 from melgraph.assets.service.indexes import Indexes
 from melgraph.assets.service.metrics import IndexFigures, Metrics
+from melgraph.assets.service.problems import Refusal
 from melgraph.assets.service.tracks import NamedTracks
 from melgraph.assets.service.uploads import Uploads
 from melgraph.ml.workers import default_workers
@@ -24,7 +26,8 @@ class ServiceSettings:
         most_query_s: seconds of a query file that are used, from its beginning.
         time_limit_s: seconds from a request to its answer.
         computed_at_once: queries that are computed at once.
-        waiting: queries that may wait for those; further ones are refused at once.
+        waiting: queries that may wait for those; further ones are refused at once, and so are
+            queries that would wait longer than the time limit.
     """
 
     hosts: tuple[str, ...] = ()
@@ -33,7 +36,7 @@ class ServiceSettings:
     most_query_s: float = 300.0
     time_limit_s: float = 60.0
     computed_at_once: int = field(default_factory=default_workers)
-    waiting: int = 64
+    waiting: int = 128
 
 
 class Service:
@@ -70,6 +73,11 @@ class Service:
         )
         self.metrics = Metrics()
         self.metrics.registry.register(IndexFigures(self.indexes, self.store))
+
+    def warm_up(self) -> None:
+        """Open the index that answers by default, so that the first query does not wait for it."""
+        with suppress(Refusal):  # there is none yet, or it cannot be used: a query will be told
+            self.indexes.current()
 
     def close(self) -> None:
         """End the threads and the worker processes."""

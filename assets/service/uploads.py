@@ -8,17 +8,15 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import LifoQueue
 from typing import BinaryIO
 
 from melgraph.assets.service.problems import busy, refusal_of_audio
 from melgraph.ml.audio import BadAudio
 from melgraph.ml.inference.query_files import QueryFile, QuerySound, write_query_sound
-from melgraph.ml.workers import Outcome, isolated_calls
+from melgraph.ml.workers import IsolatedFunction, NoWorker
 
 _PRELOAD = ("melgraph.ml.inference.query_files",)
 _DIGITS = 32  # of a track id, which is the beginning of a digest
@@ -38,42 +36,6 @@ class DecodedUpload:
     path: Path
     caution: str | None
     track_id: str | None = None
-
-
-class _Decoder:
-    """A worker process, for one query file after another. It starts when it is needed."""
-
-    def __init__(self, decode: Decode, time_limit_s: float) -> None:
-        self._decode, self._time_limit_s = decode, time_limit_s
-        self._closing = ExitStack()
-        self._call: Callable[[QueryFile], Outcome[QueryFile, QuerySound]] | None = None
-
-    def __call__(self, file: QueryFile) -> QuerySound:
-        """Decode a file.
-
-        Raises:
-            BadAudio: the file cannot be used, or its decoder crashed or hung.
-            Refusal: no process could be started (503).
-        """
-        if self._call is None:
-            calls = isolated_calls(
-                self._decode, time_limit=lambda _: self._time_limit_s, preload=_PRELOAD
-            )
-            self._call = self._closing.enter_context(calls)
-        try:
-            outcome = self._call(file)
-        except BrokenProcessPool as error:  # the fault of the machine, and not of the file
-            self.close()
-            raise busy("no process to decode the file could be started") from error
-        if outcome.value is None:
-            code = "hung" if outcome.hung else "crashed"
-            raise BadAudio(code, f"the decoder of the file: {outcome.lost}")
-        return outcome.value
-
-    def close(self) -> None:
-        """End the process."""
-        self._call = None
-        self._closing.close()
 
 
 class Uploads:
@@ -97,11 +59,9 @@ class Uploads:
         self.most_s = most_s
         self._lock = threading.Lock()
         self._folder: Path | None = None
-        self._all = [_Decoder(decode, time_limit_s) for _ in range(workers)]
-        # The last one that was given back is the next one in use, so that few processes start.
-        self._free: LifoQueue[_Decoder] = LifoQueue()
-        for decoder in self._all:
-            self._free.put(decoder)
+        self._decoder = IsolatedFunction(
+            decode, workers=workers, time_limit_s=time_limit_s, preload=_PRELOAD
+        )
 
     @contextmanager
     def decoded(self, upload: BinaryIO) -> Iterator[DecodedUpload]:
@@ -124,11 +84,14 @@ class Uploads:
             yield DecodedUpload(target, _caution(sound, self.most_s), track_id)
 
     def _decode(self, file: QueryFile) -> QuerySound:
-        decoder = self._free.get()
         try:
-            return decoder(file)
-        finally:
-            self._free.put(decoder)
+            outcome = self._decoder(file)
+        except NoWorker as error:
+            raise busy("no process to decode the file could be started") from error
+        if outcome.value is None:
+            code = "hung" if outcome.hung else "crashed"
+            raise BadAudio(code, f"the decoder of the file: {outcome.lost}")
+        return outcome.value
 
     def _open_folder(self) -> Path:
         """The folder of all temporary files; it is removed when the service ends."""
@@ -139,8 +102,7 @@ class Uploads:
 
     def close(self) -> None:
         """End the processes, and remove all temporary files."""
-        for decoder in self._all:
-            decoder.close()
+        self._decoder.close()
         with self._lock:
             folder, self._folder = self._folder, None
         if folder is not None:

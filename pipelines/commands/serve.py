@@ -89,9 +89,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     limits.add_argument(
         "--waiting",
         type=int,
-        default=64,
+        default=128,
         metavar="N",
-        help="queries that may wait; further ones are refused with the status 503 (default: 64)",
+        help="queries that may wait; further ones are refused with the status 503 (default: 128)",
     )
 
 
@@ -104,11 +104,13 @@ def run(options: Namespace) -> int:
     """
     import logging
     import signal
+    import threading
 
     import uvicorn
 
     from melgraph.assets.service.app import build_app
-    from melgraph.assets.settings import current_home
+    from melgraph.assets.service.state import Service
+    from melgraph.assets.settings import current_home, use_numba_cache
     from melgraph.ml.specs import load_specs
     from melgraph.storage.home import open_home
 
@@ -117,11 +119,13 @@ def run(options: Namespace) -> int:
     home = current_home().create()
     home.open_library().check()
     load_specs(home.specs)  # a mistake in a TOML file is told now, and not to a client
+    use_numba_cache(home)
     listener = listen(options.host, options.port)
     logging.basicConfig(level=logging.WARNING, format="melgraph: %(message)s")
     _allow_many_connections()
+    service = Service(home, settings)
     config = uvicorn.Config(
-        build_app(home, settings),
+        build_app(home, service=service),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -130,6 +134,7 @@ def run(options: Namespace) -> int:
     signal.signal(signal.SIGTERM, _interrupt)  # uvicorn raises the signal again when it has stopped
     token = "clients need the token" if settings.token else "no token needed on this machine"
     print(f"library: {home.library}\nhome:    {home.root}")
+    threading.Thread(target=service.warm_up, daemon=True).start()
     try:
         print(f"serving: {_address(options.host, listener)} ({token}); Ctrl-C stops it", flush=True)
         uvicorn.Server(config).run(sockets=[listener])

@@ -3,12 +3,20 @@ import platform
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
 from melgraph.ml import workers as workers_module
-from melgraph.ml.workers import default_workers, isolated_calls, isolated_map
+from melgraph.ml.workers import (
+    IsolatedFunction,
+    NoWorker,
+    default_workers,
+    isolated_calls,
+    isolated_map,
+)
 from tests.ml import crashing
 
 
@@ -38,6 +46,55 @@ def test_calls_in_a_process_of_their_own_cost_one_item_each():
     assert outcomes[3].hung
     with isolated_calls(crashing.answer, **limit):
         pass  # no call, no process
+
+
+def test_many_threads_call_one_function():
+    function = IsolatedFunction(crashing.answer, workers=2, time_limit_s=60.0)
+    items = [0, 1, 3, 2, 9, 4, 6, 8] * 3
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(function, items))
+    assert [outcome.item for outcome in outcomes] == items
+    values = {0: 0, 1: 1, 2: 4, 3: None, 4: 16, 6: 36, 8: 64, 9: None}
+    assert [outcome.value for outcome in outcomes] == [values[item] for item in items]
+    with pytest.raises(TimeoutError, match="own"):
+        function(7)
+    function.close()
+    assert function(2).value == 4  # it can be called again
+    function.close()
+
+
+def test_one_thread_at_a_time_needs_one_process():
+    function = IsolatedFunction(crashing.process_id, workers=4, time_limit_s=60.0)
+    assert len({function(number).value for number in range(8)}) == 1
+    function.close()
+
+
+def test_a_call_that_hangs_is_stopped():
+    function = IsolatedFunction(crashing.answer, workers=1, time_limit_s=1.0)
+    assert function(5).hung
+    assert function(4).value == 16
+    function.close()
+
+
+def test_a_machine_that_starts_no_process_is_not_the_fault_of_an_item(monkeypatch):
+    function = IsolatedFunction(crashing.answer, workers=1, time_limit_s=60.0)
+    real = workers_module._start_pool
+
+    class NoPool:
+        def schedule(self, *_, **__):
+            raise BrokenProcessPool("All workers expired")
+
+        def stop(self):
+            pass
+
+        join = stop
+
+    monkeypatch.setattr(workers_module, "_start_pool", lambda *_: NoPool())
+    with pytest.raises(NoWorker, match="expired"):
+        function(4)
+    monkeypatch.setattr(workers_module, "_start_pool", real)
+    assert function(4).value == 16
+    function.close()
 
 
 def test_an_exception_of_the_function_is_raised_at_its_turn():

@@ -2,6 +2,7 @@
 
 A library can hold a symbolic link to any file of the machine, and a file can be replaced after it
 was ingested. Therefore the path must be that of a good track, and the content must be audio now.
+A worker process looks at the content, because a decoder may crash or hang.
 """
 
 import os
@@ -13,7 +14,9 @@ from pathlib import Path
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from melgraph.assets.service.problems import busy
 from melgraph.assets.service.tracks import NamedTracks
+from melgraph.ml.workers import IsolatedFunction, NoWorker
 from melgraph.storage.home import Home
 from melgraph.storage.location import is_bucket
 
@@ -21,6 +24,7 @@ ROUTE = "/library/{path}"
 
 CACHED_RECORDINGS = 32  # temporary files that the server keeps of a library in a bucket
 CHECKED_FILES = 10_000  # files whose content the server remembers to be audio or not
+CHECK_LIMIT_S = 20.0  # seconds after which a decoder is stopped
 CHECKED_SECONDS = 0.1  # of the audio, decoded to see whether a file is audio
 
 
@@ -38,6 +42,17 @@ class Recordings(StaticFiles):
         self.fetched: OrderedDict[str, tuple[Path, ExitStack]] = OrderedDict()
         self.checked: OrderedDict[tuple[object, ...], bool] = OrderedDict()
         self.lock = threading.Lock()
+        self.decodes = IsolatedFunction(
+            _decodes, workers=1, time_limit_s=CHECK_LIMIT_S, preload=("melgraph.ml.audio",)
+        )
+
+    def close(self) -> None:
+        """End the worker process, and remove temporary files. The next request needs them anew."""
+        self.decodes.close()
+        with self.lock:
+            while self.fetched:
+                _, (_, stack) = self.fetched.popitem()
+                stack.close()
 
     async def check_config(self) -> None:
         """Skip the check that a folder exists."""
@@ -62,11 +77,17 @@ class Recordings(StaticFiles):
         """Whether the first samples of a file can be decoded; remembered until it changes."""
         key = (str(file), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         with self.lock:
-            if key not in self.checked:
-                self.checked[key] = _decodes(file)
+            is_audio = self.checked.get(key)
+        if is_audio is None:
+            try:
+                is_audio = self.decodes(file).value is True
+            except NoWorker as error:
+                raise busy("no process to look at the file could be started") from error
+            with self.lock:
+                self.checked[key] = is_audio
                 if len(self.checked) > CHECKED_FILES:
                     self.checked.popitem(last=False)
-            return self.checked[key]
+        return is_audio
 
     def _fetch(self, path: str) -> Path:
         with self.lock:

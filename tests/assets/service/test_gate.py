@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI, UploadFile
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from melgraph.assets.service.gate import Gate, GatedRoute
+from melgraph.assets.service.gate import MOST_WAIT_S, Gate, GatedRoute
 from melgraph.assets.service.problems import Refusal, add_handlers
 from melgraph.storage.home import Home
 from tests.conftest import PATIENCE_S
@@ -64,6 +64,19 @@ class TestPlaces:
         with crowded.place():
             assert crowded.n_taken == 1
 
+    def test_a_query_that_would_wait_too_long_is_refused_at_once(self):
+        slow = gate(computed=2, waiting=50, time_limit_s=10.0)
+        slow._mean_s = 4.0  # of the last computations
+        with ExitStack() as places:
+            for _ in range(7):
+                places.enter_context(slow.place())  # the last one waits for 5 x 4 s of two threads
+            with pytest.raises(Refusal) as refused, slow.place():
+                pass
+            assert refused.value.status_code == 503
+        slow._mean_s = 1000.0
+        with slow.place(), slow.place():  # these two do not wait
+            pass
+
     def test_at_most_so_many_are_computed_at_once(self):
         narrow, running, most = gate(computed=3, waiting=50), [], []
         lock = threading.Lock()
@@ -104,6 +117,27 @@ class TestRoute:
         end.set()
         wait_until_free(busy_gate)
         assert client_of(busy_gate, lambda: "again", tmp_path).get("/work").json() == "again"
+
+    def test_a_query_that_only_waited_is_told_to_come_back(self, tmp_path):
+        end, narrow = threading.Event(), gate(computed=1, waiting=1, time_limit_s=0.2)
+        narrow.submit(lambda: end.wait(PATIENCE_S))
+        answer = client_of(narrow, lambda: "done", tmp_path).get("/work")
+        assert (answer.status_code, answer.json()["code"]) == (503, "busy")
+        assert int(answer.headers["Retry-After"]) > 0
+        end.set()
+        wait_until_free(narrow)
+
+    def test_how_long_a_refused_client_has_to_wait(self):
+        narrow = gate(computed=1, waiting=9)
+        for _ in range(50):
+            narrow.submit(lambda: threading.Event().wait(0.05)).result()
+        wait_s = int(narrow.busy("no place").headers["Retry-After"])
+        assert 1 <= wait_s <= MOST_WAIT_S
+        assert narrow._mean_s >= 0.05
+        narrow._mean_s = 3.0
+        assert narrow.busy("no place").headers["Retry-After"] == "30"
+        narrow._mean_s = 1000.0
+        assert narrow.busy("no place").headers["Retry-After"] == str(MOST_WAIT_S)
 
     def test_a_query_that_fails_gives_its_place_back(self, tmp_path):
         def fail():

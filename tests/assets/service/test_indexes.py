@@ -95,7 +95,7 @@ def test_the_old_index_answers_while_one_thread_opens_the_new_one(home, opener):
     assert [indexes.current() for _ in range(50)] == [old] * 50
     opener.may_open.set()
     thread.join()
-    assert new[0].index != old.index
+    assert new[0].recommender.index != old.recommender.index
     assert indexes.current() is new[0]
     assert opener.opened == [None, None]
     assert indexes.opened() == new
@@ -146,7 +146,7 @@ def test_encoders_that_are_not_in_service(home, opener):
     with pytest.raises(Refusal, match="no longer in service"):
         indexes.current(ENCODER)
     toml.unlink()
-    assert indexes.current(ENCODER).index.partition == ENCODER
+    assert indexes.current(ENCODER).recommender.index.partition == ENCODER
 
 
 def test_a_scan_that_recorded_changes_leads_to_a_new_look_at_the_library(home, opener):

@@ -1,17 +1,30 @@
+import os
+import signal
 from functools import partial
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import pytest
+from starlette.testclient import TestClient
 
 from melgraph.assets.context import Context
 from melgraph.assets.pages.links import LIBRARY, quote_path
 from melgraph.assets.pages.site import PAGES
+from melgraph.assets.service.app import build_app
 from melgraph.assets.service.site.recordings import _decodes
 from melgraph.assets.stages import TRACKS
 from melgraph.ml.audio import AUDIO_SUFFIXES
+from melgraph.ml.workers import IsolatedFunction
 from melgraph.pipelines.intake import cut_batches, scan_library
 from tests.assets.pages.small_home import ODD_PATHS, SmallHome
 from tests.assets.service.served import serving
+from tests.conftest import PATIENCE_S
+
+
+def crash(file: Path) -> bool:
+    """A decoder that ends its process, importable by the worker process."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +181,14 @@ class TestContent:
             answer = client.get("/library/rock/leak.mp3")
         assert answer.status == 404
         assert "secret" not in answer.text
+
+    def test_a_decoder_that_crashes_ends_its_request_only(self, home):
+        app = build_app(home.home)
+        app.state.recordings.decodes = IsolatedFunction(crash, workers=1, time_limit_s=PATIENCE_S)
+        with TestClient(app, base_url="http://127.0.0.1") as client:
+            for path in ODD_PATHS[:2]:
+                assert client.get("/library/" + quote_path(path)).status_code == 404
+            assert client.get("/healthz").status_code == 200
 
     @pytest.mark.parametrize("suffix", sorted(AUDIO_SUFFIXES))
     def test_text_is_not_audio_whatever_its_name(self, tmp_path, suffix):
