@@ -211,7 +211,7 @@ INDEX_SEGMENTS = Stage(
     "recommendations.indexes",
     "index_segment",
     has_show=False,
-    files=("track_id.npy", "vectors.npy", "codes.npy", "graph.npz"),
+    files=("track_id.npy", "vectors.npy", "codes.npy", "cells.npz"),
 )
 RECOMMENDATION_INDEXES = Stage(
     "recommendation_indexes",

@@ -145,7 +145,7 @@ def recommendation_indexes(
     The index has a few immutable segments, which `manifest.json` lists. A new track batch adds one
     segment; four segments of about the same size are merged into one, so that the cost of an
     addition follows what is new. A deleted track is a tombstone in `hidden.npy`. The similarity is
-    the cosine. The search is exact below 50,000 tracks and uses graphs (HNSW) above.
+    the cosine. The search is exact below 50,000 tracks and looks into a part of the index above.
     """
     with plain_failures():
         opened = home.context()

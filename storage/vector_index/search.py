@@ -1,4 +1,4 @@
-"""Searching several segments together, exactly or by their graphs."""
+"""Searching several segments together, exactly or by their cells."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from melgraph.storage.vector_index.segments import LARGEST_CODE, Floats, Rows, Segment, unit
+from melgraph.storage.vector_index.cells import Mask
+from melgraph.storage.vector_index.nearest import BLOCK, NearestRows, similarities_of_rows
+from melgraph.storage.vector_index.segments import Floats, Rows, Segment, unit
 
 EXACT_BELOW = 50_000  # vectors in all segments; with fewer, an exact search is fast enough
-BLOCK = 16_384  # vectors that are compared at once; bounds the memory
 _QUERIES_AT_ONCE = 256
-_BREADTH = 64  # candidates of a search in a graph (efSearch); at least twice k
+_PAIRS_AT_ONCE = 2**22  # of a query and a row; bounds the memory where k is very large
+_CANDIDATES, _PER_RESULT = 20, 3  # from the cells of a segment: 20 and 3 k
 _FEW = 0.1  # share of a segment; a search in fewer of its vectors is exact
-# Similarities that BLAS computes in float32 differ by less than this from the exact ones.
-_ROUNDING = 4e-6
-
-Mask = NDArray[np.bool_]
 
 
 class VectorIndex:
@@ -79,8 +77,8 @@ class VectorIndex:
         """The `k` nearest vectors of each query by cosine similarity, nearest first.
 
         Equal similarities are ordered by row. The similarities are computed in float64 from the
-        exact vectors. They are therefore the same for one query as for many, and for every number
-        of threads.
+        exact vectors. The answer is therefore the same for one query as for many, and for every
+        number of threads.
 
         Args:
             queries: float `[query, dimension]`, finite.
@@ -92,7 +90,8 @@ class VectorIndex:
             and NaN if there are fewer than k.
 
         Raises:
-            ValueError: the queries have another dimension than the vectors.
+            ValueError: the queries have another dimension than the vectors, or `allowed` is not
+                about all rows.
         """
         queries = np.asarray(queries)
         if self.segments and queries.shape[1:] != (self.segments[0].dimension,):
@@ -100,32 +99,34 @@ class VectorIndex:
                 f"queries of dimension {queries.shape[1:]} in an index of dimension "
                 f"{self.segments[0].dimension}"
             )
+        if allowed is not None and allowed.shape != (len(self),):
+            raise ValueError(f"a filter of {allowed.shape} for {len(self)} rows")
         nearest = np.full((len(queries), k), -1, np.int64)
         similarities = np.full((len(queries), k), np.nan, np.float32)
-        for start in range(0, len(queries) if len(self) else 0, _QUERIES_AT_ONCE):
-            part = slice(start, start + _QUERIES_AT_ONCE)
-            numbers, rows = self._candidates(unit(queries[part]), k, allowed)
-            self._rank(unit(queries[part]), numbers, rows, nearest[part], similarities[part])
+        if not nearest.size or not len(self):
+            return nearest, similarities
+        searches = self._searches(k, allowed)
+        at_once = min(_QUERIES_AT_ONCE, max(1, _PAIRS_AT_ONCE // k))
+        for start in range(0, len(queries), at_once):
+            part = slice(start, start + at_once)
+            units = unit(queries[part])
+            near = NearestRows(len(units), k)
+            for search in searches:
+                search.collect(units, near)
+            numbers, rows = near.pairs()
+            self._rank(units, numbers, rows, nearest[part], similarities[part])
         return nearest, similarities
 
-    def _candidates(self, queries: Floats, k: int, allowed: Mask | None) -> tuple[Rows, Rows]:
-        """Pairs of a query's number and a row, which include the `k` nearest rows."""
-        exact = len(self) < EXACT_BELOW
-        pairs = []
+    def _searches(self, k: int, allowed: Mask | None) -> list["_SegmentSearch"]:
+        """How each segment is searched. Segments without an allowed row are not."""
+        searches = []
         for start, segment in zip(self._starts, self.segments, strict=False):
             mask = None if allowed is None else allowed[start : start + len(segment)]
-            if mask is not None and mask.all():
-                mask = None
-            few = mask is not None and np.count_nonzero(mask) < max(_FEW * len(segment), 2 * k)
-            if exact or few or not segment.has_graph or 2 * k > len(segment):
-                numbers, rows = _nearest_in_blocks(segment.vectors, queries, k, mask)
-            else:
-                numbers, rows = _nearest_by_graph(segment, queries, k, mask)
-            pairs.append((numbers, rows + start))
-        return (
-            np.concatenate([numbers for numbers, _ in pairs]),
-            np.concatenate([rows for _, rows in pairs]),
-        )
+            n = len(segment) if mask is None else int(np.count_nonzero(mask))
+            if n:
+                by_cells = len(self) >= EXACT_BELOW and segment.has_cells
+                searches.append(_SegmentSearch(segment, int(start), k, n, mask, by_cells))
+        return searches
 
     def _rank(
         self, queries: Floats, numbers: Rows, rows: Rows, best: Rows, similarities: Floats
@@ -145,46 +146,47 @@ class VectorIndex:
         similarities[numbers[near], rank[near]] = exact[near]
 
 
-def _nearest_in_blocks(
-    vectors: Floats, queries: Floats, k: int, mask: Mask | None
-) -> tuple[Rows, Rows]:
-    """Pairs of query and row with a similarity not below that of the k-th row, up to rounding."""
-    selection = None if mask is None else np.flatnonzero(mask)
-    total = len(vectors) if selection is None else len(selection)
-    numbers, rows, approximate = [], [], []
-    bound = np.full(len(queries), -np.inf, np.float32)  # no row below this is among the k nearest
-    for start in range(0, total, BLOCK):
-        part = slice(start, start + BLOCK)
-        block = vectors[part] if selection is None else vectors[selection[part]]
-        products = queries @ block.T
-        if products.shape[1] > k:
-            kth = np.partition(products, -k, axis=1)[:, -k]
-            bound = np.maximum(bound, kth)
-        number, row = np.nonzero(products >= (bound - _ROUNDING)[:, None])
-        numbers.append(number)
-        approximate.append(products[number, row])
-        row += start
-        rows.append(row if selection is None else selection[row])
-    if not rows:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    number, row = np.concatenate(numbers), np.concatenate(rows)
-    above = np.concatenate(approximate) >= (bound - _ROUNDING)[number]
-    return number[above], row[above]
+class _SegmentSearch:
+    """The search in one segment.
 
+    Args:
+        segment: to be searched.
+        start: the row of its first vector.
+        k: number of results.
+        n: how many of its rows are allowed, at least one.
+        mask: bool `[track]`, the allowed rows of the segment; None for all.
+        by_cells: whether its cells may be searched, if this is faster.
+    """
 
-def _nearest_by_graph(
-    segment: Segment, queries: Floats, k: int, mask: Mask | None
-) -> tuple[Rows, Rows]:
-    """Pairs of query and row that the graph proposes, twice k for each query."""
-    import faiss
+    def __init__(
+        self, segment: Segment, start: int, k: int, n: int, mask: Mask | None, by_cells: bool
+    ) -> None:
+        self._segment, self._start, self._k = segment, start, k
+        self._n_needed = min(k, n)
+        self._n_candidates = _CANDIDATES + _PER_RESULT * k
+        if n == len(segment):
+            mask = None
+        few = min(n, _FEW * len(segment))
+        self._by_cells = by_cells and n > few and self._n_candidates <= few
+        self._selection = None if mask is None else np.flatnonzero(mask)
+        self._filter = segment.cells.filter(mask) if self._by_cells and mask is not None else None
 
-    options: dict[str, Any] = {"efSearch": max(_BREADTH, 3 * k)}
-    if mask is not None:
-        bits = np.packbits(mask, bitorder="little")
-        options["sel"] = faiss.IDSelectorBitmap(bits)
-    largest = np.abs(queries).max(axis=1, keepdims=True)
-    scaled = np.rint(queries * (LARGEST_CODE / np.where(largest > 0, largest, 1)))
-    _, rows = segment.graph.search(scaled, 2 * k, params=faiss.SearchParametersHNSW(**options))
-    numbers = np.repeat(np.arange(len(queries)), rows.shape[1])
-    known = rows.ravel() >= 0
-    return numbers[known], rows.ravel()[known].astype(np.int64)
+    def collect(self, queries: Floats, near: NearestRows) -> None:
+        """Offer the nearest rows of the segment.
+
+        Args:
+            queries: float32 `[query, dimension]`, of length 1.
+            near: receives them.
+        """
+        numbers = np.arange(len(queries))
+        if self._by_cells:
+            segment = self._segment
+            rows = segment.cells.candidates(queries, self._k, self._n_candidates, self._filter)
+            enough = (rows >= 0).sum(axis=1) >= self._n_needed
+            similarities = similarities_of_rows(segment.vectors, queries[enough], rows[enough])
+            near.offer(numbers[enough], rows[enough] + self._start, similarities)
+            numbers = numbers[~enough]  # nearly empty cells only: no cheap answer
+        if len(numbers):
+            near.offer_blocks(
+                self._segment.vectors, queries[numbers], numbers, self._start, self._selection
+            )

@@ -6,16 +6,17 @@ import pytest
 from melgraph.storage.artifacts import Work
 from melgraph.storage.errors import ArtifactCorrupt, StorageError
 from melgraph.storage.records import Spec
-from melgraph.storage.vector_index import VectorIndex, search, segments, write_segment
+from melgraph.storage.vector_index import VectorIndex, cells, search, segments, write_segment
 from tests.storage.vector_index.examples import segment, track_ids, vectors
 
-FILES = ["codes.npy", "graph.npz", "track_id.npy", "vectors.npy"]
+FILES = ["cells.npz", "codes.npy", "track_id.npy", "vectors.npy"]
 
 
 @pytest.fixture(autouse=True)
-def _small_graphs(monkeypatch):
-    monkeypatch.setattr(segments, "GRAPH_FROM", 300)
+def _small_cells(monkeypatch):
+    monkeypatch.setattr(segments, "CELLS_FROM", 300)
     monkeypatch.setattr(search, "EXACT_BELOW", 0)
+    monkeypatch.setattr(search, "_CANDIDATES", 5)
 
 
 def test_the_same_vectors_give_the_same_bytes(tmp_path):
@@ -26,13 +27,13 @@ def test_the_same_vectors_give_the_same_bytes(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_a_small_segment_has_no_graph(tmp_path):
+def test_a_small_segment_has_no_cells(tmp_path):
     segment(tmp_path / "a", 299)
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == FILES[2:]
 
 
-def test_progress_counts_the_vectors_of_the_graph(tmp_path, monkeypatch):
-    monkeypatch.setattr(segments, "_LOT", 300)
+def test_progress_counts_the_vectors_in_cells(tmp_path, monkeypatch):
+    monkeypatch.setattr(cells, "_LOT", 300)
     calls: list[tuple[int, int]] = []
     write_segment(tmp_path, track_ids(700), vectors(700), lambda *call: calls.append(call))
     assert calls == [(300, 700), (600, 700), (700, 700)]
@@ -107,65 +108,97 @@ def test_no_wrong_byte_ends_the_process(tmp_path, name):
         assert ((rows >= -1) & (rows < 300)).all()
 
 
-def _graph(path) -> dict[str, np.ndarray]:
-    with np.load(path) as arrays:
-        return dict(arrays)
+def _row_out_of_bounds(arrays):
+    arrays["rows"][5] = 300
 
 
-def _neighbour_out_of_bounds(arrays):
-    arrays["neighbours"][5] = 300
+def _negative_row(arrays):
+    arrays["rows"][5] = -1
 
 
-def _negative_neighbour(arrays):
-    arrays["neighbours"][5] = -2
+def _row_in_two_cells(arrays):
+    arrays["rows"][5] = arrays["rows"][6]
 
 
-def _neighbour_on_a_lower_level(arrays):
-    levels = arrays["levels"].astype(np.int64)
-    first = int(np.flatnonzero(levels > 1)[0])
-    start = np.concatenate([[0], np.cumsum(32 + 16 * (levels - 1))])[first]
-    arrays["neighbours"][start + 32] = int(np.flatnonzero(levels == 1)[0])
+def _negative_size(arrays):
+    arrays["sizes"][0] += arrays["sizes"][1] + 1
+    arrays["sizes"][1] = -1
 
 
-def _entry_point_out_of_bounds(arrays):
-    arrays["entry_point"] = np.array(300)
+def _sizes_too_large(arrays):
+    arrays["sizes"][0] += 1
 
 
-def _entry_point_on_a_lower_level(arrays):
-    arrays["entry_point"] = np.flatnonzero(arrays["levels"] == 1)[0]
+def _sizes_that_overflow(arrays):
+    arrays["sizes"][:] = 2**62
+    arrays["sizes"][0] = 300
 
 
-def _level_out_of_bounds(arrays):
-    arrays["levels"][3] = 100
+def _one_size_missing(arrays):
+    arrays["sizes"] = arrays["sizes"][:-1]
 
 
-def _level_of_zero(arrays):
-    arrays["levels"][3] = 0
+def _no_cell(arrays):
+    arrays["sizes"], arrays["centroids"] = arrays["sizes"][:0], arrays["centroids"][:0]
 
 
-def _neighbours_too_short(arrays):
-    arrays["neighbours"] = arrays["neighbours"][:-1]
+def _centroid_that_is_no_number(arrays):
+    arrays["centroids"][0, 0] = np.nan
+
+
+def _enormous_step(arrays):
+    arrays["steps"][3] = 1e38
+
+
+def _steps_of_another_type(arrays):
+    arrays["steps"] = arrays["steps"].astype(np.float64)
+
+
+def _centroids_of_another_encoder(arrays):
+    arrays["centroids"] = arrays["centroids"][:, :-1]
+
+
+def _breadth_of_zero(arrays):
+    arrays["breadth"] = np.array(0)
+
+
+def _breadth_above_the_number_of_cells(arrays):
+    arrays["breadth"] = np.array(len(arrays["sizes"]) + 1)
 
 
 @pytest.mark.parametrize(
     "damage",
     [
-        _neighbour_out_of_bounds,
-        _negative_neighbour,
-        _neighbour_on_a_lower_level,
-        _entry_point_out_of_bounds,
-        _entry_point_on_a_lower_level,
-        _level_out_of_bounds,
-        _level_of_zero,
-        _neighbours_too_short,
+        _breadth_of_zero,
+        _breadth_above_the_number_of_cells,
+        _row_out_of_bounds,
+        _negative_row,
+        _row_in_two_cells,
+        _negative_size,
+        _sizes_too_large,
+        _sizes_that_overflow,
+        _one_size_missing,
+        _no_cell,
+        _centroid_that_is_no_number,
+        _enormous_step,
+        _steps_of_another_type,
+        _centroids_of_another_encoder,
     ],
 )
-def test_a_graph_that_native_code_could_not_walk_is_refused(tmp_path, damage):
-    path = segment(tmp_path / "a", 300) / "graph.npz"
-    arrays = _graph(path)
+def test_cells_that_native_code_could_not_walk_are_refused(tmp_path, damage):
+    path = segment(tmp_path / "a", 300) / "cells.npz"
+    with np.load(path) as stored:
+        arrays = dict(stored)
     damage(arrays)
     np.savez(path, **arrays)
     with pytest.raises(ArtifactCorrupt, match="cannot be used"):
+        VectorIndex([tmp_path / "a"]).search(vectors(1), 5)
+
+
+def test_codes_of_another_segment_are_corrupt(tmp_path):
+    other = segment(tmp_path / "other", 400) / "codes.npy"
+    other.replace(segment(tmp_path / "a", 300) / "codes.npy")
+    with pytest.raises(ArtifactCorrupt, match="codes of uint8"):
         VectorIndex([tmp_path / "a"]).search(vectors(1), 5)
 
 
