@@ -7,6 +7,7 @@ Programs get it as JSON. A browser that asked for a page gets a page.
 import logging
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,11 +183,17 @@ def refusal_response(scope: Scope, refusal: Refusal) -> Response:
 
 
 def _page(text: str) -> str:
+    page: str = _template().render(text=text)
+    return page
+
+
+@cache
+def _template() -> Any:
     from jinja2 import Environment, FileSystemLoader
 
     folder = Path(__file__).parents[1] / "pages" / "templates"
     environment = Environment(loader=FileSystemLoader(folder), autoescape=True)
-    return environment.get_template("missing.html").render(text=text)
+    return environment.get_template("missing.html")
 
 
 def add_handlers(app: FastAPI, home: "Home") -> None:
@@ -199,6 +206,8 @@ def add_handlers(app: FastAPI, home: "Home") -> None:
 
     paths = {str(home.root): "HOME", home.library: "LIBRARY"}
 
+    # The handlers are coroutines: Starlette calls plain functions in a thread, and a busy service
+    # refuses many requests.
     def without_paths(problem: Problem) -> Problem:
         values = problem.model_dump()
         for path, name in paths.items():
@@ -206,7 +215,7 @@ def add_handlers(app: FastAPI, home: "Home") -> None:
             values = {key: re.sub(pattern, name, text) for key, text in values.items()}
         return Problem(**values)
 
-    def on_http(request: Request, error: Exception) -> Response:
+    async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if isinstance(error, Refusal):
             problem = without_paths(error.problem)
@@ -217,18 +226,18 @@ def add_handlers(app: FastAPI, home: "Home") -> None:
         problem = _problem_of(request, error)
         return problem_response(request.scope, error.status_code, problem, headers)
 
-    def on_invalid(request: Request, error: Exception) -> Response:
+    async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         return problem_response(request.scope, 422, _problem_of_parameters(error))
 
-    def on_mistake(request: Request, error: Exception) -> Response:
+    async def on_mistake(request: Request, error: Exception) -> Response:
         assert isinstance(error, UserError)
         problem = Problem(
             code="invalid-request", what=error.what, where=error.where, remedy=error.remedy
         )
         return problem_response(request.scope, 422, without_paths(problem))
 
-    def on_trouble(request: Request, error: Exception) -> Response:
+    async def on_trouble(request: Request, error: Exception) -> Response:
         assert isinstance(error, StorageError)
         _LOG.warning("%s", error)
         problem = Problem(
@@ -237,7 +246,7 @@ def add_handlers(app: FastAPI, home: "Home") -> None:
         headers = {"Retry-After": str(RETRY_AFTER_S)}
         return problem_response(request.scope, 503, without_paths(problem), headers)
 
-    def on_fault(request: Request, error: Exception) -> Response:
+    async def on_fault(request: Request, error: Exception) -> Response:
         problem = Problem(
             code="internal-error",
             what="the service failed to answer",
@@ -254,7 +263,7 @@ def add_handlers(app: FastAPI, home: "Home") -> None:
     app.add_exception_handler(Exception, on_fault)
 
 
-def _on_unusable_key(request: Request, error: Exception) -> Response:
+async def _on_unusable_key(request: Request, error: Exception) -> Response:
     return problem_response(request.scope, 404, _nothing_here(request))
 
 

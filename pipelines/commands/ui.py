@@ -6,8 +6,9 @@ from melgraph.pipelines.commands import add_library_argument
 
 SUMMARY = "Serve Dagster, MLflow and the pages on this machine."
 DESCRIPTION = """\
-Start Dagster, MLflow and a server for the pages, and print their addresses.
-They answer on this machine only (127.0.0.1). Ctrl-C stops all three."""
+Start Dagster, MLflow and the service of the pages, and print their addresses.
+They answer on this machine only (127.0.0.1). Ctrl-C stops all three.
+The service of the pages also answers queries, see `melgraph serve --help`."""
 EXAMPLES = """\
 examples:
   melgraph ui

@@ -5,6 +5,7 @@ client that is generated from it alone works.
 import importlib
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,6 +126,18 @@ def test_everything_is_described(description):
             if status not in ("200", "206", "416"):
                 (content,) = answer["content"].values()
                 assert content["schema"] == {"$ref": "#/components/schemas/Problem"}, status
+
+
+def test_the_document_names_every_code():
+    root = Path(__file__).parents[3]
+    sources = [path.read_text("utf-8") for path in (root / "assets/service").rglob("*.py")]
+    pattern = r'(?:Refusal\(\s*\d+,\s*|\bcode=|\bcode: str = )"([a-z-]+)"'
+    codes = {code for source in sources for code in re.findall(pattern, source)}
+    codes |= {"invalid-body"}  # the other branch of an expression
+    assert {"busy", "unknown-track", "no-token", "internal-error"} <= codes
+    document = (root / "docs/service.md").read_text("utf-8")
+    rows = re.findall(r"^\| [\d, ]+ \| (.*?) \|", document, re.M)
+    assert set(re.findall(r"`([a-z-]+)`", " ".join(rows))) == codes
 
 
 def test_two_apps_have_one_description(made_home, description):
