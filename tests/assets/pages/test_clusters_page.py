@@ -14,9 +14,9 @@ from melgraph.assets.embeddings.clusters.outliers import OUTLIERS
 from melgraph.assets.embeddings.clusters.reports import MAP
 from melgraph.assets.pages.clusters import PARTS
 from melgraph.storage.tables import read_table
-from tests.assets.service.served import serving
 from tests.assets.pages.small_home import SmallHome
 from tests.assets.pages.test_site import Page
+from tests.assets.service.served import serving
 from tests.pipelines.person import CHROMIUM, DRIVER, Person, at_a_browser
 
 OUTSIDE = ("world/raga.flac", "opera/aria 'n' #1.flac")
