@@ -1,4 +1,4 @@
-"""The lists of the nearest tracks of every track, built once and updated with what is new.
+"""The lists of the nearest tracks of every track, built once and updated with new tracks.
 
 Hubs are avoided by local scaling (`ml/similarity/hubness.py`) on a candidate list: the nearest
 tracks by cosine similarity are the candidates, and the rescaled similarity orders them.
@@ -146,7 +146,7 @@ def update_lists(
 
 
 def _was_split(before: Rows, after: Rows) -> Mask:
-    """Whether a track and another one of its recording have different recordings now."""
+    """bool `[track]`: whether a track of the same recording has a different recording now."""
     _, group = np.unique(before, return_inverse=True)
     n_groups = int(group.max()) + 1 if len(group) else 0
     smallest = np.full(n_groups, np.iinfo(np.int64).max)
@@ -247,11 +247,11 @@ def _write_nearest(
     lists: NeighbourLists, recordings: Rows, queries: Rows, rows: Rows, similarities: Floats
 ) -> None:
     """Order the candidates of some tracks by their scores, and write the best into `lists`."""
-    known = rows >= 0
+    exists = rows >= 0
     scores = rescaled(
-        similarities, lists.scales[queries][:, None], np.where(known, lists.scales[rows], np.nan)
+        similarities, lists.scales[queries][:, None], np.where(exists, lists.scales[rows], np.nan)
     ).astype(np.float32)
-    scores[~known | ~(similarities > 0)] = np.nan
+    scores[~exists | ~(similarities > 0)] = np.nan
     scores[recordings[rows] == recordings[queries][:, None]] = np.nan
     # Nearest first; equal scores by row, so that the order of the candidates does not matter.
     order = np.lexsort((rows, np.where(np.isnan(scores), np.inf, -scores)), axis=1)

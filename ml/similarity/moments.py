@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from melgraph.ml.similarity.neighbours import normalise
 
-_BLOCK = 1024  # segments of the query that are compared at once, a bound of the memory
+_BLOCK = 1024  # segments of the query that are compared at once: bounds the memory
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def closest_moments(
         query_starts_s: [m] seconds.
         track_segments: float [n, d], finite.
         track_starts_s: [n] seconds.
-        n: how many moments are wanted. There are fewer if no others are left without an overlap.
+        n: number of moments. The result has fewer if all other pairs overlap with one of them.
         segment_s: length of a segment, seconds. Segments whose starts differ by less overlap; with
             0, only equal starts do.
 

@@ -3,13 +3,13 @@
 The path is the one whose squared steps have the smallest sum, in a graph that connects each track
 to its nearest neighbours in both directions. A step is the distance of two vectors of length 1, so
 its square is `2 - 2 * cosine similarity`. With squares, two small steps cost less than one large
-step. A path of the smallest largest step was not taken, because nothing limits its length.
+step. The path whose largest step is the smallest is no alternative: nothing limits its length.
 
 The graph is read only where the path may lead: it grows around start and goal, nearest tracks first
-(Pohl 1971, "Bi-directional search"), until both parts meet. In a large library they seldom would,
-because the number of tracks around a track grows fast; so it also grows around points of the
-straight line between both, if the caller can search there. The path is then the best one in the
-part that was read.
+(Pohl 1971, "Bi-directional search"), until both parts meet. In a large library they seldom meet,
+because the number of tracks around a track grows fast. The graph therefore also grows around
+points of the straight line between both, if the caller can search there. The path is then the best
+one in the part that was read.
 """
 
 import heapq
@@ -40,7 +40,7 @@ MOST_BETWEEN = 100
 N_SOURCES = 7
 """Points of the straight line between start and goal around which the graph is read as well."""
 STRAIGHT_LENGTH = 8
-"""Tracks between start and goal on the straight line, unless a number is asked for."""
+"""Tracks between start and goal on the straight line, if no length is given."""
 
 _Places = NDArray[np.int64]
 _BATCH = 32  # tracks whose neighbours are read together
@@ -52,9 +52,9 @@ class Path:
     """Tracks from start to goal.
 
     Attributes:
-        rows: of the start, of the tracks between, and of the goal; no row twice.
-        reason: in what the path differs from what was asked for, as a sentence without a full stop;
-            None if it does not.
+        rows: the row of the start, the rows between, and the row of the goal; no row twice.
+        reason: how the path differs from the requested one, as a sentence without a full stop;
+            None if it does not differ.
     """
 
     rows: list[int]
@@ -71,7 +71,7 @@ def path(
 ) -> Path:
     """A path from one track to another through neighbours.
 
-    A path that is longer than was asked for is replaced by the best one with fewer steps, or by the
+    A path that is longer than `length` is replaced by the best one with fewer steps, or by the
     tracks nearest to the straight line. A path that is too short gets further tracks in its largest
     steps.
 
@@ -270,7 +270,9 @@ def _straight(
 def _difference(n: int, length: int) -> str | None:
     if n == length:
         return None
-    return f"{_count(n)} instead of {length} between start and goal, as no others are neighbours"
+    return (
+        f"{_count(n)} instead of {length} between start and goal, because no others are neighbours"
+    )
 
 
 def _count(n: int) -> str:

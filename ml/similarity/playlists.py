@@ -18,7 +18,7 @@ class PlaylistEntry:
     """One track of a playlist.
 
     Attributes:
-        path: of its file, absolute or relative to the playlist; or its URL.
+        path: path of its file, absolute or relative to the playlist; or its URL.
         duration_s: seconds; None if it is not known.
         artist, title: as people read them; None if they are not known.
     """
@@ -38,9 +38,9 @@ def m3u8(entries: Sequence[PlaylistEntry]) -> str:
     Queen/Innuendo.flac
 
     The form is that of VLC (`modules/demux/playlist/m3u.c`) and foobar2000. Each path is a line of
-    its own, as it is. Three kinds of paths cannot be: a line that begins with `#` or a blank gets
-    `./` before it, and a path with a line break or with bytes that are no text is written as a URL.
-    A title's line breaks become blanks. Without a title, the name of the file is used.
+    its own. A path that begins with `#` or a blank gets `./` before it. A path that ends with a
+    blank, or contains a line break or bytes that are no text, is written as a URL. Line breaks in a
+    title become blanks. Without a title, the name of the file is used.
 
     Args:
         entries: the tracks, in their order.
@@ -58,17 +58,17 @@ def m3u8(entries: Sequence[PlaylistEntry]) -> str:
 
 
 def fill_duration(durations_s: Sequence[float | None], target_s: float) -> int:
-    """How many of the ranked tracks make a playlist of about this length.
+    """How many of the first tracks make a playlist of about this length.
 
-    The total of so many tracks is the nearest to the target; of two equally near, the longer one.
-    It is at least one track, if there is one. A track of unknown length counts as long as the mean
-    of the others.
+    The total duration of these tracks is the nearest to the target; of two equally near totals, it
+    is the longer one. The number is at least 1 if there is a track. A track of unknown duration
+    counts with the mean duration of the others.
 
     >>> fill_duration([200, 180, 240], 400)
     2
 
     Args:
-        durations_s: seconds, of the tracks in their order.
+        durations_s: seconds, of each track in the order of the ranking.
         target_s: seconds, > 0.
 
     Raises:
@@ -82,14 +82,14 @@ def fill_duration(durations_s: Sequence[float | None], target_s: float) -> int:
         )
     if not durations_s:
         return 0
-    known = [one for one in durations_s if _is_known(one)]
-    if not known:
+    known_s = [one for one in durations_s if _is_known(one)]
+    if not known_s:
         raise UserError(
             f"the lengths of all {len(durations_s)} tracks are unknown",
             where="the length of the playlist",
             remedy="ask for a number of tracks instead",
         )
-    mean = math.fsum(known) / len(known)
+    mean = math.fsum(known_s) / len(known_s)
     total, best, nearest = 0.0, 1, math.inf
     for count, duration in enumerate(durations_s, start=1):
         total += duration if _is_known(duration) else mean

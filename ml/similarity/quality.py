@@ -1,9 +1,9 @@
 """Quality of rankings: precision at k and mean average precision for labels, artists and albums.
 
 One description of the right answers serves all three. For "same genre", the labels are genres and
-the groups are artists, so that no track of the query's artist counts: an artist is known by more
-than the genre. For "same artist" or "same album", the labels are artists or albums, and the groups
-are recordings, so that a copy of the query does not count.
+the groups are artists, so that no track of the query's artist counts: tracks of one artist
+are similar for more reasons than their genre. For "same artist" or "same album", the labels are
+artists or albums, and the groups are recordings, so that a copy of the query does not count.
 """
 
 from collections.abc import Collection, Hashable, Sequence
@@ -316,7 +316,7 @@ def compare_figures(figure: Figure, control: Figure) -> Comparison:
         ValueError: the queries differ, or no query is evaluated in both.
     """
     if not np.array_equal(figure.groups, control.groups):
-        raise ValueError("the figures are for other queries")
+        raise ValueError("the two figures are for different queries")
     return compare(figure.values[None], control.values[None], figure.groups)
 
 

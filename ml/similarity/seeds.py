@@ -2,8 +2,9 @@
 
 Both scores were chosen by measurement (`docs/results/seeds.md`). An isolation forest that is fitted
 to the seeds, as bliss uses it, ranked worse than the mean vector of the seeds. The mean vector is
-better for seeds of one genre, and the nearest of any seed for seeds of several; their mean is as
-good as the better one, and better with local scaling of the result (`hubness.rescaled`).
+better for seeds of one genre, and the similarity to the nearest seed for seeds of several genres.
+The mean of these two scores is as good as the better one, and better still after local scaling
+(`hubness.rescaled`).
 """
 
 import numpy as np
@@ -36,7 +37,7 @@ def seed_scores(similarities: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 UNLIKE_WEIGHT = 0.5
-"""How much the similarity to unwanted tracks counts, relative to that to the seeds."""
+"""Weight of the similarity to unwanted tracks; the similarity to the seeds has the weight 1."""
 
 
 def unlike_scores(
@@ -45,16 +46,16 @@ def unlike_scores(
     *,
     weight: float = UNLIKE_WEIGHT,
 ) -> NDArray[np.float64]:
-    """One score per candidate: like the seeds, and not like the unwanted tracks.
+    """One score per candidate: high if it is like the seeds and not like the unwanted tracks.
 
-    It is the score of the seeds, minus `weight` times that of the unwanted tracks where this is
-    positive: the opposite of an unwanted track is no better than a track that has nothing in common
-    with it.
+    It is the seed score, minus `weight` times the same score for the unwanted tracks. A negative
+    score for the unwanted tracks counts as 0: a track that is the opposite of an unwanted one is no
+    better than a track that has nothing in common with it.
 
     Args:
         liked: float [seed, candidate], similarities to the seeds; at least one.
         disliked: float [unwanted track, candidate]; without one, this is `seed_scores`.
-        weight: how much the similarity to unwanted tracks costs.
+        weight: of the score for the unwanted tracks.
 
     Returns:
         float64 [candidate].

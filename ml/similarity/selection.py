@@ -19,11 +19,11 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class Selection:
-    """The candidates that were selected, the first first.
+    """The selected candidates, in the order of selection.
 
     Attributes:
         rows: int64 [m], m <= k, rows of the catalogue.
-        scores: float64 [m], their scores as they were given.
+        scores: float64 [m], their scores, as `select` received them.
         dropped: reason -> number of candidates that were passed over for it before the last track
             was selected: `COPIES`, `VERSIONS`, `ARTIST_LIMIT`. If fewer than k tracks were
             selected, `m` and these numbers add up to the number of candidates.
@@ -58,21 +58,21 @@ def select(
 
     Both are scaled first, so that a diversity means the same in every space: scores to 0 .. 1 over
     the candidates, and similarities by the range that those between the candidates have. In the
-    space of a tagger, for example, all cosines may lie between .9 and 1. How far the least similar
-    candidate is decides how far a large diversity leads, so give a few times k of them. Of equal
-    candidates, the one that comes first in `candidates` is selected.
+    space of a tagger, for example, all cosines may lie between .9 and 1. With a large diversity,
+    even the least similar candidate can be selected, so give only a few times k candidates. Of
+    equal candidates, the one that comes first in `candidates` is selected.
 
     Args:
         candidates: [n] rows of the catalogue, the nearest first.
         scores: float [n], finite; higher is better.
-        k: how many tracks are wanted.
+        k: the number of tracks to select.
         recordings: int [row of the catalogue]; copies of one recording have the same number. Each
             recording is selected once.
         exclude_recordings: recordings that are not selected: those of the seeds.
-        songs: int [row]; versions of one song have the same number, `UNKNOWN` is never a version.
-            None: versions do not count.
+        songs: int [row]; versions of one song have the same number, `UNKNOWN` equals no other song.
+            None: all versions may be selected.
         exclude_songs: songs that are not selected: those of the seeds.
-        artists: int [row]; `UNKNOWN` does not count.
+        artists: int [row]; tracks with `UNKNOWN` are not limited.
         per_artist: how many tracks of one artist are selected at most; None: any number.
         diversity: 0 .. 1.
         vectors: float32 [n, d] of length 1, of the candidates; only needed for diversity.
@@ -199,11 +199,13 @@ def _similarity_range(vectors: NDArray[np.float32], best: NDArray[np.int64]) -> 
 def _check_options(k: int, per_artist: int | None, diversity: float) -> None:
     if k < 1:
         raise UserError(
-            f"{k} tracks are wanted", where="the number of tracks", remedy="ask for at least 1"
+            f"the number of tracks is {k}",
+            where="the number of tracks",
+            remedy="ask for at least 1",
         )
     if per_artist is not None and per_artist < 1:
         raise UserError(
-            f"at most {per_artist} tracks of one artist",
+            f"the limit of tracks per artist is {per_artist}",
             where="the number of tracks per artist",
             remedy="give at least 1, or leave it out for any number",
         )

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 SUMMARY = "Answer queries for similar tracks over HTTP, and serve the pages."
 DESCRIPTION = """\
-Serve the library over HTTP, read-only: similar tracks (by track, or by a file
-that is sent), tracks, tags, sound, and the pages. `/openapi.json` describes all
-addresses. A new index is used as soon as it is made. Ctrl-C stops the service.
+Serve the library over HTTP, read-only: similar tracks (by track, or by an
+uploaded file), tracks, tags, sound, and the pages. `/openapi.json` describes
+all addresses. A new index is used as soon as it is made. Ctrl-C stops the
+service.
 
 It answers on this machine only (127.0.0.1). With another --host it needs a
 token, from --token-file or from MELGRAPH_TOKEN: clients send it in the header
@@ -57,8 +58,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="HOST",
-        help="a further name by which clients call the service; may be repeated (default: the "
-        "host of MELGRAPH_PAGES_URL)",
+        help="a further host name by which clients call the service (repeatable); the host of "
+        "MELGRAPH_PAGES_URL is always one",
     )
     parser.add_argument(
         "--token-file",
@@ -69,9 +70,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--token", dest="token_on_command_line", help=SUPPRESS)
     limits = parser.add_argument_group("limits")
     for option, default, meaning in (
-        ("--max-upload-mb", 50.0, "size of a file that is sent, in MB"),
-        ("--max-query-seconds", 300.0, "seconds of such a file that are used"),
-        ("--time-limit", 60.0, "seconds until an answer"),
+        ("--max-upload-mb", 50.0, "largest size of an uploaded file, in MB"),
+        (
+            "--max-query-seconds",
+            300.0,
+            "seconds of an uploaded file that are used, from its beginning",
+        ),
+        ("--time-limit", 60.0, "most seconds from a request to its answer"),
     ):
         limits.add_argument(
             option,
@@ -118,7 +123,7 @@ def run(options: Namespace) -> int:
     open_home(current_home().root)  # the message if there is none says what to do
     home = current_home().create()
     home.open_library().check()
-    load_specs(home.specs)  # a mistake in a TOML file is told now, and not to a client
+    load_specs(home.specs)  # reports a mistake in a TOML file now, and not to a client
     use_numba_cache(home)
     listener = listen(options.host, options.port)
     logging.basicConfig(level=logging.WARNING, format="melgraph: %(message)s")
@@ -230,7 +235,7 @@ def read_token(file: str | None) -> str | None:
     token = text.strip()
     if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise UserError(
-            f"the token is not {LEAST_TOKEN} or more printable characters without spaces",
+            f"the token is not {LEAST_TOKEN} or more printable ASCII characters without spaces",
             where=where,
             remedy="make one with `python -c 'import secrets; print(secrets.token_urlsafe(32))'`",
         )

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 SUMMARY = "Find the tracks of the library that sound like others."
 DESCRIPTION = """\
 Print the tracks of the library that are most similar to some tracks or files,
-and why: the tags that they share, and which seconds sound most alike.
+and the reasons: the tags that both share, and the seconds that sound most
+alike.
 
 A track is a path below the library, or a track id. A file that is not in the
-library is decoded and embedded on the spot. Copies of the same recording are
-never in the answer."""
+library is decoded and embedded for this query. Detected copies of a recording
+are left out."""
 EXAMPLES = """\
 examples:
   melgraph similar rock/song.flac
@@ -48,33 +49,42 @@ _TRACKS_PER_MINUTE = 2  # a first guess for --minutes; more are asked for if the
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What to compare with, which tracks to return, and the form of the answer."""
-    parser.add_argument("like", nargs="+", metavar="TRACK_OR_FILE", help="what to be similar to")
+    parser.add_argument(
+        "like", nargs="+", metavar="TRACK_OR_FILE", help="a track or a file to be similar to"
+    )
     parser.add_argument(
         "--unlike", action="append", default=[], metavar="TRACK_OR_FILE",
-        help="what not to be similar to (repeatable)",
+        help="a track or a file not to be similar to (repeatable)",
     )  # fmt: skip
     parser.add_argument(
-        "--to", metavar="TRACK", help="a path of similar tracks from the one track to this one"
+        "--to", metavar="TRACK", help="print a path of similar tracks that leads to this track"
     )
     parser.add_argument(
         "--tracks", type=int, metavar="N",
         help=f"number of tracks (default: {DEFAULT_TRACKS}); with --to, of tracks between both",
     )  # fmt: skip
     parser.add_argument(
-        "--minutes", type=float, metavar="M", help="a playlist of this length, instead of --tracks"
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="a playlist of about M minutes, instead of --tracks",
     )
     parser.add_argument(
         "--encoder", metavar="NAME",
-        help="whose embeddings are compared (default: the one that agrees best with the labels)",
+        help="encoder whose embeddings are compared (default: the one in service whose "
+        "recommendations agree best with the labels)",
     )  # fmt: skip
     filters = parser.add_argument_group("which tracks may be in the answer")
     for name in ("genre", "artist"):
         filters.add_argument(
-            f"--{name}", action="append", default=[], help=f"only this {name} (repeatable)"
+            f"--{name}",
+            action="append",
+            default=[],
+            help=f"only tracks of this {name} (repeatable)",
         )
     filters.add_argument(
         "--year", type=_whole_range, default=(None, None), metavar="FROM-TO",
-        help="only these years, for example 1990-1999, 1990- or 1990",
+        help="only tracks of these years, for example 1990-1999, 1990- or 1990",
     )  # fmt: skip
     filters.add_argument(
         "--duration", type=_range, default=(None, None), metavar="FROM-TO",
@@ -90,7 +100,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     filters.add_argument(
         "--one-version", action="store_true",
-        help="only one of several versions of a song (studio, live, remix)",
+        help="only one version of each song (studio, live, remix, ...)",
     )  # fmt: skip
     filters.add_argument(
         "--diversity", type=float, default=0.0, metavar="D",
@@ -99,7 +109,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )  # fmt: skip
     form = parser.add_argument_group("the form of the answer")
     form.add_argument("--json", action="store_true", help="print JSON, for programs")
-    form.add_argument("--m3u", metavar="FILE", help="also write a playlist that players can read")
+    form.add_argument("--m3u", metavar="FILE", help="also write the tracks to this M3U playlist")
 
 
 def _range(text: str) -> tuple[float | None, float | None]:
@@ -180,7 +190,9 @@ def _check(options: Namespace) -> None:
     if options.tracks is not None and options.minutes is not None:
         problems.append("--tracks and --minutes exclude each other")
     if options.minutes is not None and not 0 < options.minutes < 100_000:
-        problems.append(f"a playlist of {options.minutes} minutes")
+        problems.append(
+            f"a playlist of {options.minutes} minutes; --minutes must be above 0 and below 100,000"
+        )
     if problems:
         raise UserError("; ".join(problems), where="the arguments", remedy="correct the arguments")
 
@@ -255,7 +267,7 @@ def _write_playlist(home: Home, answer: Answer, file: Path) -> None:
 def _print(answer: Answer, *, is_path: bool) -> None:
     encoder = answer.encoder.split("/")[1]
     seeds = ", ".join(_seed(seed) for seed in answer.like)
-    what = "A path between" if is_path else "Similar to"
+    what = "A path between the tracks" if is_path else "Similar to"
     print(f"{what} {printable(seeds)}\nby the embeddings of {encoder}\n")
     for seed in answer.like:
         if seed.caution:

@@ -145,7 +145,7 @@ class TestPath:
         result = path(0, 4, World(arc(5)).neighbours, 10)
         assert sorted(result.rows) == [0, 1, 2, 3, 4]
         assert result.reason == (
-            "3 tracks instead of 10 between start and goal, as no others are neighbours"
+            "3 tracks instead of 10 between start and goal, because no others are neighbours"
         )
 
     def test_forbidden_rows_are_passed_by(self):

@@ -164,7 +164,7 @@ class TestRankingQuality:
         one, other = (
             mean_figure(np.ones(2), np.zeros(2), np.array(groups)) for groups in ([0, 1], [0, 2])
         )
-        with pytest.raises(ValueError, match="other queries"):
+        with pytest.raises(ValueError, match="different queries"):
             compare_figures(one, other)
 
     def test_no_query(self):

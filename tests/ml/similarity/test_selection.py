@@ -183,8 +183,8 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"k": 0}, "0 tracks are wanted"),
-            ({"k": 1, "per_artist": 0}, "at most 0 tracks of one artist"),
+            ({"k": 0}, "the number of tracks is 0"),
+            ({"k": 1, "per_artist": 0}, "the limit of tracks per artist is 0"),
             ({"k": 1, "diversity": 1.5}, "a diversity of 1.5"),
             ({"k": 1, "diversity": float("nan")}, "a diversity of nan"),
         ],
