@@ -128,13 +128,13 @@ def write_fusion(store: ArtifactStore, work: Work) -> dict[str, Any]:
 
 def _scaling(name: str, embeddings: Sequence[BatchEmbeddings], track_ids: set[str]) -> PartScaling:
     """The scaling of a part, from its vectors of these tracks, batch by batch."""
-    moments, seen = Moments(), set[str]()
+    moments, ids_so_far = Moments(), set[str]()
     for batch in embeddings:
         table = batch.track_vectors()
-        wanted = track_ids - seen
-        is_wanted = np.array([track_id in wanted for track_id in table["track_id"]], bool)
-        moments.add(table["vector"].to_numpy()[is_wanted])
-        seen |= set(table["track_id"])
+        new_ids = track_ids - ids_so_far
+        is_new = np.array([track_id in new_ids for track_id in table["track_id"]], bool)
+        moments.add(table["vector"].to_numpy()[is_new])
+        ids_so_far |= set(table["track_id"])
     if not moments.count:
         raise UserError(
             f"the encoder {name!r} has not embedded any track of the dataset",
@@ -147,7 +147,7 @@ def _scaling(name: str, embeddings: Sequence[BatchEmbeddings], track_ids: set[st
 def fused_vectors(store: ArtifactStore, work: Work) -> tuple[list[str], TrackVectors]:
     """Track ids and vectors by a fusion, from the embeddings of its parts.
 
-    A track that a part has no vector of is left out. The number of these is noted in the facts.
+    A track without a vector by each part is left out. The facts have the number of such tracks.
     """
     fusion = Encoder.input_of(store, work.spec)
     by_encoder = {e.encoder_reference: e for e in BatchEmbeddings.inputs_of(store, work.spec)}
@@ -172,16 +172,16 @@ def join(fusion: Encoder, parts: Sequence[TrackVectors]) -> TrackVectors:
         fusion: a committed fusion.
         parts: the vectors of the same tracks by each of `fusion.parts`, in this order.
     """
-    described = fusion.facts["parts"]
-    ends = np.cumsum([part["dimension"] for part in described])[:-1]
+    part_facts = fusion.facts["parts"]
+    ends = np.cumsum([part["dimension"] for part in part_facts])[:-1]
     with np.load(fusion.statistics) as statistics:
         means = np.split(statistics["mean"], ends)
         deviations = np.split(statistics["deviation"], ends)
-    names = [part["encoder"] for part in described]
+    names = [part["encoder"] for part in part_facts]
     return fuse_tracks(
         parts,
         [PartScaling(*pair) for pair in zip(means, deviations, strict=True)],
-        [part["share"] for part in described],
+        [part["share"] for part in part_facts],
         segments_of=names.index(fusion.facts["segments_of"]),
         segment_s=fusion.crop_s,
     )

@@ -1,4 +1,4 @@
-"""The reader of `recommendation_indexes`: the segments of an index, and its live rows."""
+"""The reader of `recommendation_indexes`: the index segments, and the live rows."""
 
 from typing import Any, ClassVar
 
@@ -30,7 +30,7 @@ class RecommendationIndex(Reader):
         return Encoder.input_of(self.store, self.spec)
 
     def segments(self) -> list[Artifact]:
-        """The segments, in the order of their track batches."""
+        """The index segments, in the order of their track batches."""
         references = sorted(filter(INDEX_SEGMENTS.owns, self.spec.inputs))
         return [self.store.get(reference) for reference in references]
 

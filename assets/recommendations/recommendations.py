@@ -40,7 +40,7 @@ from melgraph.storage.tables import read_table, write_table
 NEIGHBOURS = 10
 # Older scales make hubs of older tracks as the library grows (docs/results/hubness.md). All lists
 # are therefore built anew when it has grown by half, up to this number of tracks: that takes
-# seconds, and is rare. In a larger library, a refresh does it.
+# seconds, and is rare. In a larger library, only `--refresh` builds them anew.
 ANEW_UP_TO, GROWTH = 20_000, 1.5
 _NAMES = ("track_id", "path", "artist", "title")
 
@@ -61,9 +61,9 @@ def plan_recommendations(context: Context, encoder: str, *, refresh: bool = Fals
     index = RecommendationIndex.current(store, encoder)
     tracks = tuple(current_references(store, TRACKS))
     snapshot = store.current_reference(DATASETS.name, context.specs.encoders[encoder].dataset)
-    known = (*one_recording.duplicates_reference(store), *filter(None, [snapshot]))
+    optional = (*one_recording.duplicates_reference(store), *filter(None, [snapshot]))
     config = {"neighbours": NEIGHBOURS, **library_state(context.catalogue)}
-    anew = RECOMMENDATIONS.spec(encoder, (index.reference, *tracks, *known), config)
+    anew = RECOMMENDATIONS.spec(encoder, (index.reference, *tracks, *optional), config)
     artifact = None if refresh else store.current(RECOMMENDATIONS.name, encoder)
     if artifact is None:
         return anew

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from melgraph.ml.moments import Moments
 from melgraph.ml.similarity.neighbours import normalise
 
-# Of the typical deviation of a part, the least that a dimension is divided by. A unit of a network
-# that is 0 for nearly all tracks would otherwise be all that counts where it is not 0.
+# A dimension is divided by at least this share of the typical deviation of its part. Otherwise, a
+# unit of a network that is 0 for nearly all tracks would dominate where it is not 0.
 LEAST_DEVIATION = 0.1
 BLOCK = 1 << 14  # rows that are joined at once: bounds the memory
 
@@ -105,8 +105,8 @@ def fuse(
         rows: of each part int64 [n]: the rows that belong together; None: row i of all parts.
 
     Returns:
-        float32 [n, sum of the dimensions]. Rows have the length 1; only a row with a part that
-        equals the mean of this part is shorter, because such a part is similar to nothing.
+        float32 [n, sum of the dimensions]. Rows have the length 1. A row is shorter if its vector
+        by a part equals the mean of this part, because this part is then a vector of zeros.
 
     Raises:
         UserError: a value is NaN or infinite.

@@ -1,4 +1,4 @@
-"""Which tracks of the library are the recording of an audio file that was asked with."""
+"""Which tracks of the library hold the recording of a query file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

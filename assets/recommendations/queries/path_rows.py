@@ -16,7 +16,7 @@ _BETWEEN = 20  # nearest tracks to a point of the straight line between both
 def path_rows(
     index: VectorIndex, allowed: NDArray[np.bool_], start: int, goal: int, length: int | None
 ) -> "Path":
-    """The rows of a path, and in what it differs from what was asked for.
+    """The rows of a path, and how it differs from the requested one.
 
     Args:
         index: the opened index.

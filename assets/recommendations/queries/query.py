@@ -1,4 +1,4 @@
-"""What can be asked of the recommendations, and what is answered."""
+"""Queries for similar tracks, and their answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ MOST_TRACKS = 10_000  # of one answer
 
 @dataclass(frozen=True)
 class Filters:
-    """Which tracks may be in an answer. What is not given does not filter.
+    """Which tracks may be in an answer. A filter that is empty or None allows all tracks.
 
     Attributes:
         genres: a track has one of these genres, in its file metadata or as its label. Case does not
@@ -20,7 +20,7 @@ class Filters:
         year_to: the last year.
         duration_from_s: the smallest duration in seconds.
         duration_to_s: the largest duration in seconds.
-        tags: predicted tag -> its least probability. All of them have to hold.
+        tags: predicted tag -> its least probability. A track needs all of these tags.
     """
 
     genres: tuple[str, ...] = ()
@@ -37,13 +37,13 @@ class Query:
     """A question for similar tracks.
 
     Attributes:
-        like: track ids, library paths or paths of audio files: the seeds; at least one.
-        unlike: the same, for what the answer must not sound like.
+        like: the seeds, at least one: track ids, library paths or paths of audio files.
+        unlike: tracks or files that the answer should not sound like, in the same form.
         k: number of tracks.
         filters: which tracks may be in the answer.
         per_artist: the largest number of tracks by one artist; None for no limit.
-        one_version: whether of several versions of a song (studio, live, remix) only one is
-            returned, and none of the songs in `like`.
+        one_version: whether the answer has at most one version (studio, live, remix) of each song,
+            and no version of the songs in `like`.
         diversity: from 0 (the most similar tracks) to 1 (tracks that differ from each other).
 
     Raises:
@@ -74,11 +74,11 @@ class Query:
 
 @dataclass(frozen=True)
 class Seed:
-    """What was asked with.
+    """A track or an audio file that a query names.
 
     Attributes:
-        name: as it was given.
-        track_id: of the track in the library; None for another file.
+        name: as the query spells it.
+        track_id: of the track in the library; None for a file outside the library.
         path: of the track below the library, or of the file.
         artist: from its file metadata.
         title: from its file metadata.
@@ -118,13 +118,13 @@ class Recommendation:
     Attributes:
         track_id: of the track.
         path: below the library.
-        artist: from the file metadata, like album, title, genre and year.
+        artist: of the file metadata.
         album: of the file metadata.
         title: of the file metadata.
         genre: of the file metadata, or the label of the track.
         year: of the file metadata.
         duration_s: in seconds.
-        similarity: cosine similarity to the seed that is nearest; on a path, to the track before.
+        similarity: cosine similarity to the nearest seed; on a path, to the track before.
         like: number of this seed in `Answer.like`; on a path 0.
         tags: the tags that seed and track share, the most probable first.
         moments: the segments of seed and track that sound most alike.
@@ -150,12 +150,11 @@ class Answer:
 
     Attributes:
         encoder: reference of the encoder whose embeddings were compared.
-        index: reference of the index that was searched; `melgraph audit` says what it was made
-            from.
-        like: what was asked with.
+        index: reference of the index that was searched; `melgraph audit` lists its inputs.
+        like: the seeds; on a path, start and goal.
         tracks: the best track first; on a path, from start to goal.
-        shortfall: why there are fewer tracks than were asked for, or in what a path differs from
-            what was asked for; None if there is nothing to say.
+        shortfall: why there are fewer tracks than the query asks for, or how a path differs from
+            the requested one; None if neither is the case.
     """
 
     encoder: str

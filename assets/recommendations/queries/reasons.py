@@ -1,4 +1,4 @@
-"""Why a track is recommended: the tags that it shares with the seed, and the seconds that match."""
+"""Why a track is recommended: tags that the seed has too, and the seconds that sound alike."""
 
 import threading
 from collections import OrderedDict
@@ -38,7 +38,7 @@ class _Recent:
         self._size, self._lock = size, threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The value of a key; made if it is not there. Two threads may make it at once."""
+        """The value of a key. `make` is called if it is missing, perhaps by two threads at once."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)

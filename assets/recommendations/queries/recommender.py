@@ -54,9 +54,10 @@ class _Candidates:
 
 
 class Recommender:
-    """Answers queries from the index of one encoder. Many threads may ask at once.
+    """Answers queries from the index of one encoder. Many threads may call it at once.
 
-    It holds the library as it was when it was opened; `is_current` says whether it still is.
+    It answers from the library as it was when the index was opened; `is_current` says whether the
+    index is still the current one.
 
     Attributes:
         encoder: the encoder whose embeddings are in the index.
@@ -134,7 +135,7 @@ class Recommender:
             return (exact or matches)[0]
         near = matches or difflib.get_close_matches(name, tags) or tags
         raise UserError(
-            f"{len(matches) or 'no'} tags are called {name!r}",
+            f"{len(matches)} tags are called {name!r}" if matches else f"no tag is called {name!r}",
             where=f"the tags of {self._reasons.tagger.name}"
             if self._reasons.tagger
             else "the tags",
@@ -288,9 +289,10 @@ class Recommender:
     ) -> _Candidates:
         """The nearest rows to the seeds, scored by local scaling.
 
-        The score of a track whose nearest seed is known is linear in its vector, so that a search
-        towards the middle of this seed and the mean of all finds the best such tracks. That it
-        should not be like others is linear only as long as it is; so both directions are searched.
+        Among the tracks with the same nearest seed, the score is linear in the vector of the track.
+        A search for the middle between this seed and the mean of all seeds therefore returns the
+        best of these tracks. The part of `unlike` is linear only where a track is similar to it, so
+        the search runs with this part and without it.
         """
         liked = np.stack([seed.vector for seed in like])
         disliked = np.stack([seed.vector for seed in unlike]) if unlike else liked[:0]
@@ -370,7 +372,7 @@ class Recommender:
         return Answer(str(self.encoder), str(self.index), seeds, tracks)
 
     def _shortfall(self, query: Query, selection: Selection, n_allowed: int) -> str | None:
-        """Why there are fewer tracks than were asked for."""
+        """Why there are fewer tracks than the query asks for; None if there are not."""
         n = len(selection.rows)
         if n == query.k:
             return None

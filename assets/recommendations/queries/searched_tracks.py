@@ -128,15 +128,16 @@ class SearchedTracks:
     def _has(self, kind: str, names: Iterable[str], column: str, *more: str) -> pl.Expr:
         """Whether one of the columns has one of the names. Each name has to exist."""
         folded = [name.strip().lower() for name in names]
-        known = self._values(column, *more)
+        values = self._values(column, *more)
         for name in folded:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=_SHOWN) or sorted(known)[:_SHOWN]
-                listed = ", ".join(near) if near else f"no track has any {kind}"
+            if name not in values:
+                near = difflib.get_close_matches(name, values, n=_SHOWN) or sorted(values)[:_SHOWN]
                 raise UserError(
                     f"no track of the library has the {kind} {name!r}",
                     where=f"the filter by {kind}",
-                    remedy=f"choose another one, for example: {listed}",
+                    remedy=f"choose another one, for example: {', '.join(near)}"
+                    if near
+                    else f"leave the filter out: no track has any {kind}",
                 )
         tests = []
         for name in (column, *more):

@@ -24,10 +24,10 @@ _SUGGESTIONS = 3
 
 @dataclass(frozen=True)
 class SeedSound:
-    """A seed, with what it is compared by.
+    """A seed, with the vectors and tags that tracks are compared with.
 
     Attributes:
-        seed: what the answer says of it.
+        seed: its names, for the answer.
         vector: float32 `[dimension]`, of length 1.
         row: of the track in the index; None for a file.
         recordings: the numbers of its recordings in the library.
@@ -65,7 +65,9 @@ class SeedSounds:
             return tracks.row_of_path[name]
         if is_bucket(self._library):
             return None
-        file = Path(name).expanduser()
+        file = _file_named(name)
+        if file is None:
+            return None
         for path, library in (
             (file.absolute(), Path(self._library)),
             (file.resolve(), Path(self._library).resolve()),  # through links
@@ -81,8 +83,8 @@ class SeedSounds:
         Raises:
             UserError: there is no such file, or it cannot be used.
         """
-        path = Path(name).expanduser()
-        if not path.is_file():
+        path = _file_named(name)
+        if path is None or not path.is_file():
             raise self.unknown(name, tracks)
         vectors = self._embedder.embed(self._encoder, path)
         tags: dict[str, float] = {}
@@ -109,3 +111,14 @@ class SeedSounds:
             if listed
             else "give a path below the library, a track id, or the path of an audio file",
         )
+
+
+def _file_named(name: str) -> Path | None:
+    """The path that a name stands for; None if no file can have this name."""
+    try:
+        path = Path(name).expanduser()
+        path.resolve()
+        path.is_file()
+    except (OSError, ValueError, RuntimeError):  # too long, a null byte, an unknown ~user, a loop
+        return None
+    return path

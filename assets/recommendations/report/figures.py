@@ -155,15 +155,15 @@ def _rescaling(
 ) -> list[dict[str, Any]]:
     """The recommended order minus the order by cosine: of each encoder, and of all together."""
     rows = []
-    served = [one for one in evaluated if one.has_lists]
+    with_lists = [one for one in evaluated if one.has_lists]
     for measure in MEASURES:
         by_ranking = {
-            ranking: np.stack([one.values[ranking, question, measure] for one in served])
+            ranking: np.stack([one.values[ranking, question, measure] for one in with_lists])
             for ranking in RANKINGS
-            if served
+            if with_lists
         }
-        several = [(one.space, slice(i, i + 1)) for i, one in enumerate(served)]
-        if len(served) > 1:
+        several = [(one.space, slice(i, i + 1)) for i, one in enumerate(with_lists)]
+        if len(with_lists) > 1:
             several.append((POOLED, slice(None)))
         for name, part in several:
             test = _difference(

@@ -110,13 +110,13 @@ class Recordings:
         from melgraph.ml.similarity.quality import Relevance
 
         rows = np.arange(len(self))
-        asked = (
-            # An artist is known by more than the label, so no recording of the group counts.
+        all_questions = (
+            # Recordings of one artist are similar for more reasons than their label.
             Question("label", Relevance(self.table["labels"].to_list(), self.groups)),
             Question("artist", Relevance(self.table["artists"].to_list(), rows)),
             Question("album", Relevance(self.table["albums"].to_list(), rows)),
         )
-        return [one for one in asked if one.relevance.totals(rows)[1].any()]
+        return [one for one in all_questions if one.relevance.totals(rows)[1].any()]
 
     def candidates(self) -> Rows:
         """int64: the rows that have a right answer to a question."""

@@ -89,8 +89,8 @@ def near_lists(lists: RecommendationLists, recordings: Recordings) -> NearLists:
     """The lists of an encoder in service, and those that the cosine alone would give."""
     n, k = len(recordings), lists.k
     table = lists.table().select("track_id", "rank", "recommended_id")
-    shown = recordings.table.select("track_id").with_row_index("row")
-    pairs = table.join(shown, on="track_id")
+    rows = recordings.table.select("track_id").with_row_index("row")
+    pairs = table.join(rows, on="track_id")
     near = pairs["recommended_id"].replace_strict(
         recordings.row_of, default=-1, return_dtype=pl.Int64
     )
@@ -109,7 +109,7 @@ def _lists_by_cosine(lists: RecommendationLists, recordings: Recordings) -> Rows
     of_row = ids.replace_strict(recordings.row_of, default=-1, return_dtype=pl.Int64).to_numpy()
     allowed = (of_row >= 0) & lists.index.live(index)
     recording_of = np.append(of_row, -1)  # of row -1 too, which stands for no row
-    copies = int(np.bincount(of_row[allowed]).max())  # of the recording with the most tracks
+    copies = int(np.bincount(of_row[allowed]).max(initial=0))  # of the recording with most tracks
     n_near = min((k + 1) * copies, _MOST_NEAR, int(allowed.sum()))
     by_cosine = np.full((n, k), -1, np.int64)
     for start in range(0, n, _AT_ONCE):
@@ -203,7 +203,8 @@ def spaces_of(
 ) -> Iterator[tuple[Space, NearLists | None]]:
     """The spaces with their lists, one at a time, because all of them would fill the memory.
 
-    The tabular features are there also without an encoder in service, but without lists.
+    If no encoder in service has the tabular features as its vectors, these are a space without
+    lists.
     """
     for lists in several:
         yield space_in_service(lists, recordings), near_lists(lists, recordings)

@@ -136,10 +136,13 @@ def _verdict(scope: Mapping[str, Any], question: Mapping[str, Any]) -> str:
         text += " " + _split(tests, f"the best baseline, {tests[0]['against']}")
     pairs = list(_tests(question, AVERAGE_PRECISION, baseline=False))
     if pairs:
-        shown = [f"{test['space']} from {test['against']}" for test in pairs if _is_shown(test)]
+        differences = [
+            f"{test['space']} from {test['against']}" for test in pairs if _is_shown(test)
+        ]
         text += (
-            f" Of {len(pairs)} pairs of encoders, these are shown to differ: {', '.join(shown)}."
-            if shown
+            f" Of {len(pairs)} pairs of encoders, these are shown to differ: "
+            f"{', '.join(differences)}."
+            if differences
             else f" No two of the encoders are shown to differ ({len(pairs)} pairs)."
         )
     return text
@@ -167,9 +170,10 @@ def _is_shown(test: Mapping[str, Any]) -> bool:
 
 def _list_sentences(section: Mapping[str, Any]) -> Iterator[str]:
     """How much of the library the lists reach, and whether that costs precision."""
-    reach = [lists[IN_SERVICE]["coverage"] for lists in section["lists"]]
-    if not reach:
+    if not section["recordings"]:
+        yield "A library of fewer than two tracks has no recommendations to measure."
         return
+    reach = [lists[IN_SERVICE]["coverage"] for lists in section["lists"]]
     by_cosine = [lists[COSINE]["coverage"] for lists in section["lists"] if COSINE in lists]
     beside = f"; lists by cosine reach {_range(by_cosine)}" if by_cosine else ""
     yield (

@@ -282,7 +282,7 @@ def test_values_out_of_range_are_refused(values, problem):
     [
         (Filters(genres=("blus",)), "no track of the library has the genre", "blues"),
         (Filters(artists=("nobody",)), "has the artist 'nobody'", "choose another"),
-        (Filters(tags={"paino": 0.5}), "no tags are called 'paino'", "genre---rock"),
+        (Filters(tags={"paino": 0.5}), "no tag is called 'paino'", "genre---rock"),
     ],
 )
 def test_values_that_do_not_occur_are_named_with_those_that_do(
