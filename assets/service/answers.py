@@ -43,7 +43,7 @@ def similar(
 
     Args:
         service: the service.
-        question: how the tracks are chosen.
+        question: how to choose the tracks.
         names: ids or paths of tracks of the library.
         upload: the query file, if there is one.
         file_name: its name, as the client sent it.
@@ -51,15 +51,15 @@ def similar(
     Raises:
         Refusal: a parameter names something that does not exist.
     """
-    opened = service.indexes.current(question.encoder)
-    recommender = opened.recommender
-    like = _ids(service, opened, names, "track")
+    index = service.indexes.current(question.encoder)
+    recommender = index.recommender
+    like = _ids(service, index, names, "track")
     if upload is not None:
-        is_track = upload.track_id is not None and opened.holds(upload.track_id)
+        is_track = upload.track_id is not None and index.holds(upload.track_id)
         like.append(str(upload.track_id if is_track else upload.path))
     query = Query(
         like=tuple(like),
-        unlike=tuple(_ids(service, opened, question.unlike, "unlike")),
+        unlike=tuple(_ids(service, index, question.unlike, "unlike")),
         k=question.k,
         filters=_filters(recommender, question),
         per_artist=question.per_artist,
@@ -83,10 +83,10 @@ def _refusal(error: UserError) -> Refusal:
 
 def path(service: Service, question: schema.PathQuestion) -> schema.SimilarTracks:
     """Tracks that lead from one track to another, each similar to the one before."""
-    opened = service.indexes.current(question.encoder)
-    (start,) = _ids(service, opened, [question.start], "start")
-    (goal,) = _ids(service, opened, [question.goal], "goal")
-    return _answer(opened.recommender.path(start, goal, question.length))
+    index = service.indexes.current(question.encoder)
+    (start,) = _ids(service, index, [question.start], "start")
+    (goal,) = _ids(service, index, [question.goal], "goal")
+    return _answer(index.recommender.path(start, goal, question.length))
 
 
 def tracks(service: Service, question: schema.TracksQuestion) -> schema.TrackList:
@@ -117,10 +117,10 @@ def tags(service: Service, question: schema.EncoderChoice) -> schema.TagList:
 
 def tags_of(service: Service, track_id: str, question: schema.EncoderChoice) -> schema.TrackTags:
     """The tags of one track, the most probable first."""
-    opened = service.indexes.current(question.encoder)
-    recommender = opened.recommender
-    (track_id,) = _ids(service, opened, [track_id], "track")
-    row = opened.tracks.row(by_predicate=pl.col("track_id") == track_id, named=True)
+    index = service.indexes.current(question.encoder)
+    recommender = index.recommender
+    (track_id,) = _ids(service, index, [track_id], "track")
+    row = index.tracks.row(by_predicate=pl.col("track_id") == track_id, named=True)
     probabilities = [
         schema.TagProbability(tag=tag, probability=probability)
         for tag, probability in recommender.tags_of(track_id)
@@ -130,11 +130,11 @@ def tags_of(service: Service, track_id: str, question: schema.EncoderChoice) -> 
     )
 
 
-def _ids(service: Service, opened: OpenedIndex, names: list[str], where: str) -> list[str]:
+def _ids(service: Service, index: OpenedIndex, names: list[str], where: str) -> list[str]:
     """The ids of tracks that the library has now and the index holds."""
     ids = [service.tracks.track_id(name, where) for name in names]
     for name, track_id in zip(names, ids, strict=True):
-        if not opened.holds(track_id):
+        if not index.holds(track_id):
             raise not_in_index(name, where)
     return ids
 

@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from melgraph.assets.service.access import LOOPBACK_NAMES, AccessChecks
-from melgraph.assets.service.endpoints import TAGS, gated, open_to_all
-from melgraph.assets.service.metrics import Measured
+from melgraph.assets.service.endpoints import TAGS, gate_router, plain_router
+from melgraph.assets.service.metrics import RequestCounter
 from melgraph.assets.service.problems import add_handlers
 from melgraph.assets.service.site.pages import page_routes
 from melgraph.assets.service.site.recordings import Recordings
@@ -63,15 +63,15 @@ def build_app(
         redirect_slashes=False,
         lifespan=lifespan,
         middleware=[
-            Middleware(Measured, metrics=service.metrics),
+            Middleware(RequestCounter, metrics=service.metrics),
             Middleware(AccessChecks, hosts=hosts, token=settings.token),
         ],
     )
     app.state.service, app.state.recordings = service, recordings
     add_handlers(app, home)
     app.router.routes += [
-        *gated.routes,
-        *open_to_all.routes,
+        *gate_router.routes,
+        *plain_router.routes,
         *page_routes(service.store, recordings),
     ]
     if settings.token is not None:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from melgraph.assets.service import answers, schema
 from melgraph.assets.service.gate import GatedRoute
 from melgraph.assets.service.metrics import CONTENT_TYPE
-from melgraph.assets.service.problems import Refusal, documented
+from melgraph.assets.service.problems import Refusal, describe_errors
 from melgraph.assets.service.state import Service
 
 QUERIES, LIBRARY, OPERATION = "queries", "library", "operation"
@@ -39,8 +39,8 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-gated = APIRouter(route_class=GatedRoute, generate_unique_id_function=_operation_id)
-open_to_all = APIRouter(generate_unique_id_function=_operation_id)
+gate_router = APIRouter(route_class=GatedRoute, generate_unique_id_function=_operation_id)
+plain_router = APIRouter(generate_unique_id_function=_operation_id)
 _OF_QUERIES = (404, 409, 410, 422, 503, 504)
 
 
@@ -49,18 +49,18 @@ def _service(request: Request) -> Service:
     return service
 
 
-async def _computed(request: Request, function: Callable[[Service], BaseModel]) -> Response:
+async def _compute(request: Request, function: Callable[[Service], BaseModel]) -> Response:
     """What a function answers, computed and written as JSON in a thread behind the gate."""
     service = _service(request)
     json = await request.state.place.run(lambda: function(service).model_dump_json())
     return Response(json, media_type="application/json")
 
 
-@gated.get(
+@gate_router.get(
     "/similar",
     tags=[QUERIES],
     response_model=schema.SimilarTracks,
-    responses=documented(*_OF_QUERIES),
+    responses=describe_errors(*_OF_QUERIES),
 )
 async def similar_tracks(
     request: Request, question: Annotated[schema.SimilarQuestion, Query()]
@@ -71,16 +71,16 @@ async def similar_tracks(
     held back. An answer has `k` tracks, or says in `shortfall` why there are fewer. The tracks that
     were asked about, and copies of their recordings, are never part of it.
     """
-    return await _computed(
+    return await _compute(
         request, lambda service: answers.similar(service, question, question.track)
     )
 
 
-@gated.post(
+@gate_router.post(
     "/similar",
     tags=[QUERIES],
     response_model=schema.SimilarTracks,
-    responses=documented(403, 408, 413, 415, *_OF_QUERIES),
+    responses=describe_errors(403, 408, 413, 415, *_OF_QUERIES),
 )
 async def similar_to_file(
     request: Request,
@@ -94,63 +94,63 @@ async def similar_to_file(
     """
 
     def answer(service: Service) -> schema.SimilarTracks:
-        with service.uploads.decoded(file.file) as upload:
+        with service.uploads.decode(file.file) as upload:
             name = file.filename or "the file"
             return answers.similar(service, question, question.track, upload, name)
 
-    return await _computed(request, answer)
+    return await _compute(request, answer)
 
 
-@gated.get(
+@gate_router.get(
     "/path",
     tags=[QUERIES],
     response_model=schema.SimilarTracks,
-    responses=documented(*_OF_QUERIES),
+    responses=describe_errors(*_OF_QUERIES),
 )
 async def path_between_tracks(
     request: Request, question: Annotated[schema.PathQuestion, Query()]
 ) -> Response:
     """Tracks that lead from one track to another, each similar to the one before it."""
-    return await _computed(request, lambda service: answers.path(service, question))
+    return await _compute(request, lambda service: answers.path(service, question))
 
 
-@gated.get(
+@gate_router.get(
     "/tracks",
     tags=[LIBRARY],
     response_model=schema.TrackList,
-    responses=documented(*_OF_QUERIES),
+    responses=describe_errors(*_OF_QUERIES),
 )
 async def list_tracks(
     request: Request, question: Annotated[schema.TracksQuestion, Query()]
 ) -> Response:
     """The tracks that can be asked about, sorted by path."""
-    return await _computed(request, lambda service: answers.tracks(service, question))
+    return await _compute(request, lambda service: answers.tracks(service, question))
 
 
-@gated.get(
+@gate_router.get(
     "/tags",
     tags=[LIBRARY],
     response_model=schema.TagList,
-    responses=documented(*_OF_QUERIES),
+    responses=describe_errors(*_OF_QUERIES),
 )
 async def list_tags(
     request: Request, question: Annotated[schema.EncoderChoice, Query()]
 ) -> Response:
     """The names of the tags that explain similarities and that can be filtered by."""
-    return await _computed(request, lambda service: answers.tags(service, question))
+    return await _compute(request, lambda service: answers.tags(service, question))
 
 
-@gated.get(
+@gate_router.get(
     "/tags/{track}",
     tags=[LIBRARY],
     response_model=schema.TrackTags,
-    responses=documented(*_OF_QUERIES),
+    responses=describe_errors(*_OF_QUERIES),
 )
 async def tags_of_track(
     request: Request, track: TrackId, question: Annotated[schema.EncoderChoice, Query()]
 ) -> Response:
     """The tags of one track, the most probable first."""
-    return await _computed(request, lambda service: answers.tags_of(service, track, question))
+    return await _compute(request, lambda service: answers.tags_of(service, track, question))
 
 
 _ANY = "application/octet-stream"  # a sound whose type the suffix of its name does not tell
@@ -158,7 +158,7 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _SOUND = {"audio/*": _BINARY, _ANY: _BINARY}
 
 
-@open_to_all.get(
+@plain_router.get(
     "/audio/{track}",
     tags=[LIBRARY],
     response_class=Response,
@@ -166,7 +166,7 @@ _SOUND = {"audio/*": _BINARY, _ANY: _BINARY}
         200: {"content": _SOUND, "description": "the file, as it is in the library"},
         206: {"content": _SOUND, "description": "the part that `Range` asks for"},
         416: {"description": "the file has no such part"},
-        **documented(404, 422),
+        **describe_errors(404, 422),
     },
 )
 async def audio_of_track(request: Request, track: TrackId) -> Response:
@@ -190,23 +190,23 @@ async def audio_of_track(request: Request, track: TrackId) -> Response:
     return response
 
 
-open_to_all.add_api_route(
+plain_router.add_api_route(
     "/audio/{track}", audio_of_track, methods=["HEAD"], include_in_schema=False
 )
 
 
-@open_to_all.get("/healthz", tags=[OPERATION], responses=documented())
+@plain_router.get("/healthz", tags=[OPERATION], responses=describe_errors())
 async def health(request: Request) -> schema.Health:
     """Whether the service is alive. Needs no token, and says nothing about the library."""
     has_index = await run_in_threadpool(_service(request).indexes.exist)
     return schema.Health(status="ok", version=version("melgraph"), has_index=has_index)
 
 
-@open_to_all.get(
+@plain_router.get(
     "/metrics",
     tags=[OPERATION],
     response_class=PlainTextResponse,
-    responses=documented(),
+    responses=describe_errors(),
 )
 async def metrics(request: Request) -> Response:
     """Counts and durations of requests, size and age of the indexes, for Prometheus."""

@@ -104,9 +104,9 @@ class Gate:
                 self._threads = ThreadPoolExecutor(
                     self._computed_at_once, thread_name_prefix="query"
                 )
-            return self._threads.submit(lambda: self._measured(function))
+            return self._threads.submit(lambda: self._measure(function))
 
-    def _measured(self, function: Callable[[], Value]) -> Value:
+    def _measure(self, function: Callable[[], Value]) -> Value:
         began_s = time.monotonic()
         try:
             return function()

@@ -71,14 +71,14 @@ class _Slot:
     """The index of one encoder, and the lock of the thread that opens it.
 
     Attributes:
-        opened: the index; None before the first query.
+        index: None before the first query.
         looked_at_s: when it was last seen to be the current one.
         catalogue: size and time of the catalogue then.
         retry_at_s: when to try again, after a new index could not be opened.
         opening: held by the thread that opens an index.
     """
 
-    opened: OpenedIndex | None = None
+    index: OpenedIndex | None = None
     looked_at_s: float = 0.0
     catalogue: _Stamp = ()
     retry_at_s: float = 0.0
@@ -101,16 +101,16 @@ class Indexes:
         self._context: Context | None = None
         self._stamp: _Stamp = ()
 
-    def opened(self) -> list[OpenedIndex]:
+    def open_indexes(self) -> list[OpenedIndex]:
         """The indexes that are open now, each once."""
         with self._lock:
-            opened = [slot.opened for slot in self._slots.values() if slot.opened is not None]
-        return list({str(one.recommender.index): one for one in opened}.values())
+            indexes = [slot.index for slot in self._slots.values() if slot.index is not None]
+        return list({str(index.recommender.index): index for index in indexes}.values())
 
     def exist(self) -> bool:
         """Whether there is an index to answer from."""
         try:
-            return bool(self.opened()) or self._has_index(None, self._context_now())
+            return bool(self.open_indexes()) or self._has_index(None, self._context_now())
         except Refusal:
             return False
 
@@ -125,39 +125,41 @@ class Indexes:
         """
         context = self._context_now()
         if encoder is not None and encoder not in context.specs.in_service:
+            with self._lock:
+                self._slots.pop(encoder, None)  # its memory is free again
             raise self._refusal_of_encoder(encoder, context)
         with self._lock:
             slot = self._slots.setdefault(encoder, _Slot())
-        opened = slot.opened
-        if opened is not None and self._is_current(slot, opened, context):
-            return opened
-        if opened is not None and time.monotonic() < slot.retry_at_s:
-            return opened
+        index = slot.index
+        if index is not None and self._is_current(slot, index, context):
+            return index
+        if index is not None and time.monotonic() < slot.retry_at_s:
+            return index
         # The first request has to wait; later ones use the old index while one thread opens.
-        if not slot.opening.acquire(blocking=opened is None):
-            assert opened is not None
-            return opened
+        if not slot.opening.acquire(blocking=index is None):
+            assert index is not None
+            return index
         try:
             return self._replace(slot, encoder, context)
         finally:
             slot.opening.release()
 
-    def _is_current(self, slot: _Slot, opened: OpenedIndex, context: Context) -> bool:
-        if opened.context is not context:
+    def _is_current(self, slot: _Slot, index: OpenedIndex, context: Context) -> bool:
+        if index.context is not context:
             return False
         now_s = time.monotonic()
         if now_s - slot.looked_at_s < self._look_s:
             return True
         stamp = _stamp_of(self._store.home.catalogue)
-        if stamp != slot.catalogue and library_state(context.catalogue) != opened.library:
+        if stamp != slot.catalogue and library_state(context.catalogue) != index.library:
             return False  # a scan has recorded that files were moved, deleted or retagged
-        if not opened.recommender.is_current():
+        if not index.recommender.is_current():
             return False
         slot.looked_at_s, slot.catalogue = now_s, stamp
         return True
 
     def _replace(self, slot: _Slot, encoder: str | None, context: Context) -> OpenedIndex:
-        old = slot.opened
+        old = slot.index
         if old is not None and self._is_current(slot, old, context):  # another thread was faster
             return old
         stamp = _stamp_of(self._store.home.catalogue)
@@ -166,7 +168,7 @@ class Indexes:
             new = self._opener(context, encoder)
         except (UserError, StorageError, ValueError) as error:
             if not self._has_index(encoder, context):
-                slot.opened = None
+                slot.index = None
                 raise _no_index(encoder) from error
             if old is None:
                 raise _unusable(error) from error
@@ -175,13 +177,13 @@ class Indexes:
             return old
         if old is not None:
             _LOG.info("index %s replaces %s", new.index, old.recommender.index)
-        slot.opened = self._once(OpenedIndex(new, context, library))
+        slot.index = self._once(OpenedIndex(new, context, library))
         slot.looked_at_s, slot.catalogue = time.monotonic(), stamp
-        return slot.opened
+        return slot.index
 
     def _once(self, new: OpenedIndex) -> OpenedIndex:
         """The same index of another slot: the default encoder can be asked for by its name, too."""
-        for other in self.opened():
+        for other in self.open_indexes():
             same_library = other.context is new.context and other.library == new.library
             if same_library and other.recommender.index == new.recommender.index:
                 return other

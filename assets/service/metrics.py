@@ -81,10 +81,10 @@ class IndexFigures(Collector):
             "Seconds since the index in use was made.",
             labels=["encoder"],
         )
-        for opened in self._indexes.opened():
-            name = opened.recommender.encoder.partition
-            tracks.add_metric([name], opened.n_tracks)
-            artifact = self._store.find(opened.recommender.index)
+        for index in self._indexes.open_indexes():
+            name = index.recommender.encoder.partition
+            tracks.add_metric([name], index.n_tracks)
+            artifact = self._store.find(index.recommender.index)
             if artifact is not None:
                 made_at = datetime.fromisoformat(artifact.record.finished_at)
                 age.add_metric([name], (datetime.now(UTC) - made_at).total_seconds())
@@ -92,7 +92,7 @@ class IndexFigures(Collector):
         yield age
 
 
-class Measured:
+class RequestCounter:
     """Counts every request, as ASGI middleware around all others."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -105,7 +105,7 @@ class Measured:
             return
         metrics, status, began_s = self._metrics, 500, time.perf_counter()
 
-        async def counted(message: Message) -> None:
+        async def count_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -113,7 +113,7 @@ class Measured:
 
         metrics.in_progress.inc()
         try:
-            await self._app(scope, receive, counted)
+            await self._app(scope, receive, count_status)
         finally:
             metrics.in_progress.dec()
             route = route_of(scope)

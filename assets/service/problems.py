@@ -145,7 +145,7 @@ _CODES: dict[int, dict[str, str]] = {
 }
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def describe_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors that an endpoint can answer with, as FastAPI describes them in OpenAPI."""
     described: dict[int | str, dict[str, Any]] = {}
     for status in sorted({*statuses, 400, 401, 500}):

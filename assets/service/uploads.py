@@ -64,7 +64,7 @@ class Uploads:
         )
 
     @contextmanager
-    def decoded(self, upload: BinaryIO) -> Iterator[DecodedUpload]:
+    def decode(self, upload: BinaryIO) -> Iterator[DecodedUpload]:
         """The first minutes of a file, for the time of a `with` block.
 
         Raises:
@@ -76,14 +76,14 @@ class Uploads:
                 shutil.copyfileobj(upload, file)
             target = Path(folder, "query.wav")
             try:
-                sound = self._decode(QueryFile(source, target, self.most_s))
+                sound = self._decode_in_process(QueryFile(source, target, self.most_s))
             except BadAudio as error:
                 raise refusal_of_audio(error) from None
             source.unlink()
             track_id = None if sound.payload is None else sound.payload[:_DIGITS]
             yield DecodedUpload(target, _caution(sound, self.most_s), track_id)
 
-    def _decode(self, file: QueryFile) -> QuerySound:
+    def _decode_in_process(self, file: QueryFile) -> QuerySound:
         try:
             outcome = self._decoder(file)
         except NoWorker as error:

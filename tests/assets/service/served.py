@@ -35,10 +35,10 @@ class Client:
         for name, value in headers.items():
             connection.putheader(name, value)
         connection.endheaders()
-        answer = connection.getresponse()
-        found = Answer(answer.status, answer.headers, answer.read())
+        response = connection.getresponse()
+        answer = Answer(response.status, response.headers, response.read())
         connection.close()
-        return found
+        return answer
 
 
 @contextmanager

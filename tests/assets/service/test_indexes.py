@@ -56,11 +56,11 @@ def opener():
 
 def test_an_index_is_opened_once(home, opener):
     indexes = Indexes(home.store, opener)
-    assert indexes.opened() == []
+    assert indexes.open_indexes() == []
     first = indexes.current()
     assert indexes.current() is first
     assert indexes.current(ENCODER) is first  # the same index by its name
-    assert indexes.opened() == [first]
+    assert indexes.open_indexes() == [first]
     assert opener.opened == [None, ENCODER]
 
 
@@ -98,7 +98,7 @@ def test_the_old_index_answers_while_one_thread_opens_the_new_one(home, opener):
     assert new[0].recommender.index != old.recommender.index
     assert indexes.current() is new[0]
     assert opener.opened == [None, None]
-    assert indexes.opened() == new
+    assert indexes.open_indexes() == new
 
 
 def test_an_index_that_cannot_be_opened_does_not_replace_the_old_one(home, opener):
@@ -139,6 +139,7 @@ def test_encoders_that_are_not_in_service(home, opener):
         indexes.current(ENCODER)
     assert (refused.value.status_code, refused.value.problem.code) == (410, "retired-encoder")
     assert "small-cnn" in refused.value.problem.remedy
+    assert indexes.open_indexes() == []
     with pytest.raises(Refusal) as refused:
         indexes.current("never-heard-of")
     assert (refused.value.status_code, refused.value.problem.code) == (404, "unknown-encoder")

@@ -1,8 +1,10 @@
 """The service on a home that the command line made: each question, each error, each limit."""
 
+import html
 import io
 import re
 from pathlib import Path
+from urllib.parse import urljoin
 
 import numpy as np
 import pytest
@@ -285,8 +287,8 @@ class TestOtherQuestions:
         page = client.get("/tracks", params={"offset": 3, "limit": 2}).json()
         assert page["tracks"] == whole["tracks"][3:5]
         assert page["total"] == len(tracks)
-        found = client.get("/tracks", params={"path": tracks[4]["path"]}).json()["tracks"]
-        assert [t["id"] for t in found] == [tracks[4]["track_id"]]
+        matches = client.get("/tracks", params={"path": tracks[4]["path"]}).json()["tracks"]
+        assert [t["id"] for t in matches] == [tracks[4]["track_id"]]
         artist = tracks[0]["artist"]
         by_artist = client.get("/tracks", params={"search": artist.upper()}).json()["tracks"]
         assert {t["artist"] for t in by_artist} == {artist}
@@ -482,3 +484,23 @@ class TestOperation:
 
 def test_a_home_of_the_made_kind_is_used(made_home: MadeHome, tracks):
     assert len(tracks) >= 20
+
+
+def test_every_link_of_every_page_is_served(client):
+    """Pictures, sounds, scripts and other pages, in the text and in the data for the scripts."""
+    seen: set[str] = set()
+    pages = re.findall(r'href="(\w+\.html)', client.get("/").text)
+    for name in {"index.html", *pages}:
+        page = client.get(f"/pages/{name}")
+        assert page.status_code == 200, name
+        links = re.findall(r'(?:href|src|poster)="([^"#]+)', page.text)
+        links += re.findall(r'"((?:\.\./)+[^"]+)"', page.text)
+        for link in links:
+            address = urljoin(str(page.url), html.unescape(link)).partition("#")[0]
+            if not address.startswith(LOOPBACK) or address.endswith("/library/"):
+                continue  # addresses of Dagster and MLflow; a prefix for the scripts
+            if address not in seen:
+                seen.add(address)
+                assert client.get(address).status_code == 200, f"{name}: {link}"
+    kinds = {address.rpartition(".")[2].partition("?")[0] for address in seen}
+    assert {"html", "css", "js", "flac", "png"} <= kinds

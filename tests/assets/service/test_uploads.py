@@ -44,14 +44,14 @@ LONG = song(20.0).getvalue()
 
 
 def refusal(uploads: Uploads, content: bytes) -> Refusal:
-    with pytest.raises(Refusal) as refused, uploads.decoded(io.BytesIO(content)):
+    with pytest.raises(Refusal) as refused, uploads.decode(io.BytesIO(content)):
         pass
     return refused.value
 
 
 def test_a_file_exists_as_long_as_it_is_used():
     uploads = Uploads(workers=1, most_s=60.0, time_limit_s=PATIENCE_S)
-    with uploads.decoded(song()) as upload:
+    with uploads.decode(song()) as upload:
         assert files_of(uploads) == [upload.path]  # the file of the client is gone already
         assert soundfile.info(upload.path).duration == 2.0
         assert upload.caution is None
@@ -63,7 +63,7 @@ def test_a_file_exists_as_long_as_it_is_used():
 
 def test_what_is_said_about_a_long_file():
     uploads = Uploads(workers=1, most_s=1.0, time_limit_s=PATIENCE_S)
-    with uploads.decoded(song(10.0)) as upload:
+    with uploads.decode(song(10.0)) as upload:
         assert upload.caution == "only the first 1 s of 10 s were used"
         assert soundfile.info(upload.path).duration == 1.0
     uploads.close()
@@ -76,7 +76,7 @@ def test_a_decoder_that_crashes_costs_its_request():
         assert (refused.status_code, refused.problem.code) == (422, "crashed")
         assert "SIGSEGV" in refused.problem.what
         assert files_of(uploads) == []
-        with uploads.decoded(song()) as upload:
+        with uploads.decode(song()) as upload:
             assert upload.path.is_file()
     uploads.close()
 
@@ -109,7 +109,7 @@ def test_files_that_cannot_be_used(content, status, code):
 
 def test_a_query_that_fails_leaves_no_file():
     uploads = Uploads(workers=1, most_s=60.0, time_limit_s=PATIENCE_S)
-    with pytest.raises(ZeroDivisionError), uploads.decoded(song()):
+    with pytest.raises(ZeroDivisionError), uploads.decode(song()):
         raise ZeroDivisionError
     assert files_of(uploads) == []
     uploads.close()
