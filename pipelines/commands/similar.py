@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from contextlib import suppress
@@ -119,13 +120,18 @@ def _range(text: str) -> tuple[float | None, float | None]:
         ends = float(low) if low else None, float(high) if high else None
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is not FROM-TO, such as 120-300") from None
-    if ends == (None, None):
+    numbers = [end for end in ends if end is not None]
+    if not numbers or not all(math.isfinite(end) and end >= 0 for end in numbers):
         raise ArgumentTypeError(f"{text!r} is not FROM-TO, such as 120-300")
+    if numbers[0] > numbers[-1]:
+        raise ArgumentTypeError(f"{text!r} ends before it begins")
     return ends if dash else (ends[0], ends[0])
 
 
 def _whole_range(text: str) -> tuple[int | None, int | None]:
     low, high = _range(text)
+    if any(end is not None and not end.is_integer() for end in (low, high)):
+        raise ArgumentTypeError(f"{text!r} has a number that is not whole")
     return None if low is None else int(low), None if high is None else int(high)
 
 
@@ -135,9 +141,12 @@ def _tag(text: str) -> tuple[str, float]:
     if not colon:
         return text, DEFAULT_PROBABILITY
     try:
-        return name, float(probability)
+        least = float(probability)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is not NAME:PROBABILITY, such as piano:0.3") from None
+    if not 0 <= least <= 1:
+        raise ArgumentTypeError(f"{text!r} has a probability that is not from 0 to 1")
+    return name, least
 
 
 def run(options: Namespace) -> int:
@@ -153,6 +162,7 @@ def run(options: Namespace) -> int:
     from melgraph.pipelines.commands.audit import existing_home
 
     _check(options)
+    playlist = None if options.m3u is None else _playlist_file(options.m3u)
     home = existing_home()
     use_numba_cache(home)
     recommender = Recommender.open(Context.open(home), options.encoder)
@@ -163,8 +173,8 @@ def run(options: Namespace) -> int:
         answer = _playlist(recommender, _query(options), options.minutes)
     else:
         answer = recommender.similar(_query(options))
-    if options.m3u is not None:
-        _write_playlist(home, answer, Path(options.m3u).expanduser())
+    if playlist is not None:
+        _write_playlist(home, answer, playlist)
     if options.json:
         print(json.dumps(asdict(answer), indent=1, ensure_ascii=False), file=exact_output())
     else:
@@ -181,11 +191,11 @@ def _check(options: Namespace) -> None:
     if options.to is not None:
         if len(options.like) > 1 or options.unlike:
             problems.append("--to leads from one track to another: name one track and no --unlike")
-        ignored = ("per_artist", "one_version", "diversity", "minutes")
+        ignored = {"per_artist": None, "one_version": False, "diversity": 0.0, "minutes": None}
         problems += [
             f"--to and --{name.replace('_', '-')} exclude each other"
-            for name in ignored
-            if getattr(options, name)
+            for name, unset in ignored.items()
+            if getattr(options, name) != unset
         ]
     if options.tracks is not None and options.minutes is not None:
         problems.append("--tracks and --minutes exclude each other")
@@ -231,13 +241,51 @@ def _playlist(recommender: Recommender, query: Query, minutes: float) -> Answer:
     from melgraph.ml.similarity.playlists import fill_duration
 
     k = min(max(DEFAULT_TRACKS, int(_TRACKS_PER_MINUTE * minutes)), MOST_TRACKS)
-    answer = recommender.similar(replace(query, k=k))
-    durations = [track.duration_s for track in answer.tracks]
+    while True:
+        answer = recommender.similar(replace(query, k=k))
+        durations = [track.duration_s for track in answer.tracks]
+        if sum(duration or 0 for duration in durations) >= 60 * minutes:
+            break
+        if answer.shortfall is not None or k == MOST_TRACKS:
+            break
+        k = min(4 * k, MOST_TRACKS)
     n = fill_duration(durations, 60 * minutes)
     total = sum(duration or 0 for duration in durations[:n]) / 60
-    whole = n == len(durations) and total < minutes
-    short = f"{total:.0f} of {minutes:g} minutes: no more tracks answer the query"
-    return replace(answer, tracks=answer.tracks[:n], shortfall=short if whole else None)
+    short = None
+    if n == len(durations) and total < minutes:
+        why = "no more tracks answer the query"
+        if answer.shortfall is None:
+            why = f"a playlist has at most {MOST_TRACKS:,} tracks"
+        short = f"{total:.0f} of {minutes:g} minutes: {why}"
+    return replace(answer, tracks=answer.tracks[:n], shortfall=short)
+
+
+def _playlist_file(name: str) -> Path:
+    """The file of a playlist, through links.
+
+    Raises:
+        UserError: something that is no playlist has this name. It would be lost, be it a song, a
+            text or a device.
+    """
+    from melgraph.ml.errors import UserError
+
+    try:
+        file = Path(name).expanduser().resolve()
+        is_free = not file.exists()
+        if is_free or (file.is_file() and _is_playlist(file)):
+            return file
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a null byte, an unknown ~user
+        problem = f"the playlist cannot be written ({getattr(error, 'strerror', None) or error})"
+    else:
+        problem = "this is no playlist, and would be overwritten"
+    raise UserError(problem, where=f"--m3u {name!r}", remedy="give the name of a new .m3u8 file")
+
+
+def _is_playlist(file: Path) -> bool:
+    if file.suffix.lower() in (".m3u", ".m3u8"):
+        return True
+    with file.open("rb") as opened:
+        return b"#EXTM3U" in opened.read(16)
 
 
 def _write_playlist(home: Home, answer: Answer, file: Path) -> None:

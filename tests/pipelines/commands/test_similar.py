@@ -1,11 +1,19 @@
 """`melgraph similar`: what a person reads, what a program reads, and mistakes in one message."""
 
 import json
+import os
 
 import pytest
 
-from melgraph.assets.recommendations.queries import Recommender
-from melgraph.pipelines.commands.similar import _range, _tag, _whole_range
+from melgraph.assets.recommendations.queries import Answer, Query, Recommendation, Recommender
+from melgraph.ml.errors import UserError
+from melgraph.pipelines.commands.similar import (
+    _playlist,
+    _playlist_file,
+    _range,
+    _tag,
+    _whole_range,
+)
 from tests.conftest import MadeHome
 
 
@@ -77,6 +85,9 @@ def test_a_path_between_two_tracks(made_home, paths):
         (["TRACK", "--encoder", "nobody"], "nobody"),
         (["TRACK", "--genre", "polka"], "no track of the library has the genre 'polka'"),
         (["no/such.flac"], "neither a track of the library nor an audio file"),
+        (["~nobody-of-this-name/x"], "neither a track of the library nor an audio file"),
+        (["x" * 300], "neither a track of the library nor an audio file"),
+        (["TRACK", "--to", "TRACK", "--per-artist", "0"], "--to and --per-artist exclude"),
         (["TRACK", "--m3u", "/no/such/folder/x.m3u8"], "No such file or directory"),
     ],
 )
@@ -96,6 +107,46 @@ def test_ranges_and_tags_are_read_as_people_write_them():
     assert _whole_range("1990") == (1990, 1990)
     assert _tag("piano") == ("piano", 0.5)
     assert _tag("genre: x:0.3") == ("genre: x", 0.3)
-    for wrong in ("-", "", "a-b"):
+    for wrong in ("-", "", "a-b", "nan", "inf-", "1e400", "5--3"):
         with pytest.raises(Exception, match="FROM-TO"):
             _range(wrong)
+    with pytest.raises(Exception, match="ends before it begins"):
+        _whole_range("1999-1990")
+    with pytest.raises(Exception, match="not whole"):
+        _whole_range("1990.7")
+    for wrong in ("piano:2", "piano:-1", "piano:nan"):
+        with pytest.raises(Exception, match="from 0 to 1"):
+            _tag(wrong)
+
+
+def test_a_playlist_overwrites_nothing_but_a_playlist(tmp_path):
+    song, device, link = tmp_path / "song.mp3", tmp_path / "pipe", tmp_path / "link.m3u8"
+    song.write_bytes(b"ID3")
+    os.mkfifo(device)
+    link.symlink_to(song)
+    for name in (song, device, link, tmp_path, "", "/", "~nobody-of-this-name/x.m3u8", "a\0b"):
+        with pytest.raises(UserError):
+            _playlist_file(str(name))
+    older = tmp_path / "older.m3u8"
+    older.write_text("#EXTM3U\n")
+    link.unlink()
+    link.symlink_to(older)
+    assert _playlist_file(str(link)) == older
+    assert _playlist_file(str(tmp_path / "new.m3u8")) == tmp_path / "new.m3u8"
+
+
+class _ShortTracks:
+    """Answers with tracks of one second, as many as are asked for, of a library of 500."""
+
+    def similar(self, query: Query) -> Answer:
+        n = min(query.k, 500)
+        tracks = [Recommendation(str(i), "x", *[None] * 5, 1.0, 0.5) for i in range(n)]
+        return Answer("", "", [], tracks, None if n == query.k else "the library has 500 tracks")
+
+
+def test_a_playlist_of_short_tracks_is_as_long_as_was_asked_for():
+    answer = _playlist(_ShortTracks(), Query(("x",)), 5)
+    assert (len(answer.tracks), answer.shortfall) == (300, None)
+    short = _playlist(_ShortTracks(), Query(("x",)), 60)
+    assert len(short.tracks) == 500
+    assert short.shortfall == "8 of 60 minutes: no more tracks answer the query"
