@@ -177,7 +177,7 @@ class Recommender:
         n_candidates = max(CANDIDATES, 4 * query.k)
         while True:
             candidates = self._candidates(like, unlike, n_candidates, allowed)
-            selection = self._select(query, like, candidates)
+            selection = self._select(query, [*like, *unlike], candidates)
             if len(selection.rows) == query.k or n_candidates >= n_allowed:
                 break
             n_candidates *= 4
@@ -313,9 +313,9 @@ class Recommender:
         return _Candidates(rows[order], scores[order])
 
     def _select(
-        self, query: Query, like: Sequence[SeedSound], candidates: _Candidates
+        self, query: Query, seeds: Sequence[SeedSound], candidates: _Candidates
     ) -> Selection:
-        own = np.array([seed.row for seed in like if seed.row is not None], np.int64)
+        own = np.array([seed.row for seed in seeds if seed.row is not None], np.int64)
         songs = None
         if query.one_version:
             songs = self._tracks.songs(np.union1d(candidates.rows, own))
@@ -324,7 +324,7 @@ class Recommender:
             candidates.scores,
             query.k,
             recordings=self._tracks.recordings,
-            exclude_recordings=frozenset().union(*(seed.recordings for seed in like)),
+            exclude_recordings=frozenset().union(*(seed.recordings for seed in seeds)),
             songs=songs,
             exclude_songs=set() if songs is None else set(songs[own].tolist()) - {-1},
             artists=self._tracks.artist_numbers if query.per_artist is not None else None,

@@ -115,6 +115,8 @@ def test_unlike_moves_the_answer_away(recommender, paths):
     plain = recommender.similar(Query((like,), k=5))
     away = recommender.similar(Query((like,), unlike=(unlike,), k=5))
     assert similarity_to_unlike(away) <= similarity_to_unlike(plain)
+    everything = recommender.similar(Query((like,), unlike=(unlike,), k=1000))
+    assert unlike not in [track.path for track in everything.tracks]
 
 
 # ---- filters and limits hold for every kind of query
