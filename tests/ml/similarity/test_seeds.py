@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from melgraph.ml.similarity.neighbours import normalise
-from melgraph.ml.similarity.seeds import UNLIKE_WEIGHT, seed_scores, unlike_scores
+from melgraph.ml.similarity.seeds import EXCLUDED, seed_scores, unlike_scores
 
 
 def similarities(min_seeds=1):
@@ -57,33 +57,34 @@ class TestSeedScores:
 class TestUnlikeScores:
     LIKED = np.array([[0.9, 0.8, 0.1]], np.float32)
 
-    def test_what_is_like_both_comes_later(self):
-        disliked = np.array([[0.8, 0.1, 0.0]])
-        scores = unlike_scores(self.LIKED, disliked, weight=0.5)
-        np.testing.assert_allclose(scores, [0.5, 0.75, 0.1], atol=1e-6)
+    def test_what_is_more_like_the_unwanted_is_excluded(self):
+        disliked = np.array([[0.95, 0.1, 0.0]])
+        scores = unlike_scores(self.LIKED, disliked)
+        np.testing.assert_allclose(scores, [EXCLUDED, 0.8, 0.1], atol=1e-6)
 
-    def test_the_default_weight(self):
-        scores = unlike_scores(self.LIKED, np.ones((1, 3)))
-        np.testing.assert_allclose(scores, self.LIKED[0] - UNLIKE_WEIGHT, atol=1e-6)
+    def test_a_track_that_is_wanted_and_unwanted_excludes_all(self):
+        assert (unlike_scores(self.LIKED, self.LIKED) == EXCLUDED).all()
 
     @given(similarities(), similarities(min_seeds=0))
-    def test_unwanted_tracks_never_raise_a_score(self, liked, disliked):
-        scores = unlike_scores(liked, disliked)
-        assert (scores <= seed_scores(liked) + 1e-9).all()
+    def test_the_order_of_the_others_is_that_of_the_seeds(self, liked, disliked):
+        scores, alone = unlike_scores(liked, disliked), seed_scores(liked)
+        others = scores != EXCLUDED
+        np.testing.assert_array_equal(scores[others], alone[others])
+        assert (scores <= alone + 1e-9).all()
 
     @given(similarities(), similarities())
-    def test_the_opposite_of_the_unwanted_gains_nothing(self, liked, disliked):
-        scores = unlike_scores(liked, -np.abs(disliked))
-        np.testing.assert_array_equal(scores, seed_scores(liked))
+    def test_wanted_or_unwanted(self, one, other):
+        """Without ties, each candidate is allowed on exactly one side."""
+        first, second = unlike_scores(one, other), unlike_scores(other, one)
+        excluded = (first == EXCLUDED) & (second == EXCLUDED)
+        is_tie = seed_scores(one) == seed_scores(other)
+        is_opposite = np.maximum(seed_scores(one), seed_scores(other)) == EXCLUDED
+        np.testing.assert_array_equal(excluded, is_tie | is_opposite)
+        assert ((first == EXCLUDED) | (second == EXCLUDED)).all()
 
     @pytest.mark.parametrize("nothing", [np.zeros((0, 3)), np.zeros((0, 0))])
     def test_without_unwanted_tracks(self, nothing):
         np.testing.assert_array_equal(unlike_scores(self.LIKED, nothing), seed_scores(self.LIKED))
-
-    @pytest.mark.parametrize("weight", [-0.1, float("nan"), float("inf")])
-    def test_mistake_of_the_weight(self, weight):
-        with pytest.raises(ValueError, match="weight"):
-            unlike_scores(self.LIKED, self.LIKED, weight=weight)
 
     def test_mistake_of_the_shapes(self):
         with pytest.raises(ValueError, match="3 candidates"):
