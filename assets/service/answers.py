@@ -57,6 +57,8 @@ def similar(
     if upload is not None:
         is_track = upload.track_id is not None and index.holds(upload.track_id)
         like.append(str(upload.track_id if is_track else upload.path))
+    if not index.n_tracks:  # only a file can be asked about
+        return _nothing(recommender, question.k, file_name)
     query = Query(
         like=tuple(like),
         unlike=tuple(_ids(service, index, question.unlike, "unlike")),
@@ -72,6 +74,17 @@ def similar(
         raise _refusal(error) from error
     cautions = [upload.caution] if upload is not None and upload.caution else []
     return _answer(answer, cautions, file_name)
+
+
+def _nothing(recommender: Recommender, k: int, file_name: str) -> schema.SimilarTracks:
+    """The answer if the index holds no track of the library."""
+    return schema.SimilarTracks(
+        encoder=str(recommender.encoder),
+        index=str(recommender.index),
+        like=[schema.Seed(id=None, name=file_name)],
+        tracks=[],
+        shortfall=f"0 of {k:,} tracks: no track of the library is in this index",
+    )
 
 
 def _refusal(error: UserError) -> Refusal:

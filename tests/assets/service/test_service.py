@@ -399,6 +399,20 @@ class TestChanges:
         assert str(copied.root) not in answer.text
         assert "small-cnn" in problem.what
 
+    def test_an_index_without_tracks(self, home_copy):
+        """Every file of the library was removed."""
+        copied = home_copy()
+        with client_of(copied.home) as client:
+            track = client.get("/tracks").json()["tracks"][0]["id"]
+            copied.catalogue.note_missing(list(copied.catalogue.live_files()))
+            assert client.get("/tracks").json() == {"total": 0, "offset": 0, "tracks": []}
+            refused(client.get("/similar", params={"track": track}), 404, "deleted-track")
+            answer = send(client, sound(), "mine.flac", k=3)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["tracks"] == []
+        assert answer.json()["shortfall"].startswith("0 of 3 tracks")
+        assert answer.json()["like"][0]["name"] == "mine.flac"
+
     def test_no_index_yet(self, tmp_path):
         (tmp_path / "songs").mkdir()
         home = Home(tmp_path / "home", str(tmp_path / "songs")).create()
