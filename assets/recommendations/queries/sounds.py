@@ -110,16 +110,14 @@ class FileEmbedder:
             return join(encoder, [vectors for vectors, _ in parts]), next(iter(cautions), None)
         array = input_of_file(path, encoder.facts["input"])
         caution = None
-        per_second = _frame_rate(encoder)
         if encoder.crop_s:  # encoders without a network take a file of any length
             caution = caution_of(len(array), encoder.segment_frames, encoder.crop_s)
-            per_second = encoder.segment_frames / encoder.crop_s
         embedded = encode(encoder, [array], self._network(encoder))
         vectors = TrackVectors(
             vectors=np.asarray(embedded.vectors, np.float32),
             segment_vectors=np.asarray(embedded.segment_vectors, np.float32),
             segment_offsets=embedded.segment_offsets,
-            segment_starts=embedded.segment_starts / (per_second or 1.0),
+            segment_starts=embedded.segment_starts / (_frame_rate(encoder) or 1.0),
         )
         return vectors, caution
 
