@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from melgraph.pipelines.terminal import exact_output, printable
+from melgraph.storage.location import is_bucket
 
 if TYPE_CHECKING:
     from melgraph.assets.recommendations.queries import (
@@ -44,6 +45,7 @@ examples:
   melgraph similar rock/a.flac --json"""
 
 DEFAULT_TRACKS = 10
+NO_PLAYLIST = 1  # exit status: a playlist was asked for, and no track answers the query
 DEFAULT_PROBABILITY = 0.5
 _TRACKS_PER_MINUTE = 2  # a first guess for --minutes; more are asked for if they do not suffice
 
@@ -173,15 +175,15 @@ def run(options: Namespace) -> int:
         answer = _playlist(recommender, _query(options), options.minutes)
     else:
         answer = recommender.similar(_query(options))
-    if playlist is not None:
+    if playlist is not None and answer.tracks:
         _write_playlist(home, answer, playlist)
     if options.json:
         print(json.dumps(asdict(answer), indent=1, ensure_ascii=False), file=exact_output())
     else:
         _print(answer, is_path=options.to is not None)
-        if options.m3u is not None:
-            print(f"\nplaylist: {printable(options.m3u)}")
-    return 0
+        if playlist is not None:
+            print(f"\n{_playlist_sentence(home, answer, options.m3u)}")
+    return 0 if answer.tracks or playlist is None else NO_PLAYLIST
 
 
 def _check(options: Namespace) -> None:
@@ -217,7 +219,7 @@ def _filters(options: Namespace) -> Filters:
         year_to=options.year[1],
         duration_from_s=options.duration[0],
         duration_to_s=options.duration[1],
-        tags=dict(options.tag),
+        tags={name: max(p for n, p in options.tag if n == name) for name, _ in options.tag},
     )
 
 
@@ -253,9 +255,7 @@ def _playlist(recommender: Recommender, query: Query, minutes: float) -> Answer:
     total = sum(duration or 0 for duration in durations[:n]) / 60
     short = None
     if n == len(durations) and total < minutes:
-        why = "no more tracks answer the query"
-        if answer.shortfall is None:
-            why = f"a playlist has at most {MOST_TRACKS:,} tracks"
+        why = answer.shortfall or f"a playlist has at most {MOST_TRACKS:,} tracks"
         short = f"{total:.0f} of {minutes:g} minutes: {why}"
     return replace(answer, tracks=answer.tracks[:n], shortfall=short)
 
@@ -279,6 +279,18 @@ def _playlist_file(name: str) -> Path:
     else:
         problem = "this is no playlist, and would be overwritten"
     raise UserError(problem, where=f"--m3u {name!r}", remedy="give the name of a new .m3u8 file")
+
+
+def _playlist_sentence(home: Home, answer: Answer, name: str) -> str:
+    """Where the playlist is, and whether its songs are there."""
+    if not answer.tracks:
+        return f"no playlist was written to {printable(name)}: no track answers the query"
+    if not is_bucket(home.library) and not Path(home.library).is_dir():
+        return (
+            f"playlist: {printable(name)}\n"
+            f"caution: the library {home.library} is not there now, so the songs are not either"
+        )
+    return f"playlist: {printable(name)}"
 
 
 def _is_playlist(file: Path) -> bool:
@@ -316,7 +328,8 @@ def _print(answer: Answer, *, is_path: bool) -> None:
     encoder = answer.encoder.split("/")[1]
     seeds = ", ".join(_seed(seed) for seed in answer.like)
     what = "A path between the tracks" if is_path else "Similar to"
-    print(f"{what} {printable(seeds)}\nby the embeddings of {encoder}\n")
+    order = "" if is_path else ", in the order of the similarity after local scaling"
+    print(f"{what} {printable(seeds)}\nby the embeddings of {encoder}{order}\n")
     for seed in answer.like:
         if seed.caution:
             print(f"  caution: {printable(seed.path)}: {seed.caution}")

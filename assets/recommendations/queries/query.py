@@ -1,5 +1,6 @@
 """Queries for similar tracks, and their answers."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -30,6 +31,30 @@ class Filters:
     duration_from_s: float | None = None
     duration_to_s: float | None = None
     tags: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise a UserError if a value is out of its range."""
+        problems = [
+            f"{name} from {low} to {high}"
+            for name, low, high in (
+                ("years", self.year_from, self.year_to),
+                ("durations", self.duration_from_s, self.duration_to_s),
+            )
+            if _is_no_range(low, high)
+        ]
+        problems += [
+            f"a probability of {least} for the tag {tag!r}; it must be from 0 to 1"
+            for tag, least in self.tags.items()
+            if not 0 <= least <= 1
+        ]
+        if problems:
+            raise UserError("; ".join(problems), where="the filters", remedy="correct these values")
+
+
+def _is_no_range(low: float | None, high: float | None) -> bool:
+    """Whether an end is no number, or the first end is above the last one."""
+    ends = [end for end in (low, high) if end is not None]
+    return not all(map(math.isfinite, ends)) or ends != sorted(ends)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from melgraph.assets.recommendations.queries.query import (
 from melgraph.assets.recommendations.queries.reasons import Reasons, shared_tags, tagging_encoder
 from melgraph.assets.recommendations.queries.searched_tracks import COLUMNS, SearchedTracks
 from melgraph.assets.recommendations.queries.seed_sounds import SeedSound, SeedSounds
+from melgraph.assets.recommendations.queries.shortfalls import path_shortfall, shortfall
 from melgraph.assets.recommendations.queries.sounds import FileVectors
 from melgraph.assets.recommendations.recommendation_index import RecommendationIndex
 from melgraph.assets.stage import Stage, encoder_and_batch
@@ -173,7 +174,7 @@ class Recommender:
         like = [self._seed(name) for name in query.like]
         unlike = [self._seed(name) for name in query.unlike]
         allowed = self._allowed(query.filters)
-        n_allowed = int(np.count_nonzero(allowed))
+        n_allowed, n_live = (int(np.count_nonzero(m)) for m in (allowed, self._tracks.live))
         n_candidates = max(CANDIDATES, 4 * query.k)
         while True:
             candidates = self._candidates(like, unlike, n_candidates, allowed)
@@ -182,7 +183,7 @@ class Recommender:
                 break
             n_candidates *= 4
         answer = self._answer(like, [self._explained(like, row) for row in selection.rows.tolist()])
-        return replace(answer, shortfall=self._shortfall(query, selection, n_allowed))
+        return replace(answer, shortfall=shortfall(query, selection, n_allowed, n_live))
 
     def path(
         self, start: str, goal: str, length: int | None = None, filters: Filters | None = None
@@ -208,7 +209,8 @@ class Recommender:
         tracks = [self._recommendation(result.rows[0], 1.0)]
         tracks += [self._explained([self._library_seed(before)], row) for before, row in pairs]
         seeds = [self._library_seed(row) for row in ends]
-        return replace(self._answer(seeds, tracks), shortfall=result.reason)
+        reason = path_shortfall(result, tracks)
+        return replace(self._answer(seeds, tracks), shortfall=reason)
 
     # --- from names to rows and vectors
 
@@ -291,8 +293,8 @@ class Recommender:
 
         Among the tracks with the same nearest seed, the score is linear in the vector of the track.
         A search for the middle between this seed and the mean of all seeds therefore returns the
-        best of these tracks. The part of `unlike` is linear only where a track is similar to it, so
-        the search runs with this part and without it.
+        best of these tracks. Tracks that are nearer to `unlike` are left out afterwards, so another
+        search leads away from them.
         """
         liked = np.stack([seed.vector for seed in like])
         disliked = np.stack([seed.vector for seed in unlike]) if unlike else liked[:0]
@@ -371,31 +373,8 @@ class Recommender:
         seeds = [seed.seed for seed in like]
         return Answer(str(self.encoder), str(self.index), seeds, tracks)
 
-    def _shortfall(self, query: Query, selection: Selection, n_allowed: int) -> str | None:
-        """Why there are fewer tracks than the query asks for; None if there are not."""
-        n = len(selection.rows)
-        if n == query.k:
-            return None
-        n_live = int(np.count_nonzero(self._tracks.live))
-        reasons = [f"the library has {_count(n_live, 'track')} in this index"]
-        if n_allowed < n_live:
-            reasons = [f"the filters allow {n_allowed:,} of {_count(n_live, 'track')}"]
-        reasons += [
-            f"{number:,} passed over: {reason}"
-            for reason, number in selection.dropped.items()
-            if number
-        ]
-        n_left = n_allowed - n - sum(selection.dropped.values())
-        if n_left > 0:
-            reasons.append(f"{n_left:,} with no positive similarity")
-        return f"{n:,} of {_count(query.k, 'track')}: {'; '.join(reasons)}"
-
 
 def _readable(store: ArtifactStore, stage: Stage, name: str) -> Artifact | None:
     """The current artifact of an encoder; None if there is none, or an older melgraph wrote it."""
     artifact = store.current(stage.name, name)
     return artifact if artifact and artifact.record.spec.stage == stage.number else None
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,6 +1,7 @@
 """`melgraph similar`: what a person reads, what a program reads, and mistakes in one message."""
 
 import json
+import re
 import os
 
 import pytest
@@ -65,7 +66,16 @@ def test_a_playlist_of_a_length(made_home, paths, tmp_path):
 
 def test_a_playlist_that_is_longer_than_the_library_says_so(made_home, paths):
     ran = similar(made_home, paths[0], "--minutes", "600")
-    assert "of 600 minutes: no more tracks answer the query" in ran.stdout
+    assert re.search(r"of 600 minutes: \d+ of [\d,]+ tracks: the library has \d+ tracks", ran.stdout)
+
+
+def test_a_playlist_is_not_replaced_by_an_empty_one(made_home, paths, tmp_path):
+    file = tmp_path / "list.m3u8"
+    file.write_text("#EXTM3U\nsong.mp3\n")
+    ran = similar(made_home, paths[0], "--duration", "100000-", "--m3u", str(file))
+    assert ran.returncode == 1
+    assert "no playlist was written" in ran.stdout
+    assert "song.mp3" in file.read_text()
 
 
 def test_a_path_between_two_tracks(made_home, paths):
@@ -149,4 +159,4 @@ def test_a_playlist_of_short_tracks_is_as_long_as_was_asked_for():
     assert (len(answer.tracks), answer.shortfall) == (300, None)
     short = _playlist(_ShortTracks(), Query(("x",)), 60)
     assert len(short.tracks) == 500
-    assert short.shortfall == "8 of 60 minutes: no more tracks answer the query"
+    assert short.shortfall == "8 of 60 minutes: the library has 500 tracks"

@@ -280,6 +280,21 @@ def test_values_out_of_range_are_refused(values, problem):
 
 
 @pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"year_from": 2000, "year_to": 1990}, "years from 2000 to 1990"),
+        ({"duration_from_s": float("nan")}, "durations from nan"),
+        ({"duration_to_s": float("inf")}, "to inf"),
+        ({"tags": {"piano": float("nan")}}, "probability of nan"),
+        ({"tags": {"piano": 1.5}}, "probability of 1.5"),
+    ],
+)
+def test_filters_out_of_range_are_refused(values, problem):
+    with pytest.raises(UserError, match=problem):
+        Filters(**values)
+
+
+@pytest.mark.parametrize(
     ("filters", "problem", "remedy"),
     [
         (Filters(genres=("blus",)), "no track of the library has the genre", "blues"),
