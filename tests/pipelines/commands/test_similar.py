@@ -1,8 +1,8 @@
 """`melgraph similar`: what a person reads, what a program reads, and mistakes in one message."""
 
 import json
-import re
 import os
+import re
 
 import pytest
 
@@ -66,7 +66,8 @@ def test_a_playlist_of_a_length(made_home, paths, tmp_path):
 
 def test_a_playlist_that_is_longer_than_the_library_says_so(made_home, paths):
     ran = similar(made_home, paths[0], "--minutes", "600")
-    assert re.search(r"of 600 minutes: \d+ of [\d,]+ tracks: the library has \d+ tracks", ran.stdout)
+    sentence = r"of 600 minutes: \d+ of [\d,]+ tracks: the library has \d+ tracks"
+    assert re.search(sentence, ran.stdout)
 
 
 def test_a_playlist_is_not_replaced_by_an_empty_one(made_home, paths, tmp_path):
