@@ -32,7 +32,7 @@ ENCODERS = ("musicnn-jamendo", "mn04-audioset", "audio-features", "mel-statistic
 TOP = 10
 SIZES = (2, 3, 5)  # seeds of a playlist
 DRAWS = 3  # playlists of each size and kind around each artist
-UNWANTED = 3  # tracks of the unwanted genre
+N_UNWANTED = 3  # tracks of the unwanted genre
 WEIGHTS = (0.1, 0.25, 0.5, 1.0)
 MEAN, NEAREST = "mean vector", "nearest of any seed"
 SCALED = ", local scaling"
@@ -138,8 +138,8 @@ def two_genres(space: Space, k: int, rng: np.random.Generator) -> Iterator[Playl
                 ]
                 if len(artists) < n:
                     break
-                picked = [*first, *rng.choice(artists, n - len(first), replace=False)]
-                halves += [rng.choice(_rows(space, name, g)) for g in picked]
+                artists_of_seeds = [*first, *rng.choice(artists, n - len(first), replace=False)]
+                halves += [rng.choice(_rows(space, name, g)) for g in artists_of_seeds]
             if len(halves) == k:
                 yield Playlist(np.array(halves), int(group))
 
@@ -240,27 +240,33 @@ def measure_unlike(space: Space) -> Iterator[Result]:
         artists = [g for g in np.unique(space.groups[space.labels == label]) if g != group]
         if not artists:
             continue
-        n_seeds = min(UNWANTED, len(artists))  # at least one artist is left
+        n_seeds = min(N_UNWANTED, len(artists))  # at least one artist is left
         for unwanted in np.unique(space.labels[space.labels != label]):
             number += 1
-            picked = [group, *rng.choice(artists, n_seeds - 1, replace=False)]
-            liked = np.array([rng.choice(_rows(space, label, g)) for g in picked])
+            artists_of_seeds = [group, *rng.choice(artists, n_seeds - 1, replace=False)]
+            seeds = np.array([rng.choice(_rows(space, label, g)) for g in artists_of_seeds])
             of_unwanted = np.flatnonzero(space.labels == unwanted)
-            disliked = rng.choice(of_unwanted, min(UNWANTED, len(of_unwanted)), replace=False)
+            unwanted_tracks = rng.choice(
+                of_unwanted, min(N_UNWANTED, len(of_unwanted)), replace=False
+            )
             rows = rng.permutation(len(space.labels))
             # Other tracks of the unwanted artists stay candidates: they are what is not wanted.
             rows = rows[
-                ~np.isin(space.groups[rows], space.groups[liked]) & ~np.isin(rows, disliked)
+                ~np.isin(space.groups[rows], space.groups[seeds]) & ~np.isin(rows, unwanted_tracks)
             ]
-            to_liked = space.vectors[liked] @ space.vectors.T
-            to_disliked = space.vectors[disliked] @ space.vectors.T
-            wanted = space.locally_scaled(seed_scores(to_liked), liked)
+            to_seeds = space.vectors[seeds] @ space.vectors.T
+            to_unwanted = space.vectors[unwanted_tracks] @ space.vectors.T
+            of_seeds = space.locally_scaled(seed_scores(to_seeds), seeds)
             # Capped: the opposite of an unwanted track is no better than an unrelated one.
-            against = space.locally_scaled(np.maximum(seed_scores(to_disliked), 0), disliked)
-            rankings = {ALONE: wanted}
-            rankings |= {f"difference, weight {w:g}": wanted - w * against for w in WEIGHTS}
-            allowed = unlike_scores(to_liked, to_disliked) != EXCLUDED
-            rankings["only what is nearer to the seeds"] = np.where(allowed, wanted, -np.inf)
+            of_unwanted_tracks = space.locally_scaled(
+                np.maximum(seed_scores(to_unwanted), 0), unwanted_tracks
+            )
+            rankings = {ALONE: of_seeds}
+            rankings |= {
+                f"difference, weight {w:g}": of_seeds - w * of_unwanted_tracks for w in WEIGHTS
+            }
+            is_allowed = unlike_scores(to_seeds, to_unwanted) != EXCLUDED
+            rankings["only what is nearer to the seeds"] = np.where(is_allowed, of_seeds, -np.inf)
             shares = {}
             for name, scores in rankings.items():
                 first = space.labels[rows[np.argsort(-scores[rows], kind="stable")[:TOP]]]

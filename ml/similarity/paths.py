@@ -131,7 +131,7 @@ class _Graph:
         """
         costs = dict.fromkeys(sources, 0.0)  # of the path from the nearest source
         nearest = {source: source for source in sources}
-        connected = DisjointSet(sources)
+        components = DisjointSet(sources)
         heap = [(0.0, source) for source in sorted(costs)]
         longest = 0.0  # cost of the longest path that connected two sources
         ends_meet = False
@@ -150,9 +150,9 @@ class _Graph:
             for other, square in self._steps.get(row, {}).items():
                 through = cost + square
                 if not ends_meet and nearest.get(other, nearest[row]) != nearest[row]:
-                    if connected.merge(nearest[row], nearest[other]):
+                    if components.merge(nearest[row], nearest[other]):
                         longest = max(longest, through + costs[other])
-                    ends_meet = bool(connected.connected(sources[0], sources[-1]))
+                    ends_meet = bool(components.connected(sources[0], sources[-1]))
                 if through < costs.get(other, inf):
                     costs[other], nearest[other] = through, nearest[row]
                     heapq.heappush(heap, (through, other))

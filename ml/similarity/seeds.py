@@ -42,7 +42,7 @@ EXCLUDED = -1.0
 
 
 def unlike_scores(
-    liked: NDArray[np.floating], disliked: NDArray[np.floating]
+    to_seeds: NDArray[np.floating], to_unwanted: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """One score per candidate: like the seeds, and not like the unwanted tracks.
 
@@ -54,8 +54,8 @@ def unlike_scores(
     array([-1. ,  0.8])
 
     Args:
-        liked: float [seed, candidate], cosine similarities to the seeds; at least one seed.
-        disliked: float [unwanted track, candidate]; without one, this is `seed_scores`.
+        to_seeds: float [seed, candidate], cosine similarities to the seeds; at least one seed.
+        to_unwanted: float [unwanted track, candidate]; without one, this is `seed_scores`.
 
     Returns:
         float64 [candidate]; `EXCLUDED` for those that are excluded.
@@ -63,10 +63,10 @@ def unlike_scores(
     Raises:
         ValueError: there is no seed, or the arrays do not fit together.
     """
-    scores = seed_scores(liked)
-    if not len(disliked):
+    scores = seed_scores(to_seeds)
+    if not len(to_unwanted):
         return scores
-    against = seed_scores(disliked)
+    against = seed_scores(to_unwanted)
     if against.shape != scores.shape:
         raise ValueError(
             f"{len(scores)} candidates have similarities to the seeds, and {len(against)} to "
