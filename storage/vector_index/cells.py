@@ -30,6 +30,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from melgraph.storage.vector_index.nearest import Floats, NearestRows, Rows
+
 CODES, CELLS = "codes.npy", "cells.npz"
 # docs/decisions/0014-the-vector-index.md says how these were chosen.
 _CELLS_PER_ROOT = 1.5  # cells, as a multiple of the square root of the number of vectors
@@ -41,14 +43,12 @@ _LEVELS = 16  # of a code of 4 bits
 # (Max 1960, "Quantizing for minimum distortion", table II).
 _STEP = 0.3352
 _LOT = 8192  # vectors that are encoded at once
-_TRIALS, _NEIGHBOURS = 256, 10  # vectors whose neighbours decide the breadth
-_IN_REACH = 0.995  # share of these neighbours that must be in the nearest cells
+_TRIALS, _NEIGHBOURS = 512, 10  # vectors whose neighbours decide the breadth
+_IN_REACH = 0.994  # share of these neighbours that must be in the nearest cells
 _WIDER = 0.1  # power of the number of results by which the breadth grows
 _TO_ONE = 10  # a search compares with at least ten vectors for each candidate
 _COMPLETE = 0.9  # share of the vectors in the nearest cells that a filter may leave
 
-Floats = NDArray[np.float32]
-Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Progress = Callable[[int, int], None]
 
@@ -92,8 +92,6 @@ def write_cells(folder: Path, units: Floats, progress: Progress | None = None) -
         for n_encoded in pool.map(encode, range(0, n, _LOT)):
             if progress is not None:
                 progress(n_encoded, n)
-    with _one_thread():
-        breadth = _breadth(units, centroids, cells)
     rows = np.argsort(cells, kind="stable")
     ordered = np.lib.format.open_memmap(folder / CODES, "w+", np.uint8, codes.shape)
     for start in range(0, n, _LOT):
@@ -104,7 +102,7 @@ def write_cells(folder: Path, units: Floats, progress: Progress | None = None) -
         "steps": steps,
         "sizes": np.bincount(cells, minlength=n_cells),
         "rows": rows.astype(np.int32),
-        "breadth": np.array(breadth, np.int64),
+        "breadth": np.array(_breadth(units, centroids, cells), np.int64),
     }
     np.savez(folder / CELLS, **arrays)  # type: ignore[arg-type]
 
@@ -150,12 +148,10 @@ def _nearest_centroids(centroids: Floats) -> Callable[[Floats], Rows]:
 
 def _breadth(units: Floats, centroids: Floats, cells: Rows) -> int:
     """In how many of the nearest cells nearly all neighbours of a vector are."""
-    import faiss
-
     trials = np.unique(np.linspace(0, len(units) - 1, _TRIALS).astype(np.int64))
-    _, rows = faiss.knn(
-        units[trials], units, min(_NEIGHBOURS + 1, len(units)), metric=faiss.METRIC_INNER_PRODUCT
-    )
+    near = NearestRows(len(trials), min(_NEIGHBOURS + 1, len(units)))
+    near.offer_blocks(units, units[trials], np.arange(len(trials)), 0, None)
+    rows, _ = near.ranked(units[trials], units.__getitem__)
     to_centroids = units[trials] @ centroids.T
     to_own = np.take_along_axis(to_centroids, cells[rows], axis=1)
     ranks = (to_centroids[:, None] > to_own[..., None]).sum(axis=2) + 1

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from melgraph.storage.vector_index.cells import Mask
-from melgraph.storage.vector_index.nearest import BLOCK, NearestRows, similarities_of_rows
-from melgraph.storage.vector_index.segments import Floats, Rows, Segment, unit
+from melgraph.storage.vector_index.cells import CellFilter, Mask
+from melgraph.storage.vector_index.nearest import Floats, NearestRows, Rows, similarities_of_rows
+from melgraph.storage.vector_index.segments import Segment, unit
 
 EXACT_BELOW = 50_000  # vectors in all segments; with fewer, an exact search is fast enough
-_QUERIES_AT_ONCE = 256
+BLOCK = 16_384  # vectors that `VectorIndex.blocks` returns at once
+_QUERIES_AT_ONCE = 512
 _PAIRS_AT_ONCE = 2**22  # of a query and a row; bounds the memory where k is very large
 _CANDIDATES, _PER_RESULT = 20, 3  # from the cells of a segment: 20 and 3 k
 _FEW = 0.1  # share of a segment; a search in fewer of its vectors is exact
@@ -76,9 +77,9 @@ class VectorIndex:
     ) -> tuple[Rows, Floats]:
         """The `k` nearest vectors of each query by cosine similarity, nearest first.
 
-        Equal similarities are ordered by row. The similarities are computed in float64 from the
-        exact vectors. The answer is therefore the same for one query as for many, and for every
-        number of threads.
+        Equal similarities are ordered by row. That of a query of zeros is 0 with all vectors. The
+        similarities are computed in float64 from the exact vectors. The answer is therefore the
+        same for one query as for many, and for every number of threads.
 
         Args:
             queries: float `[query, dimension]`, finite.
@@ -106,15 +107,19 @@ class VectorIndex:
         if not nearest.size or not len(self):
             return nearest, similarities
         searches = self._searches(k, allowed)
+        first = np.arange(min(k, len(self))) if allowed is None else np.flatnonzero(allowed)[:k]
         at_once = min(_QUERIES_AT_ONCE, max(1, _PAIRS_AT_ONCE // k))
         for start in range(0, len(queries), at_once):
             part = slice(start, start + at_once)
             units = unit(queries[part])
             near = NearestRows(len(units), k)
-            for search in searches:
-                search.collect(units, near)
-            numbers, rows = near.pairs()
-            self._rank(units, numbers, rows, nearest[part], similarities[part])
+            is_silent = ~units.any(axis=1)
+            for search in searches if not is_silent.all() else []:
+                search.collect(units, np.flatnonzero(~is_silent), near)
+            nearest[part], similarities[part] = near.ranked(units, self.vectors)
+            # All rows are equally near, and would all be compared exactly.
+            nearest[part][is_silent, : len(first)] = first
+            similarities[part][is_silent, : len(first)] = 0
         return nearest, similarities
 
     def _searches(self, k: int, allowed: Mask | None) -> list["_SegmentSearch"]:
@@ -126,28 +131,15 @@ class VectorIndex:
             if n:
                 by_cells = len(self) >= EXACT_BELOW and segment.has_cells
                 searches.append(_SegmentSearch(segment, int(start), k, n, mask, by_cells))
-        return searches
-
-    def _rank(
-        self, queries: Floats, numbers: Rows, rows: Rows, best: Rows, similarities: Floats
-    ) -> None:
-        """Write the nearest candidates of each query into `best` and `similarities`."""
-        exact = np.empty(len(rows), np.float32)
-        for start in range(0, len(rows), BLOCK):
-            part = slice(start, start + BLOCK)
-            pair = self.vectors(rows[part]).astype(np.float64) * queries[numbers[part]]
-            exact[part] = pair.sum(axis=1)
-        order = np.lexsort((rows, -exact, numbers))
-        numbers, rows, exact = numbers[order], rows[order], exact[order]
-        first = np.searchsorted(numbers, np.arange(len(queries)))
-        rank = np.arange(len(numbers)) - first[numbers]
-        near = rank < best.shape[1]
-        best[numbers[near], rank[near]] = rows[near]
-        similarities[numbers[near], rank[near]] = exact[near]
+        # What the cells propose shortens the exact searches after them.
+        return sorted(searches, key=lambda search: not search.by_cells)
 
 
 class _SegmentSearch:
     """The search in one segment.
+
+    Attributes:
+        by_cells: whether only the nearest cells are searched.
 
     Args:
         segment: to be searched.
@@ -164,29 +156,30 @@ class _SegmentSearch:
         self._segment, self._start, self._k = segment, start, k
         self._n_needed = min(k, n)
         self._n_candidates = _CANDIDATES + _PER_RESULT * k
-        if n == len(segment):
-            mask = None
-        few = min(n, _FEW * len(segment))
-        self._by_cells = by_cells and n > few and self._n_candidates <= few
-        self._selection = None if mask is None else np.flatnonzero(mask)
-        self._filter = segment.cells.filter(mask) if self._by_cells and mask is not None else None
+        self._mask = None if n == len(segment) else mask
+        few = _FEW * len(segment)
+        self.by_cells = by_cells and n > few > self._n_candidates
+        self._filter: CellFilter | None = None
+        if self.by_cells and self._mask is not None:
+            self._filter = segment.cells.filter(self._mask)
 
-    def collect(self, queries: Floats, near: NearestRows) -> None:
+    def collect(self, queries: Floats, numbers: Rows, near: NearestRows) -> None:
         """Offer the nearest rows of the segment.
 
         Args:
             queries: float32 `[query, dimension]`, of length 1.
-            near: receives them.
+            numbers: int64, the queries to search for; at least one.
+            near: receives the rows.
         """
-        numbers = np.arange(len(queries))
-        if self._by_cells:
-            segment = self._segment
-            rows = segment.cells.candidates(queries, self._k, self._n_candidates, self._filter)
+        if self.by_cells:
+            segment, units = self._segment, queries[numbers]
+            rows = segment.cells.candidates(units, self._k, self._n_candidates, self._filter)
             enough = (rows >= 0).sum(axis=1) >= self._n_needed
-            similarities = similarities_of_rows(segment.vectors, queries[enough], rows[enough])
+            similarities = similarities_of_rows(segment.vectors, units[enough], rows[enough])
             near.offer(numbers[enough], rows[enough] + self._start, similarities)
             numbers = numbers[~enough]  # nearly empty cells only: no cheap answer
         if len(numbers):
+            selection = None if self._mask is None else np.flatnonzero(self._mask)
             near.offer_blocks(
-                self._segment.vectors, queries[numbers], numbers, self._start, self._selection
+                self._segment.vectors, queries[numbers], numbers, self._start, selection
             )

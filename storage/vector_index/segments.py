@@ -22,23 +22,13 @@ from numpy.typing import NDArray
 
 from melgraph.storage.errors import ArtifactCorrupt, StorageError
 from melgraph.storage.records import RECORD_NAME, parse_record
-from melgraph.storage.vector_index.cells import (
-    CELLS,
-    CODES,
-    Cells,
-    Floats,
-    Progress,
-    Rows,
-    write_cells,
-)
+from melgraph.storage.vector_index.cells import CELLS, CODES, Cells, Progress, write_cells
+from melgraph.storage.vector_index.nearest import Floats
 
 CELLS_FROM = 16_384  # vectors; smaller segments are searched exactly
-_LOT = 16_384  # vectors that are scaled at once
+_LOT = 4096  # vectors that are scaled at once
 _VECTORS, _IDS = "vectors.npy", "track_id.npy"
 _REMEDY = "run `melgraph audit` on it, remove its folder, and materialize the index again"
-
-
-__all__ = ["CELLS_FROM", "Floats", "Rows", "Segment", "unit", "write_segment"]
 
 
 def unit(vectors: NDArray[np.floating[Any]]) -> Floats:

@@ -98,9 +98,25 @@ def test_the_similarity_to_a_silent_track_is_zero(tmp_path):
     assert similarities[0][nearest[0] == 2] == 0
 
 
+def test_a_silent_query_returns_the_first_rows(tmp_path):
+    index = VectorIndex([segment(tmp_path / "a", 30), segment(tmp_path / "b", 30, seed=1)])
+    queries = vectors(3, seed=9)
+    queries[1] = 0
+    rows, similarities = index.search(queries, 40)
+    assert rows[1].tolist() == list(range(40))
+    assert (similarities[1] == 0).all()
+    assert_same((rows[::2], similarities[::2]), index.search(queries[::2], 40))
+    allowed = np.arange(60) % 30 > 27
+    rows, similarities = index.search(queries, 5, allowed)
+    assert rows[1].tolist() == [28, 29, 58, 59, -1]
+    assert index.search(queries[1:2], 5, allowed)[0].tolist() == rows[1:2].tolist()
+    assert similarities[1, :4].tolist() == [0, 0, 0, 0]
+    assert np.isnan(similarities[1, 4])
+
+
 def test_many_equal_vectors_are_returned_in_the_order_of_their_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(nearest_rows, "_FIRST_BLOCK", 3)
-    monkeypatch.setattr(nearest_rows, "BLOCK", 7)
+    monkeypatch.setattr(nearest_rows, "_LARGEST_BLOCK", 7)
     rows = vectors(40)
     rows[3:] = rows[3]
     write_segment(tmp_path, track_ids(40), rows)
