@@ -65,7 +65,6 @@ MOST_QUERIES = 2000
 # Pairs of a query and a recording: a larger library has fewer queries, but at least some.
 MOST_PAIRS, LEAST_QUERIES = 100_000_000, 200
 SEED = 0  # of the drawing of the queries
-_WITH_SCALES = 3  # the first stage integer of recommendations with the scales of local scaling
 
 
 class RecommendationReport(Reader):
@@ -95,7 +94,8 @@ def plan_recommendation_report(context: Context, partition: str = ONE) -> Spec:
         for name in in_service(context)
         if store.current_reference(RECOMMENDATIONS.name, name) is not None
     ]
-    several = [lists for lists in several if lists.spec.stage >= _WITH_SCALES]
+    # Those of an older melgraph hold other files; a run makes them again.
+    several = [lists for lists in several if lists.spec.stage == RECOMMENDATIONS.number]
     if not several:
         raise UserError(
             "no encoder in service has recommendations",

@@ -1,6 +1,7 @@
 """The report on recommendations: every figure counted again, and what an encoder has not seen."""
 
 import json
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -393,6 +394,27 @@ class TestWithoutLabels:
         in_service(home, "crnn-jamendo")
         with pytest.raises(UserError, match="no encoder in service has recommendations"):
             plan_recommendation_report(Context.open(home.home))
+
+
+class TestSmallLibraries:
+    @pytest.mark.parametrize("n_tracks", [0, 1, 2])
+    def test_a_library_of_hardly_any_tracks_has_a_report(self, home_copy, monkeypatch, n_tracks):
+        """One track alone has no scale, so no recording is left."""
+        scales = RecommendationLists.scales
+
+        def few(lists):
+            return scales(lists).sort("track_id").head(n_tracks)
+
+        home = home_copy()
+        shutil.rmtree(home.home.artifacts / RECOMMENDATION_REPORT.name)
+        monkeypatch.setattr(RecommendationLists, "scales", few)
+        artifact = make(home, RECOMMENDATION_REPORT, "all")
+        (section,) = artifact.facts["sections"]
+        assert section["recordings"] == n_tracks
+        assert len(section["lists"]) == len(SERVED)
+        assert all(sentence for sentence in headlines(section))
+        assert show(artifact)
+        assert read_table(artifact.folder / QUERY_TABLE).height <= 2 * n_tracks * len(SERVED)
 
 
 class TestText:
