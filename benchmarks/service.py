@@ -139,7 +139,8 @@ async def _send(client: httpx.AsyncClient, file: Path, result: Round) -> None:
 
 
 def _print_row(title: str, clients: int, total_s: float, result: Round) -> None:
-    cuts = quantiles(result.seconds, n=100, method="inclusive") if len(result.seconds) > 1 else [0.0] * 99
+    seconds = result.seconds
+    cuts = quantiles(seconds, n=100, method="inclusive") if len(seconds) > 1 else [0.0] * 99
     others = {s: n for s, n in result.statuses.items() if s not in (200, 503)}
     row = [title, clients, result.statuses[200], result.wrong, result.statuses[503]]
     row += [f"{value:.3f}" for value in (cuts[49], cuts[94], cuts[98], max(result.seconds))]

@@ -172,8 +172,7 @@ class TestContents:
             assert by_path[path][10] == split or by_path[path][10].startswith("left out: ")
         years = {path: by_path[path][5] for path in home.paths}
         assert years == {
-            path: str(1980 + number) if number % 2 else ""
-            for number, path in enumerate(home.paths)
+            path: str(1980 + number) if number % 2 else "" for number, path in enumerate(home.paths)
         }
 
     def test_models_page_lists_exactly_the_wrong_answers(self, home, pages):
