@@ -214,7 +214,7 @@ def _candidates(index: Searchable, live: Mask, queries: Rows, n: int) -> tuple[R
     """The `n` nearest live tracks of some tracks, without the track itself."""
     rows, similarities = index.search(index.vectors(queries), n + 1, live)
     itself = rows == queries[:, None]
-    itself[~itself.any(axis=1), -1] = True  # a graph may not find it; then the last one goes
+    itself[~itself.any(axis=1), -1] = True  # an approximate search may miss it
     shape = (len(queries), n)
     return rows[~itself].reshape(shape), similarities[~itself].reshape(shape)
 
@@ -235,8 +235,9 @@ def _fill_short_lists(
         if not len(short):
             return
         n_candidates = min(4 * n_candidates, n_others)
-        for start in range(0, len(short), _AT_ONCE):
-            part = short[start : start + _AT_ONCE]
+        at_once = max(1, _AT_ONCE * CANDIDATES // n_candidates)  # as much memory as above
+        for start in range(0, len(short), at_once):
+            part = short[start : start + at_once]
             rows, similarities = _candidates(index, live, part, n_candidates)
             cut = similarities[:, -1] if n_candidates < n_others else np.float32(-1)
             lists.horizons[part] = np.where(np.isnan(cut), -1, cut)

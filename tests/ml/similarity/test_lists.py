@@ -110,6 +110,23 @@ def test_copies_and_absent_tracks_do_not_shorten_the_lists(monkeypatch):
         assert live[lists.rows[row]].all()
 
 
+def test_a_recording_with_many_copies_needs_no_more_memory(monkeypatch):
+    monkeypatch.setattr(module, "CANDIDATES", 5)
+    monkeypatch.setattr(module, "_AT_ONCE", 16)
+    rng = np.random.default_rng(0)
+    vectors = np.concatenate([np.ones((300, 1)), rng.normal(0, 0.01, (300, 3))], axis=1)
+    vectors[280:, 1:] *= 10  # the other recordings are farther away than all copies
+    index, sizes = ExactIndex(vectors), []
+    search = index.search
+    monkeypatch.setattr(
+        index, "search", lambda q, k, a=None: sizes.append(len(q) * k) or search(q, k, a)
+    )
+    recordings = np.where(np.arange(300) < 280, 0, np.arange(300))
+    lists = build_lists(index, np.ones(300, bool), recordings, 4)
+    assert (lists.rows >= 0).all()
+    assert max(sizes) <= 16 * (5 + 1) + 300
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 3])
 def test_small_libraries(n):
     lists = build_lists(ExactIndex(np.ones((n, 3))), *everyone(n), 10)
