@@ -77,6 +77,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="encoder whose embeddings are compared (default: the one in service whose "
         "recommendations agree best with the labels)",
     )  # fmt: skip
+    form = parser.add_argument_group("the form of the answer")
+    form.add_argument("--json", action="store_true", help="print JSON, for programs")
+    form.add_argument("--m3u", metavar="FILE", help="also write the tracks to this M3U playlist")
+    _add_filters(parser)
+
+
+def _add_filters(parser: ArgumentParser) -> None:
+    """Which tracks may be in the answer."""
     filters = parser.add_argument_group("which tracks may be in the answer")
     for name in ("genre", "artist"):
         filters.add_argument(
@@ -110,9 +118,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="from 0, the most similar tracks, to 1, tracks that differ from each other "
         "(default: 0)",
     )  # fmt: skip
-    form = parser.add_argument_group("the form of the answer")
-    form.add_argument("--json", action="store_true", help="print JSON, for programs")
-    form.add_argument("--m3u", metavar="FILE", help="also write the tracks to this M3U playlist")
 
 
 def _range(text: str) -> tuple[float | None, float | None]:

@@ -169,8 +169,15 @@ class Recommender:
         """The tracks that answer a query.
 
         Raises:
-            UserError: a seed, a genre, an artist or a tag does not exist, or a file cannot be used.
+            UserError: a seed, a genre, an artist or a tag does not exist, a file cannot be used, or
+                the index has no track of the library.
         """
+        if not self._tracks.live.any():
+            raise UserError(
+                "the index has no track that is in the library now",
+                where=str(self.index),
+                remedy="run `melgraph run`, then ask again",
+            )
         like = [self._seed(name) for name in query.like]
         unlike = [self._seed(name) for name in query.unlike]
         allowed = self._allowed(query.filters)

@@ -370,6 +370,13 @@ def test_an_index_of_an_older_version_is_made_again_before_it_is_asked(made_home
         Recommender.open(made_home.context, ENCODER)
 
 
+def test_an_index_without_tracks_of_the_library_says_so(home_copy):
+    recommender = Recommender.open(home_copy().context, ENCODER)
+    recommender._tracks.live[:] = False
+    with pytest.raises(UserError, match="the index has no track that is in the library now"):
+        recommender.similar(Query(("x.wav",)))
+
+
 def test_lists_of_an_older_version_are_not_read(made_home, monkeypatch, paths):
     newer = replace(RECOMMENDATIONS, number=RECOMMENDATIONS.number + 1)
     monkeypatch.setattr(module, "RECOMMENDATIONS", newer)
