@@ -1,0 +1,296 @@
+"""The vector index beside other libraries: build, memory, queries and recall. For docs/results.
+
+    python benchmarks/similarity.py --folder FOLDER [--sizes 10000,100000,1000000] [--rounds 3]
+    python benchmarks/similarity.py --folder FOLDER --print
+
+Builds each index over synthetic vectors (`benchmarks/similarity_vectors.py`), and searches in it
+with one and with two threads. Each measurement is a process of its own, so that its memory is its
+own and no two large indexes are in memory together. In each round the indexes take turns. The
+breadth of each other index is raised until its recall@10 is at least .99, or the fastest pair of
+settings with that recall is taken; ours has its default settings. FOLDER receives the vectors, the
+indexes (about 10 KB for each of the most vectors) and `results.jsonl`; what is in there is not
+measured again. Building includes writing the file, from vectors in memory of the kernel.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.ratios import ratio_of
+from benchmarks.similarity_indexes import Index, Ours, available
+from benchmarks.similarity_vectors import synthetic
+
+K, RECALL = 10, 0.99
+ONE_AT_A_TIME = 200
+ROUNDS_OF_A_LARGE_BUILD, LARGE = 1, 500_000
+Result = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--sizes", default="10000,100000,1000000")
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="a part of the names of indexes")
+    parser.add_argument("--print", action="store_true", help="only print the tables")
+    parser.add_argument("--child", nargs=2, metavar=("WHAT", "INDEX"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    sizes = [int(size) for size in arguments.sizes.split(",")]
+    threads = [int(number) for number in arguments.threads.split(",")]
+    if arguments.child:
+        return print(json.dumps(child(*arguments.child, arguments.folder)))
+    kinds = [kind for kind in available() if arguments.only in kind.name]
+    if not arguments.print:
+        for size in sizes:
+            measure(arguments.folder, size, kinds, threads, arguments.rounds)
+    results = read_results(arguments.folder)
+    for size in sizes:
+        for number in threads:
+            show(results, size, number)
+
+
+# ---- measuring
+
+
+def measure(
+    folder: Path, size: int, kinds: list[type[Index]], threads: list[int], rounds: int
+) -> None:
+    """All measurements with one number of vectors."""
+    data = folder / str(size)
+    if not (data / "truth.npy").exists():
+        prepare(data, size)
+    for number in range(rounds):
+        for n_threads in threads:
+            for kind in kinds:
+                if size > kind.largest:
+                    continue
+                key = {"index": kind.name, "size": size, "threads": n_threads, "round": number}
+                if number < (ROUNDS_OF_A_LARGE_BUILD if size >= LARGE else rounds):
+                    run(folder, data, key | {"what": "build"})
+                run(folder, data, key | {"what": "search"})
+
+
+def prepare(data: Path, size: int) -> None:
+    """Write the vectors, the queries and the exact answers."""
+    data.mkdir(parents=True, exist_ok=True)
+    vectors = synthetic(size, size, seed=3)
+    queries = synthetic(1000 if size >= LARGE else 2000, size, seed=4)
+    np.save(data / "vectors.npy", vectors)
+    np.save(data / "queries.npy", queries)
+    truth = []
+    for start in range(0, len(queries), 50):
+        similarity = queries[start : start + 50].astype(np.float64) @ vectors.T
+        truth.append(np.argpartition(-similarity, K, axis=1)[:, :K])
+    np.save(data / "truth.npy", np.concatenate(truth))
+
+
+def run(folder: Path, data: Path, key: Result) -> None:
+    """Measure in a new process, unless the result is there, and write the result down."""
+    if any(key.items() <= result.items() for result in read_results(folder)):
+        return
+    count = str(key["threads"])
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+    earlier = [r for r in read_results(folder) if same(r, key, "index", "size", "what")]
+    settings = earlier[0].get("settings") if earlier else None
+    done = subprocess.run(
+        [sys.executable, __file__, "--folder", data, "--child", key["what"], key["index"]],
+        env=os.environ | dict.fromkeys(names, count) | {"SETTINGS": json.dumps(settings)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"{key}:\n{done.stderr}")
+    result = key | json.loads(done.stdout.splitlines()[-1]) | {"load": os.getloadavg()[0]}
+    print(json.dumps(result), flush=True)
+    with (folder / "results.jsonl").open("a") as file:
+        file.write(json.dumps(result) + "\n")
+
+
+def same(one: Result, other: Result, *names: str) -> bool:
+    return all(one[name] == other[name] for name in names)
+
+
+def read_results(folder: Path) -> list[Result]:
+    path = folder / "results.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+# ---- in the process of one measurement
+
+
+def child(what: str, name: str, data: Path) -> Result:
+    """One measurement."""
+    index = next(kind for kind in available() if kind.name == name)()
+    index.load_library()  # before the clock starts
+    folder = data / "".join(letter if letter.isalnum() else "-" for letter in name)
+    return build(index, data, folder) if what == "build" else search(index, data, folder)
+
+
+def build(index: Index, data: Path, folder: Path) -> Result:
+    """Build the index anew. Memory is what it needs beyond the vectors it is given."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    vectors = np.load(data / "vectors.npy", mmap_mode="r")
+    np.abs(vectors).max()  # reads the file
+    with peak_memory() as peak:
+        began = time.perf_counter()
+        index.build(vectors, folder)
+        seconds = time.perf_counter() - began
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return {"build_s": seconds, "peak_bytes": peak[0], "disk_bytes": size}
+
+
+def search(index: Index, data: Path, folder: Path) -> Result:
+    """Open the index, and search with the settings that reach the recall."""
+    queries, truth = np.load(data / "queries.npy"), np.load(data / "truth.npy")
+    n = len(np.load(data / "vectors.npy", mmap_mode="r"))
+    before = anonymous_memory()
+    began = time.perf_counter()
+    index.open(folder)
+    settings = json.loads(os.environ["SETTINGS"])
+    chosen = settings is not None or next(index.ladders(n), [None]) == [None]
+    index.settings = settings if settings is not None else next(index.ladders(n))[0]
+    index.search(queries[:1], K)
+    first = time.perf_counter() - began
+    if not chosen:
+        index.settings = choose(index, queries, truth, n)
+    recall = recall_of(index.search(queries, K), truth)
+    seconds = timed(lambda: index.search(queries, K))
+    some = queries[:ONE_AT_A_TIME]
+    one_s = timed(lambda: [index.search(query, K) for query in some[:, None]])
+    return {
+        "settings": index.settings,
+        "recall": recall,
+        "first_ms": 1000 * first,
+        "queries_per_s": len(queries) / seconds,
+        "one_per_s": len(some) / one_s,
+        "held_bytes": anonymous_memory() - before,
+    }
+
+
+def choose(index: Index, queries: np.ndarray, truth: np.ndarray, n: int) -> Any:
+    """The fastest settings with the recall, or those with the highest recall."""
+    reached, highest = [], (0.0, None)
+    for ladder in index.ladders(n):
+        for settings in ladder:
+            index.settings = settings
+            recall = recall_of(index.search(queries, K), truth)
+            highest = max(highest, (recall, settings), key=lambda pair: pair[0])
+            if recall >= RECALL:
+                seconds = timed(lambda: index.search(queries, K))
+                reached.append((seconds, settings))
+                break
+        if len(reached) > 2 and reached[-1][0] > reached[-2][0] > reached[-3][0]:
+            break  # a greater breadth does not pay any more
+    return min(reached, key=lambda pair: pair[0])[1] if reached else highest[1]
+
+
+def recall_of(rows: np.ndarray, truth: np.ndarray) -> float:
+    pairs = zip(rows.tolist(), truth.tolist(), strict=True)
+    return sum(len({*row} & {*expected}) for row, expected in pairs) / truth.size
+
+
+def timed(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
+def anonymous_memory() -> int:
+    """Bytes of memory that no file backs, so that the kernel cannot drop them."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return 1024 * int(line.split()[1])
+    raise SystemExit("this kernel does not tell RssAnon")
+
+
+@contextmanager
+def peak_memory() -> Iterator[list[int]]:
+    """Sample the anonymous memory; the list receives the highest value beyond that before."""
+    before, peak, finished = anonymous_memory(), [0], threading.Event()
+
+    def sample() -> None:
+        while not finished.wait(0.005):
+            peak[0] = max(peak[0], anonymous_memory() - before)
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    yield peak
+    finished.set()
+    thread.join()
+
+
+# ---- printing
+
+
+def show(results: list[Result], size: int, threads: int) -> None:
+    """The table of one size and number of threads, and who is better in both rates."""
+    here = [r for r in results if r["size"] == size and r["threads"] == threads]
+    names = list(dict.fromkeys(r["index"] for r in here))
+    print(f"\n### {size:,} vectors, {threads} thread{'s' * (threads > 1)}\n")
+    print("| index | recall@10 | build, vectors/s | build memory, B | disk, B | held, B |"
+          " queries/s | one at a time | ours / it: build | ours / it: queries |")  # fmt: skip
+    print("|---|" + "---|" * 9)
+    better = []
+    for name in names:
+        build_rates = [size / r["build_s"] for r in of(here, name, "build")]
+        rates = column(here, name, "search", "queries_per_s")
+        ratios = [
+            compare([size / r["build_s"] for r in of(here, Ours.name, "build")], build_rates),
+            compare(column(here, Ours.name, "search", "queries_per_s"), rates),
+        ]
+        if name != Ours.name and all(ratio < 1 for ratio, _ in ratios):
+            better.append(name)
+        cells = [
+            name,
+            f"{column(here, name, 'search', 'recall')[0]:.4f}",
+            f"{statistics.median(build_rates):,.0f}",
+            f"{max(column(here, name, 'build', 'peak_bytes')) / size:,.0f}",
+            f"{column(here, name, 'build', 'disk_bytes')[0] / size:,.0f}",
+            f"{statistics.median(column(here, name, 'search', 'held_bytes')) / size:,.0f}",
+            f"{statistics.median(rates):,.0f}",
+            f"{statistics.median(column(here, name, 'search', 'one_per_s')):,.0f}",
+            *(text for _, text in ratios),
+        ]
+        print("| " + " | ".join(cells) + " |")
+    loads = [r["load"] for r in here]
+    print(f"\nBetter in both rates: {', '.join(better) or 'none'}. "
+          f"Load of the machine, median and highest: {statistics.median(loads):.1f}, "
+          f"{max(loads):.1f}.")  # fmt: skip
+
+
+def of(results: list[Result], name: str, what: str) -> list[Result]:
+    return [r for r in results if r["index"] == name and r["what"] == what]
+
+
+def column(results: list[Result], name: str, what: str, value: str) -> list[float]:
+    return [r[value] for r in of(results, name, what)]
+
+
+def compare(ours: list[float], other: list[float]) -> tuple[float, str]:
+    """The ratio of rates of the same rounds, as a number and as text with its 95 % interval."""
+    n = min(len(ours), len(other))
+    if n < 2:
+        return ours[0] / other[0], f"{ours[0] / other[0]:.2f}"
+    if ours is other or ours == other:
+        return 1.0, "1"
+    ratio, low, high = ratio_of(ours[:n], other[:n])
+    return ratio, f"{ratio:.2f} ({low:.2f} to {high:.2f})"
+
+
+if __name__ == "__main__":
+    main()
