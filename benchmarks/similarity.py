@@ -10,11 +10,15 @@ breadth of each other index is raised until its recall@10 is at least .99, or th
 settings with that recall is taken; ours has its default settings. FOLDER receives the vectors, the
 indexes (about 10 KB for each of the most vectors) and `results.jsonl`; what is in there is not
 measured again. Building includes writing the file, from vectors in memory of the kernel.
+
+A measurement waits until the machine is idle, and is repeated if other programs used more than
+`--others` of the processors meanwhile, so that it can run on a machine that others use.
 """
 
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -35,6 +39,7 @@ from benchmarks.similarity_indexes import Index, Ours, available
 from benchmarks.similarity_vectors import synthetic
 
 K, RECALL = 10, 0.99
+ATTEMPTS = 10
 ONE_AT_A_TIME = 200
 ROUNDS_OF_A_LARGE_BUILD, LARGE = 1, 500_000
 Result = dict[str, Any]
@@ -46,6 +51,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="10000,100000,1000000")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--others", type=float, default=0.05, help="share, see above")
     parser.add_argument("--only", default="", help="a part of the names of indexes")
     parser.add_argument("--print", action="store_true", help="only print the tables")
     parser.add_argument("--child", nargs=2, metavar=("WHAT", "INDEX"), help=argparse.SUPPRESS)
@@ -57,7 +63,7 @@ def main() -> None:
     kinds = [kind for kind in available() if arguments.only in kind.name]
     if not arguments.print:
         for size in sizes:
-            measure(arguments.folder, size, kinds, threads, arguments.rounds)
+            measure(arguments, size, kinds, threads)
     results = read_results(arguments.folder)
     for size in sizes:
         for number in threads:
@@ -68,21 +74,24 @@ def main() -> None:
 
 
 def measure(
-    folder: Path, size: int, kinds: list[type[Index]], threads: list[int], rounds: int
+    arguments: argparse.Namespace, size: int, kinds: list[type[Index]], threads: list[int]
 ) -> None:
     """All measurements with one number of vectors."""
-    data = folder / str(size)
+    data = arguments.folder / str(size)
     if not (data / "truth.npy").exists():
         prepare(data, size)
-    for number in range(rounds):
+    for number in range(arguments.rounds):
         for n_threads in threads:
             for kind in kinds:
                 if size > kind.largest:
                     continue
                 key = {"index": kind.name, "size": size, "threads": n_threads, "round": number}
-                if number < (ROUNDS_OF_A_LARGE_BUILD if size >= LARGE else rounds):
-                    run(folder, data, key | {"what": "build"})
-                run(folder, data, key | {"what": "search"})
+                built = data / folder_name(kind.name)
+                if number < (ROUNDS_OF_A_LARGE_BUILD if size >= LARGE else arguments.rounds):
+                    run(arguments, data, key | {"what": "build"})
+                elif not built.exists():
+                    raise SystemExit(f"{built} was removed; remove the results of {key} as well")
+                run(arguments, data, key | {"what": "search"})
 
 
 def prepare(data: Path, size: int) -> None:
@@ -99,25 +108,59 @@ def prepare(data: Path, size: int) -> None:
     np.save(data / "truth.npy", np.concatenate(truth))
 
 
-def run(folder: Path, data: Path, key: Result) -> None:
+def run(arguments: argparse.Namespace, data: Path, key: Result) -> None:
     """Measure in a new process, unless the result is there, and write the result down."""
-    if any(key.items() <= result.items() for result in read_results(folder)):
+    earlier = read_results(arguments.folder)
+    if any(key.items() <= result.items() for result in earlier):
         return
-    count = str(key["threads"])
+    settings = [r.get("settings") for r in earlier if same(r, key, "index", "size", "what")]
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
-    earlier = [r for r in read_results(folder) if same(r, key, "index", "size", "what")]
-    settings = earlier[0].get("settings") if earlier else None
-    done = subprocess.run(
-        [sys.executable, __file__, "--folder", data, "--child", key["what"], key["index"]],
-        env=os.environ | dict.fromkeys(names, count) | {"SETTINGS": json.dumps(settings)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise SystemExit(f"{key}:\n{done.stderr}")
-    result = key | json.loads(done.stdout.splitlines()[-1]) | {"load": os.getloadavg()[0]}
+    environment = os.environ | dict.fromkeys(names, str(key["threads"]))
+    environment["SETTINGS"] = json.dumps(settings[0] if settings else None)
+    command = [sys.executable, __file__, "--folder", data, "--child", key["what"], key["index"]]
+    for attempt in range(1, ATTEMPTS + 1):
+        wait_until_idle(arguments.others)
+        meter = UseByOthers()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{key}:\n{done.stderr}")
+        others = meter.share()
+        if others <= arguments.others:
+            break
+        print(f"others used {others:.0%} of the processors: {key}, attempt {attempt}", flush=True)
+    result = key | json.loads(done.stdout.splitlines()[-1]) | {"others": others}
     print(json.dumps(result), flush=True)
-    with (folder / "results.jsonl").open("a") as file:
+    with (arguments.folder / "results.jsonl").open("a") as file:
         file.write(json.dumps(result) + "\n")
+
+
+class UseByOthers:
+    """The share of the processors that other programs use from now on."""
+
+    def __init__(self) -> None:
+        self.before = self._now()
+
+    def share(self) -> float:
+        """Until now, from 0 to 1."""
+        busy, total, own = (now - then for now, then in zip(self._now(), self.before, strict=True))
+        return max(0.0, busy - own) / total
+
+    def _now(self) -> tuple[float, float, float]:
+        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
+        idle, total = fields[3] + fields[4], sum(fields[:8])
+        own = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ticks = os.sysconf("SC_CLK_TCK")
+        return (total - idle) / ticks, total / ticks, own.ru_utime + own.ru_stime
+
+
+def wait_until_idle(share: float) -> None:
+    """Wait until other programs use no more than this share of the processors for two seconds."""
+    while True:
+        meter = UseByOthers()
+        time.sleep(2)
+        if meter.share() <= share:
+            return
+        time.sleep(5)
 
 
 def same(one: Result, other: Result, *names: str) -> bool:
@@ -136,8 +179,12 @@ def child(what: str, name: str, data: Path) -> Result:
     """One measurement."""
     index = next(kind for kind in available() if kind.name == name)()
     index.load_library()  # before the clock starts
-    folder = data / "".join(letter if letter.isalnum() else "-" for letter in name)
+    folder = data / folder_name(name)
     return build(index, data, folder) if what == "build" else search(index, data, folder)
+
+
+def folder_name(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in name)
 
 
 def build(index: Index, data: Path, folder: Path) -> Result:
@@ -253,7 +300,7 @@ def show(results: list[Result], size: int, threads: int) -> None:
             compare([size / r["build_s"] for r in of(here, Ours.name, "build")], build_rates),
             compare(column(here, Ours.name, "search", "queries_per_s"), rates),
         ]
-        if name != Ours.name and all(ratio < 1 for ratio, _ in ratios):
+        if not name.startswith(Ours.name) and all(ratio < 1 for ratio, _ in ratios):
             better.append(name)
         cells = [
             name,
@@ -267,10 +314,10 @@ def show(results: list[Result], size: int, threads: int) -> None:
             *(text for _, text in ratios),
         ]
         print("| " + " | ".join(cells) + " |")
-    loads = [r["load"] for r in here]
-    print(f"\nBetter in both rates: {', '.join(better) or 'none'}. "
-          f"Load of the machine, median and highest: {statistics.median(loads):.1f}, "
-          f"{max(loads):.1f}.")  # fmt: skip
+    others = [r["others"] for r in here]
+    print(f"\nBetter in both rates: {', '.join(better) or 'none'}. Other programs used "
+          f"{statistics.median(others):.1%} of the processors (median of the measurements), "
+          f"and at most {max(others):.1%}.")  # fmt: skip
 
 
 def of(results: list[Result], name: str, what: str) -> list[Result]:
