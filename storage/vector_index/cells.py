@@ -20,9 +20,7 @@ Every byte of `codes.npy` is valid, and the other arrays are checked before nati
 """
 
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from melgraph.storage.vector_index.nearest import Floats, NearestRows, Rows
+from melgraph.storage.vector_index.threads import in_threads, one_faiss_thread
 
 CODES, CELLS = "codes.npy", "cells.npz"
 # docs/decisions/0014-the-vector-index.md says how these were chosen.
@@ -67,7 +66,7 @@ def write_cells(folder: Path, units: Floats, progress: Progress | None = None) -
     n, dimension = len(units), int(units.shape[1])
     n_cells = min(n, round(_CELLS_PER_ROOT * n**0.5))
     sample = units[np.linspace(0, n - 1, min(n, _SAMPLE * n_cells)).astype(np.int64)]
-    with _one_thread():
+    with one_faiss_thread():
         centroids = _centroids(sample, n_cells)
         nearest = _nearest_centroids(centroids)
         steps = (_STEP * (sample - centroids[nearest(sample)]).std(axis=0)).astype(np.float32)
@@ -76,22 +75,15 @@ def write_cells(folder: Path, units: Floats, progress: Progress | None = None) -
     codes = np.empty((n, (dimension + 1) // 2), np.uint8)
 
     def encode(start: int) -> int:
-        end = min(start + _LOT, n)
-        lot = slice(start, end)
+        lot = slice(start, min(start + _LOT, n))
         cells[lot] = nearest(units[lot])
         levels = (units[lot] - centroids[cells[lot]]) / divisors + _LEVELS // 2
         codes[lot] = _pack(levels.clip(0, _LEVELS - 1).astype(np.uint8))
-        return end
+        return lot.stop
 
-    import faiss
-
-    n_threads = faiss.omp_get_max_threads()
-    with ThreadPoolExecutor(
-        n_threads, initializer=faiss.omp_set_num_threads, initargs=(1,)
-    ) as pool:
-        for n_encoded in pool.map(encode, range(0, n, _LOT)):
-            if progress is not None:
-                progress(n_encoded, n)
+    for n_encoded in in_threads(encode, range(0, n, _LOT)):
+        if progress is not None:
+            progress(n_encoded, n)
     rows = np.argsort(cells, kind="stable")
     ordered = np.lib.format.open_memmap(folder / CODES, "w+", np.uint8, codes.shape)
     for start in range(0, n, _LOT):
@@ -105,19 +97,6 @@ def write_cells(folder: Path, units: Floats, progress: Progress | None = None) -
         "breadth": np.array(_breadth(units, centroids, cells), np.int64),
     }
     np.savez(folder / CELLS, **arrays)  # type: ignore[arg-type]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let faiss use one thread: several could add up the same numbers in another order."""
-    import faiss
-
-    n_threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(n_threads)
 
 
 def _centroids(sample: Floats, n_cells: int) -> Floats:

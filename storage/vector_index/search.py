@@ -1,6 +1,8 @@
 """Searching several segments together, exactly or by their cells."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,11 @@ from numpy.typing import NDArray
 from melgraph.storage.vector_index.cells import CellFilter, Mask
 from melgraph.storage.vector_index.nearest import Floats, NearestRows, Rows, similarities_of_rows
 from melgraph.storage.vector_index.segments import Segment, unit
+from melgraph.storage.vector_index.threads import in_threads, one_blas_thread, parts_of
 
 EXACT_BELOW = 50_000  # vectors in all segments; with fewer, an exact search is fast enough
 BLOCK = 16_384  # vectors that `VectorIndex.blocks` returns at once
-_QUERIES_AT_ONCE = 512
+_QUERIES_AT_ONCE, _QUERIES_PER_THREAD = 512, 64  # the latter at least
 _PAIRS_AT_ONCE = 2**22  # of a query and a row; bounds the memory where k is very large
 _CANDIDATES, _PER_RESULT = 20, 3  # from the cells of a segment: 20 and 3 k
 _FEW = 0.1  # share of a segment; a search in fewer of its vectors is exact
@@ -108,9 +111,8 @@ class VectorIndex:
             return nearest, similarities
         searches = self._searches(k, allowed)
         first = np.arange(min(k, len(self))) if allowed is None else np.flatnonzero(allowed)[:k]
-        at_once = min(_QUERIES_AT_ONCE, max(1, _PAIRS_AT_ONCE // k))
-        for start in range(0, len(queries), at_once):
-            part = slice(start, start + at_once)
+
+        def answer(part: slice) -> None:
             units = unit(queries[part])
             near = NearestRows(len(units), k)
             is_silent = ~units.any(axis=1)
@@ -120,6 +122,12 @@ class VectorIndex:
             # All rows are equally near, and would all be compared exactly.
             nearest[part][is_silent, : len(first)] = first
             similarities[part][is_silent, : len(first)] = 0
+
+        largest = min(_QUERIES_AT_ONCE, max(1, _PAIRS_AT_ONCE // k))
+        parts = parts_of(len(queries), min(_QUERIES_PER_THREAD, largest), largest)
+        by_cells = any(search.by_cells for search in searches)
+        with one_blas_thread() if by_cells else nullcontext():
+            deque(in_threads(answer, parts), maxlen=0)
         return nearest, similarities
 
     def _searches(self, k: int, allowed: Mask | None) -> list["_SegmentSearch"]:
