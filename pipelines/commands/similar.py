@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from melgraph.pipelines.terminal import exact_output, printable
-from melgraph.storage.location import is_bucket
 
 if TYPE_CHECKING:
     from melgraph.assets.recommendations.queries import (
@@ -288,6 +287,8 @@ def _playlist_file(name: str) -> Path:
 
 def _playlist_sentence(home: Home, answer: Answer, name: str) -> str:
     """Where the playlist is, and whether its songs are there."""
+    from melgraph.storage.location import is_bucket
+
     if not answer.tracks:
         return f"no playlist was written to {printable(name)}: no track answers the query"
     if not is_bucket(home.library) and not Path(home.library).is_dir():

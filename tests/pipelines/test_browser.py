@@ -33,6 +33,12 @@ HEARD = """
     return sound ? {at: sound.currentTime, paused: sound.paused, error: sound.error} : null;
 """
 
+# Starts to load all pictures, also those below the screen, and says whether all of them are there.
+ALL_PICTURES = """
+    const pictures = [...document.images];
+    pictures.forEach(picture => { picture.loading = 'eager'; });
+    return pictures.every(picture => picture.complete && picture.naturalWidth > 0);
+"""
 LEVELS = """
     return [...document.querySelectorAll('article.sound')].map(
         sound => [...sound.querySelectorAll('audio[data-lufs]')].map(
@@ -190,6 +196,7 @@ def test_the_pages_fit_a_narrow_screen(person, ui, scheme):
     for page in pages:
         person.visit(page)
         person.wait("a heading", lambda: person.shown("//h1"))
+        person.wait("all pictures", lambda: driver.execute_script(ALL_PICTURES))
         wide = driver.execute_script("return document.documentElement.scrollWidth")
         assert wide <= NARROW["width"], person.witness()
         dark = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
