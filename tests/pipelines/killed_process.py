@@ -47,6 +47,29 @@ BATCH_SIZE = 3
 BOARD_BYTES = 1 << 19
 LAST_POINT = 256  # bytes of the board
 HANGS_S = 1800  # a run that takes longer hangs
+# Functions of a run import these. A fork that had to do it would take twice as long.
+LATE_MODULES = (
+    "ml.audio.payload",
+    "ml.collections",
+    "ml.inference.model_input",
+    "ml.inference.tagging",
+    "ml.inference.tracks",
+    "ml.inference.vectors",
+    "ml.recordings.components",
+    "ml.recordings.cue_sheets",
+    "ml.recordings.duplicates",
+    "ml.recordings.file_names",
+    "ml.recordings.fingerprints",
+    "ml.recordings.grouping",
+    "ml.recordings.matching",
+    "ml.representations.analysis",
+    "ml.representations.images",
+    "ml.sample_library",
+    "ml.splits.assignment",
+    "ml.splits.label_classes",
+    "ml.weights.checkpoints",
+    "ml.weights.licences",
+)
 # They come with the import of polars and pyarrow, sleep, and hold no lock that a fork would miss.
 HARMLESS_THREADS = {"jemalloc_bg_thd", "polars-ooc-clea"}
 
@@ -251,12 +274,14 @@ def prepare() -> None:
     import torch
 
     torch.set_num_threads(1)
+    import faiss  # noqa: F401
     import mutagen
     import sklearn.neighbors  # noqa: F401
 
-    for stage in STAGES.values():
-        if stage.job in JOBS or stage is INDEX_SEGMENTS:
-            import_module(f"melgraph.assets.{stage.module}")
+    for stage in STAGES.values():  # the planner asks all of them
+        import_module(f"melgraph.assets.{stage.module}")
+    for name in LATE_MODULES:
+        import_module(f"melgraph.{name}")
 
     from melgraph.storage import artifacts, environment
 
