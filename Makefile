@@ -32,6 +32,8 @@ lint: env
 	$(BIN)/python -m tests.strict_types
 	$(BIN)/lint-imports
 
+# Many tests start processes, which import twice as fast from stored bytecode. Empty means: it is stored.
+test: export PYTHONDONTWRITEBYTECODE =
 test: env lint
 	$(BIN)/pytest -n 2 --dist loadfile
 
