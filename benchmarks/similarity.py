@@ -5,11 +5,12 @@
 
 Builds each index over synthetic vectors (`benchmarks/similarity_vectors.py`), and searches in it
 with one and with two threads. Each measurement is a process of its own, so that its memory is its
-own and no two large indexes are in memory together. In each round the indexes take turns. The
-breadth of each other index is raised until its recall@10 is at least .99, or the fastest pair of
-settings with that recall is taken; ours has its default settings. FOLDER receives the vectors, the
-indexes (about 10 KB for each of the most vectors) and `results.jsonl`; what is in there is not
-measured again. Building includes writing the file, from vectors in memory of the kernel.
+own and no two large indexes are in memory together. In each round the indexes take turns. Ours has
+its default settings. The breadth of each other index is raised until its recall@10 is at least .99,
+and further until it is at least that of ours; of an index with two settings, the fastest pair with
+that recall is taken. FOLDER receives the vectors, the indexes (about 10 KB for each of the most
+vectors) and `results.jsonl`; what is in there is not measured again. Building includes writing the
+file, from vectors in memory of the kernel.
 
 A measurement waits until the machine is idle, and is repeated if other programs used more than
 `--others` of the processors meanwhile, so that it can run on a machine that others use.
@@ -38,9 +39,11 @@ from benchmarks.ratios import ratio_of
 from benchmarks.similarity_indexes import Index, Ours, available
 from benchmarks.similarity_vectors import synthetic
 
-K, RECALL = 10, 0.99
+K, RECALL, EXACT = 10, 0.99, 0.9995
+SAME_INDEX = ("index", "size", "what")
 ATTEMPTS = 10
 ONE_AT_A_TIME = 200
+OF_A_SEARCH = ("settings", "recall", "queries_per_s", "one_per_s")
 ROUNDS_OF_A_LARGE_BUILD, LARGE = 1, 500_000
 Result = dict[str, Any]
 
@@ -113,10 +116,13 @@ def run(arguments: argparse.Namespace, data: Path, key: Result) -> None:
     earlier = read_results(arguments.folder)
     if any(key.items() <= result.items() for result in earlier):
         return
-    settings = [r.get("settings") for r in earlier if same(r, key, "index", "size", "what")]
+    settings = [r.get("settings") for r in earlier if same(r, key, *SAME_INDEX)]
+    our_search = key | {"index": Ours.name, "what": "search"}
+    ours = [r["recall"][0] for r in earlier if same(r, our_search, *SAME_INDEX)]
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
     environment = os.environ | dict.fromkeys(names, str(key["threads"]))
     environment["SETTINGS"] = json.dumps(settings[0] if settings else None)
+    environment["TARGETS"] = json.dumps([RECALL, *(r for r in ours[:1] if RECALL < r < EXACT)])
     command = [sys.executable, __file__, "--folder", data, "--child", key["what"], key["index"]]
     for attempt in range(1, ATTEMPTS + 1):
         wait_until_idle(arguments.others)
@@ -208,28 +214,31 @@ def search(index: Index, data: Path, folder: Path) -> Result:
     before = anonymous_memory()
     began = time.perf_counter()
     index.open(folder)
-    settings = json.loads(os.environ["SETTINGS"])
-    chosen = settings is not None or next(index.ladders(n), [None]) == [None]
-    index.settings = settings if settings is not None else next(index.ladders(n))[0]
+    index.settings = next(index.ladders(n))[0]
     index.search(queries[:1], K)
     first = time.perf_counter() - began
-    if not chosen:
-        index.settings = choose(index, queries, truth, n)
-    recall = recall_of(index.search(queries, K), truth)
-    seconds = timed(lambda: index.search(queries, K))
-    some = queries[:ONE_AT_A_TIME]
-    one_s = timed(lambda: [index.search(query, K) for query in some[:, None]])
-    return {
-        "settings": index.settings,
-        "recall": recall,
-        "first_ms": 1000 * first,
-        "queries_per_s": len(queries) / seconds,
-        "one_per_s": len(some) / one_s,
-        "held_bytes": anonymous_memory() - before,
-    }
+    result = {"first_ms": 1000 * first, "held_bytes": 0} | {name: [] for name in OF_A_SEARCH}
+    some = queries[:ONE_AT_A_TIME, None]
+    for settings in json.loads(os.environ["SETTINGS"]) or settings_of(index, queries, truth, n):
+        index.settings = settings
+        recall = recall_of(index.search(queries, K), truth)
+        seconds = timed(lambda: index.search(queries, K))
+        one_s = timed(lambda: [index.search(query, K) for query in some])
+        values = (settings, recall, len(queries) / seconds, len(some) / one_s)
+        for name, value in zip(OF_A_SEARCH, values, strict=True):
+            result[name].append(value)
+    return result | {"held_bytes": anonymous_memory() - before}
 
 
-def choose(index: Index, queries: np.ndarray, truth: np.ndarray, n: int) -> Any:
+def settings_of(index: Index, queries: np.ndarray, truth: np.ndarray, n: int) -> list[Any]:
+    """The settings for each recall that is to be reached; only one if there is no choice."""
+    if next(index.ladders(n), [None]) == [None]:
+        return [None]
+    targets = json.loads(os.environ["TARGETS"])
+    return [choose(index, queries, truth, n, target) for target in targets]
+
+
+def choose(index: Index, queries: np.ndarray, truth: np.ndarray, n: int, target: float) -> Any:
     """The fastest settings with the recall, or those with the highest recall."""
     reached, highest = [], (0.0, None)
     for ladder in index.ladders(n):
@@ -237,7 +246,7 @@ def choose(index: Index, queries: np.ndarray, truth: np.ndarray, n: int) -> Any:
             index.settings = settings
             recall = recall_of(index.search(queries, K), truth)
             highest = max(highest, (recall, settings), key=lambda pair: pair[0])
-            if recall >= RECALL:
+            if recall >= target:
                 seconds = timed(lambda: index.search(queries, K))
                 reached.append((seconds, settings))
                 break
@@ -285,39 +294,56 @@ def peak_memory() -> Iterator[list[int]]:
 
 
 def show(results: list[Result], size: int, threads: int) -> None:
-    """The table of one size and number of threads, and who is better in both rates."""
+    """The tables of one size and number of threads, and who is better in both rates."""
     here = [r for r in results if r["size"] == size and r["threads"] == threads]
     names = list(dict.fromkeys(r["index"] for r in here))
-    print(f"\n### {size:,} vectors, {threads} thread{'s' * (threads > 1)}\n")
-    print("| index | recall@10 | build, vectors/s | build memory, B | disk, B | held, B |"
-          " queries/s | one at a time | ours / it: build | ours / it: queries |")  # fmt: skip
-    print("|---|" + "---|" * 9)
-    better = []
+    show_builds(here, names, size, threads)
+    print("\n| search | recall@10 | queries/s | ours / it | one at a time, queries/s |")
+    print("|---|---|---|---|---|")
     for name in names:
-        build_rates = [size / r["build_s"] for r in of(here, name, "build")]
-        rates = column(here, name, "search", "queries_per_s")
-        ratios = [
-            compare([size / r["build_s"] for r in of(here, Ours.name, "build")], build_rates),
-            compare(column(here, Ours.name, "search", "queries_per_s"), rates),
-        ]
-        if not name.startswith(Ours.name) and all(ratio < 1 for ratio, _ in ratios):
-            better.append(name)
+        for number in range(len(column(here, name, "search", "settings")[0])):
+            rates = values_at(here, name, "queries_per_s", number)
+            ours = values_at(here, Ours.name, "queries_per_s", 0)
+            print(
+                f"| {name} | {values_at(here, name, 'recall', number)[0]:.4f} "
+                f"| {statistics.median(rates):,.0f} | {compare(ours, rates)[1]} "
+                f"| {statistics.median(values_at(here, name, 'one_per_s', number)):,.0f} |"
+            )
+    for title, number in (("At a recall of .99", 0), ("At the recall of ours", -1)):
+        better = ", ".join(name for name in names if is_better(here, name, number)) or "none"
+        print(f"\n{title} better than ours in both rates: {better}.")
+    others = [r["others"] for r in here]
+    print(f"Other programs used {statistics.median(others):.1%} of the processors "
+          f"(median of the measurements), and at most {max(others):.1%}.")  # fmt: skip
+
+
+def show_builds(here: list[Result], names: list[str], size: int, threads: int) -> None:
+    print(f"\n### {size:,} vectors, {threads} thread{'s' * (threads > 1)}\n")
+    print("| build | vectors/s | ours / it | memory, B a vector | disk, B a vector |"
+          " held while searching, B a vector | open and first answer, ms |")  # fmt: skip
+    print("|---|" + "---|" * 6)
+    for name in names:
+        seconds = column(here, name, "build", "build_s")
         cells = [
             name,
-            f"{column(here, name, 'search', 'recall')[0]:.4f}",
-            f"{statistics.median(build_rates):,.0f}",
+            f"{size / statistics.median(seconds):,.0f}",
+            compare(seconds, column(here, Ours.name, "build", "build_s"))[1],
             f"{max(column(here, name, 'build', 'peak_bytes')) / size:,.0f}",
             f"{column(here, name, 'build', 'disk_bytes')[0] / size:,.0f}",
             f"{statistics.median(column(here, name, 'search', 'held_bytes')) / size:,.0f}",
-            f"{statistics.median(rates):,.0f}",
-            f"{statistics.median(column(here, name, 'search', 'one_per_s')):,.0f}",
-            *(text for _, text in ratios),
+            f"{statistics.median(column(here, name, 'search', 'first_ms')):,.0f}",
         ]
         print("| " + " | ".join(cells) + " |")
-    others = [r["others"] for r in here]
-    print(f"\nBetter in both rates: {', '.join(better) or 'none'}. Other programs used "
-          f"{statistics.median(others):.1%} of the processors (median of the measurements), "
-          f"and at most {max(others):.1%}.")  # fmt: skip
+
+
+def is_better(here: list[Result], name: str, number: int) -> bool:
+    """Whether a library builds faster and answers faster than ours."""
+    if name.startswith(Ours.name):
+        return False
+    seconds = column(here, name, "build", "build_s")
+    builds = compare(seconds, column(here, Ours.name, "build", "build_s"))[0]
+    ours = values_at(here, Ours.name, "queries_per_s", 0)
+    return builds < 1 and compare(ours, values_at(here, name, "queries_per_s", number))[0] < 1
 
 
 def of(results: list[Result], name: str, what: str) -> list[Result]:
@@ -326,6 +352,11 @@ def of(results: list[Result], name: str, what: str) -> list[Result]:
 
 def column(results: list[Result], name: str, what: str, value: str) -> list[float]:
     return [r[value] for r in of(results, name, what)]
+
+
+def values_at(results: list[Result], name: str, value: str, number: int) -> list[float]:
+    """A value of all rounds, with the settings of that number."""
+    return [r[value][number] for r in of(results, name, "search")]
 
 
 def compare(ours: list[float], other: list[float]) -> tuple[float, str]:
