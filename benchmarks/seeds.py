@@ -296,14 +296,17 @@ def columns(results: Sequence[Result], name: str, control: str) -> tuple[np.ndar
 
 
 def difference(results: Sequence[Result], name: str, control: str) -> str:
+    """In percentage points."""
     result = compare(*columns(results, name, control))
-    return f"{result.difference:+.1%} ({result.low:+.1%} to {result.high:+.1%})"
+    points = [100 * value for value in (result.difference, result.low, result.high)]
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*points)
 
 
 def level(results: Sequence[Result], name: str) -> str:
     shares, _, groups = columns(results, name, name)
     result = estimate(shares, groups)
-    return f"{result.accuracy:.1%} ({result.low:.1%} to {result.high:.1%})"
+    percentages = [100 * value for value in (result.accuracy, result.low, result.high)]
+    return "{:.1f} % ({:.1f} % to {:.1f} %)".format(*percentages)
 
 
 def parts_of(results: Sequence[Result]) -> Iterator[tuple[str, Sequence[Result]]]:
@@ -331,13 +334,14 @@ def print_seeds(results: Sequence[Result], control: str, others: Sequence[str]) 
             chance = np.mean([one.shares["random"] for one in part])
             cells = " | ".join(difference(part, name, control) for name in others)
             print(
-                f"| {title} | {n_playlists} / {n_groups} | {chance:.1%} "
+                f"| {title} | {n_playlists} / {n_groups} | {100 * chance:.1f} % "
                 f"| {level(part, control)} | {cells} |"
             )
     pooled = mean_over_encoders(results)
     tests = [compare(*columns(pooled, name, control)).p_value for name in others]
-    adjusted = [f"{name} {p:.3g}" for name, p in zip(others, holm(tests), strict=True)]
-    print(f"\np-values of the first row, after Holm: {', '.join(adjusted)}")
+    values = [f"{p:.3f}" if p >= 0.001 else "below 0.001" for p in holm(tests)]
+    texts = "; ".join(f"{name} {value}" for name, value in zip(others, values, strict=True))
+    print(f"\np-values of the first row, after Holm: {texts}")
 
 
 def print_unlike(results: Sequence[Result]) -> None:
