@@ -17,6 +17,7 @@ from melgraph.assets.recommendations.queries import (
     Recommendation,
     Recommender,
     Seed,
+    UnknownValue,
 )
 from melgraph.assets.service import schema
 from melgraph.assets.service.indexes import OpenedIndex
@@ -88,18 +89,33 @@ def _nothing(recommender: Recommender, k: int, file_name: str) -> schema.Similar
 
 
 def _refusal(error: UserError) -> Refusal:
-    """The refusal of a query: of its file, or of a genre or an artist that no track has."""
+    """The refusal of a query: of its file, or of a genre or an artist that no track has.
+
+    Raises:
+        UserError: it is another one.
+    """
     if isinstance(error.__context__, BadAudio):
         return refusal_of_audio(error.__context__)
-    return Refusal(404, "unknown-value", error.what, where=error.where, remedy=error.remedy)
+    if isinstance(error, UnknownValue):
+        return Refusal(404, "unknown-value", error.what, where=error.where, remedy=error.remedy)
+    raise error
 
 
 def path(service: Service, question: schema.PathQuestion) -> schema.SimilarTracks:
-    """Tracks that lead from one track to another, each similar to the one before."""
+    """Tracks that lead from one track to another, each similar to the one before.
+
+    Raises:
+        Refusal: a parameter names something that does not exist, or start and goal are one track.
+    """
     index = service.indexes.current(question.encoder)
     (start,) = _ids(service, index, [question.start], "start")
     (goal,) = _ids(service, index, [question.goal], "goal")
-    return _answer(index.recommender.path(start, goal, question.length))
+    filters = _filters(index.recommender, question)
+    try:
+        answer = index.recommender.path(start, goal, question.length, filters)
+    except UserError as error:
+        raise _refusal(error) from error
+    return _answer(answer)
 
 
 def tracks(service: Service, question: schema.TracksQuestion) -> schema.TrackList:
@@ -152,7 +168,7 @@ def _ids(service: Service, index: OpenedIndex, names: list[str], where: str) -> 
     return ids
 
 
-def _filters(recommender: Recommender, question: schema.SimilarOptions) -> Filters:
+def _filters(recommender: Recommender, question: schema.TrackFilters) -> Filters:
     probabilities = dict(map(_tag_filter, question.tag))
     for tag in probabilities:
         if tag not in recommender.tag_names:

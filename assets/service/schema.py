@@ -56,15 +56,9 @@ class EncoderChoice(BaseModel):
     )
 
 
-class SimilarOptions(EncoderChoice):
-    """How similar tracks are chosen. Filters hold for every kind of question."""
+class TrackFilters(EncoderChoice):
+    """Which tracks may be in an answer. The filters are the same for each kind of question."""
 
-    unlike: list[Name] = Field(
-        [],
-        max_length=MOST_SEEDS,
-        description="tracks that the answer should not be like: ids, or paths below the library",
-    )
-    k: int = Field(10, ge=1, le=MOST_NEIGHBOURS, description="number of tracks in the answer")
     genre: list[Name] = Field([], max_length=100, description="only these genres")
     artist: list[Name] = Field([], max_length=100, description="only these artists")
     year_from: int | None = Field(None, ge=0, le=_MOST_YEAR, description="first year of release")
@@ -81,6 +75,17 @@ class SimilarOptions(EncoderChoice):
         description="only tracks with these tags: `NAME`, or `NAME:PROBABILITY` for the least "
         "probability from 0 to 1 (0.5 where it is absent); GET /tags lists the names",
     )
+
+
+class SimilarOptions(TrackFilters):
+    """How similar tracks are chosen."""
+
+    unlike: list[Name] = Field(
+        [],
+        max_length=MOST_SEEDS,
+        description="tracks that the answer should not be like: ids, or paths below the library",
+    )
+    k: int = Field(10, ge=1, le=MOST_NEIGHBOURS, description="number of tracks in the answer")
     per_artist: int | None = Field(
         None, ge=1, le=MOST_NEIGHBOURS, description="at most so many tracks of one artist"
     )
@@ -116,8 +121,8 @@ class SimilarToFile(SimilarOptions):
     )
 
 
-class PathQuestion(EncoderChoice):
-    """A path from one track to another."""
+class PathQuestion(TrackFilters):
+    """A path from one track to another. The filters hold for the tracks between both."""
 
     start: Name = Field(..., description="the first track: its id, or its path below the library")
     goal: Name = Field(..., description="the last track: its id, or its path below the library")

@@ -17,6 +17,7 @@ from melgraph.assets.recommendations.queries.query import (
     Recommendation,
     Seed,
     SharedTag,
+    UnknownValue,
 )
 from melgraph.assets.recommendations.queries.recommender import Recommender
 
@@ -30,4 +31,5 @@ __all__ = [
     "Recommender",
     "Seed",
     "SharedTag",
+    "UnknownValue",
 ]

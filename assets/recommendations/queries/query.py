@@ -9,6 +9,10 @@ from melgraph.ml.errors import UserError
 MOST_TRACKS = 10_000  # of one answer
 
 
+class UnknownValue(UserError):
+    """A filter names a genre or an artist that no track of the library has."""
+
+
 @dataclass(frozen=True)
 class Filters:
     """Which tracks may be in an answer. A filter that is empty or None allows all tracks.

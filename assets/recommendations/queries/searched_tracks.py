@@ -16,9 +16,8 @@ from melgraph.assets.library.live import library_state, live_tracks
 from melgraph.assets.library.recording_clusters import RecordingClusters
 from melgraph.assets.library.tracks import Tracks
 from melgraph.assets.recommendations.lists import recording_numbers
-from melgraph.assets.recommendations.queries.query import Filters
+from melgraph.assets.recommendations.queries.query import Filters, UnknownValue
 from melgraph.assets.stages import DATASETS
-from melgraph.ml.errors import UserError
 from melgraph.ml.similarity.versions import song_of
 
 COLUMNS = ("track_id", "path", "artist", "album", "title", "genre", "year", "duration_s")
@@ -104,7 +103,7 @@ class SearchedTracks:
         """bool `[row]`: the live rows that pass all filters but those by tag.
 
         Raises:
-            UserError: no track has a genre or is by an artist that a filter names.
+            UnknownValue: no track has a genre or is by an artist that a filter names.
         """
         conditions: list[pl.Expr] = []
         if filters.genres:
@@ -132,7 +131,7 @@ class SearchedTracks:
         for name in folded:
             if name not in values:
                 near = difflib.get_close_matches(name, values, n=_SHOWN) or sorted(values)[:_SHOWN]
-                raise UserError(
+                raise UnknownValue(
                     f"no track of the library has the {kind} {name!r}",
                     where=f"the filter by {kind}",
                     remedy=f"choose another one, for example: {', '.join(near)}"

@@ -274,6 +274,26 @@ class TestOtherQuestions:
         assert answer["tracks"][0]["id"] == start
         assert answer["tracks"][-1]["id"] == goal
 
+    def test_the_filters_hold_between_the_ends_of_a_path(self, client, recommender, tracks):
+        start, goal = tracks[0], next(t for t in tracks if t["genre"] != tracks[0]["genre"])
+        parameters = {"start": start["path"], "goal": goal["path"], "genre": goal["genre"]}
+        answer = client.get("/path", params=parameters | {"length": 3}).json()
+        filters = Filters(genres=(goal["genre"],))
+        expected = recommender.path(start["track_id"], goal["track_id"], 3, filters).tracks
+        assert [t["id"] for t in answer["tracks"]] == [t.track_id for t in expected]
+        assert {t["genre"] for t in answer["tracks"][1:]} == {goal["genre"]}
+        without = recommender.path(start["track_id"], goal["track_id"], 3).tracks
+        assert {track.genre for track in without[1:]} != {goal["genre"]}
+
+    @pytest.mark.parametrize(
+        ("name", "value", "code"),
+        [("genre", "polka", "unknown-value"), ("artist", "nobody", "unknown-value"),
+         ("tag", "no such tag", "unknown-tag")],
+    )  # fmt: skip
+    def test_filters_of_a_path_that_nothing_passes(self, client, tracks, name, value, code):
+        ends = {"start": tracks[0]["path"], "goal": tracks[1]["path"]}
+        refused(client.get("/path", params=ends | {name: value}), 404, code)
+
     def test_a_path_that_cannot_be(self, client, tracks):
         one = tracks[0]["track_id"]
         refused(client.get("/path", params={"start": one, "goal": one}), 422, "invalid-request")
