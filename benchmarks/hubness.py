@@ -21,7 +21,13 @@ from scipy.special import log_ndtr
 from melgraph.ml.evaluation.paired import compare
 from melgraph.ml.similarity.hubness import SMALLEST_DISTANCE, hubness, rescaled, scales
 from melgraph.ml.similarity.neighbours import normalise
-from melgraph.ml.similarity.quality import Figure, RankingQuality, Relevance, ranking_quality
+from melgraph.ml.similarity.quality import (
+    Figure,
+    Relevance,
+    expected_precision,
+    mean_figure,
+    precision_at,
+)
 
 N_CANDIDATES = 100
 N_LIST = 10
@@ -175,9 +181,13 @@ METHODS: dict[str, Method] = {
 OF_RESULT = ("cosine", CHOICE, "NICDM, 40", "mutual proximity, 30", "CSLS, 40")
 
 
-def quality_of(collection: Collection, ranking: np.ndarray, queries: np.ndarray) -> RankingQuality:
+def precision_of(collection: Collection, ranking: np.ndarray, queries: np.ndarray) -> Figure:
+    """Precision of the queries that have a right answer in the collection."""
     relevance = Relevance([[label] for label in collection.labels], collection.groups)
-    return ranking_quality(relevance, queries, ranking[queries], k=N_LIST)
+    precision = precision_at(N_LIST, relevance, queries, ranking[queries])
+    precision[relevance.totals(queries)[1] == 0] = np.nan
+    chances = expected_precision(relevance, queries)
+    return mean_figure(precision, chances, relevance.groups[queries])
 
 
 def of_precision(arm: ArrayLike, control: ArrayLike, groups: ArrayLike) -> str:
@@ -212,7 +222,7 @@ def show_choice(collections: list[Collection]) -> None:
             for name, method in METHODS.items():
                 ranking = by_score(nearest, method(cosines, nearest))
                 hubs = hubness(ranking[:, :N_LIST], len(rows))
-                precision = quality_of(part, ranking, np.arange(len(rows))).precision.mean
+                precision = precision_of(part, ranking, np.arange(len(rows))).mean
                 plain = precision if name == "cosine" else plain
                 cells[name].append(
                     (hubs.coverage, hubs.skewness, hubs.largest_hub, 100 * (precision - plain))
@@ -261,7 +271,7 @@ def test_precisions(collection: Collection) -> dict[str, dict[str, Figure]]:
         rows, cosines = candidates(vectors)
         for name in OF_RESULT:
             ranking = by_score(rows, METHODS[name](cosines, rows))
-            precisions[name][encoder] = quality_of(collection, ranking, queries).precision
+            precisions[name][encoder] = precision_of(collection, ranking, queries)
     return precisions
 
 

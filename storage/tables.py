@@ -25,7 +25,9 @@ def read_table(path: Path, *, columns: list[str] | None = None) -> pl.DataFrame:
         raise _unreadable(path, error) from None
 
 
-def read_part(path: Path, columns: Sequence[str], where: pl.Expr | None = None) -> pl.DataFrame:
+def read_part(
+    path: Path, columns: Sequence[str | pl.Expr], where: pl.Expr | None = None
+) -> pl.DataFrame:
     """Read some columns of the rows that match a condition. Other rows are not loaded into memory.
 
     Raises:

@@ -1,5 +1,6 @@
 """The reader of committed embeddings: the vectors of one track batch by one encoder."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from melgraph.assets.stage import Stage, encoder_and_batch
 from melgraph.assets.stages import EMBEDDINGS, ENCODERS
 from melgraph.ml.embeddings.fusion import TrackVectors
 from melgraph.storage.records import Reference
-from melgraph.storage.tables import read_table
+from melgraph.storage.tables import read_part, read_table
 
 TRACK_VECTORS, SEGMENT_VECTORS = "tracks.parquet", "segments.parquet"
 
@@ -43,6 +44,12 @@ class BatchEmbeddings(Reader):
     def segment_vectors(self) -> pl.DataFrame:
         """A row per segment: `track_id`, `start_s` (seconds) and `vector` (float32)."""
         return read_table(self.artifact.folder / SEGMENT_VECTORS)
+
+    def segments_of(self, track_ids: Sequence[str]) -> pl.DataFrame:
+        """The rows of `segment_vectors` of some tracks. Other vectors are not read into memory."""
+        path = self.artifact.folder / SEGMENT_VECTORS
+        columns = ["track_id", "start_s", "vector"]
+        return read_part(path, columns, pl.col("track_id").is_in(list(track_ids)))
 
     @property
     def n_segments(self) -> int:

@@ -148,6 +148,13 @@ def fused_vectors(store: ArtifactStore, work: Work) -> tuple[list[str], TrackVec
     """Track ids and vectors by a fusion, from the embeddings of its parts.
 
     A track without a vector by each part is left out. The facts have the number of such tracks.
+
+    Args:
+        store: the artifacts.
+        work: the embedding to be made; its inputs are the fusion and the embeddings of its parts.
+
+    Returns:
+        The ids, and their vectors as `join` returns them, in the order of the ids.
     """
     fusion = Encoder.input_of(store, work.spec)
     by_encoder = {e.encoder_reference: e for e in BatchEmbeddings.inputs_of(store, work.spec)}
@@ -170,7 +177,12 @@ def join(fusion: Encoder, parts: Sequence[TrackVectors]) -> TrackVectors:
 
     Args:
         fusion: a committed fusion.
-        parts: the vectors of the same tracks by each of `fusion.parts`, in this order.
+        parts: the vectors of the same tracks by each of `fusion.parts`, in this order: float32
+            `[track, dimension of the part]`, and of the segments, whose starts are in seconds.
+
+    Returns:
+        float32 `[track, sum of the dimensions]`, of length 1, and the same for the segments, which
+        are those of the part with the shortest ones.
     """
     part_facts = fusion.facts["parts"]
     ends = np.cumsum([part["dimension"] for part in part_facts])[:-1]

@@ -89,7 +89,6 @@ def plan_index_segment(context: Context, partition: str) -> Spec:
     encoder, _ = encoder_and_batch(partition)
     specs = {spec.partition: spec for spec in segment_specs(context, encoder)}
     if partition not in specs:
-        context.store.need(INDEX_SEGMENTS.name, partition)
         return context.store.need(INDEX_SEGMENTS.name, partition).record.spec
     return specs[partition]
 

@@ -18,6 +18,7 @@ from melgraph.assets.recommendations.queries import (
     Recommender,
     Seed,
     UnknownValue,
+    tag_filters,
 )
 from melgraph.assets.service import schema
 from melgraph.assets.service.indexes import OpenedIndex
@@ -30,7 +31,6 @@ from melgraph.ml.errors import UserError
 
 _COLUMNS = ("track_id", "path", "artist", "album", "title", "genre", "year", "duration_s")
 _SEARCHED = ("path", "artist", "album", "title")
-_DEFAULT_PROBABILITY = 0.5
 
 
 def similar(
@@ -169,7 +169,7 @@ def _ids(service: Service, index: OpenedIndex, names: list[str], where: str) -> 
 
 
 def _filters(recommender: Recommender, question: schema.TrackFilters) -> Filters:
-    probabilities = dict(map(_tag_filter, question.tag))
+    probabilities = tag_filters(question.tag)
     for tag in probabilities:
         if tag not in recommender.tag_names:
             raise Refusal(
@@ -188,18 +188,6 @@ def _filters(recommender: Recommender, question: schema.TrackFilters) -> Filters
         duration_to_s=question.duration_to_s,
         tags=probabilities,
     )
-
-
-def _tag_filter(text: str) -> tuple[str, float]:
-    """Name and least probability of `NAME` or `NAME:PROBABILITY`. A name may contain a colon."""
-    name, _, least = text.rpartition(":")
-    try:
-        probability = float(least)
-    except ValueError:
-        return text, _DEFAULT_PROBABILITY
-    if not name or not 0 <= probability <= 1:
-        return text, _DEFAULT_PROBABILITY
-    return name, probability
 
 
 def _answer(

@@ -67,8 +67,8 @@ async def similar_tracks(
 ) -> Response:
     """Tracks like one or several tracks of the library, the best first, with reasons.
 
-    The order can differ from that of `similarity`: tracks that are near to very many others are
-    held back. An answer has `k` tracks, or says in `shortfall` why there are fewer. The tracks that
+    The order can differ from that of `similarity`: tracks that are near to very many others come
+    later. An answer has `k` tracks, or says in `shortfall` why there are fewer. The tracks that
     were asked about, and copies of their recordings, are never part of it.
     """
     return await _compute(

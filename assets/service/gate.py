@@ -180,12 +180,12 @@ class GatedRoute(APIRoute):
                     async with asyncio.timeout(gate.time_limit_s):
                         return await answer(request)
                 except TimeoutError:
-                    raise _too_slow(place, gate) from None
+                    raise _time_limit_refusal(place, gate) from None
 
         return handle
 
 
-def _too_slow(place: Place, gate: Gate) -> Refusal:
+def _time_limit_refusal(place: Place, gate: Gate) -> Refusal:
     limit = f"within {gate.time_limit_s:g} s"
     if not place.has_arrived:
         return Refusal(

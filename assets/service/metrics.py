@@ -54,8 +54,8 @@ class Metrics:
         )
         self.rejected = Counter(
             "melgraph_requests_rejected",
-            "Requests that were refused with the status 503, because of too many queries at once "
-            "or because there is no index.",
+            "Requests that were refused with the status 503: too many queries at once, no index, a "
+            "TOML file that cannot be used, or a file or a bucket that cannot be read.",
             ("route",),
             registry=self.registry,
         )

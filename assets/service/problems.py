@@ -112,29 +112,38 @@ def refusal_of_audio(error: BadAudio) -> Refusal:
     )
 
 
-# The codes that each status can have, with what they mean: for the description of the service.
-_CODES: dict[int, dict[str, str]] = {
-    400: {"invalid-body": "the body is no form with one file", "foreign-host": "see Host check"},
-    401: {"no-token": "the request carries no token, or a wrong one"},
-    403: {"foreign-origin": "a web page of another origin sent the request"},
+OF_AUDIO = "those of docs/error-codes.md"
+# The codes that each status can have, with what they mean: for the description of the service, and
+# for docs/service.md, which a test compares with it.
+CODES: dict[int, dict[str, str]] = {
+    400: {
+        "foreign-host": "the header Host names another machine",
+        "invalid-body": "the body is no form with one file",
+    },
+    401: {"no-token": "the token is missing or wrong"},
+    403: {"foreign-origin": "a web page of another origin sent a file"},
     404: {
         "unknown-track": "there is no such track",
         "deleted-track": "the file of the track was removed from the library",
-        "not-in-index": "the track is not in the index yet",
-        "unknown-encoder": "there is no such encoder",
-        "unknown-tag": "no encoder in service predicts this tag",
-        "unknown-value": "no track has this genre, or is by this artist",
+        "not-in-index": "the track is not embedded yet, or is quarantined",
+        "no-sound": "the file of the track is not playable any more",
+        "unknown-encoder": "no encoder in service has this name",
+        "unknown-tag": "no encoder in service predicts the tag",
+        "unknown-value": "no track has the genre, or is by the artist",
         "unknown-address": "there is nothing at this address",
+        "no-page": "there is no such page",
     },
+    405: {"method-not-allowed": "the address does not take this method"},
     408: {"upload-too-slow": "the file did not arrive within the time limit"},
-    409: {"unusable-index": "the index is damaged, or of another encoder or melgraph"},
+    409: {"unusable-index": "the index is damaged, or was made by another version of melgraph"},
     410: {"retired-encoder": "the encoder is no longer in service"},
     413: {"too-large": "the file is larger than the limit"},
-    415: {"undecodable": "the file is not audio that can be decoded"},
+    415: {OF_AUDIO: "the file is not audio that can be decoded"},
     422: {
         "invalid-request": "a parameter is missing, unknown or out of its range",
-        "silent": "the file cannot be used; the code is one of docs/error-codes.md",
+        OF_AUDIO: "the file is damaged, silent, too short, ...",
     },
+    500: {"internal-error": "a fault of the service"},
     503: {
         "busy": "too many queries at once",
         "no-index": "there is no index yet",
@@ -147,15 +156,19 @@ _CODES: dict[int, dict[str, str]] = {
 
 def describe_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors that an endpoint can answer with, as FastAPI describes them in OpenAPI."""
-    described: dict[int | str, dict[str, Any]] = {}
+    descriptions: dict[int | str, dict[str, Any]] = {}
     for status in sorted({*statuses, 400, 401, 500}):
-        codes = _CODES.get(status, {"internal-error": "a fault of the service"})
-        text = "; ".join(f"`{code}`: {meaning}" for code, meaning in codes.items())
-        described[status] = {"model": Problem, "description": text}
+        text = "; ".join(f"{code_text(code)}: {what}" for code, what in CODES[status].items())
+        descriptions[status] = {"model": Problem, "description": text}
         if status == 503:
             wait = {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 0}}
-            described[status]["headers"] = {"Retry-After": wait}
-    return described
+            descriptions[status]["headers"] = {"Retry-After": wait}
+    return descriptions
+
+
+def code_text(code: str) -> str:
+    """A code as Markdown."""
+    return code if code == OF_AUDIO else f"`{code}`"
 
 
 def wants_page(scope: Scope) -> bool:
@@ -172,8 +185,7 @@ def problem_response(
 ) -> Response:
     """An error as JSON, or as a page."""
     if wants_page(scope):
-        sentence = problem.what if status == 404 else f"{problem.what}. {problem.remedy}"
-        return HTMLResponse(_page(sentence), status, headers=headers)
+        return HTMLResponse(_page(problem), status, headers=headers)
     return JSONResponse(problem.model_dump(), status, headers=headers)
 
 
@@ -182,7 +194,9 @@ def refusal_response(scope: Scope, refusal: Refusal) -> Response:
     return problem_response(scope, refusal.status_code, refusal.problem, refusal.headers)
 
 
-def _page(text: str) -> str:
+def _page(problem: Problem) -> str:
+    sentences = [f"{text[:1].upper()}{text[1:]}" for text in (problem.what, problem.remedy)]
+    text = " ".join(text if text.endswith((".", "?")) else f"{text}." for text in sentences)
     page: str = _template().render(text=text)
     return page
 
@@ -270,7 +284,7 @@ async def _on_unusable_key(request: Request, error: Exception) -> Response:
 def _nothing_here(request: Request) -> Problem:
     return Problem(
         code="unknown-address",
-        what="There is no page or file at this address."
+        what="there is no page or file at this address"
         if wants_page(request.scope)
         else "there is nothing at this address",
         where=request.url.path,

@@ -76,7 +76,9 @@ class Service:
 
     def warm_up(self) -> None:
         """Open the index that answers by default, so that the first query does not wait for it."""
-        with suppress(Refusal):  # there is none yet, or it cannot be used: a query will be told
+        with suppress(
+            Refusal
+        ):  # there is none yet, or it cannot be used; the first query gets that error
             self.indexes.current()
 
     def close(self) -> None:

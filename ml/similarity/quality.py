@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from melgraph.ml.evaluation.paired import Comparison, compare, estimate
+from melgraph.ml.evaluation.paired import estimate
 
 CHUNK = 1 << 22  # pairs of a query and a track that are judged at once: bounds the memory
 NO_LABEL = -1
@@ -234,54 +234,6 @@ class Figure:
     groups: NDArray[np.int64] = field(repr=False, compare=False)
 
 
-@dataclass(frozen=True)
-class RankingQuality:
-    """Precision at k and mean average precision of the rankings of some queries."""
-
-    precision: Figure
-    average_precision: Figure
-
-
-def ranking_quality(
-    relevance: Relevance,
-    queries: NDArray[np.integer],
-    ranking: NDArray[np.integer],
-    *,
-    k: int = 10,
-    clusters: NDArray[np.integer] | None = None,
-) -> RankingQuality:
-    """Precision at k and mean average precision, with intervals and chance levels.
-
-    Queries without a right answer in the catalogue are not evaluated: no ranking could be right.
-
-    Args:
-        relevance: the right answers.
-        queries: int [q], rows of the queries.
-        ranking: int [q, m], rows of tracks for each query, nearest first; -1 where there is none.
-            Precision needs more than k tracks to fill the places of tracks that are not judged;
-            average precision needs the whole catalogue.
-        k: number of tracks for the precision.
-        clusters: int [n], the units of the confidence intervals; the groups of `relevance` unless
-            given. For "same artist", the recordings of one artist are not independent: give the
-            artists here.
-    """
-    units = relevance.groups if clusters is None else np.asarray(clusters, np.int64)
-    has_answer = relevance.totals(queries)[1] > 0
-    precision = precision_at(k, relevance, queries, ranking)
-    return RankingQuality(
-        mean_figure(
-            np.where(has_answer, precision, np.nan),
-            expected_precision(relevance, queries),
-            units[queries],
-        ),
-        mean_figure(
-            average_precision(relevance, queries, ranking),
-            expected_average_precision(relevance, queries, ranking),
-            units[queries],
-        ),
-    )
-
-
 def mean_figure(
     values: NDArray[np.float64], chances: NDArray[np.float64], groups: NDArray[np.int64]
 ) -> Figure:
@@ -307,17 +259,6 @@ def mean_figure(
         values,
         groups,
     )
-
-
-def compare_figures(figure: Figure, control: Figure) -> Comparison:
-    """The difference of two figures for the same queries, paired by query, over groups.
-
-    Raises:
-        ValueError: the queries differ, or no query is evaluated in both.
-    """
-    if not np.array_equal(figure.groups, control.groups):
-        raise ValueError("the two figures are for different queries")
-    return compare(figure.values[None], control.values[None], figure.groups)
 
 
 def _parts(ranking: NDArray[np.integer]) -> list[slice]:

@@ -45,7 +45,7 @@ examples:
 
 DEFAULT_TRACKS = 10
 NO_PLAYLIST = 1  # exit status: a playlist was asked for, and no track answers the query
-DEFAULT_PROBABILITY = 0.5
+DEFAULT_PROBABILITY = 0.5  # a test compares it with that of the queries
 _TRACKS_PER_MINUTE = 2  # a first guess for --minutes; more are asked for if they do not suffice
 
 
@@ -101,7 +101,7 @@ def _add_filters(parser: ArgumentParser) -> None:
         help="only tracks of so many seconds, for example 120-300",
     )  # fmt: skip
     filters.add_argument(
-        "--tag", type=_tag, action="append", default=[], metavar="NAME[:PROBABILITY]",
+        "--tag", action="append", default=[], metavar="NAME[:PROBABILITY]",
         help="only tracks for which this tag is predicted with at least this probability "
         f"(default: {DEFAULT_PROBABILITY}; repeatable)",
     )  # fmt: skip
@@ -139,20 +139,6 @@ def _whole_range(text: str) -> tuple[int | None, int | None]:
     if any(end is not None and not end.is_integer() for end in (low, high)):
         raise ArgumentTypeError(f"{text!r} has a number that is not whole")
     return None if low is None else int(low), None if high is None else int(high)
-
-
-def _tag(text: str) -> tuple[str, float]:
-    """`NAME` or `NAME:PROBABILITY`."""
-    name, colon, probability = text.rpartition(":")
-    if not colon:
-        return text, DEFAULT_PROBABILITY
-    try:
-        least = float(probability)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not NAME:PROBABILITY, such as piano:0.3") from None
-    if not 0 <= least <= 1:
-        raise ArgumentTypeError(f"{text!r} has a probability that is not from 0 to 1")
-    return name, least
 
 
 def run(options: Namespace) -> int:
@@ -214,7 +200,7 @@ def _check(options: Namespace) -> None:
 
 
 def _filters(options: Namespace) -> Filters:
-    from melgraph.assets.recommendations.queries import Filters
+    from melgraph.assets.recommendations.queries import Filters, tag_filters
 
     return Filters(
         genres=tuple(options.genre),
@@ -223,7 +209,7 @@ def _filters(options: Namespace) -> Filters:
         year_to=options.year[1],
         duration_from_s=options.duration[0],
         duration_to_s=options.duration[1],
-        tags={name: max(p for n, p in options.tag if n == name) for name, _ in options.tag},
+        tags=tag_filters(options.tag),
     )
 
 

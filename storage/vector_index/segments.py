@@ -34,6 +34,9 @@ _REMEDY = "run `melgraph audit` on it, remove its folder, and materialize the in
 def unit(vectors: NDArray[np.floating[Any]]) -> Floats:
     """Scales vectors to length 1, computed in float64. A vector of zeros stays zero.
 
+    The bytes are those of `ml/similarity/neighbours.py`, which checks its vectors first; the rooms
+    `storage` and `ml` do not import each other.
+
     Args:
         vectors: float `[n, dimension]`, finite.
     """

@@ -9,6 +9,7 @@ answer = recommender.similar(Query(like=("rock/song.mp3",), unlike=("pop/other.m
 """
 
 from melgraph.assets.recommendations.queries.query import (
+    DEFAULT_PROBABILITY,
     MOST_TRACKS,
     Answer,
     Filters,
@@ -18,10 +19,12 @@ from melgraph.assets.recommendations.queries.query import (
     Seed,
     SharedTag,
     UnknownValue,
+    tag_filters,
 )
 from melgraph.assets.recommendations.queries.recommender import Recommender
 
 __all__ = [
+    "DEFAULT_PROBABILITY",
     "MOST_TRACKS",
     "Answer",
     "Filters",
@@ -32,4 +35,5 @@ __all__ = [
     "Seed",
     "SharedTag",
     "UnknownValue",
+    "tag_filters",
 ]

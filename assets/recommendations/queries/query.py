@@ -1,12 +1,13 @@
 """Queries for similar tracks, and their answers."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from melgraph.ml.errors import UserError
 
 MOST_TRACKS = 10_000  # of one answer
+DEFAULT_PROBABILITY = 0.5  # of a tag that a filter names without one
 
 
 class UnknownValue(UserError):
@@ -53,6 +54,39 @@ class Filters:
         ]
         if problems:
             raise UserError("; ".join(problems), where="the filters", remedy="correct these values")
+
+
+def tag_filters(texts: Sequence[str]) -> dict[str, float]:
+    """The least probability of each tag, from `NAME` or `NAME:PROBABILITY`.
+
+    A name may contain a colon. What stands behind the last one is a probability if it is a number.
+    Of several probabilities for one tag, the largest holds.
+
+    Raises:
+        UserError: a probability is not from 0 to 1, or a name is empty.
+
+    >>> tag_filters(["piano:0.3", "mood: happy"])
+    {'piano': 0.3, 'mood: happy': 0.5}
+    """
+    pairs = [_tag_filter(text) for text in texts]
+    return {name: max(least for other, least in pairs if other == name) for name, _ in pairs}
+
+
+def _tag_filter(text: str) -> tuple[str, float]:
+    name, colon, number = text.rpartition(":")
+    try:
+        least = float(number) if colon else DEFAULT_PROBABILITY
+    except ValueError:
+        name, least = text, DEFAULT_PROBABILITY
+    name = name if colon else text
+    if not name.strip() or not 0 <= least <= 1:  # NaN neither
+        raise UserError(
+            f"the tag filter {text!r}",
+            where="the filter by tag",
+            remedy="write NAME or NAME:PROBABILITY, such as piano:0.3, with a probability from 0 "
+            "to 1",
+        )
+    return name, least
 
 
 def _is_no_range(low: float | None, high: float | None) -> bool:

@@ -2,13 +2,12 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from melgraph.assets.context import Context
 from melgraph.assets.embeddings.batch_embeddings import BatchEmbeddings
@@ -24,10 +23,22 @@ from melgraph.storage.records import Reference, partition_name
 
 MOST_TAGS = 3
 LEAST_PROBABILITY = 0.1  # of a tag, for both tracks
-_BATCHES = 16  # track batches whose segments and tags are kept in memory
+_TRACKS = 2000  # whose segments and tags are kept in memory: up to about 64 KB each
 
-Value = TypeVar("Value")
 Tags = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TrackSound:
+    """What explains the similarity of a track.
+
+    Attributes:
+        tags: the probability of each tag; empty without tags.
+        segments: its segment vectors; None if it has none.
+    """
+
+    tags: Tags
+    segments: FileVectors | None
 
 
 class _Recent:
@@ -37,19 +48,20 @@ class _Recent:
         self._values: OrderedDict[Hashable, Any] = OrderedDict()
         self._size, self._lock = size, threading.Lock()
 
-    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The value of a key. `make` is called if it is missing, perhaps by two threads at once."""
+    def held(self, keys: Iterable[Hashable]) -> dict[Any, Any]:
+        """The values of those keys that have one."""
         with self._lock:
-            if key in self._values:
+            values = {key: self._values[key] for key in keys if key in self._values}
+            for key in values:
                 self._values.move_to_end(key)
-                value: Value = self._values[key]
-                return value
-        value = make()
+            return values
+
+    def add(self, values: Mapping[Any, Any]) -> None:
+        """Hold these values, instead of those that were not used for the longest time."""
         with self._lock:
-            self._values[key] = value
-            if len(self._values) > self._size:
+            self._values.update(values)
+            while len(self._values) > self._size:
                 self._values.popitem(last=False)
-        return value
 
 
 def tagging_encoder(context: Context, encoder: Encoder) -> Encoder | None:
@@ -68,17 +80,8 @@ def tagging_encoder(context: Context, encoder: Encoder) -> Encoder | None:
     return None
 
 
-@dataclass(frozen=True)
-class _BatchSegments:
-    """The segments of a track batch: vectors, starts in seconds, and the rows of each track."""
-
-    vectors: NDArray[np.float32]
-    starts_s: NDArray[np.float64]
-    rows: dict[str, slice]
-
-
 class Reasons:
-    """Reads segments and tags batch by batch, when an answer needs them.
+    """Reads the segments and the tags of tracks, when an answer needs them.
 
     Args:
         context: of the home.
@@ -96,34 +99,46 @@ class Reasons:
     ) -> None:
         self._store, self._embeddings = context.store, embeddings
         self.tagger, self._segment_s = tagger, segment_s
-        self._segments, self._tags = _Recent(_BATCHES), _Recent(_BATCHES)
+        self._sounds = _Recent(_TRACKS)
 
     @property
     def tag_names(self) -> list[str]:
         """The tags, sorted by name."""
         return sorted(self.tagger.classes) if self.tagger is not None else []
 
-    def tags(self, track_id: str, batch: str) -> Tags:
-        """The probability of each tag of a track; empty without tags."""
-        rows, names, scores = self._tags.get(batch, lambda: self._tags_of(batch))
-        if track_id not in rows:
-            return {}
-        return dict(zip(names, scores[rows[track_id]].tolist(), strict=True))
+    def sounds(self, places: Sequence[tuple[str, str]]) -> dict[str, TrackSound]:
+        """What explains the similarity of some tracks.
 
-    def tag_table(self, batches: list[str]) -> pl.DataFrame:
-        """`track_id` and a column per tag, of several batches."""
-        tables = [pl.DataFrame(schema={"track_id": pl.String})]
-        tables += [table for batch in batches if (table := self._tag_table(batch)) is not None]
-        return pl.concat(tables, how="diagonal_relaxed").unique("track_id", keep="first")
+        Only the rows of these tracks are read, because a batch can be larger than the memory.
 
-    def segments(self, track_id: str, batch: str) -> FileVectors | None:
-        """The segment vectors of a track; None if it has none."""
-        of_batch = self._segments.get(batch, lambda: self._segments_of(batch))
-        rows = of_batch.rows.get(track_id)
-        if rows is None:
-            return None
-        vectors = of_batch.vectors[rows]
-        return FileVectors(vectors.mean(axis=0), vectors, of_batch.starts_s[rows])
+        Args:
+            places: the id and the track batch of each track.
+
+        Returns:
+            The sound of each track, by its id.
+        """
+        sounds: dict[str, TrackSound] = self._sounds.held(track_id for track_id, _ in places)
+        missing: dict[str, list[str]] = {}
+        for track_id, batch in dict.fromkeys(places):
+            if track_id not in sounds:
+                missing.setdefault(batch, []).append(track_id)
+        for batch, ids in missing.items():
+            tags, segments = self._tags_of(batch, ids), self._segments_of(batch, ids)
+            read = {i: TrackSound(tags.get(i, {}), segments.get(i)) for i in ids}
+            self._sounds.add(read)
+            sounds |= read
+        return sounds
+
+    def probabilities(self, tag: str, batches: Sequence[str]) -> pl.DataFrame:
+        """The probability of a tag for the tracks of several batches.
+
+        Returns:
+            `track_id`, once each, and `probability`.
+        """
+        tables = [pl.DataFrame(schema={"track_id": pl.String, tag: pl.Float32})]
+        tags = filter(None, map(self._batch_tags, batches))
+        tables += [table for one in tags if tag in (table := one.of_tag(tag)).columns]
+        return pl.concat(tables).unique("track_id", keep="first").rename({tag: "probability"})
 
     def moments(self, seed: FileVectors | None, track: FileVectors | None) -> tuple[Moment, ...]:
         """The segments that sound most alike; none if both have a single segment."""
@@ -139,31 +154,35 @@ class Reasons:
         )
         return tuple(Moment(m.query_start_s, m.track_start_s, m.similarity) for m in moments)
 
-    def _tag_table(self, batch: str) -> pl.DataFrame | None:
+    def _batch_tags(self, batch: str) -> BatchTags | None:
+        """The tags of a batch, if the tagger of these reasons predicted them."""
         if self.tagger is None:
             return None
         partition = partition_name({"encoder": self.tagger.name, TRACK_BATCH: batch})
         artifact = self._store.current(TAGS.name, partition)
         if artifact is None or self.tagger.reference not in artifact.record.spec.inputs:
             return None
-        return BatchTags(self._store, artifact).table()
+        return BatchTags(self._store, artifact)
 
-    def _tags_of(self, batch: str) -> tuple[dict[str, int], list[str], NDArray[np.float32]]:
-        table = self._tag_table(batch)
-        if table is None:
-            return {}, [], np.zeros((0, 0), np.float32)
-        rows = {track_id: row for row, track_id in enumerate(table["track_id"])}
-        scores = table.drop("track_id")
-        return rows, scores.columns, scores.to_numpy()
+    def _tags_of(self, batch: str, ids: Sequence[str]) -> dict[str, Tags]:
+        tags = self._batch_tags(batch)
+        if tags is None:
+            return {}
+        rows = tags.of_tracks(ids).iter_rows(named=True)
+        return {row.pop("track_id"): row for row in rows}
 
-    def _segments_of(self, batch: str) -> _BatchSegments:
+    def _segments_of(self, batch: str, ids: Sequence[str]) -> dict[str, FileVectors]:
         reference = self._embeddings.get(batch)
         if reference is None:
-            return _BatchSegments(np.zeros((0, 1), np.float32), np.zeros(0), {})
-        ids, vectors = BatchEmbeddings.at(self._store, reference).arrays()
-        ends = vectors.segment_offsets.tolist()
-        rows = {track_id: slice(ends[i], ends[i + 1]) for i, track_id in enumerate(ids)}
-        return _BatchSegments(vectors.segment_vectors, vectors.segment_starts, rows)
+            return {}
+        table = BatchEmbeddings.at(self._store, reference).segments_of(ids)
+        return {
+            str(track_id): FileVectors(
+                vectors.mean(axis=0), vectors, rows["start_s"].to_numpy().astype(np.float64)
+            )
+            for (track_id,), rows in table.group_by("track_id")
+            for vectors in (rows["vector"].to_numpy(),)
+        }
 
 
 def shared_tags(seed: Tags, track: Tags) -> tuple[SharedTag, ...]:

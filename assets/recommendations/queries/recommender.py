@@ -22,11 +22,15 @@ from melgraph.assets.recommendations.queries.query import (
     Recommendation,
     Seed,
 )
-from melgraph.assets.recommendations.queries.reasons import Reasons, shared_tags, tagging_encoder
+from melgraph.assets.recommendations.queries.reasons import (
+    Reasons,
+    TrackSound,
+    shared_tags,
+    tagging_encoder,
+)
 from melgraph.assets.recommendations.queries.searched_tracks import COLUMNS, SearchedTracks
 from melgraph.assets.recommendations.queries.seed_sounds import SeedSound, SeedSounds
 from melgraph.assets.recommendations.queries.shortfalls import path_shortfall, shortfall
-from melgraph.assets.recommendations.queries.sounds import FileVectors
 from melgraph.assets.recommendations.recommendation_index import RecommendationIndex
 from melgraph.assets.stage import Stage, encoder_and_batch
 from melgraph.assets.stages import RECOMMENDATION_INDEXES, RECOMMENDATIONS
@@ -40,6 +44,7 @@ from melgraph.storage.vector_index import VectorIndex
 CANDIDATES = 200  # nearest tracks that local scaling, limits and diversity choose from, at least
 # A file with this similarity to a track is a copy of it, also if it is too short for fingerprints.
 SAME_SOUND = 0.9999
+_EXPLAINED_AT_ONCE = 500  # tracks; bounds the memory of a long answer
 MOST_COPIES = 50  # nearest tracks that are compared with a file, to find copies of its recording
 
 Mask = NDArray[np.bool_]
@@ -77,6 +82,7 @@ class Recommender:
         embeddings = {encoder_and_batch(r.partition)[1]: r for r in index.embeddings()}
         tagger = tagging_encoder(context, self._encoder)
         self._reasons = Reasons(context, embeddings, tagger, self._encoder.crop_s)
+        self._probabilities_of_tag: dict[str, pl.Series] = {}
         self._sounds = SeedSounds(context, self._encoder, tagger)
 
     @classmethod
@@ -162,7 +168,8 @@ class Recommender:
         Raises:
             UserError: there is no such track.
         """
-        tags = self._reasons.tags(*self._place(self._row(track)))
+        row = self._row(track)
+        tags = self._sounds_of([row])[row].tags
         return sorted(tags.items(), key=lambda item: (-item[1], item[0]))
 
     def similar(self, query: Query) -> Answer:
@@ -189,7 +196,8 @@ class Recommender:
             if len(selection.rows) == query.k or n_candidates >= n_allowed:
                 break
             n_candidates *= 4
-        answer = self._answer(like, [self._explained(like, row) for row in selection.rows.tolist()])
+        tracks = self._explained([(like, row) for row in selection.rows.tolist()])
+        answer = self._answer(like, tracks)
         return replace(answer, shortfall=shortfall(query, selection, n_allowed, n_live))
 
     def path(
@@ -214,7 +222,7 @@ class Recommender:
         result = path_rows(self._vectors, allowed, ends[0], ends[1], length)
         pairs = zip(result.rows, result.rows[1:], strict=False)
         tracks = [self._recommendation(result.rows[0], 1.0)]
-        tracks += [self._explained([self._library_seed(before)], row) for before, row in pairs]
+        tracks += self._explained([([self._library_seed(before)], row) for before, row in pairs])
         seeds = [self._library_seed(row) for row in ends]
         reason = path_shortfall(result, tracks)
         return replace(self._answer(seeds, tracks), shortfall=reason)
@@ -264,16 +272,18 @@ class Recommender:
         allowed = self._tracks.allowed(filters)
         for name, least in filters.tags.items():
             tag = self.tag_named(name)
-            allowed &= (self._tag_scores[tag] >= least).fill_null(False).to_numpy()
+            allowed &= (self._probabilities(tag) >= least).fill_null(False).to_numpy()
         return allowed
 
-    @cached_property
-    def _tag_scores(self) -> pl.DataFrame:
-        """A column per tag, in the order of the rows."""
-        ids, batches = self._tracks.table["track_id"], self._tracks.table["batch"]
-        table = self._reasons.tag_table(batches.drop_nulls().unique().sort().to_list())
-        joined = ids.to_frame().join(table, on="track_id", how="left", maintain_order="left")
-        return joined.drop("track_id")
+    def _probabilities(self, tag: str) -> pl.Series:
+        """Of a tag, for each row; null where it is not known."""
+        if tag not in self._probabilities_of_tag:
+            table = self._tracks.table.select("track_id", "batch")
+            batches = table["batch"].drop_nulls().unique().sort().to_list()
+            known = self._reasons.probabilities(tag, batches)
+            joined = table.join(known, on="track_id", how="left", maintain_order="left")
+            self._probabilities_of_tag[tag] = joined["probability"]
+        return self._probabilities_of_tag[tag]
 
     @cached_property
     def _first_of_recording(self) -> Mask:
@@ -344,19 +354,33 @@ class Recommender:
 
     # --- answers
 
-    def _explained(self, like: Sequence[SeedSound], row: int) -> Recommendation:
-        """A row as a recommendation, with the reasons why it is similar to the nearest seed."""
+    def _explained(self, pairs: Sequence[tuple[Sequence[SeedSound], int]]) -> list[Recommendation]:
+        """Rows as recommendations, with the reasons why they are similar to their nearest seed.
+
+        Args:
+            pairs: seeds, and a row that is similar to one of them.
+        """
+        tracks: list[Recommendation] = []
+        for start in range(0, len(pairs), _EXPLAINED_AT_ONCE):
+            part = pairs[start : start + _EXPLAINED_AT_ONCE]
+            seeds = [seed.row for like, _ in part for seed in like if seed.row is not None]
+            sounds = self._sounds_of([*seeds, *(row for _, row in part)])
+            tracks += [self._with_reasons(like, row, sounds) for like, row in part]
+        return tracks
+
+    def _with_reasons(
+        self, like: Sequence[SeedSound], row: int, sounds: Mapping[int, TrackSound]
+    ) -> Recommendation:
         vector = self._vectors.vectors(np.array([row]))[0].astype(np.float64)
         similarities = [float(seed.vector.astype(np.float64) @ vector) for seed in like]
         nearest = int(np.argmax(similarities))
-        seed, place = like[nearest], self._place(row)
+        seed, sound = like[nearest], sounds[row]
+        of_seed = TrackSound(seed.tags, seed.segments) if seed.row is None else sounds[seed.row]
         return replace(
             self._recommendation(row, similarities[nearest]),
             like=nearest,
-            tags=shared_tags(self._tags_of_seed(seed), self._reasons.tags(*place)),
-            moments=self._reasons.moments(
-                self._segments_of_seed(seed), self._reasons.segments(*place)
-            ),
+            tags=shared_tags(of_seed.tags, sound.tags),
+            moments=self._reasons.moments(of_seed.segments, sound.segments),
         )
 
     def _recommendation(self, row: int, similarity: float) -> Recommendation:
@@ -364,13 +388,11 @@ class Recommender:
         names = {name: track[name] for name in COLUMNS}
         return Recommendation(**names, similarity=round(similarity, 6))
 
-    def _tags_of_seed(self, seed: SeedSound) -> Mapping[str, float]:
-        if seed.row is None:
-            return seed.tags
-        return self._reasons.tags(*self._place(seed.row))
-
-    def _segments_of_seed(self, seed: SeedSound) -> FileVectors | None:
-        return seed.segments if seed.row is None else self._reasons.segments(*self._place(seed.row))
+    def _sounds_of(self, rows: Sequence[int]) -> dict[int, TrackSound]:
+        """What explains the similarity of the tracks in some rows."""
+        places = self._tracks.table.select("track_id", "batch")[list(rows)].rows()
+        sounds = self._reasons.sounds(places)
+        return {row: sounds[place[0]] for row, place in zip(rows, places, strict=True)}
 
     def _place(self, row: int) -> tuple[str, str]:
         track_id, batch = self._tracks.table.select("track_id", "batch").row(row)

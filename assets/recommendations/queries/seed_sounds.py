@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,6 @@ from melgraph.assets.recommendations.queries.sounds import FileEmbedder, FileVec
 from melgraph.ml.errors import UserError
 from melgraph.storage.location import is_bucket
 
-_TRACK_ID = re.compile(r"[0-9a-f]{32}")
 _SUGGESTIONS = 3
 
 
@@ -59,7 +57,7 @@ class SeedSounds:
 
     def row(self, name: str, tracks: SearchedTracks) -> int | None:
         """The row of a track by its id, its path in the library, or its path on this machine."""
-        if _TRACK_ID.fullmatch(name) and name in tracks.row_of_id:
+        if name in tracks.row_of_id:
             return tracks.row_of_id[name]
         if name in tracks.row_of_path:
             return tracks.row_of_path[name]

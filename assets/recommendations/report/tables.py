@@ -125,11 +125,15 @@ def headlines(section: Mapping[str, Any]) -> list[str]:
 def _verdict(scope: Mapping[str, Any], question: Mapping[str, Any]) -> str:
     first = question["rows"][0]
     figure = first[AVERAGE_PRECISION]
+    if first["groups"] == 1:
+        return (
+            f"{title_of(scope, question)}: this cannot be measured, because the recordings of one "
+            f"group alone have a right answer (n = {first['n']})."
+        )
     text = (
         f"{title_of(scope, question)}: {space_name(first)} has the largest mean average precision, "
         f"{figure['mean']:.3f} (95 % confidence interval {figure['low']:.3f} to "
-        f"{figure['high']:.3f}; random ranking {figure['random']:.3f}; n = {first['n']} recordings "
-        f"of {first['groups']} groups)."
+        f"{figure['high']:.3f}; random ranking {figure['random']:.3f}; n = {_sizes(first)})."
     )
     tests = list(_tests(question, AVERAGE_PRECISION, baseline=True))
     if tests:
@@ -140,10 +144,10 @@ def _verdict(scope: Mapping[str, Any], question: Mapping[str, Any]) -> str:
             f"{test['space']} from {test['against']}" for test in pairs if _is_shown(test)
         ]
         text += (
-            f" Of {len(pairs)} pairs of encoders, these are shown to differ: "
+            f" Of {_count(len(pairs), 'pair')} of encoders, these are shown to differ: "
             f"{', '.join(differences)}."
             if differences
-            else f" No two of the encoders are shown to differ ({len(pairs)} pairs)."
+            else f" No two of the encoders are shown to differ ({_count(len(pairs), 'pair')})."
         )
     return text
 
@@ -164,6 +168,14 @@ def _split(tests: Sequence[Mapping[str, Any]], control: str) -> str:
     return " ".join(parts)
 
 
+def _sizes(row: Mapping[str, Any]) -> str:
+    return f"{_count(row['n'], 'recording')} of {_count(row['groups'], 'group')}"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def _is_shown(test: Mapping[str, Any]) -> bool:
     return bool(test["p_holm"] < SIGNIFICANT)
 
@@ -181,13 +193,14 @@ def _list_sentences(section: Mapping[str, Any]) -> Iterator[str]:
         f"{beside}."
     )
     for scope in section["scopes"]:
-        rows = [row for row in scope["rescaling"] if row["measure"] == PRECISION]
+        rows = [
+            row for row in scope["rescaling"] if row["measure"] == PRECISION and row["groups"] > 1
+        ]
         for row in rows[-1:]:  # that of all encoders together, if there are several
             who = "" if row["space"] == POOLED else f" of {row['space']}"
             yield (
                 f"{title_of(scope, scope['questions'][0])}: precision@{section['k']}{who} in the "
-                f"recommended order minus that by cosine is {_difference(row)}, n = {row['n']} "
-                f"recordings of {row['groups']} groups."
+                f"recommended order minus that by cosine is {_difference(row)}, n = {_sizes(row)}."
             )
 
 

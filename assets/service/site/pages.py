@@ -40,9 +40,9 @@ _AUDIO_TYPES = {
     ".wv": "audio/x-wavpack",
 }
 ROUTE = "/pages/{name}.html"
-_NO_PAGES = (
-    "There are no pages yet. Run the command “melgraph run”, or materialize the asset “pages” in "
-    "the Dagster UI. Then reload this page."
+_MAKE_PAGES = (
+    "run the command “melgraph run”, or materialize the asset “pages” in the Dagster UI; then "
+    "reload this page"
 )
 
 
@@ -61,10 +61,12 @@ def page_routes(store: ArtifactStore, recordings: Recordings) -> list[BaseRoute]
         request.scope["melgraph_route"] = ROUTE
         current = store.current(PAGES.name, ONE)
         if current is None:
-            raise _no_page(_NO_PAGES, request)
+            raise _no_page("there are no pages yet", request, remedy=_MAKE_PAGES)
         if f"{name}.html" not in current.record.files:
             raise _no_page(
-                f"There is no page called {name!r}. The overview links to all pages.", request
+                f"there is no page called {name!r}",
+                request,
+                remedy="the overview (/) links to all pages",
             )
         return RedirectResponse(
             f"/artifacts/{current.reference}/{name}.html", headers={"Cache-Control": "no-store"}
@@ -79,5 +81,5 @@ def page_routes(store: ArtifactStore, recordings: Recordings) -> list[BaseRoute]
     ]
 
 
-def _no_page(what: str, request: Request) -> HTTPException:
-    return Refusal(404, "no-page", what, where=request.url.path, remedy="open / instead")
+def _no_page(what: str, request: Request, *, remedy: str) -> HTTPException:
+    return Refusal(404, "no-page", what, where=request.url.path, remedy=remedy)

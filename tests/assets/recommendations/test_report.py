@@ -34,7 +34,12 @@ from melgraph.assets.recommendations.report.spaces import (
     near_lists,
     space_in_service,
 )
-from melgraph.assets.recommendations.report.tables import figure_rows, headlines, title_of
+from melgraph.assets.recommendations.report.tables import (
+    figure_rows,
+    headlines,
+    sentences,
+    title_of,
+)
 from melgraph.assets.stages import PAGES, RECOMMENDATION_REPORT
 from melgraph.ml.errors import UserError
 from melgraph.ml.evaluation.paired import compare, holm
@@ -444,6 +449,19 @@ class TestText:
         assert any("(baseline)" in row["encoder"] for row in rows)
         assert any(row["encoder"] == f"{TRAINED} (trained here)" for row in rows)
         assert len({tuple(row) for row in rows}) == 1
+
+    def test_one_group_is_no_measurement(self, made_home):
+        (section,) = json.loads(json.dumps(report_of(made_home).sections))
+        for scope in section["scopes"]:
+            for question in scope["questions"]:
+                for row in question["rows"]:
+                    row |= {"n": 1, "groups": 1}
+            for row in scope["rescaling"]:
+                row |= {"n": 1, "groups": 1}
+        *verdicts, reach = sentences(section)
+        assert verdicts
+        assert all("cannot be measured" in sentence for sentence in verdicts)
+        assert reach.startswith("Lists of ")
 
     def test_the_json_file_has_the_facts(self, made_home):
         report = report_of(made_home)

@@ -19,7 +19,7 @@ from melgraph.assets.recommendations.indexes import (
 )
 from melgraph.assets.recommendations.queries import Filters, Query, Recommender
 from melgraph.assets.service.app import build_app
-from melgraph.assets.service.problems import Problem
+from melgraph.assets.service.problems import CODES, OF_AUDIO, Problem
 from melgraph.assets.service.state import Service, ServiceSettings
 from melgraph.assets.service.uploads import Uploads
 from melgraph.storage.home import Home
@@ -57,6 +57,7 @@ def refused(answer, status: int, code: str) -> Problem:
     assert answer.status_code == status, answer.text[:300]
     problem = Problem.model_validate(answer.json())
     assert problem.code == code, answer.text[:300]
+    assert code in CODES[status] or OF_AUDIO in CODES[status]
     assert problem.what
     assert problem.where
     assert problem.remedy

@@ -6,17 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from melgraph.ml.evaluation.paired import compare
 from melgraph.ml.similarity import quality
 from melgraph.ml.similarity.quality import (
     Relevance,
     average_precision,
-    compare_figures,
     expected_average_precision,
     expected_precision,
     mean_figure,
     precision_at,
-    ranking_quality,
 )
 
 
@@ -120,65 +117,61 @@ class TestRelevance:
             Relevance([["a"]], np.arange(2))
 
 
-class TestRankingQuality:
+class TestMeanFigure:
     # Two artists with three tracks each, and one with a single track; the label is the artist.
     ARTISTS = np.array([0, 0, 0, 1, 1, 1, 2])
     RELEVANCE = Relevance([[artist] for artist in ARTISTS], np.arange(7))
 
-    def rankings(self, seed=0):
-        return random_rankings(7, seed)
-
     def test_the_best_ranking(self):
-        same = self.ARTISTS[:, None] == self.ARTISTS
-        best = np.argsort(~same, axis=1, kind="stable")
-        figures = ranking_quality(self.RELEVANCE, np.arange(7), best, k=2, clusters=self.ARTISTS)
-        for figure in (figures.precision, figures.average_precision):
-            assert (figure.mean, figure.high) == (1.0, 1.0)
-            assert 0 < figure.chance < 1
-            # The only track of the third artist has no right answer.
-            assert (figure.n_queries, figure.n_groups) == (6, 2)
-            assert np.isnan(figure.values[6])
-        assert figures.precision.chance == pytest.approx(2 / 6)
+        queries = np.arange(7)
+        best = np.argsort(~(self.ARTISTS[:, None] == self.ARTISTS), axis=1, kind="stable")
+        values = average_precision(self.RELEVANCE, queries, best)
+        chances = expected_average_precision(self.RELEVANCE, queries, best)
+        figure = mean_figure(values, chances, self.ARTISTS)
+        assert (figure.mean, figure.high) == (1.0, 1.0)
+        assert 0 < figure.chance < 1
+        # The only track of the third artist has no right answer.
+        assert (figure.n_queries, figure.n_groups) == (6, 2)
+        assert np.isnan(figure.values[6])
+        precision = precision_at(2, self.RELEVANCE, queries, best)
+        assert precision[:6].tolist() == [1.0] * 6
+        assert expected_precision(self.RELEVANCE, queries)[:6] == pytest.approx(2 / 6)
 
     def test_random_rankings_are_at_the_chance_level(self):
         queries = np.tile(np.arange(6), 500)
         rng = np.random.default_rng(0)
         rankings = np.array([rng.permutation(7) for _ in queries])
-        figures = ranking_quality(self.RELEVANCE, queries, rankings, k=3)
-        assert figures.precision.mean == pytest.approx(figures.precision.chance, abs=0.02)
-        assert figures.average_precision.mean == pytest.approx(
-            figures.average_precision.chance, abs=0.02
-        )
-
-    def test_comparison_is_paired_by_query(self):
-        queries = np.arange(7)
-        one, other = (
-            ranking_quality(self.RELEVANCE, queries, self.rankings(seed), k=2).precision
-            for seed in (1, 2)
-        )
-        expected = compare(one.values[None], other.values[None], one.groups)
-        assert compare_figures(one, other) == expected
-        assert expected.difference == pytest.approx(np.nanmean(one.values - other.values))
-
-    def test_figures_of_other_queries_cannot_be_compared(self):
-        one, other = (
-            mean_figure(np.ones(2), np.zeros(2), np.array(groups)) for groups in ([0, 1], [0, 2])
-        )
-        with pytest.raises(ValueError, match="different queries"):
-            compare_figures(one, other)
+        for values, chances in (
+            (
+                precision_at(3, self.RELEVANCE, queries, rankings),
+                expected_precision(self.RELEVANCE, queries),
+            ),
+            (
+                average_precision(self.RELEVANCE, queries, rankings),
+                expected_average_precision(self.RELEVANCE, queries, rankings),
+            ),
+        ):
+            figure = mean_figure(values, chances, self.ARTISTS[queries])
+            assert figure.mean == pytest.approx(figure.chance, abs=0.02)
 
     def test_no_query(self):
-        nothing = np.zeros((0, 7), np.int64)
-        figures = ranking_quality(self.RELEVANCE, np.zeros(0, np.int64), nothing)
-        assert figures.precision.n_queries == figures.average_precision.n_queries == 0
-        assert np.isnan(figures.precision.mean)
+        nothing = np.zeros(0)
+        figure = mean_figure(nothing, nothing, np.zeros(0, np.int64))
+        assert (figure.n_queries, figure.n_groups) == (0, 0)
+        assert np.isnan(figure.mean)
 
-    def test_parts_give_the_values_of_the_whole(self, monkeypatch):
-        whole = ranking_quality(self.RELEVANCE, np.arange(7), self.rankings(), k=2)
-        monkeypatch.setattr(quality, "CHUNK", 15)  # two queries at a time
-        parts = ranking_quality(self.RELEVANCE, np.arange(7), self.rankings(), k=2)
-        assert whole == parts
-        np.testing.assert_array_equal(whole.precision.values, parts.precision.values)
-        np.testing.assert_array_equal(
-            whole.average_precision.values, parts.average_precision.values
-        )
+
+def test_parts_give_the_values_of_the_whole(monkeypatch):
+    relevance, queries = TestMeanFigure.RELEVANCE, np.arange(7)
+    rankings = random_rankings(7, 0)
+
+    def values():
+        return [
+            precision_at(2, relevance, queries, rankings),
+            average_precision(relevance, queries, rankings),
+            expected_average_precision(relevance, queries, rankings),
+        ]
+
+    whole = values()
+    monkeypatch.setattr(quality, "CHUNK", 15)  # two queries at a time
+    np.testing.assert_array_equal(whole, values())

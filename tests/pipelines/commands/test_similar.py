@@ -6,13 +6,19 @@ import re
 
 import pytest
 
-from melgraph.assets.recommendations.queries import Answer, Query, Recommendation, Recommender
+from melgraph.assets.recommendations.queries import (
+    DEFAULT_PROBABILITY,
+    Answer,
+    Query,
+    Recommendation,
+    Recommender,
+)
 from melgraph.ml.errors import UserError
+from melgraph.pipelines.commands import similar as similar_command
 from melgraph.pipelines.commands.similar import (
     _playlist,
     _playlist_file,
     _range,
-    _tag,
     _whole_range,
 )
 from tests.conftest import MadeHome
@@ -111,13 +117,11 @@ def test_a_mistake_is_one_message(made_home, paths, arguments, problem):
     assert "remedy:" in ran.stderr
 
 
-def test_ranges_and_tags_are_read_as_people_write_them():
+def test_ranges_are_read_as_people_write_them():
     assert _range("120-300") == (120, 300)
     assert _range("120-") == (120, None)
     assert _range("-300") == (None, 300)
     assert _whole_range("1990") == (1990, 1990)
-    assert _tag("piano") == ("piano", 0.5)
-    assert _tag("genre: x:0.3") == ("genre: x", 0.3)
     for wrong in ("-", "", "a-b", "nan", "inf-", "1e400", "5--3"):
         with pytest.raises(Exception, match="FROM-TO"):
             _range(wrong)
@@ -125,9 +129,10 @@ def test_ranges_and_tags_are_read_as_people_write_them():
         _whole_range("1999-1990")
     with pytest.raises(Exception, match="not whole"):
         _whole_range("1990.7")
-    for wrong in ("piano:2", "piano:-1", "piano:nan"):
-        with pytest.raises(Exception, match="from 0 to 1"):
-            _tag(wrong)
+
+
+def test_the_help_names_the_default_of_the_filters():
+    assert similar_command.DEFAULT_PROBABILITY == DEFAULT_PROBABILITY
 
 
 def test_a_playlist_overwrites_nothing_but_a_playlist(tmp_path):
