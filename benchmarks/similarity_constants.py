@@ -31,7 +31,7 @@ CHANGES: list[tuple[str, object, str, list[float]]] = [
     ("vectors per cell for the centroids", cells, "_SAMPLE", [16, 32, 64]),
     ("iterations of k-means", cells, "_ITERATIONS", [3, 6, 12]),
     ("width of a level, deviations", cells, "_STEP", [0.2, 0.27, 0.3352, 0.4, 0.5]),
-    ("share of the neighbours in reach", cells, "_IN_REACH", [0.98, 0.99, 0.994, 0.998]),
+    ("share of the neighbours in reach", cells, "_IN_REACH", [0.98, 0.99, 0.995, 0.998]),
     ("candidates beside 3 k", search, "_CANDIDATES", [0, 10, 20, 40]),
     ("candidates per result", search, "_PER_RESULT", [1, 2, 3, 5]),
 ]

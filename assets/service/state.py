@@ -76,9 +76,7 @@ class Service:
 
     def warm_up(self) -> None:
         """Open the index that answers by default, so that the first query does not wait for it."""
-        with suppress(
-            Refusal
-        ):  # there is none yet, or it cannot be used; the first query gets that error
+        with suppress(Refusal):  # there is none yet, or it cannot be used: a query gets the error
             self.indexes.current()
 
     def close(self) -> None:

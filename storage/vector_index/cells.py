@@ -43,7 +43,7 @@ _LEVELS = 16  # of a code of 4 bits
 _STEP = 0.3352
 _LOT = 8192  # vectors that are encoded at once
 _TRIALS, _NEIGHBOURS = 512, 10  # vectors whose neighbours decide the breadth
-_IN_REACH = 0.994  # share of these neighbours that must be in the nearest cells
+_IN_REACH = 0.995  # share of these neighbours that must be in the nearest cells
 _WIDER = 0.1  # power of the number of results by which the breadth grows
 _TO_ONE = 10  # a search compares with at least ten vectors for each candidate
 _COMPLETE = 0.9  # share of the vectors in the nearest cells that a filter may leave
@@ -126,7 +126,11 @@ def _nearest_centroids(centroids: Floats) -> Callable[[Floats], Rows]:
 
 
 def _breadth(units: Floats, centroids: Floats, cells: Rows) -> int:
-    """In how many of the nearest cells nearly all neighbours of a vector are."""
+    """In how many of the nearest cells nearly all neighbours of a vector are.
+
+    The share of neighbours in these cells is a mean over few vectors. It must exceed the wanted one
+    by its standard error, so that it is not reached by chance.
+    """
     trials = np.unique(np.linspace(0, len(units) - 1, _TRIALS).astype(np.int64))
     near = NearestRows(len(trials), min(_NEIGHBOURS + 1, len(units)))
     near.offer_blocks(units, units[trials], np.arange(len(trials)), 0, None)
@@ -134,8 +138,13 @@ def _breadth(units: Floats, centroids: Floats, cells: Rows) -> int:
     to_centroids = units[trials] @ centroids.T
     to_own = np.take_along_axis(to_centroids, cells[rows], axis=1)
     ranks = (to_centroids[:, None] > to_own[..., None]).sum(axis=2) + 1
-    others = ranks[rows != trials[:, None]]
-    return int(np.quantile(others, _IN_REACH, method="higher")) if len(others) else 1
+    is_other = rows != trials[:, None]
+    n_others = is_other.sum(axis=1)
+    for breadth in np.unique(ranks[is_other]).tolist():
+        share = ((ranks <= breadth) & is_other).sum(axis=1) / np.maximum(n_others, 1)
+        if share.mean() - share.std() / len(share) ** 0.5 >= _IN_REACH:
+            return int(breadth)
+    return int(ranks.max())
 
 
 def _pack(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:

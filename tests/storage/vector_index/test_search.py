@@ -192,14 +192,14 @@ def recall(near: np.ndarray, expected: np.ndarray) -> float:
 
 
 def test_cells_return_nearly_the_same(large_index):
-    queries = vectors(100, seed=99)
+    queries = vectors(500, seed=99)
     near, similarities = large_index.search(queries, 10)
     again = large_index.search(queries, 10)
     assert (near == again[0]).all()
     assert (similarities == again[1]).all()
     assert 0.95 < recall(near, exact(large_index, queries, 10)) < 1
     assert (near >= 0).all()
-    of_rows = np.einsum("qkd,qd->qk", large_index.vectors(near.ravel()).reshape(100, 10, DIMENSION),
+    of_rows = np.einsum("qkd,qd->qk", large_index.vectors(near.ravel()).reshape(500, 10, DIMENSION),
                         segments.unit(queries))  # fmt: skip
     np.testing.assert_allclose(similarities, of_rows, atol=1e-6)
     assert (np.sort(large_index.search(queries[:2], 4501)[0]) == np.arange(4501)).all()
