@@ -11,7 +11,7 @@ from melgraph.assets.recommendations.recommendation_index import RecommendationI
 from melgraph.storage.artifacts import ArtifactStore
 from melgraph.storage.records import Spec
 
-HELD_OUT = "test"  # the split whose tracks are the queries
+TEST_SPLIT = "test"  # the split whose tracks are the queries
 
 
 def held_out_agreement(
@@ -38,7 +38,7 @@ def held_out_agreement(
         return {"no_agreement": "there is no dataset with labels"}
     (snapshot,) = snapshots
     table = snapshot.used().with_row_index("row")
-    test = table.filter(pl.col("split") == HELD_OUT)
+    test = table.filter(pl.col("split") == TEST_SPLIT)
     if len(snapshot.classes) < 2 or not test.height:
         return {"no_agreement": f"the dataset {snapshot.name} has no test tracks with labels"}
     encoder = RecommendationIndex.input_of(store, spec).encoder.reference

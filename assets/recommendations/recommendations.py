@@ -102,10 +102,10 @@ def write_recommendations(store: ArtifactStore, work: Work) -> None:
     """
     spec = work.spec
     names = live_tracks(Tracks.inputs_of(store, spec), spec.config).select(_NAMES)
-    of_index = RecommendationIndex.input_of(store, spec)
-    index = of_index.open()
+    recommendation_index = RecommendationIndex.input_of(store, spec)
+    index = recommendation_index.open()
     ids = pl.Series("track_id", index.track_ids, dtype=pl.String)
-    live = of_index.live(index) & ids.is_in(names["track_id"].to_list()).to_numpy()
+    live = recommendation_index.live(index) & ids.is_in(names["track_id"].to_list()).to_numpy()
     if not live.any():
         raise UserError(
             f"no track has an embedding by the encoder {spec.partition!r}",

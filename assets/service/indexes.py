@@ -72,14 +72,14 @@ class _Slot:
 
     Attributes:
         index: None before the first query.
-        looked_at_s: when it was last seen to be the current one.
+        last_look_s: when it was last seen to be the current one.
         catalogue: size and time of the catalogue then.
         retry_at_s: when to try again, after a new index could not be opened.
         opening: held by the thread that opens an index.
     """
 
     index: OpenedIndex | None = None
-    looked_at_s: float = 0.0
+    last_look_s: float = 0.0
     catalogue: _Stamp = ()
     retry_at_s: float = 0.0
     opening: threading.Lock = field(default_factory=threading.Lock)
@@ -148,14 +148,14 @@ class Indexes:
         if index.context is not context:
             return False
         now_s = time.monotonic()
-        if now_s - slot.looked_at_s < self._look_s:
+        if now_s - slot.last_look_s < self._look_s:
             return True
         stamp = _stamp_of(self._store.home.catalogue)
         if stamp != slot.catalogue and library_state(context.catalogue) != index.library:
             return False  # a scan has recorded that files were moved, deleted or retagged
         if not index.recommender.is_current():
             return False
-        slot.looked_at_s, slot.catalogue = now_s, stamp
+        slot.last_look_s, slot.catalogue = now_s, stamp
         return True
 
     def _replace(self, slot: _Slot, encoder: str | None, context: Context) -> OpenedIndex:
@@ -178,7 +178,7 @@ class Indexes:
         if old is not None:
             _LOG.info("index %s replaces %s", new.index, old.recommender.index)
         slot.index = self._once(OpenedIndex(new, context, library))
-        slot.looked_at_s, slot.catalogue = time.monotonic(), stamp
+        slot.last_look_s, slot.catalogue = time.monotonic(), stamp
         return slot.index
 
     def _once(self, new: OpenedIndex) -> OpenedIndex:

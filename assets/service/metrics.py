@@ -52,7 +52,7 @@ class Metrics:
             "Requests that are being answered.",
             registry=self.registry,
         )
-        self.rejected = Counter(
+        self.refusals = Counter(
             "melgraph_requests_rejected",
             "Requests that were refused with the status 503: too many queries at once, no index, a "
             "TOML file that cannot be used, or a file or a bucket that cannot be read.",
@@ -121,7 +121,7 @@ class RequestCounter:
             metrics.requests.labels(method, route, str(status)).inc()
             metrics.seconds.labels(route).observe(time.perf_counter() - began_s)
             if status == 503:
-                metrics.rejected.labels(route).inc()
+                metrics.refusals.labels(route).inc()
 
 
 def route_of(scope: Scope) -> str:

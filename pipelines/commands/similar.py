@@ -183,10 +183,10 @@ def _check(options: Namespace) -> None:
     if options.to is not None:
         if len(options.like) > 1 or options.unlike:
             problems.append("--to leads from one track to another: name one track and no --unlike")
-        ignored = {"per_artist": None, "one_version": False, "diversity": 0.0, "minutes": None}
+        unset_values = {"per_artist": None, "one_version": False, "diversity": 0.0, "minutes": None}
         problems += [
             f"--to and --{name.replace('_', '-')} exclude each other"
-            for name, unset in ignored.items()
+            for name, unset in unset_values.items()
             if getattr(options, name) != unset
         ]
     if options.tracks is not None and options.minutes is not None:
@@ -348,8 +348,8 @@ def _reason(answer: Answer, track: Recommendation, *, is_path: bool) -> str:
     if track.tags:
         names = (tag.tag.rpartition("---")[2] for tag in track.tags)
         shares = (f"({tag.seed:.2f}, {tag.track:.2f})" for tag in track.tags)
-        listed = (f"{printable(n)} {share}" for n, share in zip(names, shares, strict=True))
-        parts.append(f"both: {', '.join(listed)}")
+        texts = (f"{printable(n)} {share}" for n, share in zip(names, shares, strict=True))
+        parts.append(f"both: {', '.join(texts)}")
     for moment in track.moments:
         seed = f" of {printable(answer.like[track.like].path)}" if len(answer.like) > 1 else ""
         seed = " of the track before" if is_path else seed

@@ -5,6 +5,9 @@ of the tracks, and, in a large segment, 4-bit codes of the vectors in cells arou
 are mapped into memory. A search in few vectors is exact. In many vectors, the codes in the nearest
 cells propose candidates, and their exact similarities decide.
 
+A segment of this package is a part of an index. The segments of a track (pieces of its sound, which
+are embedded one by one) are something else.
+
 `docs/decisions/0014-the-vector-index.md` says why, with measurements.
 """
 

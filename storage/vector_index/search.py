@@ -35,8 +35,8 @@ class VectorIndex:
     """
 
     def __init__(self, segments: Sequence[Path]) -> None:
-        opened = [Segment(folder) for folder in segments]
-        self.segments = [segment for segment in opened if len(segment)]
+        segments_with_empty = [Segment(folder) for folder in segments]
+        self.segments = [segment for segment in segments_with_empty if len(segment)]
         dimensions = {segment.dimension for segment in self.segments}
         if len(dimensions) > 1:
             raise ValueError(f"segments of different dimensions: {sorted(dimensions)}")

@@ -71,7 +71,7 @@ class Recommender:
     """
 
     def __init__(self, context: Context, index: RecommendationIndex) -> None:
-        self._context, self._of_index = context, index
+        self._context, self._recommendation_index = context, index
         self._encoder = index.encoder
         self.encoder, self.index = self._encoder.reference, index.reference
         self._vectors: VectorIndex = index.open()
@@ -280,8 +280,8 @@ class Recommender:
         if tag not in self._probabilities_of_tag:
             table = self._tracks.table.select("track_id", "batch")
             batches = table["batch"].drop_nulls().unique().sort().to_list()
-            known = self._reasons.probabilities(tag, batches)
-            joined = table.join(known, on="track_id", how="left", maintain_order="left")
+            probabilities = self._reasons.probabilities(tag, batches)
+            joined = table.join(probabilities, on="track_id", how="left", maintain_order="left")
             self._probabilities_of_tag[tag] = joined["probability"]
         return self._probabilities_of_tag[tag]
 
@@ -313,16 +313,16 @@ class Recommender:
         best of these tracks. Tracks that are nearer to `unlike` are left out afterwards, so another
         search leads away from them.
         """
-        liked = np.stack([seed.vector for seed in like])
-        disliked = np.stack([seed.vector for seed in unlike]) if unlike else liked[:0]
-        directions = (liked.mean(axis=0) + liked) / 2
+        like_vectors = np.stack([seed.vector for seed in like])
+        unlike_vectors = np.stack([seed.vector for seed in unlike]) if unlike else like_vectors[:0]
+        directions = (like_vectors.mean(axis=0) + like_vectors) / 2
         if unlike:
-            away = UNLIKE_WEIGHT * disliked.mean(axis=0)
+            away = UNLIKE_WEIGHT * unlike_vectors.mean(axis=0)
             directions = np.concatenate([directions, directions - away])
         near, _ = self._vectors.search(directions, n, allowed)
         rows = np.unique(near[near >= 0])
         vectors = self._vectors.vectors(rows).astype(np.float64)
-        similarities = unlike_scores(liked @ vectors.T, disliked @ vectors.T)
+        similarities = unlike_scores(like_vectors @ vectors.T, unlike_vectors @ vectors.T)
         in_order = np.sort(similarities)[::-1]
         scale = float(scales(in_order[None])[0]) if len(rows) else float("nan")
         scores = rescaled(similarities, scale, self._scales[rows])

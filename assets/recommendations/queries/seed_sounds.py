@@ -101,12 +101,12 @@ class SeedSounds:
         paths = list(tracks.row_of_path)
         near = difflib.get_close_matches(name, paths, n=_SUGGESTIONS, cutoff=0.5)
         by_file_name = [path for path in paths if Path(path).name == Path(name).name]
-        listed = ", ".join(dict.fromkeys([*by_file_name, *near][:_SUGGESTIONS]))
+        suggestions = ", ".join(dict.fromkeys([*by_file_name, *near][:_SUGGESTIONS]))
         return UserError(
             f"{name!r} is neither a track of the library nor an audio file",
             where=f"the library {self._library}",
-            remedy=f"did you mean {listed}?"
-            if listed
+            remedy=f"did you mean {suggestions}?"
+            if suggestions
             else "give a path below the library, a track id, or the path of an audio file",
         )
 

@@ -162,10 +162,10 @@ def _rescaling(
             for ranking in RANKINGS
             if with_lists
         }
-        several = [(one.space, slice(i, i + 1)) for i, one in enumerate(with_lists)]
+        parts = [(one.space, slice(i, i + 1)) for i, one in enumerate(with_lists)]
         if len(with_lists) > 1:
-            several.append((POOLED, slice(None)))
-        for name, part in several:
+            parts.append((POOLED, slice(None)))
+        for name, part in parts:
             test = _difference(
                 by_ranking[IN_SERVICE][part][:, scope.queries],
                 by_ranking[COSINE][part][:, scope.queries],

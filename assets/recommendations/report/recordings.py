@@ -13,7 +13,7 @@ from melgraph.assets.dataset import one_recording
 from melgraph.assets.dataset.snapshot import Snapshot
 from melgraph.assets.library.live import live_tracks
 from melgraph.assets.library.tracks import Tracks
-from melgraph.assets.recommendations.agreement import HELD_OUT
+from melgraph.assets.recommendations.agreement import TEST_SPLIT
 from melgraph.assets.recommendations.lists import RecommendationLists, recording_numbers
 
 if TYPE_CHECKING:
@@ -53,19 +53,21 @@ class Recordings:
     snapshot: Snapshot | None
 
     @classmethod
-    def of(cls, several: Sequence[RecommendationLists], snapshot: Snapshot | None) -> "Recordings":
+    def of(
+        cls, all_lists: Sequence[RecommendationLists], snapshot: Snapshot | None
+    ) -> "Recordings":
         """The recordings of the tracks that several encoders have in common.
 
         The track of a recording is one that is in a split of the dataset, and the longest of these.
 
         Args:
-            several: the recommendations; the library is that of the first one.
+            all_lists: the recommendations; the library is that of the first one.
             snapshot: the dataset of the labels.
         """
-        first = several[0]
+        first = all_lists[0]
         tracks = live_tracks(Tracks.inputs_of(first.store, first.spec), first.spec.config)
         ids = tracks.select("track_id")
-        for lists in several:
+        for lists in all_lists:
             ids = ids.join(lists.scales().select("track_id"), on="track_id", how="semi")
         tracks = tracks.join(ids, on="track_id", how="semi")
         of_dataset = pl.DataFrame(schema=_OF_DATASET)
@@ -102,7 +104,7 @@ class Recordings:
     @cached_property
     def held_out(self) -> Mask:
         """bool `[recording]`: whether it is in the test split of the dataset."""
-        return (self.table["split"] == HELD_OUT).fill_null(False).to_numpy()
+        return (self.table["split"] == TEST_SPLIT).fill_null(False).to_numpy()
 
     @cached_property
     def questions(self) -> list[Question]:
@@ -156,12 +158,16 @@ def _with_keys(table: pl.DataFrame) -> pl.DataFrame:
     columns = table.select("track_id", "artists", "album", "group").iter_rows()
     for track_id, names, title, group in columns:
         keys = dict.fromkeys(map(spelling_key, names or ()))
-        known = [key for key in keys if key and key not in ARTISTS]
+        keys_of_track = [key for key in keys if key and key not in ARTISTS]
         album = spelling_key(title or "")
-        artists.append(known)
+        artists.append(keys_of_track)
         # Many albums have the same title: the artist tells them apart.
-        albums.append([f"{known[0]}/{album}"] if known and album and album not in ALBUMS else [])
-        by_metadata = f"artist {known[0]}" if known else f"track {track_id}"
+        albums.append(
+            [f"{keys_of_track[0]}/{album}"]
+            if keys_of_track and album and album not in ALBUMS
+            else []
+        )
+        by_metadata = f"artist {keys_of_track[0]}" if keys_of_track else f"track {track_id}"
         groups.append(by_metadata if group is None else f"group {group}")
     names_of = pl.List(pl.String)
     return table.select(

@@ -89,22 +89,22 @@ def plan_recommendation_report(context: Context, partition: str = ONE) -> Spec:
         UserError: no encoder in service has recommendations.
     """
     store = context.store
-    several = [
+    all_lists = [
         RecommendationLists.current(store, name)
         for name in in_service(context)
         if store.current_reference(RECOMMENDATIONS.name, name) is not None
     ]
     # Those of an older melgraph hold other files; a run makes them again.
-    several = [lists for lists in several if lists.spec.stage == RECOMMENDATIONS.number]
-    if not several:
+    all_lists = [lists for lists in all_lists if lists.spec.stage == RECOMMENDATIONS.number]
+    if not all_lists:
         raise UserError(
             "no encoder in service has recommendations",
             where="recommendation_report",
             remedy="materialize `recommendations` of an encoder first, or run melgraph run",
         )
-    inputs = {lists.reference for lists in several}
-    if not has_features(several):
-        batches = {r.partition for one in several for r in one.spec.inputs if TRACKS.owns(r)}
+    inputs = {lists.reference for lists in all_lists}
+    if not has_features(all_lists):
+        batches = {r.partition for one in all_lists for r in one.spec.inputs if TRACKS.owns(r)}
         features = (store.current_reference(AUDIO_FEATURES.name, batch) for batch in batches)
         inputs |= {reference for reference in features if reference is not None}
     config = {"queries": MOST_QUERIES}
@@ -116,8 +116,8 @@ def write_recommendation_report(store: ArtifactStore, work: Work) -> None:
     everything = RecommendationLists.inputs_of(store, work.spec)
     sections, query_tables, recording_tables = [], [], []
     charts: dict[str, list[NDArray[np.int64] | None]] = {}
-    for reference, several in by_dataset(everything).items():
-        section = _Section(store, work.spec, several, reference)
+    for reference, all_lists in by_dataset(everything).items():
+        section = _Section(store, work.spec, all_lists, reference)
         section.measure()
         sections.append(section.facts())
         dataset = pl.lit(sections[-1]["dataset"], dtype=pl.String).alias("dataset")
@@ -147,9 +147,9 @@ def by_dataset(
     for lists in everything:
         snapshot = next(filter(DATASETS.owns, lists.spec.inputs), None)
         sections.setdefault(snapshot, []).append(lists)
-    for reference, several in sections.items():
-        others = (one for one in everything if is_baseline(one) and one not in several)
-        sections[reference] = [*several, *others]
+    for reference, all_lists in sections.items():
+        others = (one for one in everything if is_baseline(one) and one not in all_lists)
+        sections[reference] = [*all_lists, *others]
     return sections
 
 
@@ -160,26 +160,26 @@ class _Section:
         self,
         store: ArtifactStore,
         spec: Spec,
-        several: Sequence[RecommendationLists],
+        all_lists: Sequence[RecommendationLists],
         reference: Reference | None,
     ) -> None:
-        self._store, self._spec, self._several = store, spec, several
+        self._store, self._spec, self._all_lists = store, spec, all_lists
         self._snapshot = None if reference is None else Snapshot.at(store, reference)
-        self._recordings = Recordings.of(several, self._snapshot)
+        self._recordings = Recordings.of(all_lists, self._snapshot)
         n = len(self._recordings)
         most = min(spec.config["queries"], max(LEAST_QUERIES, MOST_PAIRS // max(1, n)))
         candidates = self._recordings.candidates()
         rows = self._recordings.draw(candidates, most, spec.seed or 0)
         self._n_candidates = len(candidates)
-        self._queries = Queries(self._recordings, rows, several[0].k)
+        self._queries = Queries(self._recordings, rows, all_lists[0].k)
         self._measurements: list[Measurement] = []
         self._lists: list[dict[str, Any]] = []
         self.occurrences: dict[str, list[NDArray[np.int64] | None]] = {}
 
     def measure(self) -> None:
         """Measure all spaces, one after the other."""
-        spaces = spaces_of(self._store, self._spec, self._several, self._recordings)
-        total = len(self._queries.rows) * (len(self._several) + 1)
+        spaces = spaces_of(self._store, self._spec, self._all_lists, self._recordings)
+        total = len(self._queries.rows) * (len(self._all_lists) + 1)
         with progress_bar(total, "queries", "judging recommendations") as bar:
             for space, lists in spaces:
                 self._measurements.append(measure(space, self._queries, bar.update))
@@ -220,12 +220,12 @@ class _Section:
         n = len(self._queries.rows)
         if n < self._n_candidates:
             cautions.append(f"{n} of {self._n_candidates} recordings were drawn as queries")
-        kinds = {lists.index.encoder.kind for lists in self._several}
+        kinds = {lists.index.encoder.kind for lists in self._all_lists}
         if BASELINES[1] not in kinds:
             cautions.append(
                 "there is no raw mel baseline: put the encoder mel-statistics into service"
             )
-        if "tagger" in kinds | _kinds_of_parts(self._several):
+        if "tagger" in kinds | _kinds_of_parts(self._all_lists):
             cautions.append(
                 "it is not recorded which tracks the published taggers were trained with: "
                 "recordings of this library may be among them, without its labels"
@@ -253,8 +253,8 @@ class _Section:
         )
 
 
-def _kinds_of_parts(several: Sequence[RecommendationLists]) -> set[str]:
-    return {part.kind for lists in several for part in lists.index.encoder.parts}
+def _kinds_of_parts(all_lists: Sequence[RecommendationLists]) -> set[str]:
+    return {part.kind for lists in all_lists for part in lists.index.encoder.parts}
 
 
 def shown_section(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -143,10 +143,10 @@ def _first_of_others(near: Rows, queries: Rows, k: int) -> Rows:
 
 def _rows_in_index(lists: RecommendationLists, recordings: Recordings) -> tuple[VectorIndex, Rows]:
     """The opened index of an encoder, and the row of each recording in it."""
-    of_index = lists.index
-    index = of_index.open()
+    recommendation_index = lists.index
+    index = recommendation_index.open()
     ids = pl.DataFrame({"track_id": index.track_ids}).with_row_index("row")
-    ids = ids.filter(pl.Series(of_index.live(index)))
+    ids = ids.filter(pl.Series(recommendation_index.live(index)))
     rows = recordings.table.select("track_id").join(
         ids, on="track_id", how="left", maintain_order="left"
     )
@@ -163,8 +163,8 @@ def _unseen(encoder: Encoder, recordings: Recordings) -> Mask:
         return ~unseen
     table = snapshot.table()
     seen = seen_rows(store, [encoder.reference], snapshot, table, own_split=False)
-    known = table.select("track_id").with_columns(unseen=pl.Series(~seen))
-    joined = recordings.table.join(known, on="track_id", how="left", maintain_order="left")
+    marks = table.select("track_id").with_columns(unseen=pl.Series(~seen))
+    joined = recordings.table.join(marks, on="track_id", how="left", maintain_order="left")
     unseen_rows: Mask = joined["unseen"].fill_null(False).to_numpy()
     return unseen_rows
 
@@ -193,22 +193,25 @@ def feature_space(store: ArtifactStore, spec: Spec, recordings: Recordings) -> S
     return Space(FEATURES, title, True, normalise(values), None, everything)
 
 
-def has_features(several: Sequence[RecommendationLists]) -> bool:
+def has_features(all_lists: Sequence[RecommendationLists]) -> bool:
     """Whether the vectors of an encoder in service are the tabular features."""
-    return any(lists.index.encoder.kind == BASELINES[0] for lists in several)
+    return any(lists.index.encoder.kind == BASELINES[0] for lists in all_lists)
 
 
 def spaces_of(
-    store: ArtifactStore, spec: Spec, several: Sequence[RecommendationLists], recordings: Recordings
+    store: ArtifactStore,
+    spec: Spec,
+    all_lists: Sequence[RecommendationLists],
+    recordings: Recordings,
 ) -> Iterator[tuple[Space, NearLists | None]]:
     """The spaces with their lists, one at a time, because all of them would fill the memory.
 
     If no encoder in service has the tabular features as its vectors, these are a space without
     lists.
     """
-    for lists in several:
+    for lists in all_lists:
         yield space_in_service(lists, recordings), near_lists(lists, recordings)
-    if not has_features(several):
+    if not has_features(all_lists):
         space = feature_space(store, spec, recordings)
         if space is not None:
             yield space, None

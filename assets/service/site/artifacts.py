@@ -13,6 +13,7 @@ from collections import OrderedDict
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from melgraph.assets.service.indexes import BUCKET_LOOK_S
 from melgraph.assets.stage import ONE
 from melgraph.assets.stages import PAGES, SHOWN_STAGES
 from melgraph.storage.artifacts import Artifact, ArtifactStore
@@ -20,7 +21,6 @@ from melgraph.storage.records import Reference
 
 ROUTE = "/artifacts/{path}"
 CACHED_RECORDS = 256  # artifacts whose record the server keeps
-BUCKET_LOOK_S = 5.0  # how long the server believes a pointer of a bucket
 
 
 class ShownArtifacts(StaticFiles):
@@ -74,8 +74,8 @@ class ShownArtifacts(StaticFiles):
         pages = self._current_reference(PAGES.name, ONE)
         if pages is None:
             return frozenset()
-        known, inputs = self._shown
-        if known != pages:
+        shown_pages, inputs = self._shown
+        if shown_pages != pages:
             artifact = self._artifact(pages)
             inputs = frozenset(artifact.record.spec.inputs if artifact is not None else ())
             self._shown = pages, inputs
@@ -86,8 +86,8 @@ class ShownArtifacts(StaticFiles):
         if self.store.bucket is None:
             return self.store.current_reference(asset, partition)
         key, now_s = (asset, partition), time.monotonic()
-        looked_at_s, reference = self._current.get(key, (float("-inf"), None))
-        if now_s - looked_at_s > BUCKET_LOOK_S:
+        last_look_s, reference = self._current.get(key, (float("-inf"), None))
+        if now_s - last_look_s > BUCKET_LOOK_S:
             reference = self.store.current_reference(asset, partition)
             if len(self._current) > CACHED_RECORDS:
                 self._current.clear()

@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 from argparse import ArgumentParser
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from melgraph.assets.service.state import ServiceSettings
 from melgraph.ml.errors import UserError
 from melgraph.pipelines.cli import main
 from melgraph.pipelines.commands.serve import (
@@ -54,6 +56,7 @@ def refuse(capsys, *arguments: str) -> str:
 class TestOptions:
     def test_the_defaults(self):
         chosen = settings()
+        assert replace(chosen, hosts=()) == ServiceSettings()
         assert chosen.token is None
         assert chosen.hosts == ("127.0.0.1",)
         assert chosen.most_upload_bytes == 50_000_000
