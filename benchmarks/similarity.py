@@ -296,7 +296,7 @@ def peak_memory() -> Iterator[list[int]]:
 def show(results: list[Result], size: int, threads: int) -> None:
     """The tables of one size and number of threads, and who is better in both rates."""
     here = [r for r in results if r["size"] == size and r["threads"] == threads]
-    names = list(dict.fromkeys(r["index"] for r in here))
+    names = sorted({r["index"]: None for r in here}, key=lambda n: not n.startswith(Ours.name))
     show_builds(here, names, size, threads)
     print("\n| search | recall@10 | queries/s | ours / it | one at a time, queries/s |")
     print("|---|---|---|---|---|")

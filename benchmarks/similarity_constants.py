@@ -1,11 +1,12 @@
 """How the constants of the vector index were chosen. For docs/decisions/0014-the-vector-index.md.
 
     export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
-    python benchmarks/similarity_constants.py [--size 100000] [--thresholds]
+    python benchmarks/similarity_constants.py [--size 100000] [--only TEXT] [--thresholds]
 
 Builds one segment of synthetic vectors (`benchmarks/similarity_vectors.py`) with one constant
 changed at a time, and prints its build rate, its query rate and its recall@10 and @100. The rates
 are those of one thread, by its processor time, so that other programs hardly matter. With
+`--only`, only constants with this text in their description are changed. With
 `--thresholds`, prints instead how fast an exact search and a search by cells are, by size.
 """
 
@@ -32,7 +33,7 @@ CHANGES: list[tuple[str, object, str, list[float]]] = [
     ("iterations of k-means", cells, "_ITERATIONS", [3, 6, 12]),
     ("width of a level, deviations", cells, "_STEP", [0.2, 0.27, 0.3352, 0.4, 0.5]),
     ("share of the neighbours in reach", cells, "_IN_REACH", [0.98, 0.99, 0.995, 0.998]),
-    ("candidates beside 3 k", search, "_CANDIDATES", [0, 10, 20, 40]),
+    ("candidates beside 3 k", search, "_CANDIDATES", [0, 10, 20, 40, 200]),
     ("candidates per result", search, "_PER_RESULT", [1, 2, 3, 5]),
 ]
 
@@ -40,6 +41,7 @@ CHANGES: list[tuple[str, object, str, list[float]]] = [
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=100_000)
+    parser.add_argument("--only", default="", metavar="TEXT")
     parser.add_argument("--thresholds", action="store_true")
     arguments = parser.parse_args()
     if not os.environ.get("OMP_NUM_THREADS") == os.environ.get("OPENBLAS_NUM_THREADS") == "1":
@@ -55,6 +57,8 @@ def main() -> None:
     print("| constant | value | cells searched | build, vectors/s | queries/s | recall@10 |"
           " recall@100 |\n|---|---|---|---|---|---|---|")  # fmt: skip
     for title, module, constant, values in CHANGES:
+        if arguments.only not in title:
+            continue
         for value in values:
             mark = "**" if value == getattr(module, constant) else ""
             with mock.patch.object(module, constant, value):
