@@ -8,9 +8,16 @@ import polars as pl
 from melgraph.storage.errors import ArtifactCorrupt
 
 
-def write_table(table: pl.DataFrame, path: Path) -> None:
-    """Write a table. Equal rows give equal bytes."""
-    table.write_parquet(path, compression="zstd", statistics=True)
+def write_table(table: pl.DataFrame, path: Path, *, rows_per_group: int | None = None) -> None:
+    """Write a table. Equal rows give equal bytes.
+
+    Args:
+        table: the rows.
+        path: the file.
+        rows_per_group: how many rows are compressed together, and must be read together by
+            `read_part`; None for as many as suit a table that is read whole.
+    """
+    table.write_parquet(path, compression="zstd", statistics=True, row_group_size=rows_per_group)
 
 
 def read_table(path: Path, *, columns: list[str] | None = None) -> pl.DataFrame:

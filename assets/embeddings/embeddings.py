@@ -34,6 +34,10 @@ from melgraph.storage.errors import StorageError
 from melgraph.storage.records import Spec
 from melgraph.storage.tables import write_table
 
+# The reasons of an answer need the segments of ten tracks, each in another batch. With one group,
+# each reading would decompress the whole batch.
+_SEGMENTS_PER_GROUP = 1024
+
 
 def plan_embeddings(context: Context, partition: str) -> Spec:
     """The embeddings of a track batch by the current version of an encoder.
@@ -85,6 +89,7 @@ def write_embeddings(store: ArtifactStore, work: Work) -> None:
             schema_overrides={"track_id": pl.String},
         ),
         work.folder / SEGMENT_VECTORS,
+        rows_per_group=_SEGMENTS_PER_GROUP,
     )
     n_segments = len(embedded.segment_starts)
     work.facts.update(tracks=len(ids), segments=n_segments, dimension=dimension)

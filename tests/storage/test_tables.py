@@ -3,11 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet
 import pytest
 from polars.testing import assert_frame_equal
 
 from melgraph.storage.errors import ArtifactCorrupt
-from melgraph.storage.tables import read_table, write_table
+from melgraph.storage.tables import read_part, read_table, write_table
 
 TABLE = pl.DataFrame(
     {
@@ -33,6 +34,17 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
     for name in "ab":
         write_table(table, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_part_of_a_table_in_groups(tmp_path):
+    path = tmp_path / "table.parquet"
+    vectors = pl.Series(np.arange(40_000, dtype=np.float32).reshape(10_000, 4))
+    table = pl.DataFrame({"n": np.arange(10_000) // 50, "vector": vectors})
+    write_table(table, path, rows_per_group=1000)
+    assert pyarrow.parquet.ParquetFile(path).num_row_groups == 10
+    assert_frame_equal(read_table(path), table)
+    expected = table.filter(pl.col("n").is_in([3, 150]))
+    assert_frame_equal(read_part(path, ["n", "vector"], pl.col("n").is_in([3, 150])), expected)
 
 
 def damaged(path: Path, how: str) -> None:
