@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 import soundfile
 
+from melgraph.assets.embeddings.batch_embeddings import BatchEmbeddings
+from melgraph.assets.embeddings.batch_tags import BatchTags
 from melgraph.assets.recommendations.lists import RecommendationLists
 from melgraph.assets.recommendations.queries import Answer, Filters, Query, Recommender
 from melgraph.assets.recommendations.queries import recommender as module
@@ -226,6 +228,34 @@ def test_an_answer_says_why(made_home, recommender, paths):
         artifact = store.need(asset, partition)
         assert str(artifact.reference) == name
         assert parse_record((artifact.folder / "record.json").read_bytes(), where="x")
+
+
+def test_only_the_tracks_of_an_answer_are_read_for_its_reasons(made_home, paths, monkeypatch):
+    """A batch of a large library does not fit into the memory of a service."""
+
+    def refuse(*_):
+        raise AssertionError("a whole batch was read")
+
+    reads = []
+
+    def segments_of(self, track_ids, original=BatchEmbeddings.segments_of):
+        reads.extend(track_ids)
+        return original(self, track_ids)
+
+    for kind, method in (
+        (BatchEmbeddings, "segment_vectors"),
+        (BatchEmbeddings, "arrays"),
+        (BatchTags, "table"),
+    ):
+        monkeypatch.setattr(kind, method, refuse)
+    monkeypatch.setattr(BatchEmbeddings, "segments_of", segments_of)
+    recommender = Recommender.open(made_home.context, ENCODER)
+    answer = recommender.similar(Query((paths[0],), k=3))
+    assert any(track.moments for track in answer.tracks)
+    assert any(track.tags for track in answer.tracks)
+    assert sorted(reads) == sorted([*ids(answer), answer.like[0].track_id])
+    assert recommender.similar(Query((paths[0],), k=3)) == answer
+    assert len(reads) == 4  # nothing is read twice
 
 
 def test_fewer_tracks_than_asked_for_are_explained(recommender, paths):
