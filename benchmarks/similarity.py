@@ -337,8 +337,13 @@ def show_builds(here: list[Result], names: list[str], size: int, threads: int) -
 
 
 def is_better(here: list[Result], name: str, number: int) -> bool:
-    """Whether a library builds faster and answers faster than ours."""
-    if name.startswith(Ours.name):
+    """Whether a library builds faster and answers faster than ours.
+
+    The last of its settings (number -1) count only if they have the recall of ours.
+    """
+    recall = values_at(here, name, "recall", number)[0]
+    wanted = values_at(here, Ours.name, "recall", 0)[0] if number == -1 else RECALL
+    if name.startswith(Ours.name) or recall < min(wanted, EXACT):
         return False
     seconds = column(here, name, "build", "build_s")
     builds = compare(seconds, column(here, Ours.name, "build", "build_s"))[0]

@@ -27,7 +27,7 @@ def read_table(path: Path, *, columns: list[str] | None = None) -> pl.DataFrame:
         ArtifactCorrupt: the file is missing or is not Parquet.
     """
     try:
-        return pl.read_parquet(path, columns=columns, use_pyarrow=False)
+        return pl.read_parquet(path, columns=columns, use_pyarrow=False, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(path, error) from None
 
@@ -41,7 +41,7 @@ def read_part(
         ArtifactCorrupt: the file is missing or is not Parquet.
     """
     try:
-        rows = pl.scan_parquet(path)
+        rows = pl.scan_parquet(path, glob=False)
         rows = rows if where is None else rows.filter(where)
         return rows.select(columns).collect()
     except (OSError, pl.exceptions.PolarsError) as error:

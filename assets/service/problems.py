@@ -128,7 +128,7 @@ CODES: dict[int, dict[str, str]] = {
         "not-in-index": "the track is not embedded yet, or is quarantined",
         "no-sound": "the file of the track is not playable any more",
         "unknown-encoder": "no encoder in service has this name",
-        "unknown-tag": "no encoder in service predicts the tag",
+        "unknown-tag": "the encoder that answers has no such tag",
         "unknown-value": "no track has the genre, or is by the artist",
         "unknown-address": "there is nothing at this address",
         "no-page": "there is no such page",

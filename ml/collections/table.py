@@ -203,7 +203,7 @@ def _read(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, Any]]]]:
     """Names of the columns, and (number, line) of every line; the header of a CSV is line 1."""
     if path.suffix.casefold() == ".parquet":
         try:
-            table = pl.read_parquet(path)
+            table = pl.read_parquet(path, glob=False)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise UserError(
                 f"not valid Parquet ({error})", where=str(path), remedy=REMEDY

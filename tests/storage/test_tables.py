@@ -47,6 +47,15 @@ def test_a_part_of_a_table_in_groups(tmp_path):
     assert_frame_equal(read_part(path, ["n", "vector"], pl.col("n").is_in([3, 150])), expected)
 
 
+@pytest.mark.parametrize("name", ["a[1]", "a*", "a?b", "a{b,c}", "ä #%"])
+def test_a_folder_may_have_any_name(tmp_path, name):
+    path = tmp_path / name / "table.parquet"
+    path.parent.mkdir()
+    write_table(TABLE, path)
+    assert_frame_equal(read_table(path), TABLE)
+    assert read_part(path, ["channels"]).height == 3
+
+
 def damaged(path: Path, how: str) -> None:
     data = path.read_bytes()
     match how:

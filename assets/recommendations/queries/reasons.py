@@ -2,9 +2,8 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,7 +22,8 @@ from melgraph.storage.records import Reference, partition_name
 
 MOST_TAGS = 3
 LEAST_PROBABILITY = 0.1  # of a tag, for both tracks
-_TRACKS = 2000  # whose segments and tags are kept in memory: up to about 64 KB each
+_MOST_BYTES = 128_000_000  # of the sounds that are kept in memory
+_BYTES_OF_A_TAG = 50
 
 Tags = Mapping[str, float]
 
@@ -40,28 +40,41 @@ class TrackSound:
     tags: Tags
     segments: FileVectors | None
 
+    @property
+    def n_bytes(self) -> int:
+        """About how much memory it needs."""
+        of_segments = 0 if self.segments is None else self.segments.segments.nbytes
+        return _BYTES_OF_A_TAG * len(self.tags) + of_segments
 
-class _Recent:
-    """The most recently used values, for many threads."""
+
+class _RecentSounds:
+    """The sounds of the most recently used tracks, for many threads.
+
+    Args:
+        size: how many bytes their segment vectors may need.
+    """
 
     def __init__(self, size: int) -> None:
-        self._values: OrderedDict[Hashable, Any] = OrderedDict()
-        self._size, self._lock = size, threading.Lock()
+        self._sounds: OrderedDict[str, TrackSound] = OrderedDict()
+        self._size, self._n_bytes, self._lock = size, 0, threading.Lock()
 
-    def held(self, keys: Iterable[Hashable]) -> dict[Any, Any]:
-        """The values of those keys that have one."""
+    def find(self, track_ids: Iterable[str]) -> dict[str, TrackSound]:
+        """The sounds of those tracks that have one here."""
         with self._lock:
-            values = {key: self._values[key] for key in keys if key in self._values}
-            for key in values:
-                self._values.move_to_end(key)
-            return values
+            sounds = {i: self._sounds[i] for i in track_ids if i in self._sounds}
+            for track_id in sounds:
+                self._sounds.move_to_end(track_id)
+            return sounds
 
-    def add(self, values: Mapping[Any, Any]) -> None:
-        """Hold these values, instead of those that were not used for the longest time."""
+    def add(self, sounds: Mapping[str, TrackSound]) -> None:
+        """Hold these sounds, instead of those that were not used for the longest time."""
         with self._lock:
-            self._values.update(values)
-            while len(self._values) > self._size:
-                self._values.popitem(last=False)
+            for track_id, sound in sounds.items():
+                before = self._sounds.pop(track_id, None)
+                self._n_bytes += sound.n_bytes - (0 if before is None else before.n_bytes)
+                self._sounds[track_id] = sound
+            while self._n_bytes > self._size:
+                self._n_bytes -= self._sounds.popitem(last=False)[1].n_bytes
 
 
 def tagging_encoder(context: Context, encoder: Encoder) -> Encoder | None:
@@ -99,7 +112,7 @@ class Reasons:
     ) -> None:
         self._store, self._embeddings = context.store, embeddings
         self.tagger, self._segment_s = tagger, segment_s
-        self._sounds = _Recent(_TRACKS)
+        self._sounds = _RecentSounds(_MOST_BYTES)
 
     @property
     def tag_names(self) -> list[str]:
@@ -117,17 +130,21 @@ class Reasons:
         Returns:
             The sound of each track, by its id.
         """
-        sounds: dict[str, TrackSound] = self._sounds.held(track_id for track_id, _ in places)
+        sounds = self._sounds.find(track_id for track_id, _ in places)
         missing: dict[str, list[str]] = {}
         for track_id, batch in dict.fromkeys(places):
             if track_id not in sounds:
                 missing.setdefault(batch, []).append(track_id)
         for batch, ids in missing.items():
             tags, segments = self._tags_of(batch, ids), self._segments_of(batch, ids)
-            read = {i: TrackSound(tags.get(i, {}), segments.get(i)) for i in ids}
-            self._sounds.add(read)
-            sounds |= read
+            of_batch = {i: TrackSound(tags.get(i, {}), segments.get(i)) for i in ids}
+            self._sounds.add(of_batch)
+            sounds |= of_batch
         return sounds
+
+    def tags(self, track_id: str, batch: str) -> Tags:
+        """The probability of each tag of a track; empty without tags."""
+        return self._tags_of(batch, [track_id]).get(track_id, {})
 
     def probabilities(self, tag: str, batches: Sequence[str]) -> pl.DataFrame:
         """The probability of a tag for the tracks of several batches.

@@ -44,7 +44,7 @@ from melgraph.storage.vector_index import VectorIndex
 CANDIDATES = 200  # nearest tracks that local scaling, limits and diversity choose from, at least
 # A file with this similarity to a track is a copy of it, also if it is too short for fingerprints.
 SAME_SOUND = 0.9999
-_EXPLAINED_AT_ONCE = 500  # tracks; bounds the memory of a long answer
+_EXPLAINED_AT_ONCE = 100  # tracks; bounds the memory of a long answer
 MOST_COPIES = 50  # nearest tracks that are compared with a file, to find copies of its recording
 
 Mask = NDArray[np.bool_]
@@ -168,8 +168,7 @@ class Recommender:
         Raises:
             UserError: there is no such track.
         """
-        row = self._row(track)
-        tags = self._sounds_of([row])[row].tags
+        tags = self._reasons.tags(*self._place(self._row(track)))
         return sorted(tags.items(), key=lambda item: (-item[1], item[0]))
 
     def similar(self, query: Query) -> Answer:
