@@ -116,7 +116,9 @@ def show_precision(collections: list[Collection]) -> None:
         differences = []
         for arm, control in DIFFERENCES:
             test = compare(precision[arm][None], precision[control][None], one.groups[rows])
-            differences.append(f"{test.difference:+.3f} ({test.low:+.3f} to {test.high:+.3f})")
+            values = (test.difference, test.low, test.high)
+            signed = [round(value, 3) + 0.0 for value in values]  # + 0.0: no "-0.000"
+            differences.append("{:+.3f} ({:+.3f} to {:+.3f})".format(*signed))
         n_groups = len(np.unique(one.groups[rows]))
         means = [f"{np.nanmean(precision[name]):.3f}" for name in names]
         print_row([f"{one.name}: {len(rows)} ({n_groups})", *means, *differences])
