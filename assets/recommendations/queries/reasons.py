@@ -1,5 +1,6 @@
 """Why a track is recommended: tags that the seed has too, and the seconds that sound alike."""
 
+import difflib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from melgraph.assets.recommendations.queries.query import Moment, SharedTag
 from melgraph.assets.recommendations.queries.sounds import FileVectors
 from melgraph.assets.stage import TRACK_BATCH
 from melgraph.assets.stages import ENCODERS, TAGS
+from melgraph.ml.errors import UserError
 from melgraph.ml.similarity.moments import closest_moments
 from melgraph.ml.specs.model_input import EMBEDDING
 from melgraph.storage.records import Reference, partition_name
@@ -118,6 +120,26 @@ class Reasons:
     def tag_names(self) -> list[str]:
         """The tags, sorted by name."""
         return sorted(self.tagger.classes) if self.tagger is not None else []
+
+    def tag_named(self, name: str) -> str:
+        """The tag of a name. The part of a tag after its category is enough, if it is unique.
+
+        Raises:
+            UserError: there is no such tag, or there are several.
+        """
+        tags = self.tag_names
+        matches = [tag for tag in tags if name in (tag, tag.rpartition("---")[2])]
+        exact = [tag for tag in matches if tag == name]
+        if len(exact or matches) == 1:
+            return (exact or matches)[0]
+        near = matches or difflib.get_close_matches(name, tags) or tags
+        raise UserError(
+            f"{len(matches)} tags are called {name!r}" if matches else f"no tag is called {name!r}",
+            where=f"the tags of {self.tagger.name}" if self.tagger else "the tags",
+            remedy=f"use one of: {', '.join(near)}"
+            if tags
+            else "put an encoder with tags into service, for example a published tagger",
+        )
 
     def sounds(self, places: Sequence[tuple[str, str]]) -> dict[str, TrackSound]:
         """What explains the similarity of some tracks.

@@ -1,6 +1,5 @@
 """The answers to queries, from the index of one encoder."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -130,26 +129,8 @@ class Recommender:
         return self._reasons.tag_names
 
     def tag_named(self, name: str) -> str:
-        """The tag of a name. The part of a tag after its category is enough, if it is unique.
-
-        Raises:
-            UserError: there is no such tag, or there are several.
-        """
-        tags = self._reasons.tag_names
-        matches = [tag for tag in tags if name in (tag, tag.rpartition("---")[2])]
-        exact = [tag for tag in matches if tag == name]
-        if len(exact or matches) == 1:
-            return (exact or matches)[0]
-        near = matches or difflib.get_close_matches(name, tags) or tags
-        raise UserError(
-            f"{len(matches)} tags are called {name!r}" if matches else f"no tag is called {name!r}",
-            where=f"the tags of {self._reasons.tagger.name}"
-            if self._reasons.tagger
-            else "the tags",
-            remedy=f"use one of: {', '.join(near)}"
-            if tags
-            else "put an encoder with tags into service, for example a published tagger",
-        )
+        """The tag of a name, see `Reasons.tag_named`."""
+        return self._reasons.tag_named(name)
 
     def is_current(self) -> bool:
         """Whether the index and the recommendations are still the current ones."""

@@ -15,7 +15,7 @@ ALL_CODES = {code for codes in CODES.values() for code in codes} - {OF_AUDIO}
 
 
 def test_each_code_of_the_sources_is_described():
-    patterns = (r'Refusal\(\s*\d+,\s*"([a-z-]+)"', r'\bcode(?:: str)? ?= ?"([a-z-]+)"')
+    patterns = (r'Refusal\(\s*\d+,\s*"([a-z-]+)"', r'\bcode(?:=|: str = )"([a-z-]+)"')
     text = "\n".join(source.read_text() for source in SOURCES)
     used = {code for pattern in patterns for code in re.findall(pattern, text)}
     assert {"unknown-tag", "busy", "no-page"} <= used
