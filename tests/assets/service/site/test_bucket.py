@@ -84,5 +84,5 @@ def test_an_outage_is_told(client, monkeypatch):
     monkeypatch.setattr(Bucket, "read", outage)
     answer = client.get("/")
     assert answer.status == 503
-    assert "the bucket does not answer" in answer.text
+    assert "The bucket does not answer. Wait &lt;a while&gt;." in answer.text
     assert "<a while>" not in answer.text
