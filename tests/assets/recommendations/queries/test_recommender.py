@@ -251,7 +251,6 @@ def test_only_the_tracks_of_an_answer_are_read_for_its_reasons(made_home, paths,
     monkeypatch.setattr(BatchEmbeddings, "segments_of", segments_of)
     recommender = Recommender.open(made_home.context, ENCODER)
     answer = recommender.similar(Query((paths[0],), k=3))
-    assert any(track.moments for track in answer.tracks)
     assert any(track.tags for track in answer.tracks)
     assert sorted(reads) == sorted([*ids(answer), answer.like[0].track_id])
     assert recommender.similar(Query((paths[0],), k=3)) == answer
