@@ -25,7 +25,7 @@ from melgraph.storage.records import Reference, partition_name
 MOST_TAGS = 3
 LEAST_PROBABILITY = 0.1  # of a tag, for both tracks
 _MOST_BYTES = 128_000_000  # of the sounds that are kept in memory
-_BYTES_OF_A_TAG = 50
+_BYTES_OF_A_TRACK, _BYTES_OF_A_TAG = 500, 50  # about
 
 Tags = Mapping[str, float]
 
@@ -46,14 +46,14 @@ class TrackSound:
     def n_bytes(self) -> int:
         """About how much memory it needs."""
         of_segments = 0 if self.segments is None else self.segments.segments.nbytes
-        return _BYTES_OF_A_TAG * len(self.tags) + of_segments
+        return _BYTES_OF_A_TRACK + _BYTES_OF_A_TAG * len(self.tags) + of_segments
 
 
 class _RecentSounds:
     """The sounds of the most recently used tracks, for many threads.
 
     Args:
-        size: how many bytes their segment vectors may need.
+        size: how many bytes they may need.
     """
 
     def __init__(self, size: int) -> None:
@@ -215,13 +215,12 @@ class Reasons:
         if reference is None:
             return {}
         table = BatchEmbeddings.at(self._store, reference).segments_of(ids)
-        return {
-            str(track_id): FileVectors(
-                vectors.mean(axis=0), vectors, rows["start_s"].to_numpy().astype(np.float64)
-            )
-            for (track_id,), rows in table.group_by("track_id")
-            for vectors in (rows["vector"].to_numpy(),)
-        }
+        segments = {}
+        for (track_id,), rows in table.group_by("track_id"):
+            vectors, starts_s = rows["vector"].to_numpy(), rows["start_s"].to_numpy()
+            mean = vectors.mean(axis=0)
+            segments[str(track_id)] = FileVectors(mean, vectors, starts_s.astype(np.float64))
+        return segments
 
 
 def shared_tags(seed: Tags, track: Tags) -> tuple[SharedTag, ...]:
